@@ -1,0 +1,53 @@
+--[[
+  Hands each due site shard to exactly one copy of the service. A claim is a lease: what is not
+  settled in time falls due again, so a crash loses no site.
+
+  KEYS[1] due  zset  site, or site/shard -> when it is next swept, ms
+
+  ARGV[1] now, ms since the epoch; empty: ask TIME
+  ARGV[2] lease, ms
+  ARGV[3] site shards to claim at the most, site shards
+  then for each claim to settle
+  ARGV[+1] site shard
+  ARGV[+2] lease's end as it was handed out, ms; another score means somebody has set it since
+           (a goodbye, a new life), and that stands
+  ARGV[+3] when it is next due, ms; empty: it has nobody left, take it off the list
+
+  Returns {now, site shard, lease's end, site shard, lease's end …}
+]]
+local due = KEYS[1]
+local lease_ms, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
+local LIFE_MS = 400 * 86400000
+-- @include clock
+-- The only clock is the one of Redis, asked once; tests and replays may give their own.
+local now
+if ARGV[1] == '' then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+else
+  now = tonumber(ARGV[1])
+end
+local now_text = string.format('%.0f', now)
+-- @end
+
+for argument = 4, #ARGV, 3 do
+  local site, held, next_due = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
+  if redis.call('ZSCORE', due, site) == held then
+    if next_due == '' then
+      redis.call('ZREM', due, site)
+    else
+      redis.call('ZADD', due, next_due, site)
+    end
+  end
+end
+local lease_end = string.format('%.0f', now + lease_ms)
+local reply = {now_text}
+for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_text, 'LIMIT', 0, limit)) do
+  redis.call('ZADD', due, lease_end, site)
+  reply[#reply + 1] = site
+  reply[#reply + 1] = lease_end
+end
+if #reply > 1 then
+  redis.call('PEXPIRE', due, LIFE_MS)
+end
+return reply

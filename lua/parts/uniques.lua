@@ -1,0 +1,7 @@
+-- Counts the session among the unique visitors of all time and of this UTC day.
+local function count_unique(id)
+  redis.call('PFADD', uniques, id)
+  if redis.call('PFADD', uniques_of_day, id) == 1 and redis.call('PTTL', uniques_of_day) < 0 then
+    redis.call('PEXPIRE', uniques_of_day, 400 * DAY_MS)
+  end
+end

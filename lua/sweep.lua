@@ -1,0 +1,133 @@
+--[[
+  Removes sessions whose time has come, oldest first, and notes how many are active.
+
+  KEYS[1]  active     zset    "<id> <country or --> <path>" -> when it expires, ms
+  KEYS[2]  pages      zset    path -> active sessions on it
+  KEYS[3]  countries  zset    country or -- -> active sessions
+  KEYS[4]  events     stream  joined, moved, left
+  KEYS[5]  located    hash    id -> "<latitude> <longitude> <country or --> <city>"
+  KEYS[6]  places     zset    that text -> active sessions
+  KEYS[7]  minutes    hash    of ARGV[2]: views:MM, peak:MM
+  KEYS[8]  minutes    hash    of ARGV[2] + 1
+  KEYS[9]  hours      hash    of the day of ARGV[2]: views:HH, peak:HH
+  KEYS[10] hours      hash    of the day of ARGV[2] + 1
+
+  ARGV[1]  now, ms since the epoch; empty: ask TIME
+  ARGV[2]  the hour the keys are for, hours since the epoch
+  ARGV[3]  session timeout, ms
+  ARGV[4]  length of events, entries
+  ARGV[5]  sessions to remove at the most, sessions
+
+  Returns {now, word, removed, backlog, next}
+    word     'stale': ARGV[2] is not this hour or the last, nothing was written; 'swept': else
+    removed  sessions removed
+    backlog  expired sessions still waiting
+    next     when the next session expires, ms; empty: nobody is left
+]]
+local active, pages, countries, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local located, places = KEYS[5], KEYS[6]
+local timeout_ms, events_maxlen, limit = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+-- @include clock
+-- The only clock is the one of Redis, asked once; tests and replays may give their own.
+local now
+if ARGV[1] == '' then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+else
+  now = tonumber(ARGV[1])
+end
+local now_text = string.format('%.0f', now)
+-- @end
+-- @include hour
+-- Keys named after an hour or a day come in pairs: for the hour the caller believes in and for
+-- the next. A caller whose belief is older than that is told so before anything is written.
+local HOUR_MS, DAY_MS = 3600000, 86400000
+local later = math.floor(now / HOUR_MS) - tonumber(ARGV[2])
+if later ~= 0 and later ~= 1 then
+  return {now_text, 'stale'}
+end
+local minute_of_hour = string.format('%02d', math.floor(now / 60000) % 60)
+local hour_of_day = string.format('%02d', math.floor(now / HOUR_MS) % 24)
+-- @end
+local minutes, hours = KEYS[7 + later], KEYS[9 + later]
+-- @include lives
+-- Ends the lives of members that were already taken out of `active`: counters down, one `left`
+-- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
+-- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
+local function lower(key, loss)
+  for name, count in pairs(loss) do
+    if tonumber(redis.call('ZINCRBY', key, -count, name)) <= 0 then
+      redis.call('ZREM', key, name)
+    end
+  end
+end
+
+local function end_lives(lives, ended_at, reason)
+  local from_page, from_country, from_place = {}, {}, {}
+  local any_located = redis.call('EXISTS', located) == 1
+  for i = 1, #lives, 2 do
+    local id, country, path = string.match(lives[i], '^(%S+) (%S+) (.*)$')
+    local score = tonumber(lives[i + 1])
+    local at = math.ceil(score)
+    local why = reason or (at ~= score and 'leave' or 'timeout')
+    from_page[path] = (from_page[path] or 0) + 1
+    from_country[country] = (from_country[country] or 0) + 1
+    local place = any_located and redis.call('HGET', located, id)
+    if place then
+      from_place[place] = (from_place[place] or 0) + 1
+      redis.call('HDEL', located, id)
+    end
+    redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
+      'path', path, 'at', ended_at or string.format('%.0f', at), 'reason', why)
+  end
+  lower(pages, from_page)
+  lower(countries, from_country)
+  lower(places, from_place)
+end
+
+-- Members whose time has come, oldest first.
+local function expired_lives(limit)
+  return redis.call('ZRANGEBYSCORE', active, '-inf', now_text, 'WITHSCORES', 'LIMIT', 0, limit)
+end
+
+-- They hold the lowest ranks, so one call takes them all out. It is also a first write that
+-- Redis allows when it is out of memory: sweeping is what makes room.
+local function remove_lives(lives)
+  if #lives > 0 then
+    redis.call('ZREMRANGEBYRANK', active, 0, #lives / 2 - 1)
+    end_lives(lives)
+  end
+end
+-- @end
+-- @include peak
+-- Notes how many are active now, if that is the most this minute or this hour has seen.
+local MINUTES_LIFE_MS, HOURS_LIFE_MS = 48 * HOUR_MS, 400 * DAY_MS
+local function raise_to(key, field, count, life_ms)
+  if count > tonumber(redis.call('HGET', key, field) or '0') then
+    redis.call('HSET', key, field, string.format('%.0f', count))
+    redis.call('PEXPIRE', key, life_ms)
+  end
+end
+
+local function note_peak()
+  local count = redis.call('ZCOUNT', active, '(' .. now_text, '+inf')
+  raise_to(minutes, 'peak:' .. minute_of_hour, count, MINUTES_LIFE_MS)
+  raise_to(hours, 'peak:' .. hour_of_day, count, HOURS_LIFE_MS)
+end
+-- @end
+
+local lives = expired_lives(limit)
+remove_lives(lives)
+-- No session can expire later than a timeout from now; one that would was written while the
+-- clock stood ahead. It is given a timeout from now, so that nobody is active for ever.
+local latest = string.format('%.0f', now + timeout_ms)
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', active, '(' .. latest, '+inf', 'LIMIT', 0, limit)) do
+  redis.pcall('ZADD', active, 'XX', latest, member)
+end
+local backlog = redis.call('ZCOUNT', active, '-inf', now_text)
+if redis.call('ZCARD', active) > backlog then
+  pcall(note_peak) -- a full Redis refuses it where nothing was removed; that is no failed sweep
+end
+local first = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
+return {now_text, 'swept', string.format('%.0f', #lives / 2), string.format('%.0f', backlog),
+  first[2] and string.format('%.0f', math.ceil(tonumber(first[2]))) or ''}

@@ -1,0 +1,121 @@
+"""create_app(settings): wiring, lifespan and error handlers; nothing else."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from service.connection import Connection, connect
+from service.errors import PresenceError, RequestError
+from service.keys import Keys
+from service.metrics import Metrics
+from service.middleware import Observed
+from service.routes import ROUTES
+from service.routes.context import Context, problem_response, unexpected
+from service.routes.cors import PublicCors
+from service.routes.heartbeats import HotHeartbeat
+from service.security import Security
+from service.settings import Settings
+from service.store import PresenceStore, Rules
+from service.sweeper import Sweeper
+
+log = structlog.get_logger(__name__)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What decides, in the units of the store."""
+
+    def ms(seconds: float) -> int:
+        return round(seconds * 1000)
+
+    return Rules(
+        heartbeat_dedup_ms=ms(settings.heartbeat_dedup),
+        session_timeout_ms=ms(settings.session_timeout),
+        view_dedup_ms=ms(settings.view_dedup),
+        leave_grace_ms=ms(settings.leave_grace),
+        views_from_heartbeats=settings.views_from_heartbeats,
+        site_idle_ms=ms(settings.site_idle),
+        events_maxlen=settings.events_maxlen,
+        views_maxlen=settings.views_maxlen,
+        max_paths=settings.max_paths,
+        new_sessions_per_minute=settings.new_sessions_per_minute,
+    )
+
+
+def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> PresenceStore:
+    """The store of an app or a command."""
+    return PresenceStore(
+        connection,
+        Keys(settings.key_prefix, settings.shards),
+        rules_of(settings),
+        observe_batch=metrics.observe_batch,
+        observe_error=metrics.observe_error,
+    )
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """The whole service as one ASGI app; without settings, by the environment.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    settings = settings or Settings.from_env()
+    metrics = Metrics()
+    security = Security(settings)
+    store = make_store(settings, connect(settings.redis_url), metrics)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        sweeper = Sweeper(store, metrics)
+        sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
+        try:
+            yield
+        finally:
+            sweeper.stop()
+            await sweeping
+            await store.close()
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[
+            Middleware(Observed, metrics=metrics),
+            Middleware(PublicCors, security=security),
+        ],
+        exception_handlers={
+            PresenceError: _presence_error,
+            HTTPException: _http_error,
+            Exception: _unexpected_error,
+        },
+        lifespan=lifespan,
+    )
+    app.state.context = Context(settings, store, security, metrics)
+    return HotHeartbeat(app)
+
+
+async def _presence_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PresenceError)
+    return problem_response(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    details = {404: "there is nothing here; see /docs", 405: "not that method; see Allow"}
+    return problem_response(
+        RequestError(
+            error.status_code,
+            details.get(error.status_code, error.detail),
+            headers=dict(error.headers or {}),
+        )
+    )
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    log.error("unexpected_error", kind=type(error).__name__, exc_info=error)
+    return problem_response(unexpected())

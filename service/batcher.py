@@ -1,0 +1,159 @@
+"""Collects what arrives while a call is in flight, and sends it with the next.
+
+One call in flight per lane; no timer and no lingering: an idle service adds no delay, a busy one
+pays for a call once per batch. The batcher knows nothing of Redis: `send` is given the batches of
+one lane, in the order in which they were begun, and answers each with one result per item, or an
+exception, for one item or for all of them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from service.errors import StoreBusy
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Batch(Generic[K, T, R]):
+    """Items of one key and one kind that travel together."""
+
+    key: K
+    kind: str
+    items: list[T] = field(default_factory=list)
+    waiting: list["asyncio.Future[R]"] = field(default_factory=list)
+
+
+Answer = Sequence[R | BaseException] | BaseException
+Send = Callable[[list[Batch[K, T, R]]], Awaitable[list[Answer[R]]]]
+
+
+class Batcher(Generic[K, T, R]):
+    """Submits items, a batch at a time.
+
+    A result is bound to its item by its place in its batch, and a batch never changes once it is
+    sent, so results and callers cannot be mixed up. Items of one key keep their order.
+
+    Args:
+        send: sends the batches of one lane.
+        lane_of: the lane of a key.
+        max_batch: items of one batch; more begin another one.
+        max_waiting: items that may wait in all; more are refused with StoreBusy.
+    """
+
+    def __init__(
+        self,
+        send: Send[K, T, R],
+        lane_of: Callable[[K], Hashable],
+        *,
+        max_batch: int = 256,
+        max_waiting: int = 20_000,
+    ) -> None:
+        self._send = send
+        self._lane_of = lane_of
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._lanes: dict[Hashable, _Lane[K, T, R]] = {}
+        self._is_closed = False
+        self.waiting = 0
+
+    def submit(self, key: K, kind: str, item: T) -> "asyncio.Future[R]":
+        """A future of the item's result. Cancelling it takes an item that was not sent yet out
+        of its batch; one that is on its way is written all the same.
+
+        Raises:
+            StoreBusy: too many are waiting, or the batcher is closed.
+        """
+        if self.waiting >= self._max_waiting:
+            raise StoreBusy("too many heartbeats are waiting for Redis")
+        if self._is_closed:
+            raise StoreBusy("the service is stopping")
+        lane_key = self._lane_of(key)
+        lane = self._lanes.get(lane_key)
+        if lane is None:
+            lane = self._lanes[lane_key] = _Lane()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        lane.add(key, kind, item, future, self._max_batch)
+        self.waiting += 1
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._drain(lane_key, lane))
+        return future
+
+    async def close(self) -> None:
+        """Refuses what comes now and waits until what was accepted has been answered."""
+        self._is_closed = True
+        while tasks := [lane.task for lane in self._lanes.values() if lane.task]:
+            await asyncio.wait(tasks)
+
+    async def _drain(self, lane_key: Hashable, lane: "_Lane[K, T, R]") -> None:
+        try:
+            while batches := lane.take():
+                self.waiting -= sum(len(batch.items) for batch in batches)
+                batches = _without_cancelled(batches)
+                if not batches:
+                    continue
+                try:
+                    answers = await self._send(batches)
+                except Exception as error:
+                    answers = [error] * len(batches)
+                for batch, answer in zip(batches, answers, strict=True):
+                    _deliver(batch, answer)
+        finally:
+            lane.task = None
+            if not lane.batches:
+                self._lanes.pop(lane_key, None)
+
+
+class _Lane(Generic[K, T, R]):
+    """What waits for one call at a time."""
+
+    __slots__ = ("_open", "batches", "task")
+
+    def __init__(self) -> None:
+        self.batches: list[Batch[K, T, R]] = []
+        self._open: dict[K, Batch[K, T, R]] = {}
+        self.task: asyncio.Task[None] | None = None
+
+    def add(self, key: K, kind: str, item: T, future: "asyncio.Future[R]", max_batch: int) -> None:
+        batch = self._open.get(key)
+        if batch is None or batch.kind != kind or len(batch.items) >= max_batch:
+            batch = self._open[key] = Batch(key, kind)
+            self.batches.append(batch)
+        batch.items.append(item)
+        batch.waiting.append(future)
+
+    def take(self) -> list[Batch[K, T, R]]:
+        batches, self.batches, self._open = self.batches, [], {}
+        return batches
+
+
+def _without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
+    for batch in batches:
+        if any(future.done() for future in batch.waiting):
+            kept = [
+                (item, future)
+                for item, future in zip(batch.items, batch.waiting, strict=True)
+                if not future.done()
+            ]
+            batch.items = [item for item, _ in kept]
+            batch.waiting = [future for _, future in kept]
+    return [batch for batch in batches if batch.items]
+
+
+def _deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:
+    if isinstance(answer, BaseException):
+        for future in batch.waiting:
+            if not future.done():
+                future.set_exception(answer)
+        return
+    for future, result in zip(batch.waiting, answer, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

@@ -1,0 +1,187 @@
+"""`connect(url)`: the URL chooses the topology, once; nothing else asks which one it is.
+
+The deadlines of every topology stand here. redis-py's own defaults (5 s socket timeout, ten
+retries) would let one frozen Redis hold a request for a minute.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, TimeoutError
+
+from service.embedded import socket_of
+from service.errors import SettingsError
+from service.scripts import Client
+
+CONNECT_TIMEOUT_S = 0.5
+SOCKET_TIMEOUT_S = 0.75
+POOL_SIZE = 16
+POOL_WAIT_S = 0.5
+DEADLINE_S = 1.8  # for one whole operation, retry included: an HTTP answer within 2 s
+BATCH_DEADLINE_S = 0.85  # for one batch: what waits behind it still has its own turn in time
+
+
+def _options() -> dict[str, Any]:
+    """What every connection is opened with.
+
+    RESP2, because with RESP3 redis-py skips its check for unread data on a pooled connection
+    unless maintenance notifications are off. One retry: a repeated script changes nothing.
+    """
+    return {
+        "decode_responses": True,
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError, TimeoutError)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The way to Redis. `topology` is a word for people; `is_cluster` says whether keys of
+    different sites may live on different nodes."""
+
+    client: Client
+    topology: str
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether different sites may be on different nodes."""
+        return isinstance(self.client, RedisCluster)
+
+    def lane_of(self, tag: str) -> str:
+        """Calls with the same lane travel one after the other, on one connection at a time.
+
+        On one server that is everybody: what waits goes together. On a cluster each site shard
+        is on its own, so that a node that is down holds up nobody but its sites.
+        """
+        return tag if self.is_cluster else ""
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        closing: Awaitable[None] = self.client.aclose()
+        await closing
+
+
+def connect(url: str) -> Connection:
+    """A connection by URL; nothing is sent yet, so it succeeds while Redis is down.
+
+    Raises:
+        SettingsError: the URL is malformed.
+    """
+    scheme, _, rest = url.partition("://")
+    try:
+        match scheme:
+            case "memory":
+                return _memory()
+            case "embedded":
+                return _standalone(f"unix://{socket_of(rest)}", "embedded")
+            case "redis" | "rediss" | "unix":
+                return _standalone(url, "standalone")
+            case "redis+sentinel":
+                return _sentinel(url)
+            case "redis+cluster":
+                return _cluster(url)
+    except ValueError as error:
+        raise SettingsError(f"PRESENCE_REDIS_URL: {error}") from None
+    raise SettingsError(f"PRESENCE_REDIS_URL: unknown scheme {scheme}://")
+
+
+def _memory() -> Connection:
+    from fakeredis import FakeAsyncRedis, FakeServer
+
+    return Connection(FakeAsyncRedis(server=FakeServer(), decode_responses=True), "memory")
+
+
+def _standalone(url: str, topology: str) -> Connection:
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **_options()
+    )
+    return Connection(Redis.from_pool(pool), topology)
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """`scheme://user:password@h:p,h:p/path?option=…`, which urlsplit cannot read whole."""
+
+    username: str | None
+    password: str | None
+    hosts: list[tuple[str, int]]
+    path: str
+    query: dict[str, list[str]]
+
+    @classmethod
+    def parse(cls, url: str, default_port: int) -> "_Address":
+        parts = urlsplit(url)
+        credentials, _, places = parts.netloc.rpartition("@")
+        username, _, password = credentials.partition(":")
+        hosts = []
+        for place in places.split(","):
+            host, colon, port = place.rpartition(":")
+            if not colon or place.endswith("]"):
+                host, port = place, str(default_port)
+            if not host or not port.isdigit():
+                raise ValueError(f"{place!r} is not host:port")
+            hosts.append((host.strip("[]"), int(port)))
+        return cls(
+            unquote(username) or None,
+            unquote(password) or None,
+            hosts,
+            parts.path.strip("/"),
+            parse_qs(parts.query),
+        )
+
+    def first(self, name: str) -> str | None:
+        return self.query.get(name, [None])[0]
+
+
+def _sentinel(url: str) -> Connection:
+    """`redis+sentinel://user:password@h:p,h:p/name?db=0&sentinel_password=…`: the credentials
+    are those of the primary."""
+    address = _Address.parse(url, 26379)
+    if not address.path:
+        raise ValueError("name the primary: redis+sentinel://host:port,host:port/name")
+    asking = {key: value for key, value in _options().items() if key != "decode_responses"}
+    asking["username"] = address.first("sentinel_username")
+    asking["password"] = address.first("sentinel_password")
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+        address.hosts, sentinel_kwargs=asking
+    )
+    client = sentinel.master_for(
+        address.path,
+        username=address.username,
+        password=address.password,
+        db=int(address.first("db") or 0),
+        ssl=address.first("ssl") == "true",
+        max_connections=POOL_SIZE * 4,
+        **_options(),
+    )
+    return Connection(client, "sentinel")
+
+
+def _cluster(url: str) -> Connection:
+    address = _Address.parse(url, 6379)
+    options = _options()
+    client = RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
+        username=address.username,
+        password=address.password,
+        ssl=address.first("ssl") == "true",
+        max_connections=POOL_SIZE,
+        require_full_coverage=False,
+        **options,
+    )
+    return Connection(client, "cluster")
+
+
+async def within(seconds: float, work: Awaitable[Any]) -> Any:
+    """The result of `work`, or TimeoutError."""
+    async with asyncio.timeout(seconds):
+        return await work

@@ -1,0 +1,187 @@
+"""Every key spelling, in one place.
+
+All keys of one site shard share the hash tag `{site}` (or `{site/0}` … where a site is split),
+so that one script call touches one slot of a cluster.
+"""
+
+import time
+from functools import lru_cache
+from zlib import crc32
+
+MS_PER_HOUR = 3_600_000
+HOURS_PER_DAY = 24
+
+
+def shard_of(session_id: str, shards: int) -> int:
+    """The shard of a session: `crc32(id) % shards`, the same in every copy and for ever."""
+    return crc32(session_id.encode()) % shards if shards > 1 else 0
+
+
+def tag_of(site: str, shard: int, shards: int) -> str:
+    """What stands between the braces: `blog`, or `blog/2` where sites are split."""
+    return site if shards == 1 else f"{site}/{shard}"
+
+
+@lru_cache(maxsize=1024)
+def hour_text(hour: int) -> str:
+    """`yyyymmddhh` of an hour since the epoch, UTC."""
+    return time.strftime("%Y%m%d%H", time.gmtime(hour * 3600))
+
+
+@lru_cache(maxsize=1024)
+def day_text(day: int) -> str:
+    """`yyyymmdd` of a day since the epoch, UTC."""
+    return time.strftime("%Y%m%d", time.gmtime(day * 86400))
+
+
+class ShardKeys:
+    """The keys of one site shard, and the lists of them that the scripts declare.
+
+    Scripts take the keys of an hour and a day in pairs, for `hour` and the hour after it, and
+    pick by Redis's clock; `hour` counts hours since the epoch.
+    """
+
+    def __init__(self, prefix: str, tag: str) -> None:
+        self.tag = tag
+        self.base = base = f"{prefix}:{{{tag}}}:"
+        self.active = base + "active"
+        self.pages = base + "pages"
+        self.countries = base + "countries"
+        self.events = base + "events"
+        self.located = base + "located"
+        self.places = base + "places"
+        self.newcomers = base + "newcomers"
+        self.views = base + "views"
+        self.totals = base + "totals"
+        self.top = base + "top"
+        self.types = base + "types"
+        self.uniques = base + "uniques"
+        self._session = base + "session:"
+        self._viewed = base + "viewed:"
+        self._lives = (
+            self.active, self.pages, self.countries, self.events, self.located, self.places
+        )  # fmt: skip
+        self._for_heartbeats: tuple[int, tuple[str, ...]] = (-1, ())
+
+    def session(self, session_id: str) -> str:
+        """The hash of a session."""
+        return self._session + session_id
+
+    def viewed(self, session_id: str, path: str) -> str:
+        """The marker that a session's view of a path has been counted."""
+        return f"{self._viewed}{session_id}:{path}"
+
+    def uniques_of(self, hour: int) -> str:
+        """The distinct session ids of the day of an hour."""
+        return f"{self.uniques}:{day_text(hour // HOURS_PER_DAY)}"
+
+    def minutes_of(self, hour: int) -> str:
+        """Views and peaks per minute of an hour."""
+        return f"{self.base}minutes:{hour_text(hour)}"
+
+    def hours_of(self, hour: int) -> str:
+        """Views and peaks per hour of the day of an hour."""
+        return f"{self.base}hours:{day_text(hour // HOURS_PER_DAY)}"
+
+    def _both_uniques(self, hour: int) -> tuple[str, str]:
+        return self.uniques_of(hour), self.uniques_of(hour + 1)
+
+    def _both_series(self, hour: int) -> tuple[str, str, str, str]:
+        return (
+            self.minutes_of(hour),
+            self.minutes_of(hour + 1),
+            self.hours_of(hour),
+            self.hours_of(hour + 1),
+        )
+
+    def for_heartbeats(self, hour: int) -> tuple[str, ...]:
+        """KEYS of heartbeat.lua before the first session."""
+        if self._for_heartbeats[0] != hour:
+            self._for_heartbeats = (
+                hour,
+                (
+                    *self._lives,
+                    self.newcomers,
+                    self.views,
+                    self.totals,
+                    self.top,
+                    self.types,
+                    self.uniques,
+                    *self._both_uniques(hour),
+                    *self._both_series(hour),
+                ),
+            )
+        return self._for_heartbeats[1]
+
+    def for_leave(self, session_id: str) -> tuple[str, ...]:
+        """KEYS of leave.lua."""
+        return self.active, self.session(session_id)
+
+    def for_end(self, session_id: str) -> tuple[str, ...]:
+        """KEYS of end.lua."""
+        return (*self._lives, self.session(session_id))
+
+    def for_view(self, session_id: str, path: str, hour: int) -> tuple[str, ...]:
+        """KEYS of view.lua."""
+        return (
+            self.views,
+            self.totals,
+            self.top,
+            self.types,
+            self.uniques,
+            *self._both_uniques(hour),
+            *self._both_series(hour),
+            self.session(session_id),
+            self.viewed(session_id, path),
+            self.newcomers,
+        )
+
+    def for_sweep(self, hour: int) -> tuple[str, ...]:
+        """KEYS of sweep.lua."""
+        return (*self._lives, *self._both_series(hour))
+
+    def for_count(self) -> tuple[str, ...]:
+        """KEYS of count.lua."""
+        return self._lives
+
+    def for_snapshot(self, hour: int) -> tuple[str, ...]:
+        """KEYS of snapshot.lua."""
+        return (
+            *self._lives,
+            self.totals,
+            self.top,
+            self.types,
+            self.uniques,
+            *self._both_uniques(hour),
+        )
+
+    def for_repair(self) -> tuple[str, ...]:
+        """KEYS of repair.lua."""
+        return self.active, self.pages, self.countries
+
+
+class Keys:
+    """All keys below one prefix."""
+
+    def __init__(self, prefix: str = "presence", shards: int = 1) -> None:
+        self.prefix = prefix
+        self.shards = shards
+        self.due = f"{prefix}:due"
+        self.sites = f"{prefix}:sites"
+        self.probe = f"{prefix}:probe"
+        self._shard_keys = lru_cache(maxsize=65_536)(self._make)
+
+    def _make(self, tag: str) -> ShardKeys:
+        return ShardKeys(self.prefix, tag)
+
+    def of_session(self, site: str, session_id: str) -> ShardKeys:
+        """The shard a session of a site lives in."""
+        return self._shard_keys(tag_of(site, shard_of(session_id, self.shards), self.shards))
+
+    def of_site(self, site: str) -> list[ShardKeys]:
+        """All shards of a site, in order."""
+        return [self._shard_keys(tag_of(site, n, self.shards)) for n in range(self.shards)]
+
+    def of_tag(self, tag: str) -> ShardKeys:
+        """The shard with that tag, as it stands in `due`."""
+        return self._shard_keys(tag)

@@ -1,0 +1,96 @@
+"""What operators watch, in Prometheus's names. Labels are words of ours and route templates,
+never anything a client chose."""
+
+import os
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The metrics of one app. With PROMETHEUS_MULTIPROC_DIR set, as `presence serve --workers`
+    does, an answer covers all workers."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.heartbeats = Counter(
+            "presence_heartbeats", "Heartbeats answered", ["outcome"], registry=registry
+        )
+        self.dropped = Counter(
+            "presence_dropped",
+            "Heartbeats and views that were not counted",
+            ["reason"],
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "presence_batch_size",
+            "Heartbeats of one call",
+            buckets=_SIZES,
+            registry=registry,
+        )
+        self.script_seconds = Histogram(
+            "presence_script_seconds",
+            "Time of a heartbeat batch at Redis and on the way",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.redis_errors = Counter(
+            "presence_redis_errors", "Failures of Redis by kind", ["kind"], registry=registry
+        )
+        self.requests = Counter(
+            "presence_http_requests",
+            "Requests by route template",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.active = Gauge(
+            "presence_active_visitors",
+            "Active sessions of a configured site",
+            ["site"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.backlog = Gauge(
+            "presence_sweep_backlog",
+            "Expired sessions that wait to be swept",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.swept = Counter(
+            "presence_swept", "Sessions whose end was noticed by the sweep", registry=registry
+        )
+        # Looking up a labelled child costs as much as all else here; the hot ones are kept.
+        self._count_outcome: dict[str, Callable[[], None]] = {
+            outcome: self.heartbeats.labels(outcome).inc
+            for outcome in ("created", "moved", "refreshed", "duplicate", "limited", "dropped")
+        }
+
+        self.count_hot_204: Callable[[], None] = self.requests.labels(
+            "POST", "/v1/sites/{site}/heartbeat", "204"
+        ).inc
+
+    def count_outcome(self, outcome: str) -> None:
+        """One heartbeat answered."""
+        self._count_outcome[outcome]()
+
+    def observe_batch(self, size: int, seconds: float) -> None:
+        """One call of heartbeats."""
+        self.batch_size.observe(size)
+        self.script_seconds.observe(seconds)
+
+    def observe_error(self, kind: str) -> None:
+        """One failure of Redis."""
+        self.redis_errors.labels(kind).inc()
+
+    def render(self) -> bytes:
+        """All of it, in Prometheus's text format."""
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            return generate_latest(registry)
+        return generate_latest(self.registry)

@@ -1,0 +1,37 @@
+"""The HTTP resources, one module each, and the table of them all."""
+
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from service.routes import docs, health, heartbeats, sessions, stats, views
+from service.routes.context import context_of
+
+
+class _Heartbeat:
+    """The hot way's own handler, for requests that come through the router."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = context_of(Request(scope))
+        await heartbeats.answer(context, scope["path_params"]["site"], scope, receive, send)
+
+
+_SITE = "/v1/sites/{site}"
+ROUTES = [
+    Route(f"{_SITE}/heartbeat", _Heartbeat(), methods=["POST"]),
+    Route(f"{_SITE}/heartbeats", heartbeats.heartbeats, methods=["POST"]),
+    Route(f"{_SITE}/leave", heartbeats.leave, methods=["POST"]),
+    Route(f"{_SITE}/views", views.views, methods=["GET", "POST"]),
+    Route(f"{_SITE}/stats", stats.stats),
+    Route(f"{_SITE}/active", stats.active),
+    Route(f"{_SITE}/history", stats.history),
+    Route("/v1/sites", sessions.sites),
+    Route(f"{_SITE}/sessions", sessions.sessions),
+    Route(f"{_SITE}/sessions/{{session_id}}", sessions.session, methods=["GET", "DELETE"]),
+    Route("/livez", health.livez),
+    Route("/readyz", health.readyz),
+    Route("/metrics", health.metrics),
+    Route("/openapi.json", docs.openapi),
+    Route("/docs", docs.page),
+    Route("/", docs.start),
+]

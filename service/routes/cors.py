@@ -1,0 +1,82 @@
+"""Cross-origin answers: any page may call the public endpoints of a site without origins, only
+its own pages those of a site with some. Operator endpoints are for no page at all."""
+
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.security import Security, headers_of
+
+EXPOSED: list[tuple[bytes, bytes]] = [
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"Presence-Status, Presence-Dropped, Retry-After, ETag",
+    ),
+]
+
+
+def exposed_to(origin: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer that only one origin may read."""
+    return [(b"access-control-allow-origin", origin), EXPOSED[1], (b"vary", b"Origin")]
+
+
+_WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeats?|leave|views)\Z")
+_READS = re.compile(r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg)\Z")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, If-None-Match",
+    "Access-Control-Max-Age": "86400",
+}
+
+
+class PublicCors:
+    """Middleware that adds the headers of CORS to public endpoints and answers preflights."""
+
+    def __init__(self, app: ASGIApp, security: Security) -> None:
+        self._app = app
+        self._security = security
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        origin = self._allowed_origin(scope)
+        if origin is None:
+            await self._app(scope, receive, send)
+            return
+        is_preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(
+            scope=scope
+        )
+        if is_preflight:
+            response = Response(status_code=204, headers=_PREFLIGHT)
+            _allow(response.headers, origin)
+            await response(scope, receive, send)
+            return
+
+        async def send_allowed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _allow(MutableHeaders(scope=message), origin)
+            await send(message)
+
+        await self._app(scope, receive, send_allowed)
+
+    def _allowed_origin(self, scope: Scope) -> str | None:
+        method = scope["method"]
+        match = _READS.match(scope["path"]) if method in ("GET", "HEAD", "OPTIONS") else None
+        if match is None and method in ("POST", "OPTIONS"):
+            match = _WRITES.match(scope["path"])
+        site = self._security.find_site(match[1]) if match else None
+        if site is None:
+            return None
+        allowed = self._security.allowed_origin(site, headers_of(scope))
+        return allowed.decode("latin-1") if allowed else None
+
+
+def _allow(headers: MutableHeaders, origin: str) -> None:
+    headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = EXPOSED[1][1].decode()
+    if origin != "*":
+        headers.add_vary_header("Origin")

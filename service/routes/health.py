@@ -1,0 +1,39 @@
+"""`/livez`, `/readyz` and `/metrics`."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from service.errors import StoreError
+from service.metrics import CONTENT_TYPE
+from service.routes.context import context_of, json_response
+from service.security import headers_of
+
+
+async def livez(request: Request) -> Response:
+    """The process is up; says nothing of Redis, so that nobody restarts it for Redis's sake."""
+    return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
+
+
+async def readyz(request: Request) -> Response:
+    """A real write has reached Redis; 503 otherwise, as a problem."""
+    await context_of(request).store.probe()
+    return json_response({"status": "ready"})
+
+
+async def metrics(request: Request) -> Response:
+    """Everything measured, for Prometheus."""
+    context = context_of(request)
+    context.security.check_metrics(headers_of(request.scope))
+    names = list(context.settings.sites.by_id)
+    counts = await asyncio.gather(
+        *(context.store.count(name, None) for name in names), return_exceptions=True
+    )
+    for name, count in zip(names, counts, strict=True):
+        if isinstance(count, StoreError):
+            continue  # a scrape is worth most while Redis is down
+        if isinstance(count, BaseException):
+            raise count
+        context.metrics.active.labels(name).set(count[0])
+    return Response(context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

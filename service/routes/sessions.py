@@ -1,0 +1,53 @@
+"""For operators: `/v1/sites`, `/v1/sites/{site}/sessions` and one session of them."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import RequestError
+from service.models import SiteCount, SiteList, check_session_id
+from service.routes.context import context_of, integer, json_response
+from service.routes.stats import path_parameter
+from service.security import headers_of
+
+
+async def sites(request: Request) -> Response:
+    """The sites that are configured or were heard of, with how many are on each."""
+    context = context_of(request)
+    context.security.check_operator(request.scope, headers_of(request.scope))
+    known = await context.store.sites()
+    counts = {row.site: row.activeVisitors for row in known.sites}
+    names = sorted({*counts, *context.settings.sites.by_id})
+    rows = [SiteCount(name, counts.get(name, 0)) for name in names]
+    return json_response(SiteList(rows, known.asOf))
+
+
+async def sessions(request: Request) -> Response:
+    """Active sessions, page by page."""
+    context = context_of(request)
+    name = context.admit_operator(request)
+    page = await context.store.sessions(
+        name,
+        limit=integer(request, "limit", 100, 1, 1000),
+        cursor=request.query_params.get("cursor") or None,
+        path=path_parameter(request),
+    )
+    return json_response(page)
+
+
+async def session(request: Request) -> Response:
+    """One active session; DELETE ends it at once."""
+    context = context_of(request)
+    name = context.admit_operator(request)
+    session_id = check_session_id(request.path_params["session_id"])
+    if request.method == "DELETE":
+        if not await context.store.end(name, session_id):
+            raise _unknown(session_id)
+        return Response(status_code=204)
+    found = await context.store.session(name, session_id)
+    if found is None:
+        raise _unknown(session_id)
+    return json_response(found)
+
+
+def _unknown(session_id: str) -> RequestError:
+    return RequestError(404, f"there is no active session {session_id}")

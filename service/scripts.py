@@ -1,0 +1,92 @@
+"""Loads `lua/` and runs it: EVALSHA, and EVAL on the same node where it is not known yet."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import NoScriptError, RedisError
+
+Client = Redis | RedisCluster
+
+# In a wheel the scripts travel inside the package, in a checkout they stand beside it.
+_HERE = Path(__file__).parent
+LUA = next(folder for folder in (_HERE / "lua", _HERE.parent / "lua") if folder.is_dir())
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One Lua script: its name, its text and the SHA1 by which Redis knows it."""
+
+    name: str
+    text: str
+    sha: str
+
+
+@cache
+def load(name: str) -> Script:
+    """The script `lua/<name>.lua`."""
+    text = (LUA / f"{name}.lua").read_text(encoding="utf-8")
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A script with its KEYS and ARGV."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | int]
+
+    def evalsha(self) -> tuple[str | int, ...]:
+        """The command that names the script."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    def eval(self) -> tuple[str | int, ...]:
+        """The command that carries the script."""
+        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
+
+
+async def run(client: Client, call: Call) -> Any:
+    """The reply of one call.
+
+    Raises:
+        RedisError: what Redis or the way to it answered.
+    """
+    try:
+        return await client.execute_command(*call.evalsha())
+    except NoScriptError:
+        return await client.execute_command(*call.eval())
+
+
+async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
+    """The replies of many calls, in order; an error of one call stands in its place.
+
+    On one server they travel in one pipeline, so that the order of the calls is kept. A cluster
+    is asked call by call, all at once.
+
+    Raises:
+        RedisError: the server could not be reached, or broke off.
+    """
+    if len(calls) == 1 or isinstance(client, RedisCluster):
+        return await asyncio.gather(*(_run_kept(client, call) for call in calls))
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        pipeline.execute_command(*call.evalsha())
+    replies = await pipeline.execute(raise_on_error=False)
+    for n, reply in enumerate(replies):
+        if isinstance(reply, NoScriptError):
+            replies[n] = await _run_kept(client, calls[n])
+    return list(replies)
+
+
+async def _run_kept(client: Client, call: Call) -> Any:
+    try:
+        return await run(client, call)
+    except RedisError as error:
+        return error

@@ -1,0 +1,271 @@
+"""Settings come from the environment, `PRESENCE_…`, once, at the start.
+
+`SETTINGS` is the whole list: name, default, unit and help; the README's table, `presence config`
+and the errors are made from it. An unknown `PRESENCE_…` variable or a bad value is a
+SettingsError of one line.
+"""
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service.errors import SettingsError
+from service.sites import Sites, load_sites
+
+PREFIX = "PRESENCE_"
+GEO_SOURCES = ("none", "cloudflare", "vercel", "cloudfront", "netlify")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+URL_SCHEMES = (
+    "embedded", "memory", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster"
+)  # fmt: skip
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _bool(raw: str) -> bool:
+    match raw.strip().lower():
+        case "1" | "true" | "yes" | "on":
+            return True
+        case "0" | "false" | "no" | "off":
+            return False
+    raise ValueError("is neither true nor false")
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        try:
+            value = int(raw)
+        except ValueError:
+            raise ValueError("is not a whole number") from None
+        if not low <= value <= high:
+            raise ValueError(f"is not between {low} and {high}")
+        return value
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            raise ValueError("is not a number of seconds") from None
+        if not low <= value <= high:
+            raise ValueError(f"is not between {low:g} and {high:g} seconds")
+        return value
+
+    return parse
+
+
+def _choice(*names: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.strip().lower() not in names:
+            raise ValueError(f"is none of {', '.join(names)}")
+        return raw.strip().lower()
+
+    return parse
+
+
+def _url(raw: str) -> str:
+    scheme, separator, _ = raw.partition("://")
+    if not separator or scheme not in URL_SCHEMES:
+        raise ValueError(f"does not begin with one of {', '.join(s + '://' for s in URL_SCHEMES)}")
+    return raw
+
+
+def _key_prefix(raw: str) -> str:
+    if not raw or not raw.replace("-", "").replace("_", "").isalnum() or not raw.isascii():
+        raise ValueError("is not made of letters, digits, - and _")
+    return raw
+
+
+def _networks(raw: str) -> tuple[Network, ...]:
+    try:
+        return tuple(
+            ipaddress.ip_network(part.strip(), strict=False)
+            for part in raw.split(",")
+            if part.strip()
+        )
+    except ValueError as error:
+        raise ValueError(f"is not a list of CIDRs such as 10.0.0.0/8,::1: {error}") from None
+
+
+def _sites_file(raw: str) -> Sites:
+    return load_sites(Path(raw)) if raw else Sites({})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its name without the prefix, its default as it would be typed, its unit, what
+    it means, how it is read, and whether its value must never be shown."""
+
+    name: str
+    default: str
+    unit: str
+    help: str
+    parse: Callable[[str], Any] = field(default=_text, repr=False)
+    secret: bool = False
+
+
+_DAY = 86_400
+SETTINGS: tuple[Setting, ...] = (
+    Setting("REDIS_URL", "embedded://", "URL", "Where everything is kept: embedded://[dir], memory://, redis://, rediss://, unix://, redis+sentinel://h:p,h:p/name, redis+cluster://h:p,h:p", _url, secret=True),
+    Setting("HOST", "127.0.0.1", "address", "Address to listen on"),
+    Setting("PORT", "8080", "port", "Port to listen on", _integer(0, 65_535)),
+    Setting("HEARTBEAT_DEDUP", "10", "s", "A repeat on the same path within this time writes nothing", _seconds(0, _DAY)),
+    Setting("SESSION_TIMEOUT", "120", "s", "A session is active for this long after its last heartbeat", _seconds(0.1, _DAY)),
+    Setting("HEARTBEAT_INTERVAL", "30", "s", "How often clients are told to beat", _seconds(0.01, _DAY)),
+    Setting("VIEW_DEDUP", "1800", "s", "A page view counts once per session and path within this time", _seconds(0.001, 30 * _DAY)),
+    Setting("LEAVE_GRACE", "3", "s", "A session that said goodbye is gone after this time, unless it beats again", _seconds(0, 3600)),
+    Setting("VIEWS_FROM_HEARTBEATS", "true", "true, false", "Whether a heartbeat that creates or moves a session also records a page view", _bool),
+    Setting("VIEWS_MAXLEN", "100000", "entries", "Length the views stream is trimmed to, about", _integer(1, 2**40)),
+    Setting("EVENTS_MAXLEN", "10000", "entries", "Length the events stream is trimmed to, about", _integer(1, 2**40)),
+    Setting("SHARDS", "1", "shards", "Slots one site is spread over", _integer(1, 1024)),
+    Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; views of others count as __other__", _integer(1, 10_000_000)),
+    Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
+    Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token; without it any site is counted", _sites_file),
+    Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", secret=True),
+    Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", secret=True),
+    Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
+    Setting("GEO_HEADERS", "none", ", ".join(GEO_SOURCES), "Whose headers say where a client is", _choice(*GEO_SOURCES)),
+    Setting("NEW_SESSIONS_PER_MINUTE", "60", "sessions", "New sessions one client address may open in a minute on one site; 0: any number", _integer(0, 10_000_000)),
+    Setting("REQUESTS_PER_SECOND", "20", "requests", "Requests one client address may make per second, with bursts of twice as many; 0: any number", _integer(0, 10_000_000)),
+    Setting("LIVE_TICK", "0.5", "s", "Shortest time between two changes pushed to a live stream", _seconds(0.05, 60)),
+    Setting("RESPECT_DNT", "false", "true, false", "Whether heartbeats that carry DNT or Sec-GPC are dropped", _bool),
+    Setting("SITE_IDLE", str(_DAY), "s", "After this time without a heartbeat a site's index keys expire", _seconds(1, 400 * _DAY)),
+    Setting("LOG_LEVEL", "info", ", ".join(LOG_LEVELS), "Least severe level that is logged", _choice(*LOG_LEVELS)),
+)  # fmt: skip  # a table reads better with one setting a line
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values, in the units of `SETTINGS`. `sources` says of each whether it is the default,
+    from the environment or from the command line."""
+
+    redis_url: str
+    host: str
+    port: int
+    heartbeat_dedup: float
+    session_timeout: float
+    heartbeat_interval: float
+    view_dedup: float
+    leave_grace: float
+    views_from_heartbeats: bool
+    views_maxlen: int
+    events_maxlen: int
+    shards: int
+    max_paths: int
+    key_prefix: str
+    sites_file: Sites
+    admin_token: str
+    metrics_token: str
+    trusted_proxies: tuple[Network, ...]
+    geo_headers: str
+    new_sessions_per_minute: int
+    requests_per_second: int
+    live_tick: float
+    respect_dnt: bool
+    site_idle: float
+    log_level: str
+    sources: Mapping[str, str] = field(repr=False)
+    raw: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, **overrides: str | None
+    ) -> "Settings":
+        """Reads the environment; `overrides` (from the command line, by lower-case name, None:
+        not given) win.
+
+        Raises:
+            SettingsError: a variable is unknown, a value is bad, or two values contradict.
+        """
+        environ = os.environ if environ is None else environ
+        given = {
+            name.removeprefix(PREFIX): value
+            for name, value in environ.items()
+            if name.startswith(PREFIX)
+        }
+        for name in given:
+            if name not in _BY_NAME:
+                near = difflib.get_close_matches(name, _BY_NAME, n=1)
+                hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; see presence config"
+                raise SettingsError(f"{PREFIX}{name} is no setting{hint}")
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        raws: dict[str, str] = {}
+        for setting in SETTINGS:
+            override = overrides.get(setting.name.lower())
+            if override is not None:
+                raw, sources[setting.name] = override, "command line"
+            elif setting.name in given:
+                raw, sources[setting.name] = given[setting.name], "environment"
+            else:
+                raw, sources[setting.name] = setting.default, "default"
+            raws[setting.name] = raw
+            try:
+                values[setting.name.lower()] = setting.parse(raw)
+            except ValueError as error:
+                shown = "its value" if setting.secret else repr(raw)
+                raise SettingsError(f"{PREFIX}{setting.name}: {shown} {error}") from None
+        settings = cls(**values, sources=sources, raw=raws)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        # A client that misses one beat must still be here, and one that beats on time must be seen.
+        if self.session_timeout <= 2 * self.heartbeat_interval:
+            raise SettingsError(
+                f"PRESENCE_SESSION_TIMEOUT ({self.session_timeout:g} s) must be more than twice "
+                f"PRESENCE_HEARTBEAT_INTERVAL ({self.heartbeat_interval:g} s), or one lost "
+                "heartbeat makes a visitor vanish"
+            )
+        if self.heartbeat_dedup >= self.heartbeat_interval:
+            raise SettingsError(
+                f"PRESENCE_HEARTBEAT_DEDUP ({self.heartbeat_dedup:g} s) must be less than "
+                f"PRESENCE_HEARTBEAT_INTERVAL ({self.heartbeat_interval:g} s), or regular "
+                "heartbeats count as repeats and visitors time out while they are here"
+            )
+        if self.site_idle <= self.session_timeout:
+            raise SettingsError(
+                f"PRESENCE_SITE_IDLE ({self.site_idle:g} s) must be more than "
+                f"PRESENCE_SESSION_TIMEOUT ({self.session_timeout:g} s), or the index expires "
+                "under sessions that are active"
+            )
+
+    @property
+    def sites(self) -> Sites:
+        """What the sites file says."""
+        return self.sites_file
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is the private Valkey of this machine."""
+        return self.redis_url.startswith("embedded://")
+
+    def shown(self, name: str) -> str:
+        """A setting's value as it may be printed: secrets masked."""
+        raw = self.raw[name]
+        if not _BY_NAME[name].secret or not raw:
+            return raw
+        return mask_url(raw) if name == "REDIS_URL" else "********"
+
+
+def mask_url(url: str) -> str:
+    """A URL without the password in it."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if "password=" in place:
+        place = place.partition("?")[0] + "?…"
+    if not at:
+        return f"{scheme}://{place}"
+    return f"{scheme}://{credentials.partition(':')[0]}:********@{place}"

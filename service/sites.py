@@ -1,0 +1,91 @@
+"""The sites file: who may write to a site, and who may read it.
+
+["example.org"]
+origins = ["https://example.org", "https://www.example.org"]
+public = false
+token = "a long random text"
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SITE_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,62}$"
+_SITE = re.compile(SITE_PATTERN[:-1] + r"\Z")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?\Z")
+
+
+def is_site_id(text: str) -> bool:
+    """Whether the text may name a site."""
+    return _SITE.match(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is configured of a site. `origins`: the only ones that may write, empty: any."""
+
+    origins: frozenset[str] = frozenset()
+    public: bool = True
+    token: str = ""
+
+
+ANY_SITE = Site()
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The configured sites; when there are none, every site is known and open."""
+
+    by_id: Mapping[str, Site]
+
+    def find(self, site: str) -> Site | None:
+        """What is configured of that site, or None where it is unknown."""
+        return self.by_id.get(site) if self.by_id else ANY_SITE
+
+
+def load_sites(path: Path) -> Sites:
+    """Reads a sites file.
+
+    Raises:
+        ValueError: it cannot be read; the message says why and continues "PRESENCE_SITES_FILE: …".
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"is no TOML: {error}") from None
+    # [sites."example.org"] is understood as well: no site has only tables for its settings.
+    nested = document.get("sites")
+    if (
+        len(document) == 1
+        and isinstance(nested, dict)
+        and all(isinstance(value, dict) for value in nested.values())
+    ):
+        document = nested
+    if not document:
+        raise ValueError("names no site")
+    return Sites({name: _site(name, table) for name, table in document.items()})
+
+
+def _site(name: str, table: Any) -> Site:
+    if not is_site_id(name):
+        raise ValueError(f"has a bad site id {name!r}: a-z, 0-9, . and -, at most 63 characters")
+    if not isinstance(table, dict):
+        raise ValueError(f'must give {name!r} as a table: ["{name}"]')
+    unknown = set(table) - {"origins", "public", "token"}
+    if unknown:
+        raise ValueError(f"has an unknown key {sorted(unknown)[0]!r} for the site {name!r}")
+    origins = table.get("origins", [])
+    if not isinstance(origins, list) or not all(isinstance(o, str) for o in origins):
+        raise ValueError(f"must give the origins of {name!r} as a list of texts")
+    for origin in origins:
+        if not _ORIGIN.match(origin):
+            raise ValueError(f"has a bad origin {origin!r} for {name!r}: https://host[:port]")
+    public, token = table.get("public", True), table.get("token", "")
+    if not isinstance(public, bool) or not isinstance(token, str):
+        raise ValueError(f"must give {name!r} public as true or false and token as a text")
+    return Site(frozenset(origins), public, token)

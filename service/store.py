@@ -1,0 +1,669 @@
+"""PresenceStore: the one class that speaks to Redis.
+
+Everything that decides is in `lua/`; this class names keys, formats arguments, reads replies and
+merges shards. Every failure of Redis leaves it as a StoreError without secrets in it.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from service import models
+from service.batcher import Answer, Batch, Batcher
+from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
+from service.errors import StoreBusy, StoreError, StoreRefused
+from service.failures import FAILURES, as_store_error, kind_of
+from service.keys import MS_PER_HOUR, Keys, ShardKeys
+from service.merging import PLACES_LIMIT, TOP_LIMIT, Snapshot, merge_snapshots
+from service.paging import read_cursor, read_places, stream_place, write_cursor
+from service.scripts import Call, load, run, run_many
+
+SWEEP_LIMIT = 500  # sessions removed by one call: about 2 ms of Redis
+READ_SWEEP_LIMIT = 200  # sessions a read removes before it counts
+REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides about sessions and views. Times in ms, lengths in entries."""
+
+    heartbeat_dedup_ms: int = 10_000
+    session_timeout_ms: int = 120_000
+    view_dedup_ms: int = 1_800_000
+    leave_grace_ms: int = 3_000
+    views_from_heartbeats: bool = True
+    site_idle_ms: int = 86_400_000
+    events_maxlen: int = 10_000
+    views_maxlen: int = 100_000
+    max_paths: int = 10_000
+    new_sessions_per_minute: int = 0
+
+
+class Beat(NamedTuple):
+    """A heartbeat as it is handed to the script. `client` is the keyed hash of an address, empty
+    where no limit applies; `details` is JSON or empty."""
+
+    session_id: str
+    path: str
+    country: str
+    client: str
+    details: str
+
+
+class Sweep(NamedTuple):
+    """What a sweep did. `next_ms`: when the next session expires, None when nobody is left."""
+
+    removed: int
+    backlog: int
+    next_ms: int | None
+    now_ms: int
+
+
+class Claim(NamedTuple):
+    """A site shard to sweep, and the end of the lease as Redis wrote it."""
+
+    tag: str
+    lease_end: str
+
+
+class Settlement(NamedTuple):
+    """A claim that is done with. `next_ms`: when the site shard is next due, None: never."""
+
+    claim: Claim
+    next_ms: int | None
+
+
+class PresenceStore:
+    """Presence in Redis.
+
+    Args:
+        connection: the way to Redis.
+        keys: key spellings.
+        rules: what decides.
+        observe_batch: told of each heartbeat batch: its size and the seconds it took.
+        observe_error: told the kind of each failure.
+
+    `clock` gives the `now_ms` argument of the scripts: empty, for Redis's own time, in all but
+    tests and replays.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        rules: Rules,
+        *,
+        observe_batch: Callable[[int, float], None] = lambda size, seconds: None,
+        observe_error: Callable[[str], None] = lambda kind: None,
+    ) -> None:
+        self.connection = connection
+        self.keys = keys
+        self.rules = rules
+        self.clock: Callable[[], str] = lambda: ""
+        # redis-py's types say bytes or str everywhere; here it is always str.
+        self._client: Any = connection.client
+        self._observe_batch = observe_batch
+        self._observe_error = observe_error
+        self._batcher: Batcher[ShardKeys, Any, str] = Batcher(
+            self._send, lambda keys: connection.lane_of(keys.tag)
+        )
+        self._clock_offset_ms = 0.0
+        self._due: dict[str, tuple[str, int]] = {}
+        self._entered_at: dict[str, float] = {}
+        self._rule_args = (
+            rules.heartbeat_dedup_ms,
+            rules.session_timeout_ms,
+            rules.view_dedup_ms if rules.views_from_heartbeats else 0,
+            rules.site_idle_ms,
+            rules.events_maxlen,
+            rules.views_maxlen,
+            rules.max_paths,
+            rules.new_sessions_per_minute,
+        )
+
+    # Writing
+
+    async def heartbeat(self, site: str, beat: Beat) -> str:
+        """Decides and writes one heartbeat: `created`, `moved`, `refreshed`, `duplicate` or
+        `limited`.
+
+        Raises:
+            StoreError: Redis cannot do it now. What was asked may or may not have been written;
+                asking again changes nothing that was.
+        """
+        keys = self.keys.of_session(site, beat.session_id)
+        outcome = await self._batcher.submit(keys, "heartbeat", beat)
+        if outcome in _OUTCOMES:
+            return outcome
+        return await self._settle_outcome(keys, beat, outcome)
+
+    async def heartbeats(self, site: str, beats: Sequence[Beat]) -> list[str]:
+        """As `heartbeat`, for many, in order; those of one shard travel in one call."""
+        submitted = [
+            (
+                keys := self.keys.of_session(site, beat.session_id),
+                beat,
+                self._batcher.submit(keys, "heartbeat", beat),
+            )
+            for beat in beats
+        ]
+        outcomes = await asyncio.gather(
+            *(future for _, _, future in submitted), return_exceptions=True
+        )
+        results = []
+        for (keys, beat, _), outcome in zip(submitted, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            results.append(
+                outcome if outcome in _OUTCOMES else await self._settle_outcome(keys, beat, outcome)
+            )
+        return results
+
+    async def _settle_outcome(self, keys: ShardKeys, beat: Beat, outcome: str) -> str:
+        deadline = time.monotonic() + DEADLINE_S
+        while outcome == "backlog":
+            if time.monotonic() > deadline:
+                raise StoreBusy("too many sessions expired at once; they are being swept")
+            await self.sweep(keys.tag)
+            outcome = await self._batcher.submit(keys, "heartbeat", beat)
+        if outcome.startswith("poisoned "):
+            self._observe_error("WRONGTYPE")
+            raise StoreRefused("a key of this session has the wrong type: run presence doctor")
+        return outcome
+
+    async def leave(self, site: str, session_id: str) -> str:
+        """Says goodbye: `leaving` or `unknown`. Raises as `heartbeat`."""
+        keys = self.keys.of_session(site, session_id)
+        return await self._batcher.submit(keys, "leave", session_id)
+
+    async def view(self, site: str, view: models.PageView, *, client: str = "") -> str:
+        """Records a page view: `recorded`, `duplicate` or `limited`. Raises as `heartbeat`."""
+        keys = self.keys.of_session(site, view.sessionId)
+        return await self._batcher.submit(keys, "view", (view, client))
+
+    async def end(self, site: str, session_id: str) -> bool:
+        """Ends a session at once; whether there was one. Raises as `heartbeat`."""
+        keys = self.keys.of_session(site, session_id)
+        call = Call(load("end"), keys.for_end(session_id), (self.clock(), self.rules.events_maxlen))
+        return bool((await self._read(call))[1] == "ended")
+
+    async def _send(self, batches: list[Batch[ShardKeys, Any, str]]) -> list[Answer[str]]:
+        """Sends the batches of one lane; a batch of heartbeats is one call."""
+        started = time.perf_counter()
+        replies = await self._replies(batches)
+        seconds = time.perf_counter() - started
+        answers: list[Answer[str]] = []
+        place = 0
+        for batch in batches:
+            if batch.kind == "heartbeat":
+                reply = replies[place]
+                place += 1
+                self._observe_batch(len(batch.items), seconds)
+                if isinstance(reply, BaseException):
+                    answers.append(reply)
+                    continue
+                self._note_due(batch.key.tag, reply[1] == "opened", int(reply[0]))
+                answers.append(reply[2:])
+            else:
+                own = replies[place : place + len(batch.items)]
+                place += len(batch.items)
+                answers.append(self._single_answers(batch, own))
+        if self._due:
+            await self._enter_due()
+        return answers
+
+    def _single_answers(
+        self, batch: Batch[ShardKeys, Any, str], replies: list[Any]
+    ) -> Sequence[str | BaseException]:
+        outcomes: list[str | BaseException] = []
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                outcomes.append(reply)
+            elif batch.kind == "leave":
+                if reply[1] == "leaving":
+                    self._due_by(batch.key.tag, int(reply[2]))
+                outcomes.append(reply[1])
+            else:
+                self._note_due(batch.key.tag, reply[1] == "opened", int(reply[0]))
+                outcomes.append(reply[2])
+        return outcomes
+
+    def _calls(self, batch: Batch[ShardKeys, Any, str]) -> list[Call]:
+        keys, rules, now = batch.key, self.rules, self.clock()
+        if batch.kind == "heartbeat":
+            hour = self._hour()
+            all_keys = list(keys.for_heartbeats(hour))
+            args: list[str | int] = [now, hour, *self._rule_args]
+            for session_id, path, country, client, details in batch.items:
+                all_keys.append(keys.session(session_id))
+                all_keys.append(keys.viewed(session_id, path))
+                args += (path, country, client, details)
+            return [Call(load("heartbeat"), all_keys, args)]
+        if batch.kind == "leave":
+            return [
+                Call(
+                    load("leave"),
+                    keys.for_leave(session_id),
+                    (now, rules.leave_grace_ms, rules.session_timeout_ms),
+                )
+                for session_id in batch.items
+            ]
+        hour = self._hour()
+        return [
+            Call(
+                load("view"),
+                keys.for_view(view.sessionId, view.path, hour),
+                (
+                    now,
+                    hour,
+                    rules.view_dedup_ms,
+                    rules.views_maxlen,
+                    rules.max_paths,
+                    view.path,
+                    view.pageType or "",
+                    view.referrer or "",
+                    rules.new_sessions_per_minute,
+                    client,
+                ),
+            )
+            for view, client in batch.items
+        ]
+
+    async def _replies(self, batches: list[Batch[ShardKeys, Any, str]]) -> list[Any]:
+        """One reply or StoreError per call, in the order of `_calls` over the batches."""
+        calls = [call for batch in batches for call in self._calls(batch)]
+        async with self._failures(BATCH_DEADLINE_S):
+            replies = await run_many(self._client, calls)
+            stale = [n for n, reply in enumerate(replies) if _is_stale(reply)]
+            for reply in replies:
+                if isinstance(reply, list):
+                    self._learn_clock(reply[0])
+            if stale:
+                # Nothing was written: the same again with the keys of the hour Redis lives in.
+                calls = [call for batch in batches for call in self._calls(batch)]
+                again = await run_many(self._client, [calls[n] for n in stale])
+                for n, reply in zip(stale, again, strict=True):
+                    replies[n] = reply
+        return [self._translated(r) if isinstance(r, Exception) else r for r in replies]
+
+    # The list of due sites
+
+    def _note_due(self, tag: str, is_opened: bool, now_ms: int) -> None:
+        if is_opened:
+            self._due_by(tag, now_ms)
+        elif time.monotonic() - self._entered_at.get(tag, -REENTER_S) >= REENTER_S:
+            self._due.setdefault(tag, ("NX", now_ms))
+
+    def _due_by(self, tag: str, at_ms: int) -> None:
+        how, earlier = self._due.get(tag, ("LT", at_ms))
+        self._due[tag] = ("LT", min(earlier, at_ms) if how == "LT" else at_ms)
+
+    async def _enter_due(self) -> None:
+        """Writes what is to be written to `due` and `sites`. What fails is kept for next time:
+        the heartbeats themselves have been written."""
+        entries, self._due = self._due, {}
+        try:
+            async with asyncio.timeout(BATCH_DEADLINE_S):
+                pipeline = self._client.pipeline(transaction=False)
+                for tag, (how, at_ms) in entries.items():
+                    pipeline.execute_command("ZADD", self.keys.due, how, at_ms, tag)
+                    if how == "NX" or tag not in self._entered_at:
+                        pipeline.zadd(self.keys.sites, {tag.partition("/")[0]: 0})
+                await pipeline.execute()
+        except FAILURES as error:
+            self._observe_error(kind_of(error))
+            self._due = entries | self._due
+            return
+        moment = time.monotonic()
+        if len(self._entered_at) > 100_000:
+            self._entered_at.clear()
+        self._entered_at.update(dict.fromkeys(entries, moment))
+
+    # Sweeping
+
+    async def sweep(self, tag: str, limit: int = SWEEP_LIMIT) -> Sweep:
+        """Removes up to `limit` expired sessions of a site shard. Raises as `heartbeat`."""
+        keys = self.keys.of_tag(tag)
+        reply = await self._read_hourly(
+            "sweep",
+            keys.for_sweep,
+            (self.rules.session_timeout_ms, self.rules.events_maxlen, limit),
+        )
+        now, _, removed, backlog, next_ms = reply
+        return Sweep(int(removed), int(backlog), int(next_ms) if next_ms else None, int(now))
+
+    async def claim(
+        self, settled: Sequence[Settlement], lease_ms: int, limit: int
+    ) -> tuple[list[Claim], int]:
+        """Settles claims and takes the site shards that are due; with Redis's time in ms."""
+        if self._due:
+            await self._enter_due()
+        args: list[str | int] = [self.clock(), lease_ms, limit]
+        for (tag, lease_end), next_ms in settled:
+            args += (tag, lease_end, "" if next_ms is None else next_ms)
+        now, *flat = await self._read(Call(load("claim"), (self.keys.due,), args))
+        return [Claim(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)], int(now)
+
+    # Reading
+
+    async def active(self, site: str, path: str | None = None) -> models.Active:
+        """How many are here, or on one page. Raises StoreError."""
+        active, on_path, as_of = await self.count(site, path)
+        return models.Active(active if path is None else on_path, as_of)
+
+    async def count(self, site: str, path: str | None) -> tuple[int, int, int]:
+        """Active sessions, those on `path`, and the moment in ms. Raises StoreError."""
+        args = (self.clock(), self.rules.events_maxlen, READ_SWEEP_LIMIT, *([path] if path else ()))
+        replies = await self._read_all(
+            Call(load("count"), keys.for_count(), args) for keys in self.keys.of_site(site)
+        )
+        return (
+            sum(int(reply[1]) for reply in replies),
+            sum(int(reply[2]) for reply in replies) if path else 0,
+            min(int(reply[0]) for reply in replies),
+        )
+
+    async def stats(self, site: str, limit: int = TOP_LIMIT) -> models.Stats:
+        """All numbers of a site, of one moment per shard. Raises StoreError."""
+        shards = self.keys.of_site(site)
+        # A list merged from several shards is exact only when it cannot miss one that is low in
+        # each and high in all: where sites are split, whole lists are merged.
+        pages_limit, top_limit = (limit, TOP_LIMIT) if len(shards) == 1 else (10**9, 10**9)
+        replies = await asyncio.gather(
+            *(
+                self._read_hourly(
+                    "snapshot",
+                    keys.for_snapshot,
+                    (
+                        self.rules.events_maxlen,
+                        READ_SWEEP_LIMIT,
+                        pages_limit,
+                        top_limit,
+                        PLACES_LIMIT,
+                    ),
+                )
+                for keys in shards
+            )
+        )
+        return merge_snapshots(
+            [Snapshot(*reply) for reply in replies], limit, self.rules.session_timeout_ms
+        )
+
+    async def history(self, site: str, resolution_ms: int, points: int) -> models.History:
+        """The last `points` minutes or hours. Raises StoreError."""
+        now_ms = await self.now_ms()
+        first = now_ms // resolution_ms - points + 1
+        shards = self.keys.of_site(site)
+        per_key = 60 if resolution_ms < MS_PER_HOUR else 24
+        numbers = range(first // per_key, (first + points - 1) // per_key + 1)
+        async with self._failures():
+            pipeline = self._client.pipeline(transaction=False)
+            for keys in shards:
+                for number in numbers:
+                    name = keys.minutes_of(number) if per_key == 60 else keys.hours_of(number * 24)
+                    pipeline.hgetall(name)
+            tables = await pipeline.execute()
+        active, _, _ = await self.count(site, None)
+        peaks: dict[int, int] = {}
+        views: dict[int, int] = {}
+        for n, table in enumerate(tables):
+            number = numbers[n % len(numbers)]
+            for name, value in table.items():
+                kind, _, place = name.partition(":")
+                series = peaks if kind == "peak" else views
+                index = number * per_key + int(place)
+                series[index] = series.get(index, 0) + int(value)
+        # Nobody may have noted this minute yet.
+        last = first + points - 1
+        peaks[last] = max(peaks.get(last, 0), active)
+        return models.History(
+            resolution_ms,
+            [
+                models.Point(index * resolution_ms, peaks.get(index, 0), views.get(index, 0))
+                for index in range(first, last + 1)
+            ],
+            now_ms,
+        )
+
+    async def sites(self) -> models.SiteList:
+        """The sites known to Redis, with how many are on each. Raises StoreError."""
+        async with self._failures():
+            names: list[str] = await self._client.zrange(self.keys.sites, 0, -1)
+        now_ms = await self.now_ms()
+        async with self._failures():
+            pipeline = self._client.pipeline(transaction=False)
+            for name in names:
+                for keys in self.keys.of_site(name):
+                    pipeline.zcount(keys.active, f"({now_ms}", "+inf")
+            counts = await pipeline.execute() if names else []
+        per_site = self.keys.shards
+        return models.SiteList(
+            [
+                models.SiteCount(name, sum(counts[n * per_site : (n + 1) * per_site]))
+                for n, name in enumerate(names)
+            ],
+            now_ms,
+        )
+
+    async def session(self, site: str, session_id: str) -> models.Session | None:
+        """One active session, or None. Raises StoreError."""
+        keys = self.keys.of_session(site, session_id)
+        now_ms = await self.now_ms()
+        async with self._failures():
+            fields = await self._client.hgetall(keys.session(session_id))
+            if not fields:
+                return None
+            score = await self._client.zscore(keys.active, _member(session_id, fields))
+        if score is None or score <= now_ms:
+            return None
+        return _session(session_id, fields, score, now_ms)
+
+    async def sessions(
+        self, site: str, *, limit: int, cursor: str | None, path: str | None
+    ) -> models.SessionPage:
+        """Active sessions, those first that expire first. One that beats while pages are read
+        moves towards the end, so it may come twice but is never missed.
+
+        Raises:
+            RequestError: 422, the cursor is none of ours.
+            StoreError: Redis cannot do it now.
+        """
+        shards = self.keys.of_site(site)
+        shard, score, member = read_cursor(cursor) if cursor else (0, 0.0, "")
+        now_ms = await self.now_ms()
+        found: list[models.Session] = []
+        looked_at = 0
+        while shard < len(shards) and len(found) < limit and looked_at < 5_000:
+            keys = shards[shard]
+            async with self._failures():
+                start = await self._rank_after(keys, score, member, now_ms)
+                rows = await self._client.zrange(
+                    keys.active, start, start + limit - 1, withscores=True
+                )
+                looked_at += max(len(rows), 1)
+                if not rows:
+                    shard, score, member = shard + 1, 0.0, ""
+                    continue
+                chosen = []
+                for row_member, row_score in rows:
+                    score, member = row_score, row_member
+                    session_id, _, row_path = row_member.split(" ", 2)
+                    if path is None or row_path == path:
+                        chosen.append((session_id, row_score))
+                        if len(found) + len(chosen) == limit:
+                            break
+                pipeline = self._client.pipeline(transaction=False)
+                for session_id, _ in chosen:
+                    pipeline.hgetall(keys.session(session_id))
+                hashes = await pipeline.execute() if chosen else []
+            found += [
+                _session(session_id, fields, row_score, now_ms)
+                for (session_id, row_score), fields in zip(chosen, hashes, strict=True)
+                if fields
+            ]
+        next_cursor = write_cursor(shard, score, member) if shard < len(shards) else None
+        return models.SessionPage(found, next_cursor, now_ms)
+
+    async def _rank_after(self, keys: ShardKeys, score: float, member: str, now_ms: int) -> int:
+        """The rank that follows a place in `active`, past all that has expired."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.zcount(keys.active, "-inf", now_ms)
+        pipeline.zcount(keys.active, "-inf", f"({score:.1f}")
+        pipeline.zscore(keys.active, member)
+        pipeline.zrank(keys.active, member)
+        expired, below, current, rank = await pipeline.execute()
+        # One that has moved on leaves only its score as the place; its equals come again.
+        after = rank + 1 if member and current == score else below
+        return int(max(expired, after))
+
+    async def views(self, site: str, *, after: str, limit: int) -> models.ViewPage:
+        """Page views after a place in the log, in order. `after` is a stream id, or, where sites
+        are split, what an earlier answer gave as `next`.
+
+        Raises:
+            RequestError: 422, `after` is none of both.
+            StoreError: Redis cannot do it now.
+        """
+        shards = self.keys.of_site(site)
+        places = read_places(after, len(shards))
+        async with self._failures():
+            pipeline = self._client.pipeline(transaction=False)
+            for keys, place in zip(shards, places, strict=True):
+                pipeline.xrange(keys.views, f"({place}" if place != "0" else "-", "+", limit)
+            lists = await pipeline.execute()
+        merged = heapq.merge(
+            *(
+                [(stream_place(entry_id), n, entry_id, fields) for entry_id, fields in entries]
+                for n, entries in enumerate(lists)
+            ),
+            key=lambda row: row[:2],
+        )
+        found: list[models.View] = []
+        for _, n, entry_id, fields in merged:
+            if len(found) == limit:
+                break
+            places[n] = entry_id
+            found.append(_view(entry_id, fields))
+        return models.ViewPage(found, ",".join(places))
+
+    async def last_views_place(self, site: str) -> str:
+        """Where the log of page views ends now, to be given as `after`."""
+        async with self._failures():
+            pipeline = self._client.pipeline(transaction=False)
+            for keys in self.keys.of_site(site):
+                pipeline.xrevrange(keys.views, "+", "-", 1)
+            lists = await pipeline.execute()
+        return ",".join(entries[0][0] if entries else "0" for entries in lists)
+
+    async def now_ms(self) -> int:
+        """Redis's time. Raises StoreError."""
+        given = self.clock()
+        if given:
+            return int(given)
+        async with self._failures():
+            seconds, microseconds = await self._client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def probe(self) -> None:
+        """Writes for real. Raises StoreError."""
+        async with self._failures():
+            await self._client.set(self.keys.probe, "1", px=60_000)
+
+    async def close(self) -> None:
+        """Writes what was accepted, then closes the connections."""
+        await self._batcher.close()
+        await self.connection.close()
+
+    # How calls are made
+
+    def _hour(self) -> int:
+        """The hour that Redis is thought to live in; the scripts say when it is another."""
+        given = self.clock()
+        now_ms = int(given) if given else time.time() * 1000 + self._clock_offset_ms
+        return int(now_ms // MS_PER_HOUR)
+
+    def _learn_clock(self, now_text: str) -> None:
+        if not self.clock():
+            self._clock_offset_ms = int(now_text) - time.time() * 1000
+
+    async def _read_hourly(
+        self, script: str, keys_of: Callable[[int], Sequence[str]], args: Sequence[str | int]
+    ) -> Any:
+        for _ in range(2):
+            hour = self._hour()
+            reply = await self._read(Call(load(script), keys_of(hour), (self.clock(), hour, *args)))
+            if reply[1] != "stale":
+                break
+            self._learn_clock(reply[0])
+        return reply
+
+    async def _read(self, call: Call) -> Any:
+        async with self._failures():
+            return await run(self._client, call)
+
+    async def _read_all(self, calls: Iterable[Call]) -> list[Any]:
+        async with self._failures():
+            replies = await run_many(self._client, list(calls))
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        return replies
+
+    @asynccontextmanager
+    async def _failures(self, seconds: float = DEADLINE_S) -> AsyncIterator[None]:
+        """Ends what takes too long, and turns what Redis answers into a StoreError."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except FAILURES as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: BaseException) -> StoreError:
+        kind = kind_of(error)
+        self._observe_error(kind)
+        return as_store_error(kind)
+
+
+_OUTCOMES = frozenset(("created", "moved", "refreshed", "duplicate", "limited"))
+
+
+def _is_stale(reply: Any) -> bool:
+    return isinstance(reply, list) and reply[1] == "stale"
+
+
+def _member(session_id: str, fields: dict[str, str]) -> str:
+    return f"{session_id} {fields.get('country', '--')} {fields.get('path', '')}"
+
+
+def _session(session_id: str, fields: dict[str, str], score: float, now_ms: int) -> models.Session:
+    # The clock may have been set back: nothing was seen in the future.
+    seen, since = min(int(fields["seen"]), now_ms), min(int(fields["since"]), now_ms)
+    latitude, longitude = fields.get("latitude"), fields.get("longitude")
+    return models.Session(
+        sessionId=session_id,
+        currentPath=fields["path"],
+        lastSeen=seen,
+        since=since,
+        expiresAt=round(score + 0.5) if score % 1 else int(score),
+        pageType=fields.get("type"),
+        country=fields.get("country"),
+        city=fields.get("city"),
+        latitude=float(latitude) if latitude else None,
+        longitude=float(longitude) if longitude else None,
+    )
+
+
+def _view(entry_id: str, fields: dict[str, str]) -> models.View:
+    return models.View(
+        id=entry_id,
+        at=int(fields["at"]),
+        sessionId=fields["session"],
+        path=fields["path"],
+        pageType=fields.get("type"),
+        referrer=fields.get("referrer"),
+        country=fields.get("country"),
+    )
