@@ -226,7 +226,8 @@ local function note_peak()
 end
 -- @end
 
--- Reads every index key once, so that a wrong type is raised before anything is written.
+-- Reads every index key once, so that a wrong type is raised before anything is written. The
+-- HyperLogLogs are not among them: counting a unique is the first write, and harmless by itself.
 local index_checked = false
 local function check_index()
   if index_checked then
@@ -241,12 +242,6 @@ local function check_index()
   end
   redis.call('XLEN', events)
   redis.call('XLEN', views)
-  for _, hll in ipairs({uniques, uniques_of_day}) do
-    local magic = redis.call('GETRANGE', hll, 0, 3)
-    if magic ~= '' and magic ~= 'HYLL' then
-      error('WRONGTYPE ' .. hll .. ' is not a HyperLogLog')
-    end
-  end
 end
 
 local function append_event(kind, id, path, from, country)
@@ -289,11 +284,11 @@ local function create(session, marker, id, path, country, client, details, stale
     return 'backlog'
   end
   check_index()
+  count_unique(id) -- the first write, refused when Redis is out of memory: nothing is half done
   local is_view = view_dedup_ms > 0 and claim_view(marker)
   if type(is_view) == 'table' then
     return 'poisoned ' .. marker
   end
-  count_unique(id) -- refused when Redis is out of memory, as the marker is: nothing half done
   remove_lives(over)
   swept = true
   if stale then
@@ -345,6 +340,9 @@ end
 
 local function move(session, marker, id, path, was, details)
   check_index()
+  if math.floor(was.seen / DAY_MS) ~= math.floor(now / DAY_MS) then
+    count_unique(id)
+  end
   local is_view = view_dedup_ms > 0 and claim_view(marker)
   if type(is_view) == 'table' then
     return 'poisoned ' .. marker
@@ -364,9 +362,6 @@ local function move(session, marker, id, path, was, details)
   redis.call('ZINCRBY', pages, 1, path)
   lower(pages, {[was.path] = 1})
   append_event('moved', id, path, was.path, was.country)
-  if math.floor(was.seen / DAY_MS) ~= math.floor(now / DAY_MS) then
-    count_unique(id)
-  end
   if is_view then
     record_view(id, path, details.type, details.referrer, was.country ~= '--' and was.country or nil)
   end
@@ -394,14 +389,14 @@ local function beat(session, marker, path, country, client, details_json)
   if was and was.alive then
     local member = id .. ' ' .. was.country .. ' ' .. was.path
     if path == was.path then
+      if math.floor(was.seen / DAY_MS) ~= math.floor(now / DAY_MS) then
+        count_unique(id)
+      end
       if redis.call('ZADD', active, 'XX', 'CH', expires_text, member) == 1 then
         redis.call('HSET', session, 'seen', now_text)
         redis.call('PEXPIREAT', session, expires_text)
         if was.leaving then
           redis.call('HDEL', session, 'leaving')
-        end
-        if math.floor(was.seen / DAY_MS) ~= math.floor(now / DAY_MS) then
-          count_unique(id)
         end
         wrote = true
         return 'refreshed'

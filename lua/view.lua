@@ -146,17 +146,13 @@ redis.call('ZCARD', top)
 for _, hash in ipairs({totals, types, minutes, hours, newcomers}) do
   redis.call('HLEN', hash)
 end
-for _, hll in ipairs({uniques, uniques_of_day}) do
-  local magic = redis.call('GETRANGE', hll, 0, 3)
-  if magic ~= '' and magic ~= 'HYLL' then
-    error('WRONGTYPE ' .. hll .. ' is not a HyperLogLog')
-  end
-end
 local country = redis.call('HGET', session, 'country') or nil
 local is_limited = new_sessions_limit > 0 and client ~= '' and redis.call('EXISTS', session) == 0
 if is_limited and tonumber(redis.call('HGET', newcomers, client) or '0') >= new_sessions_limit then
   return {now_text, 'open', 'limited'}
 end
+-- The first write, refused when Redis is out of memory, and harmless by itself.
+count_unique(string.match(session, '([^:]+)$'))
 local is_view = claim_view(marker)
 if type(is_view) == 'table' then
   return redis.error_reply(is_view.err)
@@ -165,7 +161,6 @@ if not is_view then
   return {now_text, 'open', 'duplicate'}
 end
 local is_first = redis.call('EXISTS', totals) == 0
-count_unique(string.match(session, '([^:]+)$'))
 record_view(string.match(session, '([^:]+)$'), path, page_type ~= '' and page_type or nil,
   referrer ~= '' and referrer or nil, country)
 write_view_counts()

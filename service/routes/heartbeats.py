@@ -25,7 +25,14 @@ from service.models import (
     decode_heartbeat,
     decode_leave,
 )
-from service.routes.context import Context, context_of, json_response, problem, read_body, unexpected
+from service.routes.context import (
+    Context,
+    context_of,
+    json_response,
+    problem,
+    read_body,
+    unexpected,
+)
 from service.routes.cors import EXPOSED, exposed_to
 from service.security import headers_of
 from service.store import Beat
@@ -75,7 +82,7 @@ class HotHeartbeat:
     """An ASGI app that answers `POST /v1/sites/{site}/heartbeat` and hands all else on."""
 
     def __init__(self, rest: Any) -> None:
-        self._rest = rest
+        self.rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (
@@ -86,9 +93,9 @@ class HotHeartbeat:
         ):
             site = scope["path"][len(_PREFIX) : -len(_SUFFIX)]
             if "/" not in site:
-                await answer(self._rest.state.context, site, scope, receive, send)
+                await answer(self.rest.state.context, site, scope, receive, send)
                 return
-        await self._rest(scope, receive, send)
+        await self.rest(scope, receive, send)
 
 
 async def answer(context: Context, name: str, scope: Scope, receive: Receive, send: Send) -> None:

