@@ -68,7 +68,7 @@ class Server:
         self.options = options
         self.folder = folder or Path(tempfile.mkdtemp(prefix="presence-test-"))
         self.process: subprocess.Popen[bytes] | None = None
-        self.client = redis.Redis(port=self.port, decode_responses=True, socket_timeout=10)
+        self.client: Any = redis.Redis(port=self.port, decode_responses=True, socket_timeout=10)
 
     @property
     def url(self) -> str:
