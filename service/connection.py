@@ -50,6 +50,7 @@ class Connection:
 
     client: Client
     topology: str
+    helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
 
     @property
     def is_cluster(self) -> bool:
@@ -66,8 +67,9 @@ class Connection:
 
     async def close(self) -> None:
         """Closes every connection."""
-        closing: Awaitable[None] = self.client.aclose()
-        await closing
+        for client in (self.client, *self.helpers):
+            closing: Awaitable[None] = client.aclose()
+            await closing
 
 
 def connect(url: str) -> Connection:
@@ -163,7 +165,7 @@ def _sentinel(url: str) -> Connection:
         max_connections=POOL_SIZE * 4,
         **_options(),
     )
-    return Connection(client, "sentinel")
+    return Connection(client, "sentinel", tuple(sentinel.sentinels))
 
 
 def _cluster(url: str) -> Connection:
@@ -176,6 +178,9 @@ def _cluster(url: str) -> Connection:
         ssl=address.first("ssl") == "true",
         max_connections=POOL_SIZE,
         require_full_coverage=False,
+        # A slot that moved is learned by itself. redis-py would otherwise close every connection
+        # after five of them, under the calls that are on their way to other nodes.
+        reinitialize_steps=0,
         **options,
     )
     return Connection(client, "cluster")

@@ -14,7 +14,6 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-
 # One more line per label, that nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 

@@ -157,7 +157,10 @@ def cluster(kind: str = "valkey", nodes: int = 3) -> Iterator[list[Server]]:
 def _knows_all(server: Server, nodes: int) -> bool:
     info = server.client.execute_command("CLUSTER", "INFO")
     text = info if isinstance(info, str) else "\n".join(f"{k}:{v}" for k, v in info.items())
-    return "cluster_state:ok" in text and f"cluster_known_nodes:{nodes}" in text
+    return all(
+        line in text
+        for line in ("cluster_state:ok", "cluster_slots_ok:16384", f"cluster_known_nodes:{nodes}")
+    )
 
 
 def cluster_url(servers: list[Server]) -> str:

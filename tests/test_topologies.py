@@ -1,0 +1,262 @@
+"""`connect(url)`: one URL for every topology, the same deadlines on all of them."""
+
+import asyncio
+import contextlib
+import functools
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.connection import Connection, connect
+from service.errors import SettingsError, StoreError, StoreRefused, StoreUnreachable
+from service.keys import Keys
+from service.settings import mask_url
+from service.store import Beat, PresenceStore, Rules
+from tests import servers
+from tests.servers import Server, wait_until
+
+ANSWER_WITHIN_S = 2.0
+
+
+def beat(path: str = "/") -> Beat:
+    return Beat(str(uuid.uuid4()), path, "", "", "")
+
+
+@contextlib.asynccontextmanager
+async def store_on(connection: Connection, shards: int = 1) -> AsyncIterator[PresenceStore]:
+    store = PresenceStore(connection, Keys("presence", shards), Rules())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def works(url: str, shards: int = 1) -> None:
+    """Heartbeats of many sessions go in, and the numbers come back."""
+    async with store_on(connect(url), shards) as store:
+        assert await store.heartbeats("blog", [beat() for _ in range(300)]) == ["created"] * 300
+        stats = await store.stats("blog")
+        assert (stats.activeVisitors, stats.totalPageViews) == (300, 300)
+        assert sum(row.count for row in stats.activeByPath) == 300
+        claims, _ = await store.claim([], 1000, 100)
+        assert len(claims) == shards
+        await store.probe()
+
+
+async def recovers(store: PresenceStore, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            assert await store.heartbeat("blog", beat()) == "created"
+            return
+        except StoreError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "url, topology, lane_of_a",
+    [
+        ("memory://", "memory", ""),
+        ("embedded://", "embedded", ""),
+        ("embedded:///var/lib/presence", "embedded", ""),
+        ("redis://localhost", "standalone", ""),
+        ("rediss://user:word@localhost:6380/1", "standalone", ""),
+        ("unix:///run/redis.sock?db=1", "standalone", ""),
+        ("redis+sentinel://:word@a:26379,b/primary", "sentinel", ""),
+        ("redis+cluster://a:7000,b:7001,[::1]:7002", "cluster", "a"),
+    ],
+)
+async def test_the_url_chooses(url: str, topology: str, lane_of_a: str) -> None:
+    connection = connect(url)  # nothing is sent, so nothing needs to be there
+    assert connection.topology == topology
+    assert connection.lane_of("a") == lane_of_a
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "url, says",
+    [
+        ("redis+sentinel://a:26379", "name the primary"),
+        ("redis+cluster://a:seven", "is not host:port"),
+        ("redis+cluster://", "is not host:port"),
+        ("http://a", "unknown scheme"),
+    ],
+)
+def test_a_bad_url_says_what_is_wrong(url: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        connect(url)
+
+
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("redis://localhost:1/0", "redis://localhost:1/0"),
+        ("redis://:word@h/0", "redis://:********@h/0"),
+        ("redis://user:wo@rd@h", "redis://user:********@h"),
+        ("redis+sentinel://h/n?sentinel_password=word", "redis+sentinel://h/n?…"),
+    ],
+)
+def test_passwords_are_not_shown(url: str, shown: str) -> None:
+    assert mask_url(url) == shown
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_unix_socket(tmp_path: Path, shards: int) -> None:
+    path = tmp_path / "s"
+    with Server("valkey", "--unixsocket", str(path)):
+        await works(f"unix://{path}", shards)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A key and a certificate for this machine."""
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return key, certificate
+
+
+async def test_tls(tmp_path: Path) -> None:
+    if not shutil.which("openssl"):
+        servers.missing("openssl")
+    key, certificate = self_signed(tmp_path)
+    tls_port = servers.free_port()
+    with Server(
+        "redis7", "--tls-port", str(tls_port), "--tls-cert-file", str(certificate),
+        "--tls-key-file", str(key), "--tls-auth-clients", "no",
+    ):  # fmt: skip
+        await works(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={certificate}")
+        async with store_on(connect(f"rediss://127.0.0.1:{tls_port}")) as distrusting:
+            with pytest.raises(StoreUnreachable):
+                await distrusting.heartbeat("blog", beat())
+
+
+@pytest.mark.parametrize("shards", [1, 12])
+async def test_cluster(valkey_cluster: list[Server], shards: int) -> None:
+    for node in valkey_cluster:
+        node.client.flushall()
+    await works(servers.cluster_url(valkey_cluster), shards)
+    if shards > 1:
+        holding = [len(node.client.keys("presence:{blog/*}:active")) for node in valkey_cluster]
+        assert all(holding), "shards are spread over the nodes"
+        assert sum(holding) == shards
+
+
+@pytest.fixture
+def guarded() -> Iterator[tuple[Server, Server, list[Server]]]:
+    """A primary with a replica, both asking for a password, watched by three Sentinels."""
+    with contextlib.ExitStack() as stack:
+        auth = ("--requirepass", "word", "--masterauth", "word")
+        primary = stack.enter_context(_with_password(Server("valkey", *auth)))
+        replica = stack.enter_context(
+            _with_password(Server("valkey", *auth, "--replicaof", f"127.0.0.1 {primary.port}"))
+        )
+        wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+        watchers = []
+        for _ in range(3):
+            watcher = Server("valkey", "--sentinel")
+            (watcher.folder / "s.conf").write_text(
+                f"port {watcher.port}\nbind 127.0.0.1\n"
+                f"sentinel monitor web 127.0.0.1 {primary.port} 2\n"
+                "sentinel auth-pass web word\n"
+                "sentinel down-after-milliseconds web 1000\n"
+                "sentinel failover-timeout web 4000\n"
+            )
+            stack.callback(watcher.close)
+            watcher.process = subprocess.Popen(
+                [servers.binary_of("valkey"), str(watcher.folder / "s.conf"), "--sentinel"],
+                stdout=subprocess.DEVNULL,
+                cwd=watcher.folder,
+            )
+            wait_until(watcher.client.ping)
+            watchers.append(watcher)
+        for watcher in watchers:
+            wait_until(
+                functools.partial(watcher.client.execute_command, "SENTINEL", "CKQUORUM", "web"),
+                what="quorum",
+            )
+            wait_until(
+                functools.partial(watcher.client.execute_command, "SENTINEL", "REPLICAS", "web"),
+                what="replica known",
+            )
+        yield primary, replica, watchers
+
+
+@contextlib.contextmanager
+def _with_password(server: Server) -> Iterator[Server]:
+    server.client = server.client.__class__(
+        port=server.port, password="word", decode_responses=True
+    )
+    with server:
+        yield server
+
+
+async def test_sentinel_and_failover(guarded: tuple[Server, Server, list[Server]]) -> None:
+    primary, replica, watchers = guarded
+    hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in watchers)
+    url = f"redis+sentinel://:word@{hosts}/web"
+    await works(url)
+    async with store_on(connect(url)) as store:
+        assert await store.heartbeat("blog", beat()) == "created"
+        primary.kill()
+        with pytest.raises(StoreUnreachable):
+            await store.heartbeat("blog", beat())
+        await recovers(store, 30)
+        assert replica.client.info("replication")["role"] == "master"
+
+
+async def test_wrong_password() -> None:
+    with Server("valkey") as server:
+        server.client.config_set("requirepass", "word")
+        async with store_on(connect(f"redis://:other@127.0.0.1:{server.port}")) as store:
+            with pytest.raises(StoreRefused, match="refuses our credentials"):
+                await store.heartbeat("blog", beat())
+
+
+async def answered_in_time(store: PresenceStore) -> None:
+    """Each way to Redis fails within the deadline, all at once as well as alone."""
+    ways: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.heartbeat("blog", beat()),
+        lambda: store.leave("blog", str(uuid.uuid4())),
+        lambda: store.stats("blog"),
+        lambda: store.active("blog", "/"),
+        lambda: store.probe(),
+    ]
+    started = time.monotonic()
+    results = await asyncio.gather(*(way() for way in ways * 3), return_exceptions=True)
+    taken = time.monotonic() - started
+    assert all(isinstance(result, StoreError) for result in results), results
+    assert taken < ANSWER_WITHIN_S
+
+
+async def test_a_frozen_redis_is_answered_for_in_time() -> None:
+    with Server("valkey") as server:
+        async with store_on(connect(server.url)) as store:
+            assert await store.heartbeat("blog", beat()) == "created"
+            server.freeze()
+            try:
+                await answered_in_time(store)
+                await answered_in_time(store)
+            finally:
+                server.thaw()
+            await recovers(store)
+
+
+async def test_a_redis_that_died_comes_back() -> None:
+    with Server("valkey") as server:
+        async with store_on(connect(server.url)) as store:
+            assert await store.heartbeat("blog", beat()) == "created"
+            server.kill()
+            await answered_in_time(store)
+            server.start()
+            await recovers(store)
+            assert (await store.active("blog")).activeVisitors >= 1
