@@ -2,6 +2,10 @@
   Hands each due site shard to exactly one copy of the service. A claim is a lease: what is not
   settled in time falls due again, so a crash loses no site.
 
+  While a lease stands, a goodbye can only bring the site shard forward of the lease's end (ZADD
+  LT). So that none is overlooked, half a lease must be longer than the grace of a goodbye, and
+  what is settled in the second half of its lease is looked at again.
+
   KEYS[1] due  zset  site, or site/shard -> when it is next swept, ms
 
   ARGV[1] now, ms since the epoch; empty: ask TIME
@@ -17,7 +21,7 @@
 ]]
 local due = KEYS[1]
 local lease_ms, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
-local LIFE_MS = 400 * 86400000
+local LIFE_MS, LATEST_MS = 400 * 86400000, math.max(120000, 2 * lease_ms)
 -- @include clock
 -- The only clock is the one of Redis, asked once; tests and replays may give their own.
 local now
@@ -33,12 +37,27 @@ local now_text = string.format('%.0f', now)
 for argument = 4, #ARGV, 3 do
   local site, held, next_due = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
   if redis.call('ZSCORE', due, site) == held then
-    if next_due == '' then
+    if tonumber(held) - now < lease_ms / 2 then
+      redis.call('ZADD', due, now_text, site)
+    elseif next_due == '' then
       redis.call('ZREM', due, site)
     else
       redis.call('ZADD', due, next_due, site)
     end
   end
+end
+-- A site shard is swept every minute; one that would wait longer was entered while the clock
+-- stood ahead.
+local latest = string.format('%.0f', now + LATEST_MS)
+for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, latest, '+inf', 'LIMIT', 0, limit)) do
+  redis.call('ZADD', due, now_text, site)
+end
+-- A site shard is due by the next minute at the latest; one that is due later was settled while
+-- the clock stood ahead.
+local FURTHEST_MS = 120000
+local latest = string.format('%.0f', now + FURTHEST_MS)
+for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, '(' .. latest, '+inf', 'LIMIT', 0, limit)) do
+  redis.call('ZADD', due, now_text, site)
 end
 local lease_end = string.format('%.0f', now + lease_ms)
 local reply = {now_text}

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from service.errors import StoreBusy
+from service.errors import StoreBusy, StoreError
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Batcher(Generic[K, T, R]):
         send: Send[K, T, R],
         lane_of: Callable[[K], Hashable],
         *,
-        max_batch: int = 256,
+        max_batch: int = 128,
         max_waiting: int = 20_000,
     ) -> None:
         self._send = send
@@ -98,8 +98,12 @@ class Batcher(Generic[K, T, R]):
                     continue
                 try:
                     answers = await self._send(batches)
+                    _check(batches, answers)
                 except Exception as error:
                     answers = [error] * len(batches)
+                except BaseException:
+                    _cancel(batches)
+                    raise
                 for batch, answer in zip(batches, answers, strict=True):
                     _deliver(batch, answer)
         finally:
@@ -142,6 +146,21 @@ def _without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
             batch.items = [item for item, _ in kept]
             batch.waiting = [future for _, future in kept]
     return [batch for batch in batches if batch.items]
+
+
+def _check(batches: list[Batch[K, T, R]], answers: Sequence[Answer[R]]) -> None:
+    """Raises where places do not match: nobody may be given what is another's."""
+    if len(answers) != len(batches):
+        raise StoreError(f"{len(answers)} answers to {len(batches)} batches")
+    for batch, answer in zip(batches, answers, strict=True):
+        if not isinstance(answer, BaseException) and len(answer) != len(batch.items):
+            raise StoreError(f"{len(answer)} results for {len(batch.items)} items")
+
+
+def _cancel(batches: list[Batch[K, T, R]]) -> None:
+    for batch in batches:
+        for future in batch.waiting:
+            future.cancel()
 
 
 def _deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:

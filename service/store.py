@@ -22,7 +22,7 @@ from service.merging import PLACES_LIMIT, TOP_LIMIT, Snapshot, merge_snapshots
 from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.scripts import Call, load, run, run_many
 
-SWEEP_LIMIT = 500  # sessions removed by one call: about 2 ms of Redis
+SWEEP_LIMIT = 250  # sessions removed by one call: about 2 ms of Redis
 READ_SWEEP_LIMIT = 200  # sessions a read removes before it counts
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
