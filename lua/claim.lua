@@ -52,13 +52,6 @@ local latest = string.format('%.0f', now + LATEST_MS)
 for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, latest, '+inf', 'LIMIT', 0, limit)) do
   redis.call('ZADD', due, now_text, site)
 end
--- A site shard is due by the next minute at the latest; one that is due later was settled while
--- the clock stood ahead.
-local FURTHEST_MS = 120000
-local latest = string.format('%.0f', now + FURTHEST_MS)
-for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, '(' .. latest, '+inf', 'LIMIT', 0, limit)) do
-  redis.call('ZADD', due, now_text, site)
-end
 local lease_end = string.format('%.0f', now + lease_ms)
 local reply = {now_text}
 for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_text, 'LIMIT', 0, limit)) do

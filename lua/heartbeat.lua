@@ -84,9 +84,16 @@ local uniques_of_day, minutes, hours = KEYS[13 + later], KEYS[15 + later], KEYS[
 local expires = now + timeout_ms
 local expires_text = string.format('%.0f', expires)
 -- @include lives
--- Ends the lives of members that were already taken out of `active`: counters down, one `left`
--- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
--- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
+-- Reads each key that the end of a life changes, so that a wrong type is raised before anything
+-- is written.
+local function check_lives()
+  for _, zset in ipairs({pages, countries, places}) do
+    redis.call('ZCARD', zset)
+  end
+  redis.call('HLEN', located)
+  redis.call('XLEN', events)
+end
+
 local function lower(key, loss)
   for name, count in pairs(loss) do
     if tonumber(redis.call('ZINCRBY', key, -count, name)) <= 0 then
@@ -95,6 +102,9 @@ local function lower(key, loss)
   end
 end
 
+-- Ends the lives of members that were already taken out of `active`: counters down, one `left`
+-- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
+-- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
 local function end_lives(lives, ended_at, reason)
   local from_page, from_country, from_place = {}, {}, {}
   local any_located = redis.call('EXISTS', located) == 1
@@ -127,6 +137,7 @@ end
 -- Redis allows when it is out of memory: sweeping is what makes room.
 local function remove_lives(lives)
   if #lives > 0 then
+    check_lives()
     redis.call('ZREMRANGEBYRANK', active, 0, #lives / 2 - 1)
     end_lives(lives)
   end
@@ -201,6 +212,15 @@ local function write_view_counts()
 end
 -- @end
 -- @include uniques
+-- Adds nobody, which raises a wrong type. It is a write, harmless by itself, that Redis refuses
+-- when it is out of memory.
+local function check_uniques()
+  redis.call('PFADD', uniques)
+  if redis.call('PFADD', uniques_of_day) == 1 then
+    redis.call('PEXPIRE', uniques_of_day, 400 * DAY_MS)
+  end
+end
+
 -- Counts the session among the unique visitors of all time and of this UTC day.
 local function count_unique(id)
   redis.call('PFADD', uniques, id)
@@ -226,22 +246,21 @@ local function note_peak()
 end
 -- @end
 
--- Reads every index key once, so that a wrong type is raised before anything is written. The
--- HyperLogLogs are not among them: counting a unique is the first write, and harmless by itself.
+-- Looks at every index key once, so that a wrong type is raised before anything is written, and
+-- a full Redis refuses before anything is half done.
 local index_checked = false
 local function check_index()
   if index_checked then
     return
   end
   index_checked = true
-  for _, zset in ipairs({pages, countries, places, top}) do
-    redis.call('ZCARD', zset)
-  end
-  for _, hash in ipairs({located, newcomers, totals, types, minutes, hours}) do
+  check_lives()
+  redis.call('ZCARD', top)
+  for _, hash in ipairs({newcomers, totals, types, minutes, hours}) do
     redis.call('HLEN', hash)
   end
-  redis.call('XLEN', events)
   redis.call('XLEN', views)
+  check_uniques() -- the first write
 end
 
 local function append_event(kind, id, path, from, country)
@@ -254,7 +273,7 @@ local function append_event(kind, id, path, from, country)
   end
 end
 
-local created, wrote, swept, backlog = 0, false, false, false
+local created, wrote, swept, backlog, is_renewed = 0, false, false, false, false
 
 -- Before a session can be born, the lives that are over must end in the log: one of them may be
 -- its own. Returns the lives to remove, or nil when they are too many for this call.
@@ -284,25 +303,27 @@ local function create(session, marker, id, path, country, client, details, stale
     return 'backlog'
   end
   check_index()
-  count_unique(id) -- the first write, refused when Redis is out of memory: nothing is half done
+  count_unique(id)
   local is_view = view_dedup_ms > 0 and claim_view(marker)
   if type(is_view) == 'table' then
     return 'poisoned ' .. marker
   end
   remove_lives(over)
   swept = true
+  local country_text = country ~= '' and country or '--'
+  local member = id .. ' ' .. country_text .. ' ' .. path
+  -- An earlier life may be in `active` still: its hash outlived it (a changed timeout, a given
+  -- now_ms), or went before it (evicted, or the clock was set back).
+  local earlier = stale and id .. ' ' .. stale.country .. ' ' .. stale.path or member
+  local score = redis.call('ZSCORE', active, earlier)
+  if score then
+    redis.call('ZREM', active, earlier)
+    end_lives({earlier, score}, now_text)
+  end
   if stale then
-    -- The hash outlived its life, by a changed timeout or a given now_ms.
-    local member = id .. ' ' .. stale.country .. ' ' .. stale.path
-    local score = redis.call('ZSCORE', active, member)
-    if score then
-      redis.call('ZREM', active, member)
-      end_lives({member, score}, now_text)
-    end
     redis.call('DEL', session)
   end
   local fields = {'path', path, 'seen', now_text, 'since', now_text}
-  local country_text = country ~= '' and country or '--'
   if country ~= '' then
     fields[#fields + 1] = 'country'
     fields[#fields + 1] = country
@@ -315,7 +336,7 @@ local function create(session, marker, id, path, country, client, details, stale
   end
   redis.call('HSET', session, unpack(fields))
   redis.call('PEXPIREAT', session, expires_text)
-  redis.call('ZADD', active, expires_text, id .. ' ' .. country_text .. ' ' .. path)
+  redis.call('ZADD', active, expires_text, member)
   redis.call('ZINCRBY', pages, 1, path)
   redis.call('ZINCRBY', countries, 1, country_text)
   if details.latitude and details.longitude then
@@ -323,6 +344,8 @@ local function create(session, marker, id, path, country, client, details, stale
       .. (details.city or '')
     redis.call('HSET', located, id, place)
     redis.call('ZINCRBY', places, 1, place)
+    -- The first located session of a site comes later than the site.
+    is_renewed = is_renewed or redis.call('PTTL', located) < 0
   end
   append_event('joined', id, path, nil, country_text)
   if is_view then
@@ -392,7 +415,8 @@ local function beat(session, marker, path, country, client, details_json)
       if math.floor(was.seen / DAY_MS) ~= math.floor(now / DAY_MS) then
         count_unique(id)
       end
-      if redis.call('ZADD', active, 'XX', 'CH', expires_text, member) == 1 then
+      if redis.call('ZADD', active, 'XX', 'CH', expires_text, member) == 1
+        or redis.call('ZSCORE', active, member) then
         redis.call('HSET', session, 'seen', now_text)
         redis.call('PEXPIREAT', session, expires_text)
         if was.leaving then
@@ -424,7 +448,7 @@ if wrote then
   end
   -- Index keys live as long as the site does; renewed at most once a minute.
   local left_ms = redis.call('PTTL', active)
-  if left_ms < site_idle_ms - math.min(60000, site_idle_ms / 10) then
+  if is_renewed or left_ms < site_idle_ms - math.min(60000, site_idle_ms / 10) then
     for _, key in ipairs({active, pages, countries, events, located, places}) do
       redis.call('PEXPIRE', key, site_idle_ms)
     end

@@ -51,9 +51,16 @@ local hour_of_day = string.format('%02d', math.floor(now / HOUR_MS) % 24)
 -- @end
 local minutes, hours = KEYS[7 + later], KEYS[9 + later]
 -- @include lives
--- Ends the lives of members that were already taken out of `active`: counters down, one `left`
--- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
--- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
+-- Reads each key that the end of a life changes, so that a wrong type is raised before anything
+-- is written.
+local function check_lives()
+  for _, zset in ipairs({pages, countries, places}) do
+    redis.call('ZCARD', zset)
+  end
+  redis.call('HLEN', located)
+  redis.call('XLEN', events)
+end
+
 local function lower(key, loss)
   for name, count in pairs(loss) do
     if tonumber(redis.call('ZINCRBY', key, -count, name)) <= 0 then
@@ -62,6 +69,9 @@ local function lower(key, loss)
   end
 end
 
+-- Ends the lives of members that were already taken out of `active`: counters down, one `left`
+-- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
+-- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
 local function end_lives(lives, ended_at, reason)
   local from_page, from_country, from_place = {}, {}, {}
   local any_located = redis.call('EXISTS', located) == 1
@@ -94,6 +104,7 @@ end
 -- Redis allows when it is out of memory: sweeping is what makes room.
 local function remove_lives(lives)
   if #lives > 0 then
+    check_lives()
     redis.call('ZREMRANGEBYRANK', active, 0, #lives / 2 - 1)
     end_lives(lives)
   end

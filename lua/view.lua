@@ -131,6 +131,15 @@ local function write_view_counts()
 end
 -- @end
 -- @include uniques
+-- Adds nobody, which raises a wrong type. It is a write, harmless by itself, that Redis refuses
+-- when it is out of memory.
+local function check_uniques()
+  redis.call('PFADD', uniques)
+  if redis.call('PFADD', uniques_of_day) == 1 then
+    redis.call('PEXPIRE', uniques_of_day, 400 * DAY_MS)
+  end
+end
+
 -- Counts the session among the unique visitors of all time and of this UTC day.
 local function count_unique(id)
   redis.call('PFADD', uniques, id)
@@ -151,7 +160,7 @@ local is_limited = new_sessions_limit > 0 and client ~= '' and redis.call('EXIST
 if is_limited and tonumber(redis.call('HGET', newcomers, client) or '0') >= new_sessions_limit then
   return {now_text, 'open', 'limited'}
 end
--- The first write, refused when Redis is out of memory, and harmless by itself.
+check_uniques() -- the first write
 count_unique(string.match(session, '([^:]+)$'))
 local is_view = claim_view(marker)
 if type(is_view) == 'table' then

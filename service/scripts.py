@@ -1,6 +1,5 @@
 """Loads `lua/` and runs it: EVALSHA, and EVAL on the same node where it is not known yet."""
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,22 +66,23 @@ async def run(client: Client, call: Call) -> Any:
 async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
     """The replies of many calls, in order; an error of one call stands in its place.
 
-    On one server they travel in one pipeline, so that the order of the calls is kept. A cluster
-    is asked call by call, all at once.
+    They travel in one pipeline (on a cluster: one for each node), so that calls on the same site
+    shard are carried out in order. Those refused because the server does not know their script
+    are asked again, in order too, after the rest.
 
     Raises:
         RedisError: the server could not be reached, or broke off.
     """
-    if len(calls) == 1 or isinstance(client, RedisCluster):
-        return await asyncio.gather(*(_run_kept(client, call) for call in calls))
+    if len(calls) == 1:
+        return [await _run_kept(client, calls[0])]
     pipeline = client.pipeline(transaction=False)
     for call in calls:
         pipeline.execute_command(*call.evalsha())
-    replies = await pipeline.execute(raise_on_error=False)
+    replies = list(await pipeline.execute(raise_on_error=False))
     for n, reply in enumerate(replies):
         if isinstance(reply, NoScriptError):
             replies[n] = await _run_kept(client, calls[n])
-    return list(replies)
+    return replies
 
 
 async def _run_kept(client: Client, call: Call) -> Any:

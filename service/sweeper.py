@@ -17,7 +17,7 @@ from service.store import Claim, PresenceStore, Settlement
 
 POLL_S = 0.5  # a departure is logged at most this, a sweep and SHORTEST_MS after it happened
 SHORTEST_MS = 250  # between two sweeps of one site shard
-LEASE_MS = 5_000
+SHORTEST_LEASE_MS = 6_000
 SLICE_S = 1.0  # spent on one site shard before the others have their turn
 CLAIMS = 64
 MINUTE_MS = 60_000
@@ -32,19 +32,23 @@ class Sweeper:
         self._store = store
         self._metrics = metrics
         self._stopping = asyncio.Event()
-        self._is_failing = False
+        self._failing: set[str] = set()  # site shards; empty text: Redis as a whole
+        # Half a lease must be longer than a goodbye's grace: see claim.lua.
+        rules = store.rules
+        grace_ms = min(rules.leave_grace_ms, rules.session_timeout_ms)
+        self._lease_ms = max(SHORTEST_LEASE_MS, 2 * grace_ms + 1_000)
 
     async def run(self) -> None:
-        """Runs until `stop`. Failures of Redis are logged once and outlived."""
+        """Runs until `stop`. Failures are outlived, and logged when they begin and when they end."""
         settled: list[Settlement] = []
         while not self._stopping.is_set():
             try:
                 settled = await self._round(settled)
-                self._note_failing(None)
+                self._note("", None)
             except StoreError as error:
                 # What was claimed falls due again by itself.
                 settled = []
-                self._note_failing(error)
+                self._note("", error)
             except Exception as error:  # the sweep must outlive what nobody thought of
                 settled = []
                 log.error("sweep_failed", kind=type(error).__name__, exc_info=error)
@@ -54,14 +58,14 @@ class Sweeper:
                     pause_s = POLL_S * random.uniform(0.8, 1.0)  # noqa: S311
                     await asyncio.wait_for(self._stopping.wait(), pause_s)
         with contextlib.suppress(StoreError):
-            await self._store.claim(settled, LEASE_MS, 0)
+            await self._store.claim(settled, self._lease_ms, 0)
 
     def stop(self) -> None:
         """Ends `run` after the round it is in."""
         self._stopping.set()
 
     async def _round(self, settled: list[Settlement]) -> list[Settlement]:
-        claims, now_ms = await self._store.claim(settled, LEASE_MS, CLAIMS)
+        claims, now_ms = await self._store.claim(settled, self._lease_ms, CLAIMS)
         backlog = 0
         done: list[Settlement] = []
         for claim in claims:
@@ -81,17 +85,19 @@ class Sweeper:
                     break
         except StoreError as error:
             # One site that cannot be swept (a key of a wrong type) does not hold up the others.
-            self._note_failing(error)
-            return Settlement(claim, now_ms + LEASE_MS), 0
+            self._note(claim.tag, error)
+            return Settlement(claim, now_ms + self._lease_ms), 0
+        self._note(claim.tag, None)
         if sweep.next_ms is None:
             return Settlement(claim, None), 0
         next_minute = (sweep.now_ms // MINUTE_MS + 1) * MINUTE_MS
         next_ms = max(min(sweep.next_ms, next_minute), sweep.now_ms + SHORTEST_MS)
         return Settlement(claim, sweep.now_ms if sweep.backlog else next_ms), sweep.backlog
 
-    def _note_failing(self, error: StoreError | None) -> None:
-        if error is not None and not self._is_failing:
-            log.warning("sweep_failing", reason=error.detail)
-        elif error is None and self._is_failing:
-            log.info("sweep_recovered")
-        self._is_failing = error is not None
+    def _note(self, tag: str, error: StoreError | None) -> None:
+        if error is not None and tag not in self._failing:
+            self._failing.add(tag)
+            log.warning("sweep_failing", site=tag or None, reason=error.detail)
+        elif error is None and tag in self._failing:
+            self._failing.remove(tag)
+            log.info("sweep_recovered", site=tag or None)

@@ -1,3 +1,12 @@
+-- Adds nobody, which raises a wrong type. It is a write, harmless by itself, that Redis refuses
+-- when it is out of memory.
+local function check_uniques()
+  redis.call('PFADD', uniques)
+  if redis.call('PFADD', uniques_of_day) == 1 then
+    redis.call('PEXPIRE', uniques_of_day, 400 * DAY_MS)
+  end
+end
+
 -- Counts the session among the unique visitors of all time and of this UTC day.
 local function count_unique(id)
   redis.call('PFADD', uniques, id)

@@ -1,0 +1,116 @@
+"""The five invariants of presence in Redis, read with plain commands; true after any history."""
+
+from collections import Counter
+from itertools import pairwise
+from math import ceil
+from typing import Any
+
+from service.keys import ShardKeys
+from service.store import PresenceStore
+
+# Kept for ever: page views in all and by page, and who was ever here.
+KEPT = ("totals", "top", "uniques")
+
+
+async def check(store: PresenceStore, site: str, now: int) -> None:
+    """Asserts all of them, in every shard of a site. `now` in ms."""
+    client: Any = store.connection.client
+    for keys in store.keys.of_site(site):
+        members = await client.zrange(keys.active, 0, -1, withscores=True)
+        await counters_equal_members(client, keys, [member for member, _ in members])
+        await members_have_hashes(client, keys, members, now)
+        await log_replays(client, keys, members, store.rules.events_maxlen)
+        await views_add_up(store, client, keys)
+        await keys_expire(client, keys)
+
+
+async def counters_equal_members(client: Any, keys: ShardKeys, members: list[str]) -> None:
+    """1: pages, countries and places count exactly the members of `active`."""
+    split = [member.split(" ", 2) for member in members]
+    assert len({session_id for session_id, _, _ in split}) == len(split), "a session twice"
+    assert dict(await client.zrange(keys.pages, 0, -1, withscores=True)) == Counter(
+        path for _, _, path in split
+    )
+    assert dict(await client.zrange(keys.countries, 0, -1, withscores=True)) == Counter(
+        country for _, country, _ in split
+    )
+    located: dict[str, str] = await client.hgetall(keys.located)
+    assert set(located) <= {session_id for session_id, _, _ in split}
+    assert dict(await client.zrange(keys.places, 0, -1, withscores=True)) == Counter(
+        located.values()
+    )
+
+
+async def members_have_hashes(
+    client: Any, keys: ShardKeys, members: list[tuple[str, float]], now: int
+) -> None:
+    """2: an unexpired member has its hash, of the same path, which expires with it."""
+    unexpired = [(member, score) for member, score in members if score > now]
+    pipeline = client.pipeline(transaction=False)
+    for member, _ in unexpired:
+        session = keys.session(member.partition(" ")[0])
+        pipeline.hgetall(session)
+        pipeline.execute_command("PEXPIRETIME", session)
+    replies = await pipeline.execute() if unexpired else []
+    for (member, score), fields, expires in zip(
+        unexpired, replies[::2], replies[1::2], strict=True
+    ):
+        _, country, path = member.split(" ", 2)
+        assert (fields["path"], fields.get("country", "--")) == (path, country), member
+        assert int(fields["since"]) <= int(fields["seen"]) <= now, member
+        assert expires == ceil(score), member
+
+
+async def log_replays(
+    client: Any, keys: ShardKeys, members: list[tuple[str, float]], maxlen: int
+) -> None:
+    """3: replaying `events` from empty gives exactly `active`: every life is joined moved* left."""
+    entries = await client.xrange(keys.events)
+    if len(entries) >= maxlen:
+        return  # its beginning may be trimmed
+    here: dict[str, tuple[str, str]] = {}
+    for entry_id, event in entries:
+        session_id, path = event["session"], event["path"]
+        match event["type"]:
+            case "joined":
+                assert session_id not in here, f"{entry_id}: joined twice"
+                here[session_id] = event["country"], path
+            case "moved":
+                assert here.get(session_id) == (event["country"], event["from"]), entry_id
+                here[session_id] = event["country"], path
+            case "left":
+                assert here.pop(session_id, ("", ""))[1] == path, f"{entry_id}: was not there"
+                assert event["reason"] in ("timeout", "leave", "ended"), entry_id
+            case _:
+                raise AssertionError(f"{entry_id}: {event}")
+    replayed = {f"{session_id} {country} {path}" for session_id, (country, path) in here.items()}
+    assert replayed == {member for member, _ in members}
+
+
+async def views_add_up(store: PresenceStore, client: Any, keys: ShardKeys) -> None:
+    """4: totals, top and the stream count the same views, one per session, path and window."""
+    totals: dict[str, str] = await client.hgetall(keys.totals)
+    total = int(totals.get("views", 0))
+    assert total == sum(score for _, score in await client.zrange(keys.top, 0, -1, withscores=True))
+    entries = await client.xrange(keys.views)
+    if total < store.rules.views_maxlen:
+        assert total == len(entries)
+    assert len(entries) <= total
+    moments: dict[tuple[str, str], list[int]] = {}
+    for _, view in entries:
+        moments.setdefault((view["session"], view["path"]), []).append(int(view["at"]))
+    for viewed, at in moments.items():
+        for earlier, later in pairwise(at):
+            assert later - earlier >= store.rules.view_dedup_ms, viewed
+
+
+async def keys_expire(client: Any, keys: ShardKeys) -> None:
+    """5: no key without an end, except those that are kept."""
+    names = [name async for name in client.scan_iter(match=f"{keys.base}*", count=1000)]
+    pipeline = client.pipeline(transaction=False)
+    for name in names:
+        pipeline.pttl(name)
+    lives = await pipeline.execute() if names else []
+    kept = {keys.base + name for name in KEPT}
+    for name, life_ms in zip(names, lives, strict=True):
+        assert (life_ms == -1) == (name in kept), f"{name} lives {life_ms} ms"
