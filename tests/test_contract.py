@@ -1,19 +1,75 @@
 """The contract of the store, the same on every backend. Times are given, to the millisecond."""
 
+import asyncio
+import time
 import uuid
+from typing import Any
 
 import pytest
 
-from service.store import Beat
-from tests.conftest import NOW, Clock, MakeStore
+from service import models
+from service.errors import StoreError, StoreRefused
+from service.keys import MS_PER_HOUR, ShardKeys
+from service.store import Beat, PresenceStore, Rules
+from tests import invariants
+from tests.conftest import NOW, Clock, MakeStore, store_factory
+from tests.servers import Server
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+T = "another-session-0001"
+DAY_MS = 24 * MS_PER_HOUR
+BERLIN = '{"latitude":"52.5","longitude":"13.4","city":"Berlin"}'
 
 
 def beat(path: str = "/", session: str = S, **more: str) -> Beat:
     return Beat(
         session, path, more.get("country", ""), more.get("client", ""), more.get("details", "")
     )
+
+
+def page_view(path: str = "/", session: str = S, **more: str) -> models.PageView:
+    return models.PageView(session, models.PagePath(path), **more)  # type: ignore[arg-type]
+
+
+def ids(count: int) -> list[str]:
+    return [str(uuid.UUID(int=n)) for n in range(count)]
+
+
+def shard(store: PresenceStore) -> ShardKeys:
+    """The keys of the site `blog`, which is in one piece here."""
+    return store.keys.of_site("blog")[0]
+
+
+def raw(store: PresenceStore) -> Any:
+    """Redis itself."""
+    return store.connection.client
+
+
+async def events(store: PresenceStore) -> list[dict[str, str]]:
+    return [fields for _, fields in await raw(store).xrange(shard(store).events)]
+
+
+async def log(store: PresenceStore) -> list[tuple[str, str]]:
+    """The log of events, as pairs of type and session."""
+    return [(event["type"], event["session"]) for event in await events(store)]
+
+
+async def contents(store: PresenceStore) -> dict[str, Any]:
+    """All that is written of the site, except who was counted as unique."""
+    client, found = raw(store), {}
+    readers: dict[str, Any] = {
+        "string": client.get,
+        "hash": client.hgetall,
+        "zset": lambda name: client.zrange(name, 0, -1, withscores=True),
+        "stream": client.xrange,
+    }
+    async for name in client.scan_iter(match=f"{shard(store).base}*", count=1000):
+        if not name.startswith(shard(store).uniques):
+            found[name] = await readers[await client.type(name)](name)
+    return found
+
+
+# Heartbeats
 
 
 # (after ms, path) -> outcome; the first heartbeat is at 0 on /a
@@ -43,6 +99,7 @@ async def test_second_heartbeat(
     stats = await store.stats("blog")
     assert [(row.path, row.count) for row in stats.activeByPath] == [(path, 1)]
     assert stats.activeVisitors == 1
+    await invariants.check(store, "blog", NOW + after_ms)
 
 
 async def test_a_duplicate_does_not_prolong_the_life(make_store: MakeStore) -> None:
@@ -55,12 +112,580 @@ async def test_a_duplicate_does_not_prolong_the_life(make_store: MakeStore) -> N
     assert (await store.active("blog")).activeVisitors == 0
 
 
+async def test_a_duplicate_writes_nothing(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeat("blog", beat(details=BERLIN))
+    before = await contents(store)
+    clock.advance(9_999)
+    assert await store.heartbeats("blog", [beat()] * 50) == ["duplicate"] * 50
+    assert await contents(store) == before
+
+
+async def test_without_a_window_every_heartbeat_refreshes(make_store: MakeStore) -> None:
+    store = make_store(Clock(), heartbeat_dedup_ms=0)
+    assert await store.heartbeats("blog", [beat()] * 3) == ["created", "refreshed", "refreshed"]
+    await invariants.check(store, "blog", NOW)
+
+
 async def test_all_session_ids_are_counted_once(make_store: MakeStore) -> None:
     store = make_store(Clock())
-    ids = [str(uuid.UUID(int=n)) for n in range(300)]
-    outcomes = await store.heartbeats("blog", [beat(session=i) for i in [*ids, *ids]])
+    outcomes = await store.heartbeats("blog", [beat(session=i) for i in [*ids(300), *ids(300)]])
     assert outcomes == ["created"] * 300 + ["duplicate"] * 300
     stats = await store.stats("blog")
     assert (stats.activeVisitors, stats.totalPageViews) == (300, 300)
     assert abs(stats.uniqueVisitors - 300) < 10
     assert stats.asOf == NOW
+
+
+async def test_a_batch_is_decided_in_order(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    walk = [beat(f"/{n % 7}") for n in range(1_000)]
+    assert await store.heartbeats("blog", walk) == ["created"] + ["moved"] * 999
+    assert [event.get("from") for event in await events(store)] == [
+        None, *(f"/{n % 7}" for n in range(999))
+    ]  # fmt: skip
+
+
+async def test_a_session_as_it_is_kept(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    details = '{"type":"post","city":"Berlin","latitude":"52.5","longitude":"13.4"}'
+    await store.heartbeat("blog", beat("/a", country="DE", details=details))
+    clock.advance(20_000)
+    await store.heartbeat("blog", beat("/a"))
+    keys, client = shard(store), raw(store)
+    assert await client.hgetall(keys.session(S)) == {
+        "path": "/a", "seen": str(NOW + 20_000), "since": str(NOW), "country": "DE",
+        "type": "post", "city": "Berlin", "latitude": "52.5", "longitude": "13.4",
+    }  # fmt: skip
+    member = f"{S} DE /a"
+    assert await client.zrange(keys.active, 0, -1, withscores=True) == [(member, NOW + 140_000)]
+    assert await client.execute_command("PEXPIRETIME", keys.session(S)) == NOW + 140_000
+    assert await store.session("blog", S) == models.Session(
+        S, "/a", NOW + 20_000, NOW, NOW + 140_000, "post", "DE", "Berlin", 52.5, 13.4
+    )
+    # A move takes the page's type along, and leaves the visitor's place alone.
+    await store.heartbeat("blog", beat("/b", country="FR", details='{"city":"Paris"}'))
+    moved = await client.hgetall(keys.session(S))
+    assert ("type" not in moved, moved["country"], moved["city"]) == (True, "DE", "Berlin")
+
+
+async def test_countries_and_places(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    a, b, c, d = ids(4)
+    await store.heartbeats("blog", [beat("/x", a, country="DE", details=BERLIN), beat("/y", d)])
+    clock.advance(1_000)
+    await store.heartbeats(
+        "blog",
+        [beat("/x", b, country="DE", details=BERLIN), beat("/x", c, country="FR")],
+    )
+    stats = await store.stats("blog")
+    assert [(row.country, row.count) for row in stats.activeByCountry] == [
+        ("DE", 2), (None, 1), ("FR", 1),
+    ]  # fmt: skip
+    assert stats.visitorLocations == [models.Location(52.5, 13.4, "Berlin", "DE", 2)]
+    clock.advance(119_000)
+    stats = await store.stats("blog")
+    assert [(row.country, row.count) for row in stats.activeByCountry] == [("DE", 1), ("FR", 1)]
+    assert [row.count for row in stats.visitorLocations] == [1]
+    clock.advance(1_000)
+    stats = await store.stats("blog")
+    assert (stats.activeByCountry, stats.visitorLocations) == ([], [])
+
+
+# Goodbyes
+
+
+async def test_a_goodbye_ends_the_session_after_its_grace(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeat("blog", beat())
+    assert await store.leave("blog", S) == "leaving"
+    clock.advance(2_999)
+    assert (await store.active("blog")).activeVisitors == 1
+    clock.advance(1)
+    assert (await store.active("blog")).activeVisitors == 0
+    assert await store.leave("blog", S) == "unknown"
+    await store.stats("blog")
+    assert (await events(store))[-1] == {
+        "type": "left", "session": S, "path": "/", "at": str(NOW + 3_000), "reason": "leave",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "after_ms, path, outcome, logged",
+    [
+        (1, "/", "refreshed", ["joined"]),  # a reload, well within the dedup window
+        (2_999, "/", "refreshed", ["joined"]),
+        (2_999, "/b", "moved", ["joined", "moved"]),
+        (3_000, "/", "created", ["joined", "left", "joined"]),
+    ],
+)
+async def test_a_heartbeat_within_the_grace_cancels_the_goodbye(
+    make_store: MakeStore, after_ms: int, path: str, outcome: str, logged: list[str]
+) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeat("blog", beat())
+    await store.leave("blog", S)
+    clock.advance(after_ms)
+    assert await store.heartbeat("blog", beat(path)) == outcome
+    assert await store.heartbeat("blog", beat(path)) == "duplicate"
+    await invariants.check(store, "blog", NOW + after_ms)
+    clock.advance(119_999)
+    assert (await store.active("blog")).activeVisitors == 1
+    clock.advance(1)
+    assert (await store.stats("blog")).activeVisitors == 0
+    written = await events(store)
+    assert [event["type"] for event in written] == [*logged, "left"]
+    assert (written[-1]["reason"], written[-1]["at"]) == ("timeout", str(NOW + after_ms + 120_000))
+
+
+async def test_a_goodbye_never_prolongs_a_life(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat(session=S), beat(session=T)])
+    assert await store.leave("blog", S) == "leaving"
+    clock.advance(2_000)
+    assert await store.leave("blog", S) == "leaving"  # the first goodbye stands
+    clock.advance(1_000)
+    assert (await store.active("blog")).activeVisitors == 1
+    clock.advance(116_999)
+    assert await store.leave("blog", T) == "leaving"
+    clock.advance(1)
+    assert (await store.active("blog")).activeVisitors == 0
+
+
+async def test_nobody_leaves_who_is_not_here(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    assert await store.leave("blog", S) == "unknown"
+    await store.heartbeat("blog", beat())
+    clock.advance(120_000)
+    assert await store.leave("blog", S) == "unknown"
+    assert await store.leave("other", S) == "unknown"
+
+
+async def test_an_operator_ends_a_session_at_once(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat("/a", details=BERLIN, country="DE"), beat("/a", T)])
+    clock.advance(5_000)
+    assert await store.end("blog", S) is True
+    assert await store.end("blog", S) is False
+    assert await store.session("blog", S) is None
+    assert (await store.active("blog", "/a")).activeVisitors == 1
+    assert (await events(store))[-1] == {
+        "type": "left", "session": S, "path": "/a", "at": str(NOW + 5_000), "reason": "ended",
+    }  # fmt: skip
+    await invariants.check(store, "blog", NOW + 5_000)
+    assert await store.heartbeat("blog", beat("/a")) == "created"
+
+
+# Page views
+
+
+@pytest.mark.parametrize(
+    "after_ms, session, path, outcome",
+    [
+        (0, S, "/a", "duplicate"),
+        (1_799_999, S, "/a", "duplicate"),
+        (1_800_000, S, "/a", "recorded"),
+        (0, S, "/b", "recorded"),
+        (0, T, "/a", "recorded"),
+    ],
+)
+async def test_a_view_counts_once_per_session_path_and_window(
+    make_store: MakeStore, after_ms: int, session: str, path: str, outcome: str
+) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    assert await store.view("blog", page_view("/a")) == "recorded"
+    clock.advance(after_ms)
+    assert await store.view("blog", page_view(path, session)) == outcome
+    stats = await store.stats("blog")
+    assert stats.totalPageViews == sum(row.views for row in stats.pageStats)
+    assert stats.totalPageViews == (2 if outcome == "recorded" else 1)
+    assert stats.activeVisitors == 0  # a view is no heartbeat
+
+
+async def test_heartbeats_and_views_share_one_window(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    await store.heartbeats("blog", [beat("/a"), beat("/b"), beat("/a")])
+    assert await store.view("blog", page_view("/b")) == "duplicate"
+    assert await store.view("blog", page_view("/c", pageType="post", referrer="example.org")) == (
+        "recorded"
+    )
+    page = await store.views("blog", after="", limit=10)
+    assert [(view.path, view.pageType, view.referrer, view.at) for view in page.views] == [
+        ("/a", None, None, NOW), ("/b", None, None, NOW), ("/c", "post", "example.org", NOW),
+    ]  # fmt: skip
+
+
+async def test_heartbeats_record_no_views_where_they_should_not(make_store: MakeStore) -> None:
+    store = make_store(Clock(), views_from_heartbeats=False)
+    await store.heartbeats("blog", [beat("/a"), beat("/b")])
+    stats = await store.stats("blog")
+    assert (stats.totalPageViews, stats.trackingSince, stats.pageStats) == (0, None, [])
+    assert await store.view("blog", page_view("/b")) == "recorded"
+    assert (await store.stats("blog")).totalPageViews == 1
+    await invariants.check(store, "blog", NOW)
+
+
+async def test_pages_beyond_the_limit_are_counted_together(make_store: MakeStore) -> None:
+    store = make_store(Clock(), max_paths=3)
+    await store.heartbeats("blog", [beat(f"/{n}") for n in range(10)])
+    await store.heartbeats("blog", [beat("/0", T), beat("/9", T)])
+    stats = await store.stats("blog")
+    assert [(row.path, row.views) for row in stats.pageStats] == [
+        ("__other__", 8), ("/0", 2), ("/1", 1), ("/2", 1),
+    ]  # fmt: skip
+    assert (stats.totalPaths, stats.totalPageViews) == (3, 12)
+
+
+# Who has been here
+
+
+async def test_unique_visitors_of_a_day_end_at_midnight(make_store: MakeStore) -> None:
+    midnight = NOW // DAY_MS * DAY_MS
+    clock = Clock(midnight - 1)
+    store = make_store(clock)
+    a, b, c, _ = ids(4)
+    await store.heartbeats("blog", [beat("/", a), beat("/", b)])
+    assert (await store.stats("blog")).uniqueVisitorsToday == 2
+    clock.advance(1)
+    assert (await store.stats("blog")).uniqueVisitorsToday == 0
+    clock.advance(10_000)
+    await store.heartbeat("blog", beat("/", a))  # refreshed
+    await store.heartbeat("blog", beat("/2", b))  # moved
+    await store.view("blog", page_view("/", c))
+    stats = await store.stats("blog")
+    assert (stats.uniqueVisitorsToday, stats.uniqueVisitors) == (3, 3)
+
+
+# Sweeping
+
+
+async def test_a_sweep_goes_from_the_oldest_and_tells_what_is_left(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    for session in ids(5):
+        await store.heartbeat("blog", beat("/", session))
+        clock.advance(1_000)
+    clock.advance(120_000 - 2_000)  # four have gone; the last has a second to go
+    assert (await store.active("blog")).activeVisitors == 1
+    first = await store.sweep("blog", limit=3)
+    assert (first.removed, first.backlog) == (3, 1)
+    second = await store.sweep("blog", limit=3)
+    assert (second.removed, second.backlog, second.next_ms) == (1, 0, NOW + 124_000)
+    third = await store.sweep("blog")
+    assert (third.removed, third.now_ms) == (0, clock.now_ms)
+    left = [event for event in await events(store) if event["type"] == "left"]
+    assert [(event["session"], int(event["at"])) for event in left] == [
+        (session, NOW + 120_000 + 1_000 * n) for n, session in enumerate(ids(4))
+    ]
+    clock.advance(10_000)
+    assert (await store.sweep("blog")).next_ms is None
+    await invariants.check(store, "blog", NOW)
+
+
+async def test_a_life_ends_in_the_log_before_the_next_begins(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat("/a"), beat("/a", T)])
+    clock.advance(500_000)
+    assert await store.heartbeat("blog", beat("/b")) == "created"
+    assert await log(store) == [
+        ("joined", S), ("joined", T), ("left", S), ("left", T), ("joined", S),
+    ]  # fmt: skip
+    assert {event["at"] for event in await events(store) if event["type"] == "left"} == {
+        str(NOW + 120_000)
+    }
+
+
+@pytest.mark.parametrize("hash_is_gone", [True, False])
+async def test_a_returning_session_waits_for_a_long_sweep(
+    make_store: MakeStore, hash_is_gone: bool
+) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    crowd = ids(450)
+    await store.heartbeats("blog", [beat("/", session) for session in crowd])
+    clock.advance(120_000)
+    if hash_is_gone:
+        await raw(store).delete(shard(store).session(crowd[-1]))
+    assert await store.heartbeat("blog", beat("/b", crowd[-1])) == "created"
+    assert await log(store) == (
+        [("joined", session) for session in crowd]
+        + [("left", session) for session in crowd]
+        + [("joined", crowd[-1])]
+    )
+    await invariants.check(store, "blog", NOW + 120_000)
+
+
+async def test_reads_are_exact_while_sessions_wait_to_be_swept(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat("/old", session) for session in ids(500)])
+    clock.advance(119_999)
+    await store.heartbeat("blog", beat("/new"))
+    clock.advance(1)
+    stats = await store.stats("blog")
+    assert (stats.activeVisitors, stats.sweepBacklog) == (1, 300)
+    assert (await store.active("blog")).activeVisitors == 1
+
+
+# Wrong types
+
+
+async def test_a_poisoned_session_fails_alone(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    keys, client = shard(store), raw(store)
+    await client.set(keys.session(S), "wrong", px=100_000)
+    await client.hset(keys.viewed(T, "/"), "wrong", "1")
+    a, b, *_ = ids(2)
+    batch = [beat("/", a), beat(), beat("/", T), beat("/", b)]
+    outcomes = await _gathered(store, batch)
+    assert outcomes[0] == outcomes[3] == "created"
+    assert isinstance(outcomes[1], StoreRefused)
+    assert isinstance(outcomes[2], StoreRefused)
+    assert await log(store) == [("joined", a), ("joined", b)]
+    assert (await store.stats("blog")).totalPageViews == 2
+    for failing in (store.leave("blog", S), store.end("blog", S), store.view("blog", page_view())):
+        with pytest.raises(StoreRefused):
+            await failing
+
+
+async def _gathered(store: PresenceStore, batch: list[Beat]) -> list[Any]:
+    return await asyncio.gather(
+        *(store.heartbeat("blog", one) for one in batch), return_exceptions=True
+    )
+
+
+INDEX = (
+    "active", "pages", "countries", "events", "located", "places", "newcomers", "views", "totals",
+    "top", "types", "uniques", "uniques of the day", "minutes", "hours",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INDEX)
+async def test_an_index_key_of_a_wrong_type_leaves_nothing_half_done(
+    make_store: MakeStore, name: str
+) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    keys, client, hour = shard(store), raw(store), NOW // MS_PER_HOUR
+    key = {
+        "uniques of the day": keys.uniques_of(hour),
+        "minutes": keys.minutes_of(hour),
+        "hours": keys.hours_of(hour),
+    }.get(name) or f"{keys.base}{name}"
+    await store.heartbeats("blog", [beat("/a", details=BERLIN), beat("/a", T)])
+    await client.delete(key)
+    await client.set(key, "wrong")
+    before = await contents(store)
+    for path, session in (("/b", S), ("/a", "a-new-session-00001")):
+        with pytest.raises(StoreRefused):  # the second one would move, too
+            await store.heartbeats("blog", [beat(path, session), beat("/b", T)])
+        assert await contents(store) == before
+    if name in INDEX[6:]:
+        with pytest.raises(StoreRefused):
+            await store.view("blog", page_view("/v"))
+        assert await contents(store) == before
+    else:
+        with pytest.raises(StoreRefused):
+            await store.end("blog", S)
+        clock.advance(120_000)
+        for failing in (store.sweep("blog"), store.stats("blog"), store.count("blog", "/a")):
+            with pytest.raises(StoreRefused):
+                await failing
+            assert await contents(store) == before
+    # Other sites do not notice.
+    assert await store.heartbeat("other", beat()) == "created"
+
+
+# Clocks
+
+
+async def test_nobody_is_active_for_ever_after_the_clock_was_set_back(
+    make_store: MakeStore,
+) -> None:
+    clock = Clock(NOW + MS_PER_HOUR)
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat("/a"), beat("/a", T)])
+    clock.now_ms = NOW
+    assert (await store.session("blog", S)).lastSeen <= NOW  # type: ignore[union-attr]
+    assert await store.heartbeat("blog", beat("/a")) == "refreshed"
+    assert await store.view("blog", page_view("/a")) == "recorded"  # no window of the future
+    assert (await store.sweep("blog")).removed == 0
+    clock.advance(119_999)
+    assert (await store.stats("blog")).activeVisitors == 2
+    clock.advance(1)
+    assert (await store.stats("blog")).activeVisitors == 0
+    assert await store.heartbeat("blog", beat("/b", T)) == "created"
+    await invariants.check(store, "blog", NOW + 120_000)
+
+
+async def test_a_clock_that_jumps_ahead_ends_what_is_over(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat("/a"), beat("/a", T)])
+    clock.advance(40 * DAY_MS)
+    assert (await store.active("blog")).activeVisitors == 0
+    assert await store.heartbeat("blog", beat("/a")) == "created"
+    await invariants.check(store, "blog", clock.now_ms or 0)
+
+
+async def test_a_life_whose_hash_was_lost_ends_before_the_next_begins(
+    make_store: MakeStore,
+) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeat("blog", beat("/a", country="DE", details=BERLIN))
+    await raw(store).delete(shard(store).session(S))  # evicted, say
+    clock.advance(1_000)
+    again = beat("/a", country="DE", details=BERLIN)
+    assert await store.heartbeat("blog", again) == "created"
+    assert [kind for kind, _ in await log(store)] == ["joined", "left", "joined"]
+    await invariants.check(store, "blog", NOW + 1_000)
+
+
+async def test_a_longer_timeout_than_the_last_start_had(make_store: MakeStore) -> None:
+    clock = Clock()
+    await make_store(clock).heartbeat("blog", beat("/a"))
+    clock.advance(130_000)
+    store = make_store(clock, session_timeout_ms=600_000)
+    assert (await store.sweep("blog")).removed == 1
+    assert await store.heartbeat("blog", beat("/a")) == "created"
+    await invariants.check(store, "blog", NOW + 130_000)
+
+
+async def test_a_shorter_timeout_than_the_last_start_had(make_store: MakeStore) -> None:
+    clock = Clock()
+    await make_store(clock).heartbeat("blog", beat("/a"))
+    clock.advance(30_000)
+    store = make_store(clock, session_timeout_ms=20_000)
+    assert await store.heartbeat("blog", beat("/b")) == "created"
+    assert [kind for kind, _ in await log(store)] == ["joined", "left", "joined"]
+    await invariants.check(store, "blog", NOW + 30_000)
+
+
+@pytest.mark.parametrize("hours_off", [-30, -5, 5, 30])
+async def test_a_service_whose_clock_is_hours_wrong(make_store: MakeStore, hours_off: int) -> None:
+    for write in ("heartbeat", "view", "stats", "sweep"):
+        store = make_store()
+        store._clock_offset_ms = hours_off * MS_PER_HOUR
+        match write:
+            case "heartbeat":
+                await store.heartbeats("blog", [beat("/a"), beat("/b")])
+            case "view":
+                await store.view("blog", page_view("/c"))
+            case "stats":
+                await store.stats("blog")
+            case "sweep":
+                await store.sweep("blog")
+        assert abs(store._clock_offset_ms) < 60_000  # it has learned
+    stats = await store.stats("blog")
+    assert (stats.activeVisitors, stats.totalPageViews) == (1, 3)
+    assert (stats.uniqueVisitors, stats.uniqueVisitorsToday) == (1, 1)
+    assert abs(stats.asOf - time.time() * 1000) < 60_000
+    minutes = await store.history("blog", 60_000, 3)
+    assert sum(point.views for point in minutes.points) == 3
+
+
+# Limits
+
+
+async def test_new_sessions_of_one_address_are_limited(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock, new_sessions_per_minute=3)
+    crowd = [beat("/", session, client="hash-of-an-address") for session in ids(5)]
+    assert await store.heartbeats("blog", crowd) == ["created"] * 3 + ["limited"] * 2
+    before = await contents(store)
+    # Those who are here go on; others, and other sites, are not concerned.
+    assert await store.heartbeat("blog", crowd[0]) == "duplicate"
+    assert await store.heartbeat("blog", crowd[3]) == "limited"
+    assert await store.view("blog", page_view("/", ids(5)[4]), client="hash-of-an-address") == (
+        "limited"
+    )
+    assert await contents(store) == before
+    assert await store.heartbeat("blog", beat("/", T, client="hash-of-another")) == "created"
+    assert await store.heartbeat("other", crowd[3]) == "created"
+    assert 0 < await raw(store).pttl(shard(store).newcomers) <= 60_000
+    await raw(store).delete(shard(store).newcomers)  # a minute later
+    assert await store.heartbeat("blog", crowd[3]) == "created"
+    await invariants.check(store, "blog", NOW)
+
+
+async def test_streams_are_trimmed_and_totals_stay_exact(make_store: MakeStore) -> None:
+    store = make_store(Clock(), events_maxlen=100, views_maxlen=100)
+    await store.heartbeats("blog", [beat(f"/{n}") for n in range(600)])
+    # Redis trims whole nodes of a hundred entries.
+    for stream in (shard(store).events, shard(store).views):
+        assert 100 <= await raw(store).xlen(stream) <= 200
+    stats = await store.stats("blog")
+    assert stats.totalPageViews == 600
+    await invariants.check(store, "blog", NOW)
+
+
+async def test_every_key_ends_except_what_is_kept(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock, new_sessions_per_minute=100)
+    a, b, c, d = ids(4)
+    await store.heartbeat("blog", beat("/", a, client="one"))
+    await store.heartbeat("blog", beat("/", b, details=BERLIN))  # located, later than the site
+    await store.view("blog", page_view("/v", c, pageType="post"))
+    await invariants.check(store, "blog", NOW)
+    await store.end("blog", b)
+    await store.heartbeat("blog", beat("/", d, details=BERLIN))
+    await store.leave("blog", a)
+    clock.advance(3_000)
+    await store.sweep("blog")
+    await invariants.check(store, "blog", NOW + 3_000)
+    site_idle_ms = Rules().site_idle_ms
+    for name in ("active", "pages", "countries", "events", "located", "places"):
+        life_ms = await raw(store).pttl(f"{shard(store).base}{name}")
+        assert site_idle_ms - 60_000 < life_ms <= site_idle_ms, name
+
+
+async def test_an_error_of_redis_is_a_store_error(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    await raw(store).set(store.keys.due, "wrong")
+    with pytest.raises(StoreError):
+        await store.claim([], 5_000, 10)
+    # The list of due sites is written behind the heartbeats: they are not concerned.
+    assert await store.heartbeat("blog", beat()) == "created"
+
+
+async def test_a_full_redis_takes_nothing_in_and_lets_go_and_tells(key_prefix: str) -> None:
+    with Server("valkey") as server:
+        async for make_store in store_factory(server.url, key_prefix):
+            clock = Clock()
+            store = make_store(clock)
+            await store.heartbeats("blog", [beat("/a"), beat("/a", T, details=BERLIN)])
+            clock.advance(20_000)
+            server.client.config_set("maxmemory-policy", "noeviction")
+            server.client.config_set("maxmemory", "1mb")
+            before = await contents(store)
+            for refused in (
+                store.heartbeat("blog", beat("/a")),
+                store.heartbeat("blog", beat("/b")),
+                store.heartbeats("blog", [beat("/a", session) for session in ids(3)]),
+                store.view("blog", page_view("/v")),
+                store.leave("blog", S),
+                store.probe(),
+            ):
+                with pytest.raises(StoreRefused, match="out of memory"):
+                    await refused
+                assert await contents(store) == before
+            assert await store.end("blog", S) is True
+            assert (await store.stats("blog")).activeVisitors == 1
+            clock.advance(100_000)
+            assert (await store.sweep("blog")).removed == 1
+            stats = await store.stats("blog")
+            assert (stats.activeVisitors, stats.activeByPath, stats.totalPageViews) == (0, [], 2)
+            await invariants.check(store, "blog", NOW + 120_000)
+            server.client.config_set("maxmemory", "0")
+            assert await store.heartbeat("blog", beat("/a")) == "created"
