@@ -63,8 +63,19 @@ def _netlify(raw: bytes) -> Place:
             str(geo.get("latitude", "")).encode(),
             str(geo.get("longitude", "")).encode(),
         )
-    except (binascii.Error, msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError):
+    except _MALFORMED:
         return NOWHERE
+
+
+_MALFORMED = (
+    binascii.Error,
+    msgspec.MsgspecError,
+    RecursionError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+)
 
 
 def _place(

@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ MAX_BODY_BYTES = 2 * 1024
 MAX_BATCH_BODY_BYTES = 256 * 1024
 MAX_BATCH = 1000
 MAX_PATH_BYTES = 512
+MAX_CITY = 64
 
 # In Python `$` also matches before a last newline; `(?!\n)` takes that back.
 _END = r"$(?!\n)"
@@ -87,14 +89,13 @@ def clean_path(raw: str) -> PagePath:
         )
     if not unicodedata.is_normalized("NFC", path):
         raise ValueError("must be in Unicode's normal form C; path.normalize('NFC') does it")
-    if len(path) > 1 and path.endswith("/"):
-        path = path[:-1]
+    path = path.rstrip("/") or "/"  # all of them, so that cleaning twice changes nothing
     if len(path.encode()) > MAX_PATH_BYTES:
         raise ValueError(f"must be at most {MAX_PATH_BYTES} bytes of UTF-8 without its query")
     return PagePath(path)
 
 
-_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:@]+)", re.IGNORECASE)
+_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#:@]+)", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[\w.-]{1,253}\Z")
 
 
@@ -118,8 +119,8 @@ def clean_city(raw: str) -> City:
         ValueError: it is too long or holds what cannot be shown.
     """
     city = unicodedata.normalize("NFC", raw.strip())
-    if len(city) > 64:
-        raise ValueError("must be at most 64 characters")
+    if len(raw) > MAX_CITY or len(city) > MAX_CITY:
+        raise ValueError(f"must be at most {MAX_CITY} characters")
     if any(c in _BIDI or unicodedata.category(c) in _UNSEEN for c in city):
         raise ValueError("must not contain control characters or direction overrides")
     return City(city)
@@ -159,6 +160,14 @@ class PageView(Struct, frozen=True):
     referrer: ReferrerHost | None = None
 
 
+_JSON_NAMES = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "an array",
+    dict: "an object",
+}
 _CLEANERS: dict[type, Callable[[str], str]] = {
     PagePath: clean_path,
     ReferrerHost: clean_referrer,
@@ -168,7 +177,7 @@ _CLEANERS: dict[type, Callable[[str], str]] = {
 
 def _decode_text(kind: type, raw: Any) -> Any:
     if not isinstance(raw, str):
-        raise ValueError(f"must be a text, not {type(raw).__name__}")
+        raise ValueError(f"must be a text, not {_JSON_NAMES[type(raw)]}")
     return _CLEANERS[kind](raw)
 
 
@@ -263,6 +272,8 @@ _RULES = {
     "sessionId": "must be 16 to 64 of A-Z, a-z, 0-9, _ and -; a UUID fits",
     "pageType": "must be 1 to 32 of a-z, 0-9, _ and -",
     "country": "must be two letters, such as DE",
+    "latitude": "must be a number from -90 to 90",
+    "longitude": "must be a number from -180 to 180",
     "heartbeats": f"must be a list of at most {MAX_BATCH} heartbeats",
 }
 
@@ -288,12 +299,11 @@ def _as_field_error(message: str) -> RequestError:
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise FieldError(
-            next(name for name in names if names.count(name) > 1), "a member is there twice"
-        )
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise FieldError(name[:100], "a member is there twice; send it once")
+        members[name] = value
     return members
 
 
@@ -330,18 +340,27 @@ def check_session_id(session_id: str) -> str:
         raise FieldError("sessionId", f"sessionId {_RULES['sessionId']}") from None
 
 
+Count = Annotated[int, Meta(ge=0)]
+Moment = Annotated[int, Meta(ge=0, description="ms since the Unix epoch, UTC")]
+Duration = Annotated[int, Meta(ge=0, description="ms")]
+
+
+def _one_of(*words: str) -> Meta:
+    return Meta(extra_json_schema={"enum": list(words)})
+
+
 class PathCount(Struct, frozen=True):
     """How many are on a page."""
 
     path: str
-    count: int
+    count: Count
 
 
 class PathViews(Struct, frozen=True):
     """How often a page was viewed. `path` is `__other__` for all beyond MAX_PATHS."""
 
     path: str
-    views: int
+    views: Count
     pageType: str | None
 
 
@@ -349,7 +368,7 @@ class CountryCount(Struct, frozen=True):
     """How many are in a country; null where it is not known."""
 
     country: str | None
-    count: int
+    count: Count
 
 
 class Location(Struct, frozen=True):
@@ -359,78 +378,79 @@ class Location(Struct, frozen=True):
     longitude: float
     city: str | None
     country: str | None
-    count: int
+    count: Count
 
 
 class Stats(Struct, frozen=True):
     """A site as it was at `asOf`."""
 
-    activeVisitors: int
+    activeVisitors: Count
     activeByPath: list[PathCount]
-    totalPageViews: int
-    uniqueVisitors: int
-    uniqueVisitorsToday: int
-    trackingSince: int | None
+    totalPageViews: Count
+    uniqueVisitors: Count
+    uniqueVisitorsToday: Count
+    trackingSince: Moment | None
     pageStats: list[PathViews]
-    totalPaths: int
+    totalPaths: Count
     activeByCountry: list[CountryCount]
     visitorLocations: list[Location]
-    sessionTimeoutMs: int
-    sweepBacklog: int
-    asOf: int
+    sessionTimeoutMs: Duration
+    sweepBacklog: Count
+    asOf: Moment
 
 
 class Active(Struct, frozen=True):
     """How many are here, or on the page asked for."""
 
-    activeVisitors: int
-    asOf: int
+    activeVisitors: Count
+    asOf: Moment
 
 
 class Counts(Struct, frozen=True):
     """The answer to a heartbeat that asks for counts."""
 
-    status: str
-    activeVisitors: int
-    activeOnPath: int
-    heartbeatIntervalMs: int
-    asOf: int
+    status: Annotated[str, _one_of("created", "moved", "refreshed", "duplicate")]
+    activeVisitors: Count
+    activeOnPath: Count
+    heartbeatIntervalMs: Duration
+    asOf: Moment
 
 
 class BatchResult(Struct, frozen=True):
-    """One outcome per heartbeat, in order."""
+    """One outcome per heartbeat, in order. `limited`: without a token, the address has opened too
+    many sessions; nothing was written of that one."""
 
-    results: list[str]
+    results: list[Annotated[str, _one_of("created", "moved", "refreshed", "duplicate", "limited")]]
 
 
 class Point(Struct, frozen=True):
     """One minute or hour: the most that were active in it, and the views."""
 
-    at: int
-    peakActive: int
-    views: int
+    at: Moment
+    peakActive: Count
+    views: Count
 
 
 class History(Struct, frozen=True):
     """The last minutes or hours, empty ones included, oldest first; the last is not over yet."""
 
-    resolutionMs: int
+    resolutionMs: Duration
     points: list[Point]
-    asOf: int
+    asOf: Moment
 
 
 class SiteCount(Struct, frozen=True):
     """A site and how many are on it."""
 
     site: str
-    activeVisitors: int
+    activeVisitors: Count
 
 
 class SiteList(Struct, frozen=True):
     """The sites known."""
 
     sites: list[SiteCount]
-    asOf: int
+    asOf: Moment
 
 
 class Session(Struct, frozen=True, omit_defaults=True):
@@ -438,9 +458,9 @@ class Session(Struct, frozen=True, omit_defaults=True):
 
     sessionId: str
     currentPath: str
-    lastSeen: int
-    since: int
-    expiresAt: int
+    lastSeen: Moment
+    since: Moment
+    expiresAt: Moment
     pageType: str | None = None
     country: str | None = None
     city: str | None = None
@@ -453,14 +473,14 @@ class SessionPage(Struct, frozen=True):
 
     sessions: list[Session]
     nextCursor: str | None
-    asOf: int
+    asOf: Moment
 
 
 class View(Struct, frozen=True):
     """One page view. For operators only."""
 
     id: str
-    at: int
+    at: Moment
     sessionId: str
     path: str
     pageType: str | None
@@ -475,6 +495,12 @@ class ViewPage(Struct, frozen=True):
     next: str
 
 
+class Ready(Struct, frozen=True):
+    """A write has reached Redis."""
+
+    status: Annotated[str, _one_of("ready")]
+
+
 class Problem(Struct, frozen=True, omit_defaults=True):
     """An error, by RFC 9457."""
 
@@ -483,3 +509,12 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     status: int
     detail: str
     field: str | None = None
+
+
+# RFC 9110's names; http.HTTPStatus has others for 413 and 422 before Python 3.13.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
+def title_of(status: int) -> str:
+    """The title of a problem: its status in words."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase

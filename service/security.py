@@ -39,6 +39,12 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return dict(scope["headers"])
 
 
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::\d+)?\Z")
+_FORWARDING = frozenset(
+    (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
+)
+
+
 def _is_loopback(address: str) -> bool:
     if address == "localhost":
         return True
@@ -160,12 +166,18 @@ class Security:
     def _is_from_here(self, scope: Scope, headers: Headers) -> bool:
         # A browser can be lured to send to 127.0.0.1 under a name of its own (DNS rebinding),
         # and a proxy on this machine speaks for others.
-        host = headers.get(b"host", b"").decode("latin-1").rpartition(":")[0].strip("[]")
-        host = host or headers.get(b"host", b"").decode("latin-1")
-        forwarded = {b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"} & headers.keys()
+        host = _HOST_AND_PORT.match(headers.get(b"host", b"").decode("latin-1"))
+        is_forwarded = any(
+            name in _FORWARDING or name.startswith(b"x-forwarded-") for name in headers
+        )
         client = scope.get("client")
         peer = client[0] if client else ""
-        return not forwarded and _is_loopback(host) and _is_loopback(peer)
+        return (
+            not is_forwarded
+            and host is not None
+            and _is_loopback(host["v6"] or host["name"])
+            and _is_loopback(peer)
+        )
 
     # Addresses and limits
 
@@ -194,9 +206,11 @@ class Security:
         if not address:  # a unix socket: whoever may open it is let in by its owner
             return True
         try:
-            parsed = ipaddress.ip_address(address)
+            parsed = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return False
+        if parsed.version == 6 and parsed.ipv4_mapped:  # as a dual-stack socket shows IPv4
+            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self._trusted)
 
     def admit(self, address: str) -> None:

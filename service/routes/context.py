@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from starlette.types import Receive
 
 from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.metrics import Metrics
-from service.models import Problem, check_site
+from service.models import Problem, check_site, title_of
 from service.security import Security, headers_of
 from service.settings import Settings
 from service.sites import Site
@@ -110,11 +109,10 @@ def problem(error: PresenceError) -> tuple[int, dict[str, str], bytes]:
         assert isinstance(error, StoreError)
         status, detail, field = 503, error.detail, None
         headers["Retry-After"] = RETRY_AFTER_S
-    title = HTTPStatus(status).phrase
     return (
         status,
         headers,
-        msgspec.json.encode(Problem("about:blank", title, status, detail, field)),
+        msgspec.json.encode(Problem("about:blank", title_of(status), status, detail, field)),
     )
 
 

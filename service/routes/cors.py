@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.security import Security, headers_of
+from service.sites import Site
 
 EXPOSED: list[tuple[bytes, bytes]] = [
     (b"access-control-allow-origin", b"*"),
@@ -43,40 +44,40 @@ class PublicCors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        origin = self._allowed_origin(scope)
-        if origin is None:
+        site = self._public_site(scope)
+        if site is None:
             await self._app(scope, receive, send)
             return
+        allowed = self._security.allowed_origin(site, headers_of(scope))
+        origin = allowed.decode("latin-1") if allowed else None
         is_preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(
             scope=scope
         )
-        if is_preflight:
+        if origin and is_preflight:
             response = Response(status_code=204, headers=_PREFLIGHT)
-            _allow(response.headers, origin)
+            _mark(response.headers, site, origin)
             await response(scope, receive, send)
             return
 
-        async def send_allowed(message: Message) -> None:
+        async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _allow(MutableHeaders(scope=message), origin)
+                _mark(MutableHeaders(scope=message), site, origin)
             await send(message)
 
-        await self._app(scope, receive, send_allowed)
+        await self._app(scope, receive, send_marked)
 
-    def _allowed_origin(self, scope: Scope) -> str | None:
+    def _public_site(self, scope: Scope) -> Site | None:
+        """The site whose public endpoint this is, or None where it is none."""
         method = scope["method"]
         match = _READS.match(scope["path"]) if method in ("GET", "HEAD", "OPTIONS") else None
         if match is None and method in ("POST", "OPTIONS"):
             match = _WRITES.match(scope["path"])
-        site = self._security.find_site(match[1]) if match else None
-        if site is None:
-            return None
-        allowed = self._security.allowed_origin(site, headers_of(scope))
-        return allowed.decode("latin-1") if allowed else None
+        return self._security.find_site(match[1]) if match else None
 
 
-def _allow(headers: MutableHeaders, origin: str) -> None:
-    headers["Access-Control-Allow-Origin"] = origin
-    headers["Access-Control-Expose-Headers"] = EXPOSED[1][1].decode()
-    if origin != "*":
+def _mark(headers: MutableHeaders, site: Site, origin: str | None) -> None:
+    if origin:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = EXPOSED[1][1].decode()
+    if site.origins:  # a cache must not give one origin's answer to another
         headers.add_vary_header("Origin")

@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from service.errors import StoreError
 from service.metrics import CONTENT_TYPE
+from service.models import Ready
 from service.routes.context import context_of, json_response
 from service.security import headers_of
 
@@ -19,7 +20,7 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """A real write has reached Redis; 503 otherwise, as a problem."""
     await context_of(request).store.probe()
-    return json_response({"status": "ready"})
+    return json_response(Ready("ready"))
 
 
 async def metrics(request: Request) -> Response:

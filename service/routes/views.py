@@ -47,11 +47,11 @@ async def _list(request: Request) -> Response:
     after = request.query_params.get("after", "")
     limit = integer(request, "limit", 1000, 1, 10_000)
     wanted = request.query_params.get("format", "json")
+    if wanted != "json" and wanted not in _FORMATS:
+        raise FieldError("format", "format must be json, csv or ndjson")
     first = await context.store.views(name, after=after, limit=limit)
     if wanted == "json":
         return json_response(first)
-    if wanted not in _FORMATS:
-        raise FieldError("format", "format must be json, csv or ndjson")
     media_type, header, row = _FORMATS[wanted]
 
     async def lines() -> AsyncIterator[str]:

@@ -1,0 +1,325 @@
+"""The OpenAPI document: complete, valid, up to date, and true of the running service."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from schemathesis.config import SchemathesisConfig
+
+from service import models, openapi
+from service.operations import OPERATIONS
+from service.paging import write_cursor
+from service.routes import ROUTES
+from tests.conftest import MakeService
+from tests.servers import Server, free_port, wait_until
+
+TOKEN = "schemathesis-token"
+DOCUMENT = openapi.build()
+
+# What a schema cannot say: normal form C, lengths in bytes, places that exist.
+_path_characters = st.characters(codec="utf-8", exclude_characters="?#\x00")
+_path = st.text(_path_characters, max_size=80).map(lambda text: "/" + text)
+_city = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
+_is_clean = re.compile(DOCUMENT["components"]["schemas"]["Heartbeat"]["properties"]
+                       ["currentPath"]["pattern"]).match  # fmt: skip
+schemathesis.openapi.format(
+    "page-path", _path.map(lambda text: unicodedata.normalize("NFC", text)).filter(_is_clean)
+)
+schemathesis.openapi.format("city", _city)
+schemathesis.openapi.format("cursor", st.just(write_cursor(0, 1.0, "x -- /")))
+schemathesis.openapi.format("stream-place", st.integers(0, 2**63).map(str))
+
+# A body over 2 KiB is refused whatever is in it, and so is one that never ends.
+_BODY_LIMITS = ["408", "413"]
+_CONFIG: dict[str, Any] = {
+    "seed": 20_261_124,
+    "generation": {
+        "deterministic": True,
+        "max-examples": 60,
+        "no-shrink": True,
+        "allow-extra-parameters": False,  # unknown ones are ignored
+        "database": "none",
+    },
+}
+
+
+def _schema(*also_expected: str) -> Any:
+    expected = {
+        "not_a_server_error": ["2xx", "3xx", "4xx"],
+        "positive_data_acceptance": ["2xx", "3xx", "404", *_BODY_LIMITS],
+        "negative_data_rejection": ["400", "401", "403", "404", "405", "422", *_BODY_LIMITS],
+    }
+    checks = {
+        check: {"expected-statuses": [*statuses, *also_expected]}
+        for check, statuses in expected.items()
+    }
+    config = _CONFIG | {"checks": checks}
+    return schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(config))
+
+
+@contextmanager
+def _serving(redis_url: str) -> Iterator[str]:
+    """The service as a process of its own, and its URL. In this one its use of `random` would be
+    laid at Hypothesis's door."""
+    settings = {
+        "REDIS_URL": redis_url,
+        "KEY_PREFIX": "schemathesis",
+        "ADMIN_TOKEN": TOKEN,
+        "METRICS_TOKEN": TOKEN,
+        "NEW_SESSIONS_PER_MINUTE": "0",
+        "REQUESTS_PER_SECOND": "0",
+    }
+    environ = {name: value for name, value in os.environ.items() if "PRESENCE_" not in name}
+    environ |= {f"PRESENCE_{name}": value for name, value in settings.items()}
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app",
+         "--port", str(port), "--log-level", "warning"],
+        env=environ,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: _is_up(url), what="uvicorn")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def live_service(valkey: Server) -> Iterator[str]:
+    with _serving(valkey.url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def dead_service() -> Iterator[str]:
+    """Nobody listens where its Redis should be."""
+    with _serving("redis://127.0.0.1:1") as url:
+        yield url
+
+
+_live = _schema()
+_dead = _schema("503")
+_AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def _checked(case: Any, base_url: str) -> Any:
+    """The response, after all checks."""
+    if {"minutes", "hours"} <= set(case.query or ()):  # OpenAPI cannot say that one excludes one
+        response = case.call(base_url=base_url, headers=_AUTHORIZED)
+        assert response.status_code in (405, 422)
+        return response
+    return case.call_and_validate(base_url=base_url, headers=_AUTHORIZED)
+
+
+@_live.parametrize()  # type: ignore[untyped-decorator]
+def test_no_answer_contradicts_the_document(case: Any, live_service: str) -> None:
+    response = _checked(case, live_service)
+    assert response.status_code < 500
+
+
+@_dead.parametrize()  # type: ignore[untyped-decorator]
+def test_nor_does_one_with_a_dead_redis(case: Any, dead_service: str) -> None:
+    response = _checked(case, dead_service)
+    assert response.status_code < 500 or response.status_code == 503
+    assert response.elapsed < 2
+
+
+def test_it_is_valid_openapi() -> None:
+    validate(DOCUMENT, cls=OpenAPIV31SpecValidator)
+
+
+def test_it_has_every_route_and_no_other() -> None:
+    routes = {
+        (method, route.path)
+        for route in ROUTES
+        for method in (route.methods or set()) - {"HEAD"}  # comes with GET
+    }
+    documented = {
+        (method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item
+    }
+    assert documented == routes
+    assert len({operation.id for operation in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_the_committed_copy_is_up_to_date() -> None:
+    committed = Path(__file__).parent.parent / "docs" / "openapi.json"
+    assert committed.read_text(encoding="utf-8") == openapi.text(), (
+        "python -m service.openapi > docs/openapi.json"
+    )
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from _nodes(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _nodes(child)
+
+
+def test_patterns_are_plain_ecmascript() -> None:
+    patterns = {
+        node["pattern"] for node in _nodes(DOCUMENT) if isinstance(node.get("pattern"), str)
+    }
+    assert len(patterns) > 5
+    for pattern in patterns:
+        assert pattern.startswith("^")
+        assert pattern.endswith("$")
+        assert r"(?!\n)" not in pattern
+        assert r"\Z" not in pattern
+
+
+def test_every_reference_leads_somewhere_and_every_part_is_used() -> None:
+    references = {node["$ref"] for node in _nodes(DOCUMENT) if isinstance(node.get("$ref"), str)}
+    parts = {
+        f"#/components/{kind}/{name}"
+        for kind, named in DOCUMENT["components"].items()
+        if kind != "securitySchemes"
+        for name in named
+    }
+    # 405 is for methods that are not there, so no operation can answer it.
+    assert references == parts - {"#/components/responses/MethodNotAllowed"}
+
+
+def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in node:
+        found: Any = DOCUMENT
+        for part in node["$ref"][2:].split("/"):
+            found = found[part]
+        node = found
+    return node
+
+
+def _media() -> Iterator[tuple[str, dict[str, Any]]]:
+    for operation in OPERATIONS:
+        described = DOCUMENT["paths"][operation.path][operation.method.lower()]
+        bodies = [described.get("requestBody", {}), *described["responses"].values()]
+        for body in bodies:
+            for content in _resolved(body).get("content", {}).values():
+                yield operation.id, content
+
+
+def test_every_example_decodes_as_its_struct() -> None:
+    checked = 0
+    for operation_id, content in _media():
+        name = content["schema"].get("$ref", "").rpartition("/")[2]
+        if name and "example" in content:
+            struct = getattr(models, name)
+            encoded = json.dumps(content["example"]).encode()
+            decoded = msgspec.json.decode(
+                encoded, type=struct, dec_hook=lambda kind, raw: kind(raw)
+            )
+            assert decoded is not None, operation_id
+            checked += 1
+    assert checked > 30
+
+
+async def test_it_is_served_as_it_is_built(make_service: MakeService) -> None:
+    service = await make_service()
+    answer = await service.client.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == json.loads(openapi.text())
+
+
+class _Outline(HTMLParser):
+    """What a page loads and links to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+        self.loads: set[str] = set()
+        self.handlers: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.add(value or "")
+            elif name == "href" and tag == "a":
+                self.links.add(value or "")
+            elif name in ("src", "href", "srcset", "action"):
+                self.loads.add(value or "")
+            elif name.startswith("on") or name == "style":
+                self.handlers.add(name)
+
+
+def _outline(html: str) -> _Outline:
+    outline = _Outline()
+    outline.feed(html)
+    return outline
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_pages_stand_alone(make_service: MakeService, path: str) -> None:
+    answer = await (await make_service()).client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    outline = _outline(answer.text)
+    assert not outline.loads
+    assert not outline.handlers
+    assert not outline.tags & {"script", "img", "iframe", "link", "form", "object"}
+    assert all(link.startswith(("/", "#")) for link in outline.links)
+    assert {link[1:] for link in outline.links if link.startswith("#")} <= outline.ids
+    assert "light dark" in answer.text
+
+
+async def test_the_reference_shows_every_endpoint(make_service: MakeService) -> None:
+    page = (await (await make_service()).client.get("/docs")).text
+    outline = _outline(page)
+    for operation in OPERATIONS:
+        assert operation.id in outline.ids
+        assert f"<code>{operation.path}</code>" in page
+    assert page.count("curl -i") == len(OPERATIONS)
+    assert "http://127.0.0.1:8080/v1/sites/blog/heartbeat" in page
+
+
+# Host -> what stands in the examples
+@pytest.mark.parametrize(
+    "host, shown",
+    [
+        ("presence.example.org", "http://presence.example.org/v1"),
+        ("presence.example.org:8443", "http://presence.example.org:8443/v1"),
+        ("[::1]:8080", "http://[::1]:8080/v1"),
+        ("$(reboot)", "http://localhost:8080/v1"),
+        ("a;reboot", "http://localhost:8080/v1"),
+        ("<script>alert(1)</script>", "http://localhost:8080/v1"),
+        ("a'b", "http://localhost:8080/v1"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_a_forged_host_is_not_shown(
+    make_service: MakeService, path: str, host: str, shown: str
+) -> None:
+    page = (await (await make_service()).client.get(path, headers={"Host": host})).text
+    assert shown in page
+    assert "reboot" not in page
+    assert "<script>" not in page
