@@ -1,0 +1,1 @@
+"""Measurements: what the service costs, and what the same costs written otherwise."""

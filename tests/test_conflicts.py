@@ -1,0 +1,143 @@
+"""Nothing conflicts: 64 clients, 10,000 heartbeats of one session on one page inside one window,
+through two copies, make one write. Written otherwise, they do not."""
+
+import asyncio
+import itertools
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bench import conflicts
+from bench.peers import CLIENTS, HEARTBEATS, get_then_set, watch_multi
+from service.store import Beat, PresenceStore
+from tests import invariants
+from tests.conftest import MakeService, MakeStore
+from tests.servers import Server
+
+S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+
+
+@pytest.fixture
+def backend_url(valkey: Server) -> str:
+    """All stores of this file are on one Valkey."""
+    return valkey.url
+
+
+def errors(server: Server) -> dict[str, Any]:
+    """What the server has refused since it started, by kind."""
+    stats: dict[str, Any] = server.client.info("errorstats")
+    return {kind: count for kind, count in stats.items() if "NOSCRIPT" not in kind}
+
+
+async def assert_one_write(store: PresenceStore, server: Server) -> None:
+    keys, client = store.keys.of_site("blog")[0], store.connection.client
+    assert await client.xlen(keys.events) == 1
+    assert await client.xlen(keys.views) == 1
+    fields: Any = await client.hgetall(keys.session(S))
+    assert fields["seen"] == fields["since"]
+    await invariants.check(store, "blog", await store.now_ms())
+    stats = await store.stats("blog")
+    assert (stats.activeVisitors, stats.totalPageViews, stats.uniqueVisitors) == (1, 1, 1)
+
+
+async def test_ten_thousand_heartbeats_through_two_stores_are_one_write(
+    valkey: Server, make_store: MakeStore
+) -> None:
+    copies = [make_store(), make_store()]
+    before, numbers, outcomes = errors(valkey), iter(range(HEARTBEATS)), Counter[str]()
+
+    async def browser(store: PresenceStore) -> None:
+        for _ in numbers:
+            outcomes[await store.heartbeat("blog", Beat(S, "/", "", "", ""))] += 1
+
+    await asyncio.gather(*(browser(copies[n % 2]) for n in range(CLIENTS)))
+    assert outcomes == {"created": 1, "duplicate": HEARTBEATS - 1}
+    assert errors(valkey) == before
+    await assert_one_write(copies[0], valkey)
+
+
+async def test_and_through_two_services(valkey: Server, make_service: MakeService) -> None:
+    copies = [await make_service(valkey.url) for _ in range(2)]
+    body = json.dumps({"sessionId": S, "currentPath": "/"}).encode()
+    before, numbers, outcomes = errors(valkey), iter(range(HEARTBEATS)), Counter[str]()
+
+    async def browser(app: Any) -> None:
+        for _ in numbers:
+            outcomes[await post_heartbeat(app, body)] += 1
+
+    await asyncio.gather(*(browser(copies[n % 2].app) for n in range(CLIENTS)))
+    assert outcomes == {"created": 1, "duplicate": HEARTBEATS - 1}
+    assert errors(valkey) == before
+    await assert_one_write(copies[0].store, valkey)
+
+
+async def post_heartbeat(app: Any, body: bytes) -> str:
+    """Posts as a server would, without the cost of a real client; the outcome it was told."""
+    headers = [(b"host", b"127.0.0.1"), (b"content-length", str(len(body)).encode())]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+        "scheme": "http", "path": "/v1/sites/blog/heartbeat", "root_path": "",
+        "raw_path": b"/v1/sites/blog/heartbeat", "query_string": b"", "headers": headers,
+        "client": ("127.0.0.1", 50_000), "server": ("127.0.0.1", 8080), "state": {},
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 204, sent
+    status: bytes = dict(sent[0]["headers"])[b"presence-status"]
+    return status.decode()
+
+
+async def test_wandering_sessions_never_retry_either(valkey: Server, make_store: MakeStore) -> None:
+    copies = [make_store(), make_store()]
+    before, numbers, outcomes = errors(valkey), itertools.count(), Counter[str]()
+
+    async def browser(store: PresenceStore) -> None:
+        while (n := next(numbers)) < 2_000:
+            outcomes[await store.heartbeat("blog", Beat(S, f"/{n % 10}", "", "", ""))] += 1
+
+    await asyncio.gather(*(browser(copies[n % 2]) for n in range(CLIENTS)))
+    assert outcomes["created"] == 1
+    assert errors(valkey) == before
+    stats = await copies[0].stats("blog")
+    assert [row.count for row in stats.activeByPath] == [1]
+    assert stats.totalPageViews == 10  # each page once in its window
+    await invariants.check(copies[0], "blog", await copies[0].now_ms())
+
+
+# What it avoids
+
+
+async def test_get_then_set_writes_many_times_and_counts_one_session_many_times(
+    valkey: Server,
+) -> None:
+    tally = await get_then_set.run(valkey.url)
+    assert tally.outcomes.total() == HEARTBEATS
+    assert tally.outcomes["created"] > 1
+    assert tally.on_pages == tally.views == tally.outcomes["created"]
+
+
+async def test_optimistic_locking_is_right_and_retries(valkey: Server) -> None:
+    tally = await watch_multi.run(valkey.url)
+    assert tally.outcomes == {"created": 1, "duplicate": HEARTBEATS - 1}
+    assert (tally.views, tally.on_pages) == (1, 1)
+    assert tally.retries > 0
+    wandering = await watch_multi.run(valkey.url, pages=10, heartbeats=500)
+    assert wandering.retries > wandering.writes
+
+
+@pytest.mark.parametrize("pages", [1, 10])
+async def test_the_table_of_the_readme(valkey: Server, pages: int) -> None:
+    tally = await conflicts.presence(valkey.url, pages, heartbeats=1_000)
+    assert (tally.outcomes["created"], tally.retries, tally.on_pages) == (1, 0, 1)
+    row = conflicts.table([("presence", pages, tally)]).splitlines()[-1]
+    assert row.startswith("| 1,000 ")
+    assert " | presence | 1 | " in row
