@@ -1,0 +1,123 @@
+"""The README says what is: settings, endpoints, files and tests by name.
+
+`python -m tests.test_docs` writes the table of settings.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from service.cli import main as command_line
+from service.routes import ROUTES
+from service.settings import PREFIX, SETTINGS
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+BEGIN = "<!-- settings: written by python -m tests.test_docs -->\n"
+END = "<!-- end of settings -->"
+
+
+def settings_table() -> str:
+    """The table of settings, from the very list that is read at the start."""
+    rows = ["| variable | default | unit | meaning |", "|---|---|---|---|"]
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default else ""
+        help_text = re.sub(r"[a-z+]+://[^\s,]*(?:,h:p[^\s,]*)?", r"`\g<0>`", setting.help)
+        rows.append(f"| `{PREFIX}{setting.name}` | {default} | {setting.unit} | {help_text} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_settings_table_is_up_to_date() -> None:
+    text = README.read_text()
+    shown = text.partition(BEGIN)[2].partition(END)[0]
+    assert shown == settings_table(), "run python -m tests.test_docs"
+
+
+def test_no_setting_is_named_that_is_none() -> None:
+    names = {PREFIX + setting.name for setting in SETTINGS}
+    for document in DOCUMENTS:
+        named = set(re.findall(r"PRESENCE_[A-Z_]+[A-Z]", document.read_text()))
+        assert named <= names, document.name
+
+
+def test_every_endpoint_is_in_the_table_and_no_other() -> None:
+    there = {
+        (method, route.path)
+        for route in ROUTES
+        for method in route.methods or set()
+        if method != "HEAD"
+    }
+    shown = {
+        (method, path)
+        for methods, path in re.findall(r"`([A-Z]+(?:`, `[A-Z]+)*) (/[^`]*)`", README.read_text())
+        for method in methods.split("`, `")
+    }
+    assert shown == there
+
+
+def test_commands_are_in_the_table() -> None:
+    text = README.read_text()
+    assert command_line.commands
+    for name in command_line.commands:
+        assert re.search(rf"^\| `presence {name}\b", text, re.MULTILINE), name
+
+
+def names_in(path: Path) -> set[str]:
+    return {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+
+
+NAMED = sorted(
+    {
+        found
+        for document in DOCUMENTS
+        for found in re.findall(r"(tests/\w+\.py)(?:::(\w+))?", document.read_text())
+    }
+)
+
+
+@pytest.mark.parametrize("file, name", NAMED, ids="::".join)
+def test_named_tests_exist(file: str, name: str) -> None:
+    assert (ROOT / file).is_file()
+    assert not name or name in names_in(ROOT / file)
+
+
+def test_every_rule_names_its_test() -> None:
+    """Each line of the section on conflicts says where the rule lives and what proves it."""
+    section = README.read_text().partition("\n## Why nothing conflicts")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!rule|---)(.*) \|$", section.partition("\n### ")[0], re.MULTILINE)
+    assert len(rows) >= 11
+    for row in rows:
+        _, here, proof = row.rsplit(" | ", 2)
+        assert re.search(r"`[\w/.]+\.\w+`|README", here), row
+        assert re.search(r"tests/\w+\.py::\w+", proof), row
+
+
+def test_named_files_exist() -> None:
+    for document in DOCUMENTS:
+        text = document.read_text()
+        pattern = r"`((?:service|lua|deploy|bench|docs|tests|\.ci)/[\w./]*)`"
+        for name in re.findall(pattern, text):
+            assert (ROOT / name).exists(), f"{document.name}: {name}"
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+            assert (ROOT / link).exists(), f"{document.name}: {link}"
+
+
+def main() -> None:
+    """Writes the table of settings."""
+    text = README.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin
+    assert end
+    README.write_text(before + begin + settings_table() + end + after)
+
+
+if __name__ == "__main__":
+    main()
