@@ -1,0 +1,318 @@
+"""The batcher: one call in flight, what arrives meanwhile goes with the next, and no result ever
+reaches another caller."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.batcher import Answer, Batch, Batcher
+from service.errors import StoreBusy, StoreError
+
+Batches = list[Batch[str, Any, Any]]
+
+
+class Server:
+    """Answers each item with itself, when told to: `gate` holds every call up."""
+
+    def __init__(self, answer: Callable[[Any], Any] = lambda item: item) -> None:
+        self.calls: list[list[tuple[str, str, list[Any]]]] = []
+        self.in_flight: Counter[str] = Counter()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._answer = answer
+
+    async def send(self, batches: Batches) -> list[Answer[Any]]:
+        self.calls.append([(batch.key, batch.kind, list(batch.items)) for batch in batches])
+        await self.gate.wait()
+        return [[self._answer(item) for item in batch.items] for batch in batches]
+
+    @property
+    def sent(self) -> list[list[Any]]:
+        """The items of each call."""
+        return [[item for _, _, items in call for item in items] for call in self.calls]
+
+
+def batcher_of(server: Any, **options: Any) -> Batcher[str, Any, Any]:
+    """All keys in one lane."""
+    return Batcher(server.send, lambda key: "", **options)
+
+
+async def settle() -> None:
+    """Lets every task run until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_arrives_while_a_call_is_in_flight_goes_with_the_next() -> None:
+    server = Server()
+    batcher = batcher_of(server)
+    server.gate.clear()
+    first = batcher.submit("a", "beat", 1)
+    await settle()
+    rest = [batcher.submit("a", "beat", n) for n in (2, 3, 4)]
+    await settle()
+    assert server.sent == [[1]]  # one call, and only one, is in flight
+    server.gate.set()
+    assert await asyncio.gather(first, *rest) == [1, 2, 3, 4]
+    assert server.sent == [[1], [2, 3, 4]]
+
+
+async def test_an_idle_batcher_sends_at_once() -> None:
+    server = Server()
+    batcher = batcher_of(server)
+    for n in range(3):
+        assert await batcher.submit("a", "beat", n) == n
+    assert server.sent == [[0], [1], [2]]
+
+
+async def test_lanes_do_not_wait_for_each_other() -> None:
+    server = Server()
+    batcher: Batcher[str, Any, Any] = Batcher(server.send, lambda key: key)
+    server.gate.clear()
+    futures = [batcher.submit(key, "beat", key) for key in ("a", "b", "a")]
+    await settle()
+    assert server.sent == [["a", "a"], ["b"]]
+    server.gate.set()
+    assert await asyncio.gather(*futures) == ["a", "b", "a"]
+
+
+async def test_keys_and_kinds_travel_together_but_apart_and_in_order() -> None:
+    server = Server()
+    batcher = batcher_of(server, max_batch=2)
+    submitted = [
+        ("a", "beat", 1), ("b", "beat", 2), ("a", "beat", 3), ("a", "leave", 4), ("a", "beat", 5),
+        ("b", "beat", 6), ("b", "beat", 7),
+    ]  # fmt: skip
+    await asyncio.gather(*(batcher.submit(*one) for one in submitted))
+    assert server.calls == [
+        [
+            ("a", "beat", [1, 3]),
+            ("b", "beat", [2, 6]),
+            ("a", "leave", [4]),
+            ("a", "beat", [5]),
+            ("b", "beat", [7]),
+        ]
+    ]
+
+
+async def test_an_error_reaches_every_caller_of_its_batch_and_no_other() -> None:
+    class Failing(Server):
+        async def send(self, batches: Batches) -> list[Answer[Any]]:
+            answers = await super().send(batches)
+            return [
+                StoreError("down") if batch.key == "bad" else answer
+                for batch, answer in zip(batches, answers, strict=True)
+            ]
+
+    server = Failing()
+    batcher = batcher_of(server)
+    keys = ["good", "bad", "good", "bad"]
+    results = await asyncio.gather(
+        *(batcher.submit(key, "beat", n) for n, key in enumerate(keys)), return_exceptions=True
+    )
+    assert results[0::2] == [0, 2]
+    assert [str(error) for error in results[1::2]] == ["down", "down"]
+    assert await batcher.submit("good", "beat", 9) == 9
+
+
+async def test_a_call_that_fails_fails_all_it_carried_and_nothing_after() -> None:
+    class Failing(Server):
+        async def send(self, batches: Batches) -> list[Answer[Any]]:
+            answers = await super().send(batches)
+            if len(self.calls) == 1:
+                raise OSError("gone")
+            return answers
+
+    server = Failing()
+    batcher = batcher_of(server)
+    server.gate.clear()
+    lost = [batcher.submit(key, "beat", key) for key in ("a", "b")]
+    await settle()
+    kept = batcher.submit("a", "beat", "later")
+    server.gate.set()
+    results = await asyncio.gather(*lost, kept, return_exceptions=True)
+    assert [type(result) for result in results] == [OSError, OSError, str]
+
+
+async def test_an_item_may_fail_alone() -> None:
+    server = Server(lambda item: StoreError("poisoned") if item == 2 else item)
+    batcher = batcher_of(server)
+    results = await asyncio.gather(
+        *(batcher.submit("a", "beat", n) for n in (1, 2, 3)), return_exceptions=True
+    )
+    assert (results[0], str(results[1]), results[2]) == (1, "poisoned", 3)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [["one", "two", "three"]],
+        [["one"]],
+        [["one", "two"], ["three"]],
+    ],
+)
+async def test_answers_that_do_not_fit_are_given_to_nobody(answers: list[Answer[str]]) -> None:
+    class Muddled:
+        async def send(self, batches: Batches) -> list[Answer[str]]:
+            return answers
+
+    batcher = batcher_of(Muddled())
+    results = await asyncio.gather(
+        *(batcher.submit("a", "beat", n) for n in range(2)), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [StoreError, StoreError]
+
+
+async def test_cancelled_callers_leak_nothing() -> None:
+    server = Server()
+    batcher = batcher_of(server)
+    before = asyncio.all_tasks()
+    server.gate.clear()
+    on_its_way = asyncio.ensure_future(_caller(batcher, "on its way"))
+    await settle()
+    waiting = [asyncio.ensure_future(_caller(batcher, n)) for n in range(3)]
+    await settle()
+    assert batcher.waiting == 3
+    for task in (on_its_way, waiting[0], waiting[2]):
+        task.cancel()
+    await settle()
+    server.gate.set()
+    assert await waiting[1] == 1
+    await settle()
+    assert server.sent == [["on its way"], [1]]  # what was not sent yet is not sent
+    assert batcher.waiting == 0
+    assert batcher._lanes == {}
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_batch_of_cancelled_callers_is_not_sent() -> None:
+    server = Server()
+    batcher = batcher_of(server)
+    task = asyncio.ensure_future(_caller(batcher, 1))
+    await asyncio.sleep(0)
+    task.cancel()
+    await settle()
+    assert (server.sent, batcher.waiting) == ([], 0)
+
+
+async def _caller(batcher: Batcher[str, Any, Any], item: Any) -> Any:
+    return await batcher.submit("a", "beat", item)
+
+
+async def test_closing_answers_what_was_accepted_and_refuses_the_rest() -> None:
+    server = Server()
+    batcher = batcher_of(server)
+    server.gate.clear()
+    accepted = [batcher.submit("a", "beat", 1)]
+    await settle()
+    accepted += [batcher.submit(key, "beat", 2) for key in "abc"]
+    closing = asyncio.ensure_future(batcher.close())
+    await settle()
+    with pytest.raises(StoreBusy):
+        batcher.submit("a", "beat", 3)
+    assert not closing.done()
+    server.gate.set()
+    await closing
+    assert [future.result() for future in accepted] == [1, 2, 2, 2]
+
+
+async def test_a_loop_that_ends_leaves_nobody_waiting() -> None:
+    server = Server()
+    batcher = batcher_of(server)
+    server.gate.clear()
+    before = asyncio.all_tasks()
+    future = batcher.submit("a", "beat", 1)
+    await settle()
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await settle()
+    assert future.cancelled()
+
+
+async def test_more_than_can_wait_is_refused() -> None:
+    server = Server()
+    batcher = batcher_of(server, max_waiting=2)
+    server.gate.clear()
+    futures = [batcher.submit("a", "beat", 0)]
+    await settle()  # it is on its way, and waits no more
+    futures += [batcher.submit("a", "beat", n) for n in (1, 2)]
+    with pytest.raises(StoreBusy):
+        batcher.submit("b", "beat", 3)
+    server.gate.set()
+    assert await asyncio.gather(*futures) == [0, 1, 2]
+    assert await batcher.submit("b", "beat", 4) == 4
+
+
+async def test_thousands_of_keys_travel_in_one_call() -> None:
+    server = Server()
+    batcher = batcher_of(server)
+    futures = [batcher.submit(f"site-{n % 5_000}", "beat", n) for n in range(10_000)]
+    assert await asyncio.gather(*futures) == list(range(10_000))
+    assert [len(call) for call in server.calls] == [5_000]
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32), lanes=st.integers(1, 4), max_batch=st.integers(1, 9))
+def test_results_are_never_mixed_up(seed: int, lanes: int, max_batch: int) -> None:
+    asyncio.run(_race(random.Random(seed), lanes, max_batch))
+
+
+async def _race(chance: random.Random, lanes: int, max_batch: int) -> None:
+    """300 callers with random delays, cancellations and failures: each is told of its own item."""
+    in_flight: Counter[int] = Counter()
+    submitted: dict[int, list[int]] = {}
+    seen: dict[int, list[int]] = {}
+
+    async def send(batches: list[Batch[int, int, tuple[int, int]]]) -> list[Answer[Any]]:
+        lane = batches[0].key % lanes
+        in_flight[lane] += 1
+        assert in_flight[lane] == 1
+        for batch in batches:
+            assert batch.key % lanes == lane
+            seen.setdefault(batch.key, []).extend(batch.items)
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        in_flight[lane] -= 1
+        if chance.random() < 0.1:
+            raise StoreError("down")
+        return [
+            StoreError("down")
+            if chance.random() < 0.1
+            else [
+                (batch.key, item) if item % 11 else StoreError("poisoned") for item in batch.items
+            ]
+            for batch in batches
+        ]
+
+    batcher: Batcher[int, int, tuple[int, int]] = Batcher(
+        send, lambda key: key % lanes, max_batch=max_batch
+    )
+
+    async def caller(n: int) -> None:
+        for _ in range(chance.randrange(9)):
+            await asyncio.sleep(0)
+        key = chance.randrange(6)
+        submitted.setdefault(key, []).append(n)
+        try:
+            assert await batcher.submit(key, chance.choice(["beat", "leave"]), n) == (key, n)
+        except StoreError as error:
+            assert str(error) == "down" or n % 11 == 0  # noqa: PT017
+
+    callers = [asyncio.ensure_future(caller(n)) for n in range(300)]
+    for _ in range(12):
+        await asyncio.sleep(0)
+        chance.choice(callers).cancel()
+    results = await asyncio.gather(*callers, return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
+    await batcher.close()
+    assert (batcher.waiting, batcher._lanes) == (0, {})
+    for key, items in seen.items():
+        sent = set(items)
+        assert items == [n for n in submitted[key] if n in sent]  # in order, and each once

@@ -1,0 +1,77 @@
+"""Key spellings: what an operator types, and what holds a site together on one slot."""
+
+from zlib import crc32
+
+import pytest
+from redis.crc import key_slot
+
+from service.keys import MS_PER_HOUR, Keys, ShardKeys, day_text, hour_text, shard_of
+
+NOW_HOUR = 1_900_000_000_000 // MS_PER_HOUR  # 2030-03-17T17
+S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+
+
+def all_keys(keys: ShardKeys) -> list[str]:
+    return [
+        *keys.for_heartbeats(NOW_HOUR), *keys.for_leave(S), *keys.for_end(S), *keys.for_count(),
+        *keys.for_view(S, "/a{b}c", NOW_HOUR), *keys.for_sweep(NOW_HOUR), *keys.for_repair(),
+        *keys.for_snapshot(NOW_HOUR), keys.session(S), keys.viewed(S, "/a{b}c"),
+    ]  # fmt: skip
+
+
+def test_the_spellings() -> None:
+    keys = Keys().of_session("blog", S)
+    assert keys.session(S) == f"presence:{{blog}}:session:{S}"
+    assert keys.viewed(S, "/hello") == f"presence:{{blog}}:viewed:{S}:/hello"
+    assert keys.active == "presence:{blog}:active"
+    assert keys.uniques_of(NOW_HOUR) == "presence:{blog}:uniques:20300317"
+    assert keys.minutes_of(NOW_HOUR) == "presence:{blog}:minutes:2030031717"
+    assert keys.hours_of(NOW_HOUR) == "presence:{blog}:hours:20300317"
+    assert Keys().due == "presence:due"
+
+
+@pytest.mark.parametrize("shards", [1, 3, 12])
+def test_all_keys_of_a_shard_are_in_one_slot(shards: int) -> None:
+    for keys in Keys("p", shards).of_site("example.org"):
+        names = all_keys(keys)
+        assert {key_slot(name.encode()) for name in names} == {key_slot(keys.tag.encode())}
+        assert all(name.startswith(f"p:{{{keys.tag}}}:") for name in names)
+
+
+def test_a_session_is_always_in_the_same_shard() -> None:
+    assert {shard_of(f"session-{n}", 12) for n in range(500)} == set(range(12))
+    assert shard_of(S, 12) == crc32(S.encode()) % 12
+    assert shard_of(S, 1) == 0
+    keys = Keys("p", 12)
+    assert keys.of_session("blog", S) is keys.of_site("blog")[shard_of(S, 12)]
+    assert keys.of_tag(f"blog/{shard_of(S, 12)}") is keys.of_session("blog", S)
+
+
+@pytest.mark.parametrize(
+    "hour, hour_name, day_name",
+    [
+        (0, "1970010100", "19700101"),
+        (23, "1970010123", "19700101"),
+        (24, "1970010200", "19700102"),
+        (NOW_HOUR, "2030031717", "20300317"),
+        (473_351, "2023123123", "20231231"),
+        (473_352, "2024010100", "20240101"),
+        (473_352 + 24 * 59, "2024022900", "20240229"),
+    ],
+)
+def test_hours_and_days_are_utc(hour: int, hour_name: str, day_name: str) -> None:
+    assert (hour_text(hour), day_text(hour // 24)) == (hour_name, day_name)
+
+
+def test_keys_of_an_hour_come_with_those_of_the_next() -> None:
+    keys = Keys().of_session("blog", S)
+    last_hour_of_a_day = NOW_HOUR // 24 * 24 + 23
+    assert keys.for_heartbeats(last_hour_of_a_day)[12:] == (
+        "presence:{blog}:uniques:20300317", "presence:{blog}:uniques:20300318",
+        "presence:{blog}:minutes:2030031723", "presence:{blog}:minutes:2030031800",
+        "presence:{blog}:hours:20300317", "presence:{blog}:hours:20300318",
+    )  # fmt: skip
+    assert (
+        keys.for_heartbeats(last_hour_of_a_day - 1)[12:14]
+        == ("presence:{blog}:uniques:20300317",) * 2
+    )

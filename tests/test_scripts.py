@@ -1,0 +1,281 @@
+"""The scripts: each header says what its body does, Redis may forget them at any moment, and they
+cost what they should."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import keys as key_names
+from service.connection import connect
+from service.keys import MS_PER_HOUR, Keys
+from service.scripts import LUA, Call, load, run, run_many
+from service.store import Beat, PresenceStore, Rules
+from tests.conftest import NOW, Clock, MakeStore
+from tests.servers import Server
+
+S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+NAMES = sorted(path.stem for path in LUA.glob("*.lua"))
+
+
+@pytest.fixture
+def backend_url(valkey: Server) -> str:
+    """All stores of this file are on one Valkey."""
+    return valkey.url
+
+
+def beat(session: str = S, path: str = "/") -> Beat:
+    return Beat(session, path, "", "", "")
+
+
+# The text
+
+
+def split(name: str) -> tuple[str, str]:
+    """A script's header, and its body without comments."""
+    header, _, body = load(name).text.partition("]]")
+    assert header.startswith("--[[\n"), name
+    return header, re.sub(r"--[^\n]*", "", body)
+
+
+def documented(header: str, kind: str) -> dict[int, str]:
+    """KEYS or ARGV by number, and what the header says of each."""
+    rows = re.findall(rf"^  {kind}\[(\d+)\] +(.+)$", header, re.MULTILINE)
+    return {int(number): text for number, text in rows}
+
+
+# A place in a list that is reckoned, KEYS[13 + later], stands for that number and the next.
+def used(body: str, kind: str) -> set[int]:
+    found = {int(n) for n in re.findall(rf"{kind}\[(\d+)\]", body)}
+    for n in re.findall(rf"{kind}\[(\d+) \+ later\]", body):
+        found |= {int(n), int(n) + 1}
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_header_names_each_key_with_its_type(name: str) -> None:
+    header, body = split(name)
+    keys = documented(header, "KEYS")
+    assert sorted(keys) == list(range(1, len(keys) + 1))
+    assert used(body, "KEYS") == set(keys)
+    types = re.compile(r" (zset|hash|stream|string|HLL) ")
+    for text in [*keys.values(), *re.findall(r"KEYS\[\+\d\] (.+)", header)]:
+        assert types.search(text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_header_names_each_argument_with_its_unit(name: str) -> None:
+    header, body = split(name)
+    args = documented(header, "ARGV")
+    assert sorted(args) == list(range(1, len(args) + 1))
+    assert used(body, "ARGV") == set(args)
+    unit = re.compile(
+        r", (ms|ms since the epoch|hours since the epoch|entries|sessions|paths|pages|places)\b"
+        r"|, site shards|empty: |^(path|site shard)$|, a host"
+    )
+    for text in [*args.values(), *re.findall(r"ARGV\[\+\d\] (.+)", header)]:
+        assert unit.search(text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_repeats_is_documented_as_it_is_read(name: str) -> None:
+    header, body = split(name)
+    each = len(re.findall(r"KEYS\[\+\d\]", header)), len(re.findall(r"ARGV\[\+\d\]", header))
+    if name == "heartbeat":
+        constants = re.search(r"= (\d+), (\d+), (\d+), (\d+)\nlocal SWEEP", body)
+        assert constants is not None
+        fixed = len(documented(header, "KEYS")), len(documented(header, "ARGV"))
+        assert tuple(map(int, constants.groups())) == (fixed[0], each[0], fixed[1], each[1])
+    elif name == "claim":
+        assert each == (0, 3)
+        assert "for argument = 4, #ARGV, 3 do" in body
+    elif name == "count":
+        assert each == (0, 1)
+        assert "for argument = 4, #ARGV do" in body
+    else:
+        assert each == (0, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_word_a_script_returns_is_documented(name: str) -> None:
+    header, body = split(name)
+    words = set()
+    for returned in re.findall(r"^ *(?:return|reply\[2\] =) (.*?)$", body, re.MULTILINE):
+        words |= set(re.findall(r"(?<![A-Z(] )'([a-z]{4,})\b *'", returned))
+    words |= set(re.findall(r"local reply = \{now_text, '(\w+)'\}", body))
+    words -= {"timeout", "leave"}  # reasons in the log of events
+    assert words <= set(re.findall(r"'([a-z]+)\b", header)), words
+    if name in ("heartbeat", "view", "sweep", "snapshot"):
+        assert "stale" in words
+    if name == "heartbeat":
+        assert {"created", "moved", "refreshed", "duplicate", "limited", "backlog"} <= words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_script_scans_or_touches_what_it_did_not_declare(name: str) -> None:
+    _, body = split(name)
+    called = set(re.findall(r"redis\.p?call\('(\w+)'", body))
+    assert not called & {"KEYS", "SCAN", "HSCAN", "ZSCAN", "SSCAN", "SMEMBERS", "HGETALL"}
+    # The clock is asked once; every key of a call is a name bound to a KEYS.
+    assert body.count("'TIME'") == (0 if name == "repair" else 1)
+    first_arguments = set(re.findall(r"redis\.p?call\('(?!TIME)\w+', ([^,)]+)", body))
+    assert not {text for text in first_arguments if text.startswith("'") or ".." in text}
+
+
+def test_no_request_path_scans() -> None:
+    service = Path(key_names.__file__).parent
+    readers = [service / "store.py", service / "batcher.py", *(service / "routes").glob("*.py")]
+    for path in readers:
+        text = path.read_text()
+        assert not re.search(r"\b(scan|scan_iter|keys\(\"|hscan|zscan)\(", text), path
+
+
+def test_the_shared_parts_are_the_same_in_every_script() -> None:
+    command = [sys.executable, str(Path(key_names.__file__).parents[1] / "lua" / "assemble.py")]
+    checked = subprocess.run([*command, "--check"], capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+# Loading
+
+
+async def test_a_server_that_has_forgotten_a_script_is_told_it_again(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    client: Any = store.connection.client
+    for n, outcome in enumerate(["created", "duplicate", "duplicate"]):
+        await client.script_flush()
+        assert await store.heartbeat("blog", beat()) == outcome, n
+    await client.script_flush()
+    assert (await store.stats("blog")).activeVisitors == 1
+
+
+async def test_calls_keep_their_order_when_the_scripts_are_gone(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    client: Any = store.connection.client
+    await client.script_flush()
+    keys = store.keys.of_session("blog", S)
+    calls = [call for path in ("/a", "/b", "/a") for call in _heartbeat_calls(store, path)]
+    calls.insert(1, Call(load("leave"), keys.for_leave("nobody-is-here-01"), (NOW, 3000, 120_000)))
+    replies = await run_many(client, calls)
+    assert [reply[-1] or reply[-2] for reply in replies] == ["created", "unknown", "moved", "moved"]
+    entries = await client.xrange(keys.events)
+    assert [fields["path"] for _, fields in entries] == ["/a", "/b", "/a"]
+
+
+def _heartbeat_calls(store: PresenceStore, path: str) -> list[Call]:
+    keys, hour = store.keys.of_session("blog", S), NOW // MS_PER_HOUR
+    names = [*keys.for_heartbeats(hour), keys.session(S), keys.viewed(S, path)]
+    return [Call(load("heartbeat"), names, [NOW, hour, *store._rule_args, path, "", "", ""])]
+
+
+async def test_one_call_that_fails_does_not_fail_the_others(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    client: Any = store.connection.client
+    keys = store.keys.of_site("blog")[0]
+    await client.set(keys.session(S), "wrong", px=100_000)
+    leave = [
+        Call(load("leave"), keys.for_leave(session), (NOW, 3000, 120_000))
+        for session in ("nobody-is-here-01", S, "nobody-is-here-02")
+    ]
+    replies = await run_many(client, leave)
+    assert [reply[1] if isinstance(reply, list) else "error" for reply in replies] == [
+        "unknown", "error", "unknown",
+    ]  # fmt: skip
+    assert await run(client, leave[0]) == [str(NOW), "unknown", ""]
+
+
+async def test_a_flush_under_load_is_invisible(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    client: Any = store.connection.client
+    is_done = asyncio.Event()
+
+    async def flush() -> None:
+        while not is_done.is_set():
+            await client.script_flush()
+            await asyncio.sleep(0.002)
+
+    flushing = asyncio.ensure_future(flush())
+    sessions = [f"session-{n:010d}" for n in range(2_000)]
+    outcomes = await asyncio.gather(
+        *(store.heartbeat("blog", beat(session)) for session in sessions),
+        *(store.leave("blog", session) for session in sessions),
+    )
+    is_done.set()
+    await flushing
+    assert outcomes == ["created"] * 2_000 + ["leaving"] * 2_000
+
+
+async def test_calls_on_a_cluster_keep_their_order(
+    valkey_cluster: list[Server], key_prefix: str
+) -> None:
+    from tests.servers import cluster_url
+
+    store = PresenceStore(connect(cluster_url(valkey_cluster)), Keys(key_prefix), Rules())
+    sessions = [f"session-{n:010d}" for n in range(300)]
+    for node in valkey_cluster:
+        node.client.script_flush()
+    outcomes = await asyncio.gather(
+        *(store.heartbeat("blog", beat(session)) for session in sessions),
+        *(store.leave("blog", session) for session in sessions),
+        *(store.heartbeat("blog", beat(session, "/b")) for session in sessions),
+    )
+    assert outcomes == ["created"] * 300 + ["leaving"] * 300 + ["moved"] * 300
+    await store.close()
+
+
+# What they cost
+
+
+def calls_of(server: Server) -> dict[str, int]:
+    """How often each command was carried out since the last CONFIG RESETSTAT."""
+    stats = server.client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): row["calls"] for name, row in stats.items()}
+
+
+async def test_a_burst_of_heartbeats_travels_in_few_calls(
+    make_store: MakeStore, valkey: Server
+) -> None:
+    store = make_store()
+    await store.heartbeat("blog", beat())
+    valkey.client.config_resetstat()
+    burst = [beat(f"session-{n:010d}") for n in range(1_000)]
+    outcomes = await asyncio.gather(*(store.heartbeat("blog", one) for one in burst))
+    assert outcomes == ["created"] * 1_000
+    asked = calls_of(valkey)
+    assert asked["evalsha"] <= 40
+    assert sum(n for name, n in asked.items() if name in ("zadd", "evalsha", "time")) >= 1_000
+    assert asked["time"] == asked["evalsha"]  # the clock is asked once for a whole batch
+
+
+async def test_a_duplicate_costs_one_read(make_store: MakeStore, valkey: Server) -> None:
+    store = make_store()
+    await store.heartbeat("blog", beat())
+    valkey.client.config_resetstat()
+    await store.heartbeats("blog", [beat()] * 100)
+    asked = calls_of(valkey)
+    assert (asked.pop("evalsha"), asked.pop("time"), asked.pop("hmget")) == (1, 1, 100)
+    assert set(asked) <= {"config|resetstat", "info", "zadd", "zscore"}
+    assert "hset" not in asked
+
+
+async def test_readers_touch_no_key_of_a_single_session(
+    make_store: MakeStore, valkey: Server
+) -> None:
+    store = make_store()
+    await store.heartbeats("blog", [beat(f"session-{n:010d}") for n in range(50)])
+    await store.stats("blog")
+    with valkey.client.monitor() as monitor:
+        await store.stats("blog")
+        await store.count("blog", "/")
+        await store.now_ms()
+        seen = []
+        for row in monitor.listen():
+            if row["command"] == "TIME" and row["client_type"] != "lua":
+                break
+            seen.append(row["command"])
+    assert any(command.startswith("ZCOUNT") for command in seen)
+    assert not [command for command in seen if ":session:" in command or ":viewed:" in command]
