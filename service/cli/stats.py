@@ -1,0 +1,92 @@
+"""`presence stats`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from service.cli.printing import moment, stdout, table
+from service.cli.reading import open_store, reachable, site_argument
+from service.errors import StoreError
+from service.models import Stats
+from service.settings import Settings
+from service.store import PresenceStore
+
+REDRAW_S = 1.0
+
+
+@click.command()
+@site_argument
+@click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
+@click.option(
+    "--top",
+    type=click.IntRange(1, 50),
+    default=15,
+    show_default=True,
+    help="Lines of each list to show.",
+)
+def stats(site: str, watch: bool, top: int) -> None:
+    """Show who is on SITE now, on which pages, and what was viewed."""
+    settings = Settings.from_env()
+    with reachable(settings):
+        if not watch:
+            asyncio.run(_once(settings, site, top))
+            return
+        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            asyncio.run(_watch(settings, site, top))
+
+
+async def _once(settings: Settings, site: str, top: int) -> None:
+    async with open_store(settings) as store:
+        stdout().print(_drawn(site, await store.stats(site), top))
+
+
+async def _watch(settings: Settings, site: str, top: int) -> None:
+    console = stdout()
+    async with open_store(settings) as store:
+        if not console.is_terminal:
+            async for frame in _frames(store, site, top):
+                console.print(frame)
+            return
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            async for frame in _frames(store, site, top):
+                live.update(frame, refresh=True)
+
+
+async def _frames(store: PresenceStore, site: str, top: int) -> AsyncIterator[RenderableType]:
+    # A watcher outlives a Redis that is away for a while.
+    while True:
+        try:
+            yield _drawn(site, await store.stats(site), top)
+        except StoreError as error:
+            yield Text(f"{error.detail}; trying again", "red")
+        await asyncio.sleep(REDRAW_S)
+
+
+def _drawn(site: str, stats: Stats, top: int) -> RenderableType:
+    headline = Text.assemble(
+        (str(stats.activeVisitors), "bold green"),
+        f" active on {site} at {moment(stats.asOf)}\n",
+        f"{stats.totalPageViews} page views",
+        f" since {moment(stats.trackingSince)}" if stats.trackingSince else "",
+        f", {stats.uniqueVisitors} unique visitors",
+    )
+    if stats.sweepBacklog:
+        headline.append(f"\n{stats.sweepBacklog} expired sessions wait to be swept", "yellow")
+    parts: list[RenderableType] = [headline]
+    if stats.activeByPath:
+        rows = [(row.count, row.path) for row in stats.activeByPath[:top]]
+        parts += ["", table(("active#", "page"), rows)]
+    if stats.activeByCountry:
+        countries = [(row.count, row.country or "unknown") for row in stats.activeByCountry[:top]]
+        parts += ["", table(("active#", "country"), countries)]
+    if stats.pageStats:
+        pages = [(row.views, row.path, row.pageType) for row in stats.pageStats[:top]]
+        parts += ["", table(("views#", "page", "type"), pages)]
+        if stats.totalPaths > top:
+            parts.append(Text(f"{stats.totalPaths} pages were viewed in all", "dim"))
+    return Group(*parts)
