@@ -140,6 +140,10 @@ class ShardKeys:
         """KEYS of sweep.lua."""
         return (*self._lives, *self._both_series(hour))
 
+    def for_list(self) -> tuple[str, ...]:
+        """KEYS of list.lua."""
+        return (self.active,)
+
     def for_count(self) -> tuple[str, ...]:
         """KEYS of count.lua."""
         return self._lives

@@ -480,10 +480,9 @@ class PresenceStore:
         while shard < len(shards) and len(found) < limit and looked_at < 5_000:
             keys = shards[shard]
             async with self._failures():
-                start = await self._rank_after(keys, score, member, now_ms)
-                rows = await self._client.zrange(
-                    keys.active, start, start + limit - 1, withscores=True
-                )
+                place = (self.clock(), f"{score:.1f}", member, limit)
+                _, *flat = await run(self._client, Call(load("list"), keys.for_list(), place))
+                rows = list(zip(flat[::2], map(float, flat[1::2]), strict=True))
                 looked_at += max(len(rows), 1)
                 if not rows:
                     shard, score, member = shard + 1, 0.0, ""
@@ -507,18 +506,6 @@ class PresenceStore:
             ]
         next_cursor = write_cursor(shard, score, member) if shard < len(shards) else None
         return models.SessionPage(found, next_cursor, now_ms)
-
-    async def _rank_after(self, keys: ShardKeys, score: float, member: str, now_ms: int) -> int:
-        """The rank that follows a place in `active`, past all that has expired."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.zcount(keys.active, "-inf", now_ms)
-        pipeline.zcount(keys.active, "-inf", f"({score:.1f}")
-        pipeline.zscore(keys.active, member)
-        pipeline.zrank(keys.active, member)
-        expired, below, current, rank = await pipeline.execute()
-        # One that has moved on leaves only its score as the place; its equals come again.
-        after = rank + 1 if member and current == score else below
-        return int(max(expired, after))
 
     async def views(self, site: str, *, after: str, limit: int) -> models.ViewPage:
         """Page views after a place in the log, in order. `after` is a stream id, or, where sites

@@ -14,6 +14,7 @@ S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 def all_keys(keys: ShardKeys) -> list[str]:
     return [
         *keys.for_heartbeats(NOW_HOUR), *keys.for_leave(S), *keys.for_end(S), *keys.for_count(),
+        *keys.for_list(),
         *keys.for_view(S, "/a{b}c", NOW_HOUR), *keys.for_sweep(NOW_HOUR), *keys.for_repair(),
         *keys.for_snapshot(NOW_HOUR), keys.session(S), keys.viewed(S, "/a{b}c"),
     ]  # fmt: skip

@@ -1,0 +1,110 @@
+"""Views and peaks per minute and hour, across the borders of minutes, hours and days."""
+
+import pytest
+
+from service import models
+from service.keys import MS_PER_HOUR
+from service.store import Beat
+from tests.conftest import Clock, MakeStore
+
+MINUTE_MS = 60_000
+MIDNIGHT = 21_991 * 24 * MS_PER_HOUR  # 2030-03-18T00:00Z
+S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+
+
+def beat(n: int, path: str = "/") -> Beat:
+    return Beat(f"session-{n:010d}", path, "", "", "")
+
+
+def view(n: int) -> models.PageView:
+    return models.PageView(S, models.PagePath(f"/{n}"))
+
+
+def views_of(history: models.History) -> list[int]:
+    return [point.views for point in history.points]
+
+
+def peaks_of(history: models.History) -> list[int]:
+    return [point.peakActive for point in history.points]
+
+
+async def test_a_site_without_a_past_has_empty_minutes(make_store: MakeStore) -> None:
+    store = make_store(Clock(MIDNIGHT + 12_345))
+    history = await store.history("blog", MINUTE_MS, 3)
+    assert history == models.History(
+        MINUTE_MS,
+        [models.Point(MIDNIGHT - n * MINUTE_MS, 0, 0) for n in (2, 1, 0)],
+        MIDNIGHT + 12_345,
+    )
+
+
+# Each border is one of a minute; some are of an hour, one of a day too.
+@pytest.mark.parametrize(
+    "border",
+    [MIDNIGHT, MIDNIGHT - MS_PER_HOUR, MIDNIGHT + 7 * MINUTE_MS, MIDNIGHT + MS_PER_HOUR],
+)
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_a_view_belongs_to_the_minute_and_hour_it_was_made_in(
+    make_store: MakeStore, border: int, shards: int
+) -> None:
+    clock = Clock(border - 1)
+    store = make_store(clock, shards=shards)
+    for n in range(3):
+        await store.view("blog", view(n))
+    clock.advance(1)
+    await store.view("blog", view(3))
+    clock.advance(MINUTE_MS - 1)
+    await store.view("blog", view(4))
+    clock.advance(1)
+    minutes = await store.history("blog", MINUTE_MS, 4)
+    assert [point.at for point in minutes.points] == [
+        border + n * MINUTE_MS for n in (-2, -1, 0, 1)
+    ]
+    assert views_of(minutes) == [0, 3, 2, 0]
+    hours = await store.history("blog", MS_PER_HOUR, 2)
+    assert views_of(hours) == ([3, 2] if border % MS_PER_HOUR == 0 else [0, 5])
+    assert hours.points[-1].at == border // MS_PER_HOUR * MS_PER_HOUR
+
+
+async def test_a_minutes_peak_is_the_most_that_were_here_in_it(make_store: MakeStore) -> None:
+    clock = Clock(MIDNIGHT - MINUTE_MS)
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat(n) for n in range(3)])
+    await store.end("blog", beat(0).session_id)
+    await store.end("blog", beat(1).session_id)
+    await store.heartbeat("blog", beat(3))  # two are here now, but there were three
+    clock.advance(MINUTE_MS)
+    await store.heartbeat("blog", beat(4))
+    clock.advance(MINUTE_MS)
+    minutes = await store.history("blog", MINUTE_MS, 3)
+    assert peaks_of(minutes) == [3, 3, 1]  # of this minute nobody has noted anything yet
+    hours = await store.history("blog", MS_PER_HOUR, 2)
+    assert peaks_of(hours) == [3, 3]
+
+
+async def test_hours_over_days_and_minutes_over_hours(make_store: MakeStore) -> None:
+    clock = Clock(MIDNIGHT - 30 * MS_PER_HOUR)
+    store = make_store(clock)
+    for n in range(60):
+        await store.view("blog", view(n))
+        clock.advance(MS_PER_HOUR)
+    clock.advance(-MS_PER_HOUR)
+    hours = await store.history("blog", MS_PER_HOUR, 72)
+    assert views_of(hours) == [0] * 12 + [1] * 60
+    minutes = await store.history("blog", MINUTE_MS, 24 * 60)
+    assert sum(views_of(minutes)) == 24
+    assert [point.at for point in minutes.points if point.views] == [
+        clock.now_ms - n * MS_PER_HOUR for n in reversed(range(24)) if clock.now_ms
+    ]
+
+
+async def test_minutes_end_after_two_days_and_hours_after_a_year(make_store: MakeStore) -> None:
+    store = make_store(Clock(MIDNIGHT))
+    await store.heartbeat("blog", beat(0))
+    keys, client = store.keys.of_site("blog")[0], store.connection.client
+    hour = MIDNIGHT // MS_PER_HOUR
+    for name, hours in ((keys.minutes_of(hour), 48), (keys.hours_of(hour), 400 * 24)):
+        assert await client.hgetall(name) == {"views:00": "1", "peak:00": "1"}
+        assert (hours - 1) * MS_PER_HOUR < await client.pttl(name) <= hours * MS_PER_HOUR
+    life_ms = await client.pttl(keys.uniques_of(hour))
+    assert 399 * 24 * MS_PER_HOUR < life_ms <= 400 * 24 * MS_PER_HOUR

@@ -1,0 +1,250 @@
+"""A site in one piece and in several: the same numbers, and listings that miss nothing."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from service import models
+from service.errors import FieldError
+from service.paging import read_cursor, read_places, stream_place, write_cursor
+from service.store import Beat, PresenceStore
+from tests import invariants
+from tests.conftest import NOW, Clock, MakeStore
+
+SHARDS = (1, 3, 12)
+SESSIONS = [f"session-{n:010d}" for n in range(120)]
+
+
+def beat(session: str, path: str = "/", country: str = "", details: str = "") -> Beat:
+    return Beat(session, path, country, "", details)
+
+
+async def a_busy_hour(store: PresenceStore, clock: Clock, site: str) -> None:
+    """The same history whatever the shards."""
+    chance = random.Random(7)
+    for _ in range(40):
+        batch = [
+            beat(
+                chance.choice(SESSIONS),
+                f"/{int(chance.expovariate(0.2))}",
+                chance.choice(["", "DE", "FR"]),
+                chance.choice(["", '{"type":"post"}', '{"latitude":"1.0","longitude":"2.0"}']),
+            )
+            for _ in range(30)
+        ]
+        await store.heartbeats(site, batch)
+        await store.leave(site, chance.choice(SESSIONS))
+        await store.end(site, chance.choice(SESSIONS))
+        await store.view(site, models.PageView(chance.choice(SESSIONS), models.PagePath("/v")))
+        clock.advance(chance.randrange(20_000))
+
+
+async def test_the_numbers_do_not_depend_on_shards(make_store: MakeStore) -> None:
+    answers = []
+    for shards in SHARDS:
+        clock = Clock()
+        store = make_store(clock, shards=shards)
+        site = f"site-{shards}"
+        await a_busy_hour(store, clock, site)
+        await invariants.check(store, site, clock.now_ms or 0)
+        stats = await store.stats(site, limit=10)
+        active = await store.count(site, "/1")
+        history = await store.history(site, 60_000, 30)
+        answers.append((stats, active, [point.views for point in history.points]))
+    assert answers[0] == answers[1] == answers[2]
+    stats = answers[0][0]
+    assert stats.activeVisitors > 20
+    assert len(stats.activeByPath) == 10
+    counts = [(-row.count, row.path) for row in stats.activeByPath]
+    assert counts == sorted(counts)
+
+
+async def all_sessions(store: PresenceStore, limit: int, **more: Any) -> list[models.Session]:
+    """Every page of the listing."""
+    found: list[models.Session] = []
+    cursor: str | None = None
+    while True:
+        page = await store.sessions("blog", limit=limit, cursor=cursor, path=more.get("path"))
+        assert len(page.sessions) <= limit
+        found += page.sessions
+        cursor = page.nextCursor
+        if cursor is None:
+            return found
+
+
+@pytest.mark.parametrize("shards", SHARDS)
+@pytest.mark.parametrize("limit", [1, 7, 1_000])
+async def test_every_active_session_is_listed_once(
+    make_store: MakeStore, shards: int, limit: int
+) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards)
+    for n in range(0, 120, 40):  # many expire in the same millisecond
+        await store.heartbeats("blog", [beat(session, f"/{n}") for session in SESSIONS[n : n + 40]])
+        clock.advance(1_000)
+    await store.leave("blog", SESSIONS[50])
+    clock.advance(117_000 + 1)  # the first 40 have gone, nobody has swept
+    found = await all_sessions(store, limit)
+    assert sorted(session.sessionId for session in found) == sorted(
+        {*SESSIONS[40:]} - {SESSIONS[50]}
+    )
+    expires = [session.expiresAt for session in found]
+    assert shards > 1 or expires == sorted(expires)
+    on_page = await all_sessions(store, limit, path="/80")
+    assert sorted(session.sessionId for session in on_page) == SESSIONS[80:]
+
+
+@pytest.mark.parametrize("shards", SHARDS)
+async def test_no_active_session_is_missed_while_others_beat_and_leave(
+    make_store: MakeStore, shards: int
+) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards)
+    chance = random.Random(3)
+    for session in SESSIONS:
+        await store.heartbeat("blog", beat(session))
+        clock.advance(chance.randrange(3) * 100)
+    clock.advance(10_000)
+    gone: set[str] = set()
+    found: set[str] = set()
+    cursor: str | None = None
+    while True:
+        page = await store.sessions("blog", limit=5, cursor=cursor, path=None)
+        found |= {session.sessionId for session in page.sessions}
+        cursor = page.nextCursor
+        if cursor is None:
+            break
+        for session in chance.sample(SESSIONS, 9):
+            match chance.randrange(3):
+                case 0:
+                    await store.heartbeat("blog", beat(session))
+                case 1:
+                    await store.heartbeat("blog", beat(session, f"/{chance.randrange(9)}"))
+                case _:
+                    gone.add(session)
+                    await store.end("blog", session)
+        clock.advance(chance.randrange(50))
+    assert found >= set(SESSIONS) - gone
+
+
+async def test_no_active_session_is_missed_while_a_page_is_read(make_store: MakeStore) -> None:
+    """Sessions that stand before the place reached move on between any two calls to Redis."""
+    clock = Clock()
+    store, other = make_store(clock), make_store(clock)
+    for session in SESSIONS[:20]:
+        await store.heartbeat("blog", beat(session))
+        clock.advance(100)
+    clock.advance(10_000)
+    client: Any = store.connection.client
+    moving = iter(SESSIONS[:9])
+
+    def before(command: Any) -> Any:
+        async def meddled(*args: Any, **options: Any) -> Any:
+            if (session := next(moving, None)) is not None:
+                await other.heartbeat("blog", beat(session))
+            return await command(*args, **options)
+
+        return meddled
+
+    first = await store.sessions("blog", limit=10, cursor=None, path=None)
+    if client is not other.connection.client:
+        client.execute_command = before(client.execute_command)
+    second = await store.sessions("blog", limit=10, cursor=first.nextCursor, path=None)
+    found = {session.sessionId for session in (*first.sessions, *second.sessions)}
+    assert found >= set(SESSIONS[:20])
+
+
+@pytest.mark.parametrize("shards", SHARDS)
+@pytest.mark.parametrize("limit", [1, 7, 1_000])
+async def test_every_view_is_listed_once_and_in_order(
+    make_store: MakeStore, shards: int, limit: int
+) -> None:
+    store = make_store(Clock(), shards=shards)
+    pages = [(session, f"/{n}") for n in range(2) for session in SESSIONS[:40]]
+    for session, path in pages[:60]:
+        await store.view("blog", models.PageView(session, models.PagePath(path)))
+    found: list[models.View] = []
+    place, is_more_written = "", False
+    while True:
+        page = await store.views("blog", after=place, limit=limit)
+        assert len(page.views) <= limit
+        if not page.views:
+            if is_more_written:
+                break
+            # Who reads to the end goes on from there.
+            is_more_written = True
+            for session, path in pages[60:]:
+                await store.view("blog", models.PageView(session, models.PagePath(path)))
+        found += page.views
+        place = page.next
+    assert sorted((view.path, view.sessionId) for view in found) == sorted(
+        (path, session) for session, path in pages
+    )
+    at = [stream_place(view.id) for view in found]
+    assert at == sorted(at)
+    assert (await store.views("blog", after=place, limit=9)).views == []
+    assert await store.last_views_place("blog") == place
+
+
+@pytest.mark.parametrize("shards", SHARDS)
+async def test_a_plain_stream_id_is_a_place_in_every_shard(
+    make_store: MakeStore, shards: int
+) -> None:
+    store = make_store(Clock(), shards=shards)
+    for session in SESSIONS[:20]:
+        await store.view("blog", models.PageView(session, models.PagePath("/")))
+        await asyncio.sleep(0.002)  # so that no two have the same millisecond
+    all_views = (await store.views("blog", after="0", limit=100)).views
+    rest = (await store.views("blog", after=all_views[11].id, limit=100)).views
+    assert [view.sessionId for view in rest] == SESSIONS[12:20]
+
+
+async def test_the_known_sites_with_all_their_shards(make_store: MakeStore) -> None:
+    store = make_store(Clock(), shards=3)
+    for n, site in enumerate(["blog", "empty.example", "shop"]):
+        await store.heartbeats(site, [beat(session) for session in SESSIONS[: 10 * n]])
+    assert await store.sites() == models.SiteList(
+        [models.SiteCount("empty.example", 10), models.SiteCount("shop", 20)], NOW
+    )
+
+
+# Places as texts
+
+
+def test_a_cursor_says_where_a_listing_stopped() -> None:
+    member = "session-0000000001 -- /ä b"
+    assert read_cursor(write_cursor(11, 1.9e12 - 0.5, member)) == (11, 1.9e12 - 0.5, member)
+
+
+@pytest.mark.parametrize("cursor", ["x", "é", "W10=", "WzEsMiwzXQ==", "bnVsbA==", "====", "a" * 99])
+def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(FieldError, match="nextCursor"):
+        read_cursor(cursor)
+
+
+@pytest.mark.parametrize(
+    "after, shards, places",
+    [
+        ("", 1, ["0"]),
+        ("", 3, ["0", "0", "0"]),
+        ("0", 2, ["0", "0"]),
+        ("1764000000000-0", 1, ["1764000000000-0"]),
+        ("1764000000000", 2, ["1764000000000"] * 2),
+        ("1-1,0,5-0", 3, ["1-1", "0", "5-0"]),
+    ],
+)
+def test_places_in_the_log_of_views(after: str, shards: int, places: list[str]) -> None:
+    assert read_places(after, shards) == places
+
+
+@pytest.mark.parametrize(
+    "after, shards",
+    [("x", 1), ("-", 1), ("+", 1), ("$", 1), ("1-", 1), ("-1", 1), ("1-2-3", 1), ("1,2", 3),
+     ("1,2,3,4", 3), ("٣", 1), ("18446744073709551616-0", 1), ("1-18446744073709551616", 1),
+     ("1" * 99, 1), (" 1", 1), ("1,", 2)],
+)  # fmt: skip
+def test_what_is_no_place_is_refused(after: str, shards: int) -> None:
+    with pytest.raises(FieldError, match="stream id"):
+        read_places(after, shards)
