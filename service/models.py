@@ -309,7 +309,7 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_repeated_members(body: bytes) -> None:
     try:
-        json.loads(body, object_pairs_hook=_unique_members)
+        json.loads(body.decode(), object_pairs_hook=_unique_members)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is no JSON object: {_reason(error)}") from None
 

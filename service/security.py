@@ -21,7 +21,7 @@ Headers = Mapping[bytes, bytes]
 
 # Those that name themselves. HTTP libraries are not among them: backends beat with them.
 _BOT = re.compile(
-    r"(?<!cu)bot\b|bot[/;) _-]|crawl|spider|slurp|archiver|facebookexternalhit|feedfetcher|"
+    r"(?<!cu)bot(?:\b|_)|crawl|spider|slurp|archiver|facebookexternalhit|feedfetcher|"
     r"mediapartners|preview|lighthouse|pagespeed|gtmetrix|pingdom|uptime|monitoring|validator|"
     r"headlesscheck|scrapy",
     re.IGNORECASE,
@@ -276,7 +276,7 @@ def _limit_address(address: str) -> str:
 
 def _bearer(headers: Headers) -> bytes | None:
     scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    return token.strip() if scheme.lower() == b"bearer" else None
+    return token.strip() or None if scheme.lower() == b"bearer" else None
 
 
 def _matches(headers: Headers, tokens: list[bytes]) -> bool:

@@ -1,0 +1,296 @@
+"""What is accepted over the wire, what becomes of it, and what is said of the rest."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service import models
+from service.errors import FieldError, RequestError
+
+S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"sessionId": S, "currentPath": "/"} | fields).encode()
+
+
+# given -> kept
+@pytest.mark.parametrize(
+    "given, kept",
+    [
+        ("/", "/"),
+        ("/a", "/a"),
+        ("/a/", "/a"),
+        ("/a//", "/a"),
+        ("/a/b/", "/a/b"),
+        ("/a//b", "/a//b"),
+        ("/a?token=secret", "/a"),
+        ("/a#secret", "/a"),
+        ("/a?b#c", "/a"),
+        ("/a#b?c", "/a"),
+        ("/a/?b", "/a"),
+        ("/?b", "/"),
+        ("/#b", "/"),
+        ("/a?\x00\ud800", "/a"),  # what is cut off is not looked at
+        ("/a?https://example.org//x", "/a"),
+        ("/with space", "/with space"),
+        ("/Köln", "/Köln"),
+        ("/日本語", "/日本語"),
+        ("/😀", "/😀"),
+        ("/%20%00", "/%20%00"),  # percent-encoding is the client's business
+        ("/<script>", "/<script>"),
+        ("/a\\b", "/a\\b"),
+        ("/" + "a" * 511, "/" + "a" * 511),
+        ("/" + "a" * 511 + "/", "/" + "a" * 511),
+        ("/" + "a" * 511 + "?" + "q" * 900, "/" + "a" * 511),
+        ("/" + "é" * 255, "/" + "é" * 255),
+    ],
+)
+def test_paths_that_are_kept(given: str, kept: str) -> None:
+    assert models.clean_path(given) == kept
+    assert models.clean_path(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "given, remedy",
+    [
+        ("", "exactly one /"),
+        ("a", "exactly one /"),
+        ("?a", "exactly one /"),
+        (" /a", "exactly one /"),
+        ("//host", "exactly one /"),
+        ("///", "exactly one /"),
+        ("/\\host", "exactly one /"),
+        ("https://example.org/a", "no scheme and no host"),
+        ("javascript:alert(1)", "exactly one /"),
+        ("/a\x00", "control characters"),
+        ("/a\n", "control characters"),
+        ("/a\r\nb", "control characters"),
+        ("/a\t", "control characters"),
+        ("/a\x7f", "control characters"),
+        ("/a\x85", "control characters"),
+        ("/a\u2028", "control characters"),
+        ("/a\u202eb", "direction overrides"),
+        ("/a\u2066b", "direction overrides"),
+        ("/a\u200fb", "direction overrides"),
+        ("/a\ud800", "lone surrogates"),
+        ("/Ko\u0308ln", "normal form C"),
+        ("/\u212b", "normal form C"),
+        ("/" + "a" * 512, "512 bytes"),
+        ("/" + "é" * 256, "512 bytes"),
+    ],
+)
+def test_paths_that_are_refused(given: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy):
+        models.clean_path(given)
+
+
+@pytest.mark.parametrize(
+    "given, kept",
+    [
+        ("https://Example.ORG/a?token=secret#x", "example.org"),
+        ("http://example.org:8080/a", "example.org"),
+        ("//example.org/a", "example.org"),
+        ("example.org/a", "example.org"),
+        ("example.org", "example.org"),
+        ("https://user:secret@example.org/", "example.org"),
+        ("https://user:se@cret@example.org/", "example.org"),
+        ("android-app://com.example.app/", "com.example.app"),
+        ("https://münchen.example/", "münchen.example"),
+        ("https://example.org\n/", ""),
+        ("secret?token=1", ""),
+        ("javascript:alert(1)", ""),
+        ("<script>", ""),
+        ("https://[::1]/", ""),
+        ("", ""),
+    ],
+)
+def test_of_referrers_only_the_host_is_kept(given: str, kept: str) -> None:
+    assert models.clean_referrer(given) == kept
+
+
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"sessionId": "a" * 15}, "sessionId"),
+        ({"sessionId": "a" * 65}, "sessionId"),
+        ({"sessionId": S + "\n"}, "sessionId"),
+        ({"sessionId": "a" * 20 + " "}, "sessionId"),
+        ({"sessionId": "é" * 20}, "sessionId"),
+        ({"sessionId": "a" * 16 + ":"}, "sessionId"),
+        ({"sessionId": 1234567890123456}, "sessionId"),
+        ({"sessionId": None}, "sessionId"),
+        ({"sessionId": [S]}, "sessionId"),
+        ({"currentPath": "//host"}, "currentPath"),
+        ({"currentPath": None}, "currentPath"),
+        ({"currentPath": 5}, "currentPath"),
+        ({"currentPath": True}, "currentPath"),
+        ({"currentPath": ["/"]}, "currentPath"),
+        ({"currentPath": {"a": "/"}}, "currentPath"),
+        ({"currentPath": "/a\ud800"}, "currentPath"),
+        ({"pageType": ""}, "pageType"),
+        ({"pageType": "Article"}, "pageType"),
+        ({"pageType": "a" * 33}, "pageType"),
+        ({"pageType": "a\n"}, "pageType"),
+        ({"pageType": 1}, "pageType"),
+        ({"referrer": 1}, "referrer"),
+        ({"referrer": "a" * 2049}, "referrer"),
+        ({"country": "D"}, "country"),
+        ({"country": "DEU"}, "country"),
+        ({"country": "D1"}, "country"),
+        ({"country": "DE\n"}, "country"),
+        ({"city": "a" * 65}, "city"),
+        ({"city": "a\x00b"}, "city"),
+        ({"city": "a\u202eb"}, "city"),
+        ({"city": 5}, "city"),
+        ({"latitude": 90.1}, "latitude"),
+        ({"latitude": -91}, "latitude"),
+        ({"latitude": "1"}, "latitude"),
+        ({"longitude": 180.5}, "longitude"),
+        ({"longitude": True}, "longitude"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(FieldError) as raised:
+        models.decode_heartbeat(body(**fields))
+    assert (raised.value.status, raised.value.field) == (422, field)
+    assert field in raised.value.detail
+    assert any(word in raised.value.detail for word in ("must", "missing"))
+    assert not any(word in raised.value.detail for word in ("NoneType", "`str`", "`float`"))
+
+
+@pytest.mark.parametrize("given", ["sessionId", "currentPath"])
+def test_what_is_missing_is_named(given: str) -> None:
+    fields = {"sessionId": S, "currentPath": "/"}
+    del fields[given]
+    with pytest.raises(FieldError, match="is missing") as raised:
+        models.decode_heartbeat(json.dumps(fields).encode())
+    assert raised.value.field == given
+
+
+_BEAT = f'"sessionId":"{S}","currentPath":"/"'
+NO_OBJECTS = {
+    "nothing": b"",
+    "blank": b" ",
+    "broken": b'{"sessionId":',
+    "null": b"null",
+    "array": b"[]",
+    "text": b'"x"',
+    "number": b"1",
+    "single quotes": b"{'a': 1}",
+    "comma at the end": b"{%s,}" % _BEAT.encode(),
+    "two documents": b"{%s}{}" % _BEAT.encode(),
+    "NaN": b'{%s,"latitude":NaN}' % _BEAT.encode(),
+    "Infinity": b'{%s,"latitude":Infinity}' % _BEAT.encode(),
+    "NaN where nobody looks": b'{%s,"other":NaN}' % _BEAT.encode(),
+    "byte order mark": b"\xef\xbb\xbf{%s}" % _BEAT.encode(),
+    "UTF-16": f"{{{_BEAT}}}".encode("utf-16"),
+    "broken UTF-8": b'{%s,"city":"\xff"}' % _BEAT.encode(),
+    "surrogate as UTF-8": b'{%s,"city":"\xed\xa0\x80"}' % _BEAT.encode(),
+    "10,000 arrays": b"[" * 10_000 + b"]" * 10_000,
+    "10,000 levels": b'{%s,"x":' % _BEAT.encode() + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "100,000 levels": b'{"x":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("given", NO_OBJECTS.values(), ids=NO_OBJECTS.keys())
+@pytest.mark.parametrize(
+    "decode",
+    [models.decode_heartbeat, models.decode_batch, models.decode_leave, models.decode_view],
+)
+def test_what_is_no_json_object(decode: Callable[[bytes], Any], given: bytes) -> None:
+    with pytest.raises(RequestError) as raised:
+        decode(given)
+    assert raised.value.status in (400, 422)
+    if decode is models.decode_heartbeat:
+        assert raised.value.status == 400
+        assert "no JSON object" in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    "given, field",
+    [
+        (b'{"sessionId":"x",%s}' % _BEAT.encode(), "sessionId"),
+        (b'{%s,"currentPath":"/b"}' % _BEAT.encode(), "currentPath"),
+        (b'{%s,"country":"DE","country":"FR"}' % _BEAT.encode(), "country"),
+        (b'{%s,"x":{"y":1,"y":2}}' % _BEAT.encode(), "y"),
+    ],
+)
+def test_a_member_twice_is_refused(given: bytes, field: str) -> None:
+    with pytest.raises(FieldError) as raised:
+        models.decode_heartbeat(given)
+    assert raised.value.field == field
+
+
+def test_a_member_twice_is_found_in_time() -> None:
+    many = ",".join(f'"{n:x}":0' for n in range(28_000))
+    given = f'{{"heartbeats":[],{many},"0":1}}'.encode()
+    assert len(given) < models.MAX_BATCH_BODY_BYTES
+    started = time.perf_counter()
+    with pytest.raises(FieldError):
+        models.decode_batch(given)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_what_is_right_is_kept() -> None:
+    beat = models.decode_heartbeat(
+        body(
+            currentPath="/a/?q=1",
+            pageType="article",
+            referrer="https://example.org/x?y",
+            country="de",
+            city="  Köln ",
+            latitude=-90,
+            longitude=180,
+            unknown={"is": ["ignored"]},
+        )
+    )
+    assert (beat.sessionId, beat.currentPath, beat.pageType) == (S, "/a", "article")
+    assert (beat.referrer, beat.country, beat.city) == ("example.org", "de", "Köln")
+    assert (beat.latitude, beat.longitude) == (-90, 180)
+
+
+def test_null_is_not_given() -> None:
+    names = ("pageType", "referrer", "country", "city", "latitude", "longitude")
+    beat = models.decode_heartbeat(body(**dict.fromkeys(names)))
+    assert all(getattr(beat, name) is None for name in names)
+
+
+@pytest.mark.parametrize(
+    "heartbeats, field",
+    [
+        (None, "heartbeats"),
+        ({}, "heartbeats"),
+        ([1], "heartbeats[0]"),
+        ([{"sessionId": S, "currentPath": "/"}] * 1001, "heartbeats"),
+        ([{"sessionId": S, "currentPath": "/"}, {"sessionId": S}], "heartbeats[1].currentPath"),
+        ([{"sessionId": S, "currentPath": "//x"}], "heartbeats[0].currentPath"),
+        ([{"sessionId": "x", "currentPath": "/"}], "heartbeats[0].sessionId"),
+        ([{"sessionId": S, "currentPath": "/\ud800"}], "heartbeats[0].currentPath"),
+    ],
+)
+def test_the_place_in_a_batch_is_named(heartbeats: Any, field: str) -> None:
+    with pytest.raises(FieldError) as raised:
+        models.decode_batch(json.dumps({"heartbeats": heartbeats}).encode())
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("site", ["a", "0", "blog", "example.org", "a-b.c", "a" * 63, "a..b"])
+def test_site_ids(site: str) -> None:
+    assert models.check_site(site) == site
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        *("", "A", "-a", ".", "..", "...", "a_b", "a b", "a\n", "{a}", "a{b", "a}", "a:b", "a/b"),
+        *("é", "a" * 64, "a\x00", "*"),
+    ],
+)
+def test_what_is_no_site_id(site: str) -> None:
+    with pytest.raises(FieldError) as raised:
+        models.check_site(site)
+    assert raised.value.field == "site"

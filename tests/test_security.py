@@ -1,0 +1,304 @@
+"""Who may do what: addresses, tokens, origins, this very machine, and who is not counted."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import RequestError
+from service.security import Security, headers_of, is_bot
+from service.settings import Settings
+
+
+def security(**settings: str) -> Security:
+    environ = {"REDIS_URL": "memory://"} | settings
+    return Security(
+        Settings.from_env({f"PRESENCE_{name}": value for name, value in environ.items()})
+    )
+
+
+def scope(peer: str | None = "127.0.0.1", *headers: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "client": (peer, 50_000) if peer is not None else None,
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+    }
+
+
+def status_of(call: Any, *args: Any) -> int:
+    """200, or the status of the refusal."""
+    try:
+        call(*args)
+    except RequestError as error:
+        return error.status
+    return 200
+
+
+PROXIES = "10.0.0.0/8, 2001:db8:ffff::/48"
+
+
+# trusted proxies, peer, X-Forwarded-For … -> the address that limits go by
+@pytest.mark.parametrize(
+    "trusted, peer, forwarded, address",
+    [
+        # nobody is trusted
+        ("", "192.0.2.1", [], "192.0.2.1"),
+        ("", "192.0.2.1", ["198.51.100.7"], "192.0.2.1"),
+        ("", "127.0.0.1", ["198.51.100.7"], "127.0.0.1"),
+        # the peer is no proxy of ours
+        (PROXIES, "192.0.2.1", ["198.51.100.7"], "192.0.2.1"),
+        # it is
+        (PROXIES, "10.0.0.1", [], "10.0.0.1"),
+        (PROXIES, "10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        (PROXIES, "10.0.0.1", ["6.6.6.6, 198.51.100.7"], "198.51.100.7"),
+        (PROXIES, "10.0.0.1", ["6.6.6.6", "198.51.100.7"], "198.51.100.7"),
+        (PROXIES, "10.0.0.1", ["6.6.6.6, 198.51.100.7, 10.0.0.2"], "198.51.100.7"),
+        (PROXIES, "10.0.0.1", ["10.6.6.6, 198.51.100.7,10.0.0.2 , 10.0.0.3"], "198.51.100.7"),
+        (PROXIES, "10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        (PROXIES, "10.0.0.1", ["198.51.100.7:1234"], "198.51.100.7"),
+        (PROXIES, "10.0.0.1", ["[2001:db8:1:2:3::4]:1234"], "2001:db8:1:2::/64"),
+        (PROXIES, "::ffff:10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        (PROXIES, "2001:db8:ffff::1", ["198.51.100.7"], "198.51.100.7"),
+        (PROXIES, None, ["198.51.100.7"], "198.51.100.7"),  # a unix socket
+        # what is no address is where it ends
+        (PROXIES, "10.0.0.1", ["198.51.100.7, unknown"], "10.0.0.1"),
+        (PROXIES, "10.0.0.1", ["198.51.100.7, unknown, 10.0.0.2"], "10.0.0.2"),
+        (PROXIES, "10.0.0.1", ["'; DROP TABLE"], "10.0.0.1"),
+        (PROXIES, "10.0.0.1", [""], "10.0.0.1"),
+        (PROXIES, "10.0.0.1", ["\xff"], "10.0.0.1"),
+        # IPv6 by /64
+        ("", "2001:db8:1:2:3:4:5:6", [], "2001:db8:1:2::/64"),
+        ("", "2001:db8:1:2:ffff::", [], "2001:db8:1:2::/64"),
+        ("", "::ffff:192.0.2.1", [], "192.0.2.1"),
+        ("", "fe80::1%eth0", [], "fe80::/64"),
+    ],
+)
+def test_client_address(trusted: str, peer: str | None, forwarded: list[str], address: str) -> None:
+    rules = security(TRUSTED_PROXIES=trusted)
+    headers = [("X-Forwarded-For", value) for value in forwarded]
+    assert rules.client_address(scope(peer, *headers)) == address
+
+
+def test_an_address_is_never_written_as_it_is() -> None:
+    one, other = security(ADMIN_TOKEN="a"), security(ADMIN_TOKEN="b")
+    shown = one.hash_address("192.0.2.1")
+    assert re.fullmatch("[0-9a-f]{16}", shown)
+    assert shown == security(ADMIN_TOKEN="a").hash_address("192.0.2.1")  # copies count together
+    assert shown != other.hash_address("192.0.2.1")
+    assert security().hash_address("192.0.2.1") != security().hash_address("192.0.2.1")
+    assert security(NEW_SESSIONS_PER_MINUTE="0").hash_address("192.0.2.1") == ""
+
+
+EMBEDDED = {"REDIS_URL": "embedded://"}
+
+
+# settings, peer, headers -> status
+@pytest.mark.parametrize(
+    "settings, peer, headers, status",
+    [
+        # without a token only this very machine under embedded://
+        (EMBEDDED, "127.0.0.1", {"Host": "127.0.0.1:8080"}, 200),
+        (EMBEDDED, "127.0.0.1", {"Host": "127.0.0.1"}, 200),
+        (EMBEDDED, "127.0.0.1", {"Host": "localhost:8080"}, 200),
+        (EMBEDDED, "127.0.0.1", {"Host": "localhost"}, 200),
+        (EMBEDDED, "::1", {"Host": "[::1]:8080"}, 200),
+        (EMBEDDED, "::1", {"Host": "[::1]"}, 200),
+        (EMBEDDED, "192.0.2.1", {"Host": "127.0.0.1:8080"}, 403),
+        (EMBEDDED, None, {"Host": "127.0.0.1:8080"}, 403),
+        (EMBEDDED | {"HOST": "0.0.0.0"}, "127.0.0.1", {"Host": "127.0.0.1:8080"}, 403),
+        ({"REDIS_URL": "memory://"}, "127.0.0.1", {"Host": "127.0.0.1:8080"}, 403),
+        ({"REDIS_URL": "redis://127.0.0.1"}, "127.0.0.1", {"Host": "127.0.0.1:8080"}, 403),
+        # DNS rebinding
+        (EMBEDDED, "127.0.0.1", {}, 403),
+        (EMBEDDED, "127.0.0.1", {"Host": ""}, 403),
+        (EMBEDDED, "127.0.0.1", {"Host": "evil.example:8080"}, 403),
+        (EMBEDDED, "127.0.0.1", {"Host": "127.0.0.1.evil.example"}, 403),
+        (EMBEDDED, "127.0.0.1", {"Host": "localhost.evil.example:8080"}, 403),
+        (EMBEDDED, "127.0.0.1", {"Host": "evil.example:127.0.0.1"}, 403),
+        (EMBEDDED, "127.0.0.1", {"Host": "127.0.0.1:8080:8080"}, 403),
+        (EMBEDDED, "127.0.0.1", {"Host": "user@127.0.0.1"}, 403),
+        # a proxy on this machine speaks for others
+        *(
+            (EMBEDDED, "127.0.0.1", {"Host": "127.0.0.1:8080", name: "127.0.0.1"}, 403)
+            for name in (
+                "X-Forwarded-For",
+                "X-Forwarded-Host",
+                "X-Forwarded-Proto",
+                "X-Real-IP",
+                "Forwarded",
+                "Via",
+                "CF-Connecting-IP",
+            )
+        ),
+        # with a token only whoever has it
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "Bearer t0"}, 200),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "bearer  t0 "}, 200),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {}, 401),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "Basic t0"}, 401),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "Bearer"}, 401),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "Bearer t1"}, 403),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "Bearer t"}, 403),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "Bearer t00"}, 403),
+        ({"ADMIN_TOKEN": "t0"}, "192.0.2.1", {"Authorization": "Bearer \xe9"}, 403),
+        (EMBEDDED | {"ADMIN_TOKEN": "t0"}, "127.0.0.1", {"Host": "127.0.0.1"}, 401),
+    ],
+)
+def test_operator(
+    settings: dict[str, str], peer: str | None, headers: dict[str, str], status: int
+) -> None:
+    rules = security(**settings)
+    request = scope(peer, *headers.items())
+    assert status_of(rules.check_operator, request, headers_of(request)) == status
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(given: bytes, wanted: bytes) -> bool:
+        compared.append((given, wanted))
+        return given == wanted
+
+    monkeypatch.setattr("service.security.hmac.compare_digest", compare)
+    rules = security(ADMIN_TOKEN="t0", METRICS_TOKEN="t1")
+    headers = {b"authorization": b"Bearer guess"}
+    assert status_of(rules.check_operator, {}, headers) == 403
+    assert status_of(rules.check_metrics, headers) == 403
+    assert compared == [(b"guess", b"t0"), (b"guess", b"t1")]
+
+
+@pytest.fixture
+def sites_file(tmp_path: Path) -> str:
+    file = tmp_path / "sites.toml"
+    file.write_text(
+        '["open"]\n'
+        '["own"]\norigins = ["https://own.example", "http://localhost:3000"]\ntoken = "own-token"\n'
+        '["closed"]\npublic = false\ntoken = "closed-token"\n'
+        '["sealed"]\npublic = false\n'
+    )
+    return str(file)
+
+
+# site, Origin, token -> status of a write, Access-Control-Allow-Origin
+@pytest.mark.parametrize(
+    "site, origin, token, status, allowed",
+    [
+        ("open", None, None, 200, b"*"),
+        ("open", "https://foreign.example", None, 200, b"*"),
+        ("open", "null", None, 200, b"*"),
+        ("own", "https://own.example", None, 200, b"https://own.example"),
+        ("own", "http://localhost:3000", None, 200, b"http://localhost:3000"),
+        ("own", "https://foreign.example", None, 403, None),
+        ("own", "https://own.example.evil.example", None, 403, None),
+        ("own", "https://sub.own.example", None, 403, None),
+        ("own", "http://own.example", None, 403, None),
+        ("own", "https://own.example:8443", None, 403, None),
+        ("own", "HTTPS://OWN.EXAMPLE", None, 403, None),
+        ("own", "null", None, 403, None),
+        ("own", "", None, 403, None),
+        ("own", None, None, 403, None),
+        ("own", None, "wrong", 403, None),
+        ("own", None, "own-token", 200, None),
+        ("own", None, "admin", 200, None),
+        ("own", "https://foreign.example", "own-token", 200, None),
+    ],
+)
+def test_origin(
+    sites_file: str,
+    site: str,
+    origin: str | None,
+    token: str | None,
+    status: int,
+    allowed: bytes | None,
+) -> None:
+    rules = security(SITES_FILE=sites_file, ADMIN_TOKEN="admin")
+    headers = {}
+    if origin is not None:
+        headers[b"origin"] = origin.encode()
+    if token is not None:
+        headers[b"authorization"] = b"Bearer " + token.encode()
+    found = rules.site(site)
+    assert status_of(rules.check_origin, found, headers) == status
+    assert rules.allowed_origin(found, headers) == allowed
+
+
+# site, token -> status of a read, status of a batch
+@pytest.mark.parametrize(
+    "site, token, read, batch",
+    [
+        ("open", None, 200, 401),
+        ("open", "wrong", 200, 403),
+        ("open", "admin", 200, 200),
+        ("closed", None, 401, 401),
+        ("closed", "wrong", 403, 403),
+        ("closed", "own-token", 403, 403),
+        ("closed", "closed-token", 200, 200),
+        ("closed", "admin", 200, 200),
+        ("sealed", None, 401, 401),
+        ("sealed", "closed-token", 403, 403),
+        ("sealed", "admin", 200, 200),
+    ],
+)
+def test_readers_and_backends(
+    sites_file: str, site: str, token: str | None, read: int, batch: int
+) -> None:
+    rules = security(SITES_FILE=sites_file, ADMIN_TOKEN="admin")
+    headers = {b"authorization": b"Bearer " + token.encode()} if token else {}
+    found = rules.site(site)
+    assert status_of(rules.check_reader, found, headers) == read
+    assert status_of(rules.check_backend, found, headers) == batch
+
+
+def test_a_private_site_without_any_token_is_closed(sites_file: str) -> None:
+    rules = security(SITES_FILE=sites_file)
+    assert status_of(rules.check_reader, rules.site("sealed"), {}) == 401
+    for token in (b"", b"x"):
+        headers = {b"authorization": b"Bearer " + token}
+        assert status_of(rules.check_reader, rules.site("sealed"), headers) in (401, 403)
+
+
+def test_without_a_token_a_batch_is_limited_by_address() -> None:
+    rules = security()
+    assert rules.check_backend(rules.site("blog"), {}) is False
+
+
+CHROME = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Safari/537.36"
+)
+
+
+@pytest.mark.parametrize(
+    "headers, reason",
+    [
+        ({}, None),
+        ({"User-Agent": CHROME}, None),
+        ({"User-Agent": "curl/8.5.0"}, None),
+        ({"User-Agent": "python-httpx/0.28"}, None),
+        ({"User-Agent": "Mozilla/5.0 (Linux; Android 9; CUBOT X19) Mobile Safari/537.36"}, None),
+        ({"User-Agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"}, "bot"),
+        ({"User-Agent": "Mozilla/5.0 (compatible; bingbot/2.0)"}, "bot"),
+        ({"User-Agent": "Baiduspider"}, "bot"),
+        ({"User-Agent": "facebookexternalhit/1.1"}, "bot"),
+        ({"User-Agent": "Slackbot-LinkExpanding 1.0"}, "bot"),
+        ({"User-Agent": "\xff\xfe bot/1"}, "bot"),
+        ({"Sec-Purpose": "prefetch"}, "prefetch"),
+        ({"Sec-Purpose": "prefetch;prerender"}, "prefetch"),
+        ({"Purpose": "prefetch"}, "prefetch"),
+        ({"X-Moz": "prefetch"}, "prefetch"),
+        ({"Sec-Purpose": "something"}, None),
+        ({"DNT": "1"}, "dnt"),
+        ({"Sec-GPC": "1"}, "dnt"),
+        ({"DNT": "0"}, None),
+        ({"DNT": "1", "User-Agent": "bingbot/2.0"}, "bot"),
+    ],
+)  # fmt: skip  # a table reads better with one case a line
+def test_who_is_not_counted(headers: dict[str, str], reason: str | None) -> None:
+    given = headers_of(scope("127.0.0.1", *headers.items()))
+    assert security(RESPECT_DNT="true").drop_reason(given) == reason
+    assert security().drop_reason(given) == (None if reason == "dnt" else reason)
+
+
+def test_bots_are_looked_up_once() -> None:
+    is_bot.cache_clear()
+    assert not any(is_bot(CHROME.encode()) for _ in range(3))
+    assert is_bot.cache_info().misses == 1
