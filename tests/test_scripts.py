@@ -5,6 +5,7 @@ import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,77 @@ async def test_readers_touch_no_key_of_a_single_session(
             seen.append(row["command"])
     assert any(command.startswith("ZCOUNT") for command in seen)
     assert not [command for command in seen if ":session:" in command or ":viewed:" in command]
+
+
+# Many sessions
+
+
+@pytest.fixture(scope="module")
+def big() -> Iterator[Server]:
+    """A Valkey of its own with 2,000 sessions of one site and 200,000 of another, on 50 pages."""
+    with Server("valkey") as server:
+        for site, count in (("small", 2_000), ("large", 200_000)):
+            asyncio.run(_fill(server.url, site, count))
+        yield server
+
+
+async def _fill(url: str, site: str, count: int) -> None:
+    store = PresenceStore(connect(url), Keys("big"), Rules())
+    client: Any = store.connection.client
+    keys, hour = store.keys.of_site(site)[0], NOW // MS_PER_HOUR
+    for start in range(0, count, 2_000):
+        names: list[str] = [*keys.for_heartbeats(hour)]
+        args: list[str | int] = [NOW, hour, *store._rule_args]
+        for n in range(start, start + 2_000):
+            session, path = f"session-{n:010d}", f"/{n % 50}"
+            names += (keys.session(session), keys.viewed(session, path))
+            args += (path, "DE" if n % 3 else "", "", "")
+        await run(client, Call(load("heartbeat"), names, args))
+    await store.close()
+
+
+async def _cost(server: Server, site: str, read: str) -> tuple[dict[str, int], float]:
+    """The commands of one call of the store, and the microseconds its script took in Redis."""
+    store = PresenceStore(connect(server.url), Keys("big"), Rules())
+    store.clock = Clock(NOW + 1_000)
+    reads: dict[str, Any] = {
+        "stats": lambda: store.stats(site),
+        "count": lambda: store.count(site, "/1"),
+        "sessions": lambda: store.sessions(site, limit=100, cursor=None, path=None),
+        "sweep": lambda: store.sweep(site),
+        "refresh": lambda: store.heartbeat(site, beat("session-0000000001", "/1")),
+    }
+    fastest = 1e9
+    for _ in range(5):
+        server.client.config_resetstat()
+        await reads[read]()
+        usec = server.client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"]
+        fastest = min(fastest, usec)
+    asked = calls_of(server)
+    await store.close()
+    return {
+        name: n for name, n in asked.items() if name not in ("info", "config|resetstat")
+    }, fastest
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("read", ["stats", "count", "sessions", "sweep", "refresh"])
+async def test_a_hundred_times_the_sessions_cost_no_more_commands(big: Server, read: str) -> None:
+    small, _ = await _cost(big, "small", read)
+    large, usec = await _cost(big, "large", read)
+    assert small == large
+    assert not {"scan", "keys", "hgetall"} & set(large) or read == "sessions"
+    assert usec < 10_000  # a walk over 200,000 members takes several times that
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_hundred_times_the_sessions_are_counted_right(big: Server) -> None:
+    store = PresenceStore(connect(big.url), Keys("big"), Rules())
+    store.clock = Clock(NOW + 1_000)
+    stats = await store.stats("large")
+    assert (stats.activeVisitors, stats.totalPageViews) == (200_000, 200_000)
+    assert [row.count for row in stats.activeByPath] == [4_000] * 50
+    assert abs(stats.uniqueVisitors / 200_000 - 1) < 4 * 0.0081  # HyperLogLog's standard error
+    await store.close()
