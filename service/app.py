@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from service.connection import Connection, connect
 from service.errors import PresenceError, RequestError
 from service.keys import Keys
+from service.logs import configure_logs
 from service.metrics import Metrics
 from service.middleware import Observed
 from service.routes import ROUTES
@@ -66,7 +67,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     Raises:
         SettingsError: a setting is wrong.
     """
-    settings = settings or Settings.from_env()
+    if settings is None:
+        settings = Settings.from_env()
+        configure_logs(settings.log_level)
     metrics = Metrics()
     security = Security(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
@@ -95,6 +98,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         },
         lifespan=lifespan,
     )
+    # A redirect to where the Host header says is no answer of ours.
+    app.router.redirect_slashes = False
     app.state.context = Context(settings, store, security, metrics)
     return HotHeartbeat(app)
 

@@ -15,6 +15,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, TimeoutError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from service.embedded import socket_of
 from service.errors import SettingsError
@@ -37,6 +38,7 @@ def _options() -> dict[str, Any]:
     return {
         "decode_responses": True,
         "protocol": 2,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": SOCKET_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError, TimeoutError)),

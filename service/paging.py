@@ -2,10 +2,14 @@
 
 import base64
 import binascii
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from service.errors import FieldError
+
+_CURSOR = msgspec.json.Decoder(tuple[Annotated[int, Meta(ge=0)], float, str])
 
 
 def write_cursor(shard: int, score: float, member: str) -> str:
@@ -20,9 +24,7 @@ def read_cursor(cursor: str) -> tuple[int, float, str]:
         FieldError: it is no cursor.
     """
     try:
-        return msgspec.json.decode(
-            base64.urlsafe_b64decode(cursor.encode()), type=tuple[int, float, str]
-        )
+        return _CURSOR.decode(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, binascii.Error, msgspec.MsgspecError, UnicodeError):
         raise FieldError(
             "cursor", "cursor must be what an earlier answer gave as nextCursor"
@@ -50,7 +52,7 @@ def read_places(after: str, shards: int) -> list[str]:
         and place.replace("-", "", 1).isdigit()
         and not place.startswith("-")
         and not place.endswith("-")
-        and max(stream_place(place)) < 2**64
+        and max(stream_place(place)) < 2**64 - 1  # after the very last place there is nothing
         for place in places
     ):
         raise FieldError(

@@ -400,7 +400,10 @@ async def test_a_bad_session_id_is_named(make_service: MakeService, given: Any) 
         ("sessions?limit=1001", "limit"),
         ("sessions?limit=0", "limit"),
         ("sessions?path=a", "path"),
-        *((f"sessions?cursor={c}", "cursor") for c in ("x", "e30=", "bnVsbA==", "%ff", "WzFd")),
+        *(
+            (f"sessions?cursor={c}", "cursor")
+            for c in ("x", "e30=", "bnVsbA==", "%ff", "WzFd", "Wy01LCAxLjAsICJ4Il0=")
+        ),
         ("views?limit=0", "limit"),
         ("views?limit=10001", "limit"),
         *((f"views?after={a}", "after") for a in ("x", "-", "1-", "-1", "1-2-3", "%2B", "9" * 30)),
@@ -632,7 +635,9 @@ async def test_other_methods_are_405_with_allow(make_service: MakeService, route
             assert set(answer.headers["allow"].split(", ")) == allowed
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/v1", SITE, f"{SITE}/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/v1", "/v1/sites/", SITE, f"{SITE}/", f"{SITE}/stats/", f"{SITE}/nothing"]
+)
 async def test_what_is_not_there_is_404(make_service: MakeService, path: str) -> None:
     service = await make_service()
     for method in ("GET", "POST", "DELETE"):
