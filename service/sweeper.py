@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from service.errors import StoreError
+from service.errors import StoreError, StoreUnreachable
 from service.metrics import Metrics
 from service.store import Claim, PresenceStore, Settlement
 
@@ -39,7 +39,7 @@ class Sweeper:
         self._lease_ms = max(SHORTEST_LEASE_MS, 2 * grace_ms + 1_000)
 
     async def run(self) -> None:
-        """Runs until `stop`. Failures are outlived, and logged when they begin and when they end."""
+        """Runs until `stop`. Failures are outlived, and logged as they begin and end."""
         settled: list[Settlement] = []
         while not self._stopping.is_set():
             try:
@@ -83,6 +83,8 @@ class Sweeper:
                 self._metrics.swept.inc(sweep.removed)
                 if sweep.backlog == 0 or time.monotonic() > ends_at:
                     break
+        except StoreUnreachable:
+            raise  # the others cannot be swept either
         except StoreError as error:
             # One site that cannot be swept (a key of a wrong type) does not hold up the others.
             self._note(claim.tag, error)
