@@ -1,13 +1,11 @@
 """`presence doctor`."""
 
-import asyncio
-
 import click
 from rich.text import Text
 
 from service.app import rules_of
 from service.cli.printing import stderr, stdout
-from service.cli.reading import optional_site_argument, reachable
+from service.cli.reading import optional_site_argument, reachable, run
 from service.connection import connect
 from service.doctor import Checkup, Doctor
 from service.invariants import LIFETIMES, WRONG_TYPE
@@ -45,7 +43,7 @@ def doctor(site: str | None, repair: bool) -> None:
     """
     settings = Settings.from_env()
     with reachable(settings):
-        is_well = asyncio.run(_examine(settings, site, repair))
+        is_well = run(_examine(settings, site, repair))
     if not is_well:
         click.get_current_context().exit(1)
 

@@ -1,6 +1,5 @@
 """`presence export`."""
 
-import asyncio
 import contextlib
 import os
 import sys
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.cli.group import Failure
 from service.cli.printing import stderr
-from service.cli.reading import open_store, reachable, site_argument
+from service.cli.reading import open_store, reachable, run, site_argument
 from service.export import CSV_HEADER, csv_row, ndjson_row
 from service.models import View
 from service.paging import stream_place
@@ -42,7 +41,7 @@ def export(site: str, kind: str, output: Path | None) -> None:
     """
     settings = Settings.from_env()
     with reachable(settings):
-        count = asyncio.run(_export(settings, site, kind, output))
+        count = run(_export(settings, site, kind, output))
     if output is not None:
         stderr().print(f"{count} page views in {output}", markup=False, soft_wrap=True)
 

@@ -1,7 +1,10 @@
 """How commands read: straight from Redis, with the same store as the service."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import click
 
@@ -13,6 +16,9 @@ from service.metrics import Metrics
 from service.settings import Settings
 from service.sites import is_site_id
 from service.store import PresenceStore
+
+T = TypeVar("T")
+_ASK_AGAIN_S = 0.3
 
 
 def _check_site(
@@ -66,3 +72,29 @@ async def open_store(settings: Settings) -> AsyncIterator[PresenceStore]:
         yield store
     finally:
         await store.close()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; Ctrl-C ends it as a KeyboardInterrupt.
+
+    Before Python 3.12, `asyncio.wait_for`, with which redis-py sends, loses a cancellation that
+    comes as it ends; so it is asked again until it is heard.
+    """
+
+    async def interruptible() -> T:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+
+        def stop() -> None:
+            if not task.done():
+                task.cancel()
+                loop.call_later(_ASK_AGAIN_S, stop)
+
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(signal.SIGINT, stop)
+        return await task
+
+    try:
+        return asyncio.run(interruptible())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None

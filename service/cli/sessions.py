@@ -1,12 +1,11 @@
 """`presence sessions`."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import click
 
 from service.cli.printing import moment, print_rows, stderr
-from service.cli.reading import open_store, reachable, site_argument
+from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import FieldError
 from service.models import Session, clean_path
 from service.settings import Settings
@@ -38,7 +37,7 @@ def sessions(site: str, path: str | None, limit: int) -> None:
             raise FieldError("path", f"--path {error}") from None
     settings = Settings.from_env()
     with reachable(settings):
-        asyncio.run(_list(settings, site, path, limit))
+        run(_list(settings, site, path, limit))
 
 
 async def _list(settings: Settings, site: str, path: str | None, limit: int) -> None:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from service.cli.printing import moment, stdout, table
-from service.cli.reading import open_store, reachable, site_argument
+from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import StoreError
 from service.models import Stats
 from service.settings import Settings
@@ -34,10 +34,10 @@ def stats(site: str, watch: bool, top: int) -> None:
     settings = Settings.from_env()
     with reachable(settings):
         if not watch:
-            asyncio.run(_once(settings, site, top))
+            run(_once(settings, site, top))
             return
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-            asyncio.run(_watch(settings, site, top))
+            run(_watch(settings, site, top))
 
 
 async def _once(settings: Settings, site: str, top: int) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 import click
 
 from service.cli.printing import moment, print_rows, shown
-from service.cli.reading import open_store, reachable, site_argument
+from service.cli.reading import open_store, reachable, run, site_argument
 from service.models import View
 from service.settings import Settings
 
@@ -35,10 +35,10 @@ def views(site: str, follow: bool, last: int) -> None:
     settings = Settings.from_env()
     with reachable(settings):
         if not follow:
-            asyncio.run(_show(settings, site, last, follow=False))
+            run(_show(settings, site, last, follow=False))
             return
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-            asyncio.run(_show(settings, site, last, follow=True))
+            run(_show(settings, site, last, follow=True))
 
 
 async def _show(settings: Settings, site: str, last: int, *, follow: bool) -> None:

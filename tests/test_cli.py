@@ -1,0 +1,508 @@
+"""The command line: reading commands against a real Valkey, `serve` as real processes."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from service import __version__
+from service.cli import main
+from service.connection import connect
+from service.keys import Keys
+from service.settings import SETTINGS
+from service.store import Beat, PresenceStore, Rules
+from tests.servers import Server, binary_of, free_port, wait_until
+
+IDS = [str(uuid.UUID(int=n)) for n in range(1, 6)]
+COMMANDS = ("serve", "stats", "sessions", "views", "export", "doctor", "config")
+ENVIRON = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
+
+
+@dataclass
+class Shell:
+    """Runs commands in this process, with a Redis that holds five sessions of the site blog."""
+
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *args: str, **environ: str) -> Result:
+        return CliRunner().invoke(main, args, env=self.environ | environ)
+
+
+async def _fill(url: str, prefix: str) -> None:
+    store = PresenceStore(connect(url), Keys(prefix), Rules())
+    beats = [Beat(i, f"/{n % 2}", "DE" if n else "", "", "") for n, i in enumerate(IDS)]
+    await store.heartbeats("blog", beats)
+    await store.close()
+
+
+@pytest.fixture
+def shell(valkey: Server, key_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    for name in os.environ:
+        if name.startswith("PRESENCE_"):
+            monkeypatch.delenv(name)
+    asyncio.run(_fill(valkey.url, key_prefix))
+    return Shell({"PRESENCE_REDIS_URL": valkey.url, "PRESENCE_KEY_PREFIX": key_prefix})
+
+
+# Usage
+
+
+def test_help_and_version(shell: Shell) -> None:
+    assert __version__ in shell("--version").stdout
+    assert shell("-h").exit_code == 0
+    for name in COMMANDS:
+        assert name in shell("--help").stdout
+        result = shell(name, "--help")
+        assert result.exit_code == 0
+        assert "Usage" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "args, environ, code, said",
+    [
+        (("nonsense",), {}, 2, "No such command"),
+        (("stats",), {}, 2, "Missing argument"),
+        (("stats", "No Site"), {}, 2, "a site begins with"),
+        (("doctor", "No Site"), {}, 2, "a site begins with"),
+        (("export", "blog"), {}, 2, "--format"),
+        (("export", "blog", "--format", "xml"), {}, 2, "xml"),
+        (("sessions", "blog", "--path", "x"), {}, 2, "presence: --path must begin with"),
+        (("stats", "blog"), {"PRESENCE_PROT": "1"}, 2, "did you mean PRESENCE_PORT?"),
+        (("config",), {"PRESENCE_PORT": "x"}, 2, "presence: PRESENCE_PORT: 'x' is not a whole"),
+        (("stats", "blog"), {"PRESENCE_REDIS_URL": "redis+sentinel://h"}, 2, "name the primary"),
+        (("stats", "blog"), {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "cannot be reached"),
+        (("doctor",), {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "cannot be reached"),
+        (("views", "blog"), {"PRESENCE_REDIS_URL": "memory://"}, 1, "nothing to read"),
+        (("serve", "--workers", "2"), {"PRESENCE_REDIS_URL": "memory://"}, 2, "one process"),
+        (("serve", "--port", "70000"), {}, 2, "70000"),
+        (("export", "blog", "--format", "csv", "-o", "/no/such/x.csv"), {}, 1, "cannot write"),
+    ],
+)
+def test_failures_are_one_line(
+    shell: Shell, args: tuple[str, ...], environ: dict[str, str], code: int, said: str
+) -> None:
+    result = shell(*args, **environ)
+    assert result.exit_code == code, result.output
+    assert said in result.stderr
+    assert not result.stdout
+    if result.stderr.startswith("presence: "):
+        assert result.stderr.count("\n") == 1
+
+
+def test_nothing_is_started_where_nothing_was_kept(shell: Shell, tmp_path: Path) -> None:
+    result = shell("stats", "blog", PRESENCE_REDIS_URL=f"embedded://{tmp_path}/x")
+    assert result.exit_code == 1
+    assert "nothing is kept in" in result.stderr
+    assert not (tmp_path / "x").exists()
+
+
+# Reading
+
+
+def test_stats(shell: Shell) -> None:
+    result = shell("stats", "blog")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("5 active on blog at 20")
+    for pattern in (r"3\s+/0", r"2\s+/1", r"4\s+DE", r"1\s+unknown", "5 page views", "5 unique"):
+        assert re.search(pattern, result.stdout), pattern
+
+
+def test_stats_of_an_unknown_site(shell: Shell) -> None:
+    assert shell("stats", "nobody").stdout.startswith("0 active on nobody")
+
+
+def test_sessions(shell: Shell) -> None:
+    lines = [line.split("\t") for line in shell("sessions", "blog").stdout.splitlines()]
+    assert {line[0] for line in lines} == set(IDS)
+    assert {line[1] for line in lines} == {"/0", "/1"}
+    on_page = shell("sessions", "blog", "--path", "/1?x=y").stdout.splitlines()
+    assert {line.split("\t")[0] for line in on_page} == {IDS[1], IDS[3]}
+    limited = shell("sessions", "blog", "--limit", "2")
+    assert len(limited.stdout.splitlines()) == 2
+    assert "--limit 0 shows all" in limited.stderr
+    assert len(shell("sessions", "blog", "--limit", "0").stdout.splitlines()) == 5
+
+
+def test_views(shell: Shell) -> None:
+    lines = [line.split("\t") for line in shell("views", "blog").stdout.splitlines()]
+    assert [line[1:3] for line in lines] == [[f"/{n % 2}", i] for n, i in enumerate(IDS)]
+    assert len(shell("views", "blog", "--last", "2").stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_export(shell: Shell, tmp_path: Path, to_file: bool) -> None:
+    for kind in ("csv", "ndjson"):
+        path = tmp_path / f"views.{kind}"
+        result = shell("export", "blog", "--format", kind, *(("-o", str(path)) if to_file else ()))
+        assert result.exit_code == 0
+        text = path.read_bytes().decode() if to_file else result.stdout_bytes.decode()
+        assert bool(result.stdout) != to_file
+        if kind == "csv":
+            assert text.startswith("id,at,sessionId,path,")
+            assert text.count("\r\n") == 6
+        else:
+            assert [json.loads(line)["sessionId"] for line in text.splitlines()] == IDS
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_export_of_nothing(shell: Shell) -> None:
+    assert shell("export", "nobody", "--format", "csv").stdout.count("\n") == 1
+    assert shell("export", "nobody", "--format", "ndjson").stdout == ""
+
+
+def test_config(shell: Shell) -> None:
+    result = shell(
+        "config",
+        PRESENCE_ADMIN_TOKEN="hush-hush",
+        PRESENCE_REDIS_URL="redis://user:hush-hush@host:1/0",
+        PRESENCE_PORT="81",
+    )
+    rows = {row.split("\t")[0]: row.split("\t") for row in result.stdout.splitlines()}
+    assert list(rows) == [f"PRESENCE_{setting.name}" for setting in SETTINGS]
+    assert rows["PRESENCE_PORT"][1:3] == ["81", "environment"]
+    assert rows["PRESENCE_HOST"][1:3] == ["127.0.0.1", "default"]
+    assert rows["PRESENCE_ADMIN_TOKEN"][1] == "********"
+    assert rows["PRESENCE_REDIS_URL"][1] == "redis://user:********@host:1/0"
+    assert "hush" not in result.output
+
+
+def test_doctor(shell: Shell, valkey: Server, key_prefix: str) -> None:
+    assert shell("doctor").stdout == "blog: all is well\n"
+    keys = Keys(key_prefix).of_site("blog")[0]
+    valkey.client.zincrby(keys.pages, 3, "/0")
+    valkey.client.persist(keys.session(IDS[0]))
+    result = shell("doctor", "blog")
+    assert result.exit_code == 1
+    assert "blog: invariant 1," in result.stdout
+    assert f"{keys.pages} counts 6 for /0; it should be 3\n" in result.stdout
+    repaired = shell("doctor", "--repair")
+    assert repaired.exit_code == 0
+    assert repaired.stdout.count("repaired: ") == 2
+    assert repaired.stdout.endswith("blog: all is well\n")
+    valkey.client.hincrby(keys.totals, "views", 1)
+    assert shell("doctor", "--repair").exit_code == 1
+
+
+def test_doctor_counts_what_it_does_not_show(shell: Shell, valkey: Server, key_prefix: str) -> None:
+    keys = Keys(key_prefix).of_site("blog")[0]
+    valkey.client.zadd(keys.pages, {f"/ghost/{n}": 1 for n in range(50)})
+    assert "  … and 30 more\n" in shell("doctor").stdout
+
+
+# As processes
+
+
+def start(*args: str, cwd: Path, **environ: str) -> "subprocess.Popen[str]":
+    """A command as a process of its own; its stdout is a pipe, its stderr a file in `cwd`."""
+    with (cwd / "stderr").open("ab") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-m", "service", *args],
+            cwd=cwd,
+            env=ENVIRON | {"PYTHONUNBUFFERED": "1"} | environ,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+
+@dataclass
+class Serving:
+    """A service that runs as a process."""
+
+    process: "subprocess.Popen[str]"
+    cwd: Path
+    screen: str = ""
+
+    @property
+    def url(self) -> str:
+        match = re.search(r"listens +(\S+)", self.screen)
+        assert match, self.screen
+        return match[1]
+
+    @property
+    def curl(self) -> list[str]:
+        (line,) = [line for line in self.screen.splitlines() if line.startswith("curl ")]
+        return shlex.split(line)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    @property
+    def log(self) -> str:
+        return (self.cwd / "stderr").read_text()
+
+
+@contextlib.contextmanager
+def serving(cwd: Path, *args: str, **environ: str) -> Iterator[Serving]:
+    """`presence serve` in a folder, on any free port."""
+    process = start("serve", "--port", "0", *args, cwd=cwd, **environ)
+    service = Serving(process, cwd)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            service.screen += line
+            if line.startswith("Ctrl-C"):
+                break
+        assert "Ctrl-C" in service.screen, service.log
+        wait_until(lambda: _ready(service.url), what=service.log)
+        yield service
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _ready(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/readyz").status_code == 200
+    return False
+
+
+def beat(service: Serving, session: str = IDS[0], path: str = "/") -> str:
+    answer = httpx.post(
+        f"{service.url}/v1/sites/demo/heartbeat",
+        json={"sessionId": session, "currentPath": path},
+    )
+    assert answer.status_code == 204, answer.text
+    return answer.headers["presence-status"]
+
+
+def active(service: Serving) -> Any:
+    return httpx.get(f"{service.url}/v1/sites/demo/stats").json()["activeVisitors"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder with a space in its name, and a Valkey to start in it."""
+    binary_of("valkey")
+    (tmp_path / "my site").mkdir()
+    return tmp_path / "my site"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_from_an_empty_folder_and_again(folder: Path, workers: str, number: int) -> None:
+    with serving(folder, "--workers", workers) as service:
+        assert len(service.screen.splitlines()) < 24
+        assert f"{folder}/.presence" in service.screen
+        assert f"{service.url}/docs" in service.screen
+        assert f"{service.url}/metrics" in service.screen
+        curl = subprocess.run(service.curl, capture_output=True, text=True, check=True)
+        assert curl.stdout.startswith("HTTP/1.1 204")
+        assert "presence-status: created" in curl.stdout.lower()
+        assert "server:" not in curl.stdout.lower()
+        assert active(service) == 1
+        assert "presence_http_requests" in httpx.get(f"{service.url}/metrics").text
+        # Other commands read from the server that runs.
+        for command in (["stats", "demo"], ["sessions", "demo"], ["doctor"]):
+            with start(*command, cwd=folder) as reader:
+                assert reader.wait(20) == 0
+        assert service.stop(number) == 0, service.log
+        assert "Traceback" not in service.log
+    # ... and from what was kept.
+    with start("sessions", "demo", cwd=folder) as reader:
+        assert reader.stdout is not None
+        assert len(reader.stdout.read().splitlines()) == 1
+    with serving(folder) as service:
+        assert active(service) == 1
+        assert beat(service) == "created"
+
+
+def test_workers_die_with_their_parent_and_so_does_the_server(folder: Path) -> None:
+    with serving(folder, "--workers", "2") as service:
+        assert beat(service) == "created"
+        service.process.kill()
+        service.process.wait()
+        wait_until(lambda: _refuses(service.url), 10, "the workers' end")
+    with serving(folder) as service:
+        assert active(service) == 1
+
+
+def _refuses(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/livez")
+    except httpx.ConnectError:
+        return True
+    except httpx.HTTPError:
+        return False
+    return False
+
+
+def test_metrics_of_workers_are_one(folder: Path) -> None:
+    with serving(folder, "--workers", "2") as service:
+        for n in range(20):
+            beat(service, str(uuid.UUID(int=n + 100)))
+        text = httpx.get(f"{service.url}/metrics").text
+        assert 'presence_heartbeats_total{outcome="created"} 20.0' in text
+
+
+def test_a_second_owner_and_a_port_that_is_taken(folder: Path, tmp_path: Path) -> None:
+    with serving(folder) as service:
+        with start("serve", "--port", "0", cwd=folder) as second:
+            assert second.wait(20) == 1
+        (line,) = service.log.splitlines()
+        assert line.startswith(f"presence: {folder}/.presence is in use by another presence")
+        port = service.url.rpartition(":")[2]
+        with start("serve", "--port", port, cwd=tmp_path) as third:
+            assert third.wait(20) == 1
+        (line,) = (tmp_path / "stderr").read_text().splitlines()
+        assert line == f"presence: cannot listen on 127.0.0.1 port {port}: Address already in use"
+        assert not (tmp_path / ".presence").exists()
+        assert beat(service) == "created"
+
+
+def test_without_a_binary_memory_takes_over_loudly(tmp_path: Path) -> None:
+    script = (
+        "import sys, service.embedded as e; e.find_binary = lambda: None; "
+        "from service.cli import main; main(sys.argv[1:])"
+    )
+    arguments = [sys.executable, "-c", script, "serve", "--port", str(free_port())]
+    refused = subprocess.run(
+        [*arguments, "--workers", "2"], cwd=tmp_path, env=ENVIRON, capture_output=True, text=True
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith("presence: memory:// is inside one process")
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, env=ENVIRON | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        service = Serving(process, tmp_path)
+        assert process.stdout is not None
+        for line in process.stdout:
+            service.screen += line
+            if line.startswith("Ctrl-C"):
+                break
+        wait_until(lambda: _ready(service.url))
+        assert "in memory: lost" in service.screen
+        assert beat(service) == "created"
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert stderr.count("WARNING") == 3
+
+
+def test_serve_on_redis(valkey: Server, key_prefix: str, tmp_path: Path) -> None:
+    sites = tmp_path / "sites.toml"
+    sites.write_text('[shop]\norigins = ["https://shop.example"]\n')
+    environ = {
+        "PRESENCE_REDIS_URL": valkey.url,
+        "PRESENCE_KEY_PREFIX": key_prefix,
+        "PRESENCE_SITES_FILE": str(sites),
+    }
+    with serving(tmp_path, "--host", "0.0.0.0", **environ) as service:
+        assert valkey.url in service.screen
+        assert "PRESENCE_ADMIN_TOKEN" in service.screen
+        curl = subprocess.run(service.curl, capture_output=True, text=True, check=True)
+        assert curl.stdout.startswith("HTTP/1.1 204")
+        assert service.stop() == 0
+        assert service.log == ""
+
+
+def test_serve_warns_when_redis_is_away(tmp_path: Path) -> None:
+    url = "redis://:hush-hush@127.0.0.1:1"
+    process = start("serve", "--port", "0", cwd=tmp_path, PRESENCE_REDIS_URL=url)
+    with process:
+        log = tmp_path / "stderr"
+        wait_until(lambda: "answers are 503" in log.read_text(), what="the warning")
+        assert process.stdout is not None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert "hush" not in process.stdout.read() + log.read_text()
+
+
+def test_a_reader_that_stops_reading_is_no_failure(shell: Shell, tmp_path: Path) -> None:
+    asyncio.run(_many_views(shell))
+    with start("export", "blog", "--format", "csv", cwd=tmp_path, **shell.environ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == 0
+    assert (tmp_path / "stderr").read_text() == ""
+
+
+async def _many_views(shell: Shell) -> None:
+    url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
+    store = PresenceStore(connect(url), Keys(prefix), Rules(heartbeat_dedup_ms=0))
+    for n in range(20):
+        await store.heartbeats("blog", [Beat(IDS[0], f"/{n}/{m}", "", "", "") for m in range(200)])
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "args, first, code",
+    [(("views", "blog", "--follow"), IDS[0], 0), (("stats", "blog", "--watch"), "5 active", 0)],
+)
+def test_following_goes_on_until_ctrl_c(
+    shell: Shell, tmp_path: Path, args: tuple[str, ...], first: str, code: int
+) -> None:
+    with start(*args, cwd=tmp_path, **shell.environ) as process:
+        assert process.stdout is not None
+        assert first in process.stdout.readline()
+        asyncio.run(_come_late(shell))
+        for line in process.stdout:
+            if "/late" in line:
+                break
+        else:
+            pytest.fail("the late view was never shown")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == code
+    assert (tmp_path / "stderr").read_text() == ""
+
+
+async def _come_late(shell: Shell) -> None:
+    url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
+    store = PresenceStore(connect(url), Keys(prefix), Rules())
+    await store.heartbeat("blog", Beat(str(uuid.uuid4()), "/late", "", "", ""))
+    await store.close()
+
+
+def test_logs_are_json(tmp_path: Path, valkey: Server) -> None:
+    with serving(tmp_path, PRESENCE_REDIS_URL=valkey.url, PRESENCE_LOG_LEVEL="debug") as service:
+        assert service.stop() == 0
+        lines = [json.loads(line) for line in service.log.splitlines()]
+        assert {"level", "event", "timestamp", "logger"} <= lines[0].keys()
+
+
+def test_on_a_terminal_there_are_tables(shell: Shell, tmp_path: Path) -> None:
+    import pty
+
+    parent, child = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", "export", "blog", "--format", "ndjson", "-o", "x"],
+        cwd=tmp_path, env=ENVIRON | shell.environ | {"TERM": "xterm"}, stderr=child,
+    ) as process:  # fmt: skip
+        assert process.wait(20) == 0
+    os.close(child)
+    seen = os.read(parent, 65_536).decode()
+    os.close(parent)
+    assert "5 page views in x" in seen
+    assert "━" in seen
+
+
+def test_listening_socket_is_ready_before_the_screen(tmp_path: Path, valkey: Server) -> None:
+    """Whoever takes the printed line at once is not refused."""
+    process = start("serve", "--port", "0", cwd=tmp_path, PRESENCE_REDIS_URL=valkey.url)
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        port = int(process.stdout.readline().rpartition(":")[2])
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
