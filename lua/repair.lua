@@ -26,7 +26,9 @@ end
 local on_page, of_country = {}, {}
 for _, member in ipairs(redis.call('ZRANGE', active, 0, -1)) do
   local country, path = string.match(member, '^%S+ (%S+) (.*)$')
-  on_page[path] = (on_page[path] or 0) + 1
-  of_country[country] = (of_country[country] or 0) + 1
+  if path then
+    on_page[path] = (on_page[path] or 0) + 1
+    of_country[country] = (of_country[country] or 0) + 1
+  end
 end
 return {rewrite(pages, on_page), rewrite(countries, of_country)}

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -29,7 +29,7 @@ DEADLINE_S = 1.8  # for one whole operation, retry included: an HTTP answer with
 BATCH_DEADLINE_S = 0.85  # for one batch: what waits behind it still has its own turn in time
 
 
-def _options() -> dict[str, Any]:
+def _options(answer_within_s: float) -> dict[str, Any]:
     """What every connection is opened with.
 
     RESP2, because with RESP3 redis-py skips its check for unread data on a pooled connection
@@ -40,7 +40,7 @@ def _options() -> dict[str, Any]:
         "protocol": 2,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_timeout": answer_within_s,
         "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError, TimeoutError)),
     }
 
@@ -74,25 +74,29 @@ class Connection:
             await closing
 
 
-def connect(url: str) -> Connection:
+def connect(url: str, *, answer_within_s: float = SOCKET_TIMEOUT_S) -> Connection:
     """A connection by URL; nothing is sent yet, so it succeeds while Redis is down.
+
+    Args:
+        answer_within_s: how long one answer may take; only a check of everything asks for more.
 
     Raises:
         SettingsError: the URL is malformed.
     """
     scheme, _, rest = url.partition("://")
+    options = _options(answer_within_s)
     try:
         match scheme:
             case "memory":
                 return _memory()
             case "embedded":
-                return _standalone(f"unix://{socket_of(rest)}", "embedded")
+                return _standalone(f"unix://{quote(socket_of(rest))}", "embedded", options)
             case "redis" | "rediss" | "unix":
-                return _standalone(url, "standalone")
+                return _standalone(url, "standalone", options)
             case "redis+sentinel":
-                return _sentinel(url)
+                return _sentinel(url, options)
             case "redis+cluster":
-                return _cluster(url)
+                return _cluster(url, options)
     except ValueError as error:
         raise SettingsError(f"PRESENCE_REDIS_URL: {error}") from None
     raise SettingsError(f"PRESENCE_REDIS_URL: unknown scheme {scheme}://")
@@ -104,9 +108,9 @@ def _memory() -> Connection:
     return Connection(FakeAsyncRedis(server=FakeServer(), decode_responses=True), "memory")
 
 
-def _standalone(url: str, topology: str) -> Connection:
+def _standalone(url: str, topology: str, options: dict[str, Any]) -> Connection:
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **_options()
+        url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **options
     )
     return Connection(Redis.from_pool(pool), topology)
 
@@ -146,13 +150,13 @@ class _Address:
         return self.query.get(name, [None])[0]
 
 
-def _sentinel(url: str) -> Connection:
+def _sentinel(url: str, options: dict[str, Any]) -> Connection:
     """`redis+sentinel://user:password@h:p,h:p/name?db=0&sentinel_password=…`: the credentials
     are those of the primary."""
     address = _Address.parse(url, 26379)
     if not address.path:
         raise ValueError("name the primary: redis+sentinel://host:port,host:port/name")
-    asking = {key: value for key, value in _options().items() if key != "decode_responses"}
+    asking = {key: value for key, value in options.items() if key != "decode_responses"}
     asking["username"] = address.first("sentinel_username")
     asking["password"] = address.first("sentinel_password")
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
@@ -165,14 +169,13 @@ def _sentinel(url: str) -> Connection:
         db=int(address.first("db") or 0),
         ssl=address.first("ssl") == "true",
         max_connections=POOL_SIZE * 4,
-        **_options(),
+        **options,
     )
     return Connection(client, "sentinel", tuple(sentinel.sentinels))
 
 
-def _cluster(url: str) -> Connection:
+def _cluster(url: str, options: dict[str, Any]) -> Connection:
     address = _Address.parse(url, 6379)
-    options = _options()
     client = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
         username=address.username,

@@ -24,6 +24,7 @@ from service.scripts import Call, load, run, run_many
 
 SWEEP_LIMIT = 250  # sessions removed by one call: about 2 ms of Redis
 READ_SWEEP_LIMIT = 200  # sessions a read removes before it counts
+LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
 
@@ -313,6 +314,8 @@ class PresenceStore:
                     pipeline.execute_command("ZADD", self.keys.due, how, at_ms, tag)
                     if how == "NX" or tag not in self._entered_at:
                         pipeline.zadd(self.keys.sites, {tag.partition("/")[0]: 0})
+                for key in (self.keys.due, self.keys.sites):
+                    pipeline.pexpire(key, LISTS_LIFE_MS)
                 await pipeline.execute()
         except FAILURES as error:
             self._observe_error(kind_of(error))

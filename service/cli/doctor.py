@@ -7,7 +7,7 @@ from service.app import rules_of
 from service.cli.printing import stderr, stdout
 from service.cli.reading import optional_site_argument, reachable, run
 from service.connection import connect
-from service.doctor import Checkup, Doctor
+from service.doctor import PATIENCE_S, Checkup, Doctor
 from service.invariants import LIFETIMES, WRONG_TYPE
 from service.keys import Keys
 from service.settings import Settings
@@ -49,7 +49,7 @@ def doctor(site: str | None, repair: bool) -> None:
 
 
 async def _examine(settings: Settings, site: str | None, repair: bool) -> bool:
-    connection = connect(settings.redis_url)
+    connection = connect(settings.redis_url, answer_within_s=PATIENCE_S)
     console = stderr()
     try:
         with console.status("looking …") as status:
