@@ -528,6 +528,15 @@ async def test_nobody_is_active_for_ever_after_the_clock_was_set_back(
     await invariants.check(store, "blog", NOW + 120_000)
 
 
+async def test_a_view_is_not_held_up_by_a_marker_of_the_future(make_store: MakeStore) -> None:
+    clock = Clock(NOW + MS_PER_HOUR)
+    store = make_store(clock)
+    await store.heartbeat("blog", beat("/a"))
+    clock.now_ms = NOW
+    assert await store.heartbeats("blog", [beat("/b"), beat("/a")]) == ["moved", "moved"]
+    assert (await store.stats("blog")).totalPageViews == 3
+
+
 async def test_a_clock_that_jumps_ahead_ends_what_is_over(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock)

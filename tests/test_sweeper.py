@@ -18,6 +18,7 @@ from service.sweeper import Sweeper
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore
 from tests.servers import Server
+from tests.test_history import believe_hours_behind
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 QUICK: dict[str, Any] = {"session_timeout_ms": 600, "heartbeat_dedup_ms": 50, "leave_grace_ms": 100}
@@ -253,10 +254,14 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_sweep(make_store: Make
     assert [claim.tag for claim in (await store.claim([], LEASE_MS, 10))[0]] == ["blog"]
 
 
-async def test_a_sweep_notes_how_many_are_here_at_each_minutes_begin(make_store: MakeStore) -> None:
+@pytest.mark.parametrize("hours_behind", [0, 1])
+async def test_a_sweep_notes_how_many_are_here_at_each_minutes_begin(
+    make_store: MakeStore, hours_behind: int
+) -> None:
     minute = NOW // 60_000 * 60_000
     clock = Clock(minute + 50_000)
     store = make_store(clock)
+    believe_hours_behind(store, hours_behind)
     await store.heartbeats("blog", [beat(session) for session in crowd(7)])
     clock.now_ms = minute + 60_000
     await store.sweep("blog")  # nobody beats: only the sweep can know of this minute
