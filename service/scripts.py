@@ -12,6 +12,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError
 
 Client = Redis | RedisCluster
+_REPEATS = 3
 
 # In a wheel the scripts travel inside the package, in a checkout they stand beside it.
 _HERE = Path(__file__).parent
@@ -68,21 +69,40 @@ async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
 
     They travel in one pipeline (on a cluster: one for each node), so that calls on the same site
     shard are carried out in order. Those refused because the server does not know their script
-    are asked again, in order too, after the rest.
+    are asked again, in order too, after the rest; the first of each script then carries it.
 
     Raises:
         RedisError: the server could not be reached, or broke off.
     """
     if len(calls) == 1:
         return [await _run_kept(client, calls[0])]
-    pipeline = client.pipeline(transaction=False)
-    for call in calls:
-        pipeline.execute_command(*call.evalsha())
-    replies = list(await pipeline.execute(raise_on_error=False))
+    replies = await _pipelined(client, [call.evalsha() for call in calls])
+    for _ in range(_REPEATS):
+        unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if not unknown:
+            return replies
+        first = {calls[n].script.sha: n for n in reversed(unknown)}
+        again = await _pipelined(
+            client,
+            [
+                calls[n].eval() if first[calls[n].script.sha] == n else calls[n].evalsha()
+                for n in unknown
+            ],
+        )
+        for n, reply in zip(unknown, again, strict=True):
+            replies[n] = reply
+    # Somebody flushes scripts faster than pipelines end: each carries its own.
     for n, reply in enumerate(replies):
         if isinstance(reply, NoScriptError):
             replies[n] = await _run_kept(client, calls[n])
     return replies
+
+
+async def _pipelined(client: Client, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return list(await pipeline.execute(raise_on_error=False))
 
 
 async def _run_kept(client: Client, call: Call) -> Any:
