@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote
 
 from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -127,8 +127,9 @@ class _Address:
 
     @classmethod
     def parse(cls, url: str, default_port: int) -> "_Address":
-        parts = urlsplit(url)
-        credentials, _, places = parts.netloc.rpartition("@")
+        rest, _, query = url.partition("://")[2].partition("?")
+        netloc, _, path = rest.partition("/")
+        credentials, _, places = netloc.rpartition("@")
         username, _, password = credentials.partition(":")
         hosts = []
         for place in places.split(","):
@@ -142,8 +143,8 @@ class _Address:
             unquote(username) or None,
             unquote(password) or None,
             hosts,
-            parts.path.strip("/"),
-            parse_qs(parts.query),
+            path.strip("/"),
+            parse_qs(query),
         )
 
     def first(self, name: str) -> str | None:

@@ -87,6 +87,8 @@ class PresenceStore:
         rules: what decides.
         observe_batch: told of each heartbeat batch: its size and the seconds it took.
         observe_error: told the kind of each failure.
+        deadline_s: after which an operation fails, in seconds.
+        batch_deadline_s: the same for one batch, which others wait behind.
 
     `clock` gives the `now_ms` argument of the scripts: empty, for Redis's own time, in all but
     tests and replays.
@@ -100,10 +102,14 @@ class PresenceStore:
         *,
         observe_batch: Callable[[int, float], None] = lambda size, seconds: None,
         observe_error: Callable[[str], None] = lambda kind: None,
+        deadline_s: float = DEADLINE_S,
+        batch_deadline_s: float = BATCH_DEADLINE_S,
     ) -> None:
         self.connection = connection
         self.keys = keys
         self.rules = rules
+        self._deadline_s = deadline_s
+        self._batch_deadline_s = batch_deadline_s
         self.clock: Callable[[], str] = lambda: ""
         # redis-py's types say bytes or str everywhere; here it is always str.
         self._client: Any = connection.client
@@ -165,7 +171,7 @@ class PresenceStore:
         return results
 
     async def _settle_outcome(self, keys: ShardKeys, beat: Beat, outcome: str) -> str:
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + self._deadline_s
         while outcome == "backlog":
             if time.monotonic() > deadline:
                 raise StoreBusy("too many sessions expired at once; they are being swept")
@@ -277,7 +283,7 @@ class PresenceStore:
     async def _replies(self, batches: list[Batch[ShardKeys, Any, str]]) -> list[Any]:
         """One reply or StoreError per call, in the order of `_calls` over the batches."""
         calls = [call for batch in batches for call in self._calls(batch)]
-        async with self._failures(BATCH_DEADLINE_S):
+        async with self._failures(self._batch_deadline_s):
             replies = await run_many(self._client, calls)
             stale = [n for n, reply in enumerate(replies) if _is_stale(reply)]
             for reply in replies:
@@ -308,7 +314,7 @@ class PresenceStore:
         the heartbeats themselves have been written."""
         entries, self._due = self._due, {}
         try:
-            async with asyncio.timeout(BATCH_DEADLINE_S):
+            async with asyncio.timeout(self._batch_deadline_s):
                 pipeline = self._client.pipeline(transaction=False)
                 for tag, (how, at_ms) in entries.items():
                     pipeline.execute_command("ZADD", self.keys.due, how, at_ms, tag)
@@ -604,10 +610,10 @@ class PresenceStore:
         return replies
 
     @asynccontextmanager
-    async def _failures(self, seconds: float = DEADLINE_S) -> AsyncIterator[None]:
+    async def _failures(self, seconds: float | None = None) -> AsyncIterator[None]:
         """Ends what takes too long, and turns what Redis answers into a StoreError."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds or self._deadline_s):
                 yield
         except FAILURES as error:
             raise self._translated(error) from error

@@ -95,13 +95,31 @@ async def make_store(backend_url: str, key_prefix: str) -> AsyncIterator[MakeSto
         yield factory
 
 
+PATIENCE_S = 60.0
+
+
+def patient_store(url: str, keys: Keys, rules: Rules) -> PresenceStore:
+    """A store for tests that ask what is answered, however long a busy machine takes."""
+    return PresenceStore(
+        connect(url, answer_within_s=PATIENCE_S),
+        keys,
+        rules,
+        deadline_s=PATIENCE_S,
+        batch_deadline_s=PATIENCE_S,
+    )
+
+
 async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
     """As `make_store`, for any URL."""
     made: list[PresenceStore] = []
-    shared = connect(url) if url == "memory://" else None
+    memory = connect(url) if url == "memory://" else None
 
     def make(clock: Clock | None = None, *, shards: int = 1, **rules: Any) -> PresenceStore:
-        store = PresenceStore(shared or connect(url), Keys(key_prefix, shards), Rules(**rules))
+        keys, decisive = Keys(key_prefix, shards), Rules(**rules)
+        if memory:
+            store = PresenceStore(memory, keys, decisive)
+        else:
+            store = patient_store(url, keys, decisive)
         store.clock = clock or Clock(None)
         made.append(store)
         return store

@@ -22,10 +22,10 @@ from click.testing import CliRunner, Result
 
 from service import __version__
 from service.cli import main
-from service.connection import connect
 from service.keys import Keys
 from service.settings import SETTINGS
-from service.store import Beat, PresenceStore, Rules
+from service.store import Beat, Rules
+from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 
 IDS = [str(uuid.UUID(int=n)) for n in range(1, 6)]
@@ -44,7 +44,7 @@ class Shell:
 
 
 async def _fill(url: str, prefix: str) -> None:
-    store = PresenceStore(connect(url), Keys(prefix), Rules())
+    store = patient_store(url, Keys(prefix), Rules())
     beats = [Beat(i, f"/{n % 2}", "DE" if n else "", "", "") for n, i in enumerate(IDS)]
     await store.heartbeats("blog", beats)
     await store.close()
@@ -439,7 +439,7 @@ def test_a_reader_that_stops_reading_is_no_failure(shell: Shell, tmp_path: Path)
 
 async def _many_views(shell: Shell) -> None:
     url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
-    store = PresenceStore(connect(url), Keys(prefix), Rules(heartbeat_dedup_ms=0))
+    store = patient_store(url, Keys(prefix), Rules(heartbeat_dedup_ms=0))
     for n in range(20):
         await store.heartbeats("blog", [Beat(IDS[0], f"/{n}/{m}", "", "", "") for m in range(200)])
     await store.close()
@@ -468,7 +468,7 @@ def test_following_goes_on_until_ctrl_c(
 
 async def _come_late(shell: Shell) -> None:
     url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
-    store = PresenceStore(connect(url), Keys(prefix), Rules())
+    store = patient_store(url, Keys(prefix), Rules())
     await store.heartbeat("blog", Beat(str(uuid.uuid4()), "/late", "", "", ""))
     await store.close()
 

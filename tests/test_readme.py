@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 
 from service import models
-from service.connection import connect
 from service.embedded import EmbeddedServer
 from service.keys import Keys
-from service.store import Beat, PresenceStore, Rules
+from service.store import Beat, Rules
+from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -132,7 +132,7 @@ async def fill(url: str) -> None:
     berlin = '{"city":"Berlin","latitude":"52.5","longitude":"13.4"}'
     post = '{"type":"post","referrer":"search.example"}'
     client = "9f86d081884c7d65"
-    store = PresenceStore(connect(url), Keys(), Rules(new_sessions_per_minute=60))
+    store = patient_store(url, Keys(), Rules(new_sessions_per_minute=60))
     for step in (
         store.heartbeat("blog", Beat(DORA, "/", "US", client, "")),
         store.heartbeat("blog", Beat(ANNA, "/", "DE", client, berlin)),

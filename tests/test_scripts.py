@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from service import keys as key_names
-from service.connection import connect
 from service.keys import MS_PER_HOUR, Keys
 from service.scripts import LUA, Call, load, run, run_many
 from service.store import Beat, PresenceStore, Rules
-from tests.conftest import NOW, Clock, MakeStore
+from tests.conftest import NOW, Clock, MakeStore, patient_store
 from tests.servers import Server
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
@@ -189,10 +188,7 @@ async def test_one_call_that_fails_does_not_fail_the_others(make_store: MakeStor
     assert await run(client, leave[0]) == [str(NOW), "unknown", ""]
 
 
-async def test_a_flush_under_load_is_invisible(
-    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.store.BATCH_DEADLINE_S", 60.0)  # how fast it goes is not the point
+async def test_a_flush_under_load_is_invisible(make_store: MakeStore) -> None:
     store = make_store(Clock())
     client: Any = store.connection.client
     is_done = asyncio.Event()
@@ -220,7 +216,7 @@ async def test_calls_on_a_cluster_keep_their_order(
 ) -> None:
     from tests.servers import cluster_url
 
-    store = PresenceStore(connect(cluster_url(valkey_cluster)), Keys(key_prefix), Rules())
+    store = patient_store(cluster_url(valkey_cluster), Keys(key_prefix), Rules())
     sessions = [f"session-{n:010d}" for n in range(300)]
     for node in valkey_cluster:
         node.client.script_flush()
@@ -300,7 +296,7 @@ def big() -> Iterator[Server]:
 
 
 async def _fill(url: str, site: str, count: int) -> None:
-    store = PresenceStore(connect(url), Keys("big"), Rules())
+    store = patient_store(url, Keys("big"), Rules())
     client: Any = store.connection.client
     keys, hour = store.keys.of_site(site)[0], NOW // MS_PER_HOUR
     for start in range(0, count, 2_000):
@@ -316,7 +312,7 @@ async def _fill(url: str, site: str, count: int) -> None:
 
 async def _cost(server: Server, site: str, read: str) -> tuple[dict[str, int], float]:
     """The commands of one call of the store, and the microseconds its script took in Redis."""
-    store = PresenceStore(connect(server.url), Keys("big"), Rules())
+    store = patient_store(server.url, Keys("big"), Rules())
     store.clock = Clock(NOW + 1_000)
     reads: dict[str, Any] = {
         "stats": lambda: store.stats(site),
@@ -352,7 +348,7 @@ async def test_a_hundred_times_the_sessions_cost_no_more_commands(big: Server, r
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_hundred_times_the_sessions_are_counted_right(big: Server) -> None:
-    store = PresenceStore(connect(big.url), Keys("big"), Rules())
+    store = patient_store(big.url, Keys("big"), Rules())
     store.clock = Clock(NOW + 1_000)
     stats = await store.stats("large")
     assert (stats.activeVisitors, stats.totalPageViews) == (200_000, 200_000)

@@ -24,7 +24,7 @@ from service.connection import Connection, connect
 from service.keys import Keys
 from service.store import Beat, PresenceStore, Rules
 from tests import invariants
-from tests.conftest import Clock, url_of
+from tests.conftest import Clock, patient_store, url_of
 from tests.model import DAY_MS, Event, Site
 from tests.test_history import believe_hours_behind
 
@@ -85,9 +85,11 @@ class PresenceMachine(RuleBasedStateMachine):
         self.store = self.make_store()
 
     def make_store(self) -> PresenceStore:
-        store = PresenceStore(
-            self.server or connect(self.url), Keys(self.prefix, self.shards), RULES
-        )
+        keys = Keys(self.prefix, self.shards)
+        if self.server:
+            store = PresenceStore(self.server, keys, RULES)
+        else:
+            store = patient_store(self.url, keys, RULES)
         store.clock = self.clock
         believe_hours_behind(store, self.hours_behind)
         return store

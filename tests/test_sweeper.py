@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from service.connection import connect
 from service.errors import StoreError
 from service.keys import Keys
 from service.metrics import Metrics
 from service.store import Beat, Claim, PresenceStore, Rules, Settlement
 from service.sweeper import Sweeper
 from tests import invariants
-from tests.conftest import NOW, Clock, MakeStore
+from tests.conftest import NOW, Clock, MakeStore, patient_store
 from tests.servers import Server
 from tests.test_history import believe_hours_behind
 
@@ -150,7 +149,7 @@ async def test_a_site_with_a_wrong_key_does_not_hold_up_the_others(make_store: M
 
 async def test_a_sweeper_outlives_a_redis_that_is_gone(key_prefix: str) -> None:
     with Server("valkey", "--appendonly", "yes", "--appendfsync", "always") as server:
-        store = PresenceStore(connect(server.url), Keys(key_prefix), Rules(**QUICK))
+        store = patient_store(server.url, Keys(key_prefix), Rules(**QUICK))
         async with sweeping(store):
             await store.heartbeats("blog", [beat(session) for session in crowd(5)])
             server.kill()
