@@ -14,6 +14,7 @@ from service.store import Beat, PresenceStore, Rules
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, store_factory
 from tests.servers import Server
+from tests.test_history import believe_hours_behind
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 T = "another-session-0001"
@@ -348,10 +349,14 @@ async def test_pages_beyond_the_limit_are_counted_together(make_store: MakeStore
 # Who has been here
 
 
-async def test_unique_visitors_of_a_day_end_at_midnight(make_store: MakeStore) -> None:
+@pytest.mark.parametrize("hours_behind", [0, 1])
+async def test_unique_visitors_of_a_day_end_at_midnight(
+    make_store: MakeStore, hours_behind: int
+) -> None:
     midnight = NOW // DAY_MS * DAY_MS
     clock = Clock(midnight - 1)
     store = make_store(clock)
+    believe_hours_behind(store, hours_behind)
     a, b, c, _ = ids(4)
     await store.heartbeats("blog", [beat("/", a), beat("/", b)])
     assert (await store.stats("blog")).uniqueVisitorsToday == 2

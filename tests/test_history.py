@@ -49,12 +49,13 @@ async def test_a_site_without_a_past_has_empty_minutes(make_store: MakeStore) ->
     "border",
     [MIDNIGHT, MIDNIGHT - MS_PER_HOUR, MIDNIGHT + 7 * MINUTE_MS, MIDNIGHT + MS_PER_HOUR],
 )
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("shards, hours_behind", [(1, 0), (1, 1), (3, 0)])
 async def test_a_view_belongs_to_the_minute_and_hour_it_was_made_in(
-    make_store: MakeStore, border: int, shards: int
+    make_store: MakeStore, border: int, shards: int, hours_behind: int
 ) -> None:
     clock = Clock(border - 1)
     store = make_store(clock, shards=shards)
+    believe_hours_behind(store, hours_behind)
     for n in range(3):
         await store.view("blog", view(n))
     clock.advance(1)
