@@ -1,0 +1,81 @@
+"""wrk, and what it says."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import mix
+from bench.processes import LOAD_CORE, cores
+
+CONNECTIONS = 64
+_SCRIPT = Path(__file__).with_name("heartbeats.lua")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to send: a file of `bench.mix`, and how many records travel in one request."""
+
+    records: Path
+    per_request: int = 1
+    connections: int = CONNECTIONS
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What came back in one run. Latencies in µs, as a closed loop sees them."""
+
+    requests: int
+    seconds: float
+    bad_status: int
+    socket_errors: int
+    p50_us: int
+    p99_us: int
+
+    @property
+    def per_second(self) -> float:
+        """Requests answered per second."""
+        return self.requests / self.seconds
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether each request was answered, and none with a refusal."""
+        return self.requests > 0 and not self.bad_status and not self.socket_errors
+
+
+class Wrk:
+    """Sends a load to one port; each call goes on where the last one ended."""
+
+    def __init__(self, port: int, load: Load) -> None:
+        self._port = port
+        self._load = load
+        self._next = 0
+
+    def run(self, seconds: float) -> Replies:
+        """As fast as it is answered, for so long.
+
+        Raises:
+            RuntimeError: wrk failed.
+        """
+        load = self._load
+        command = [
+            *cores(LOAD_CORE), "wrk", "--threads", "1", "--connections", str(load.connections),
+            "--duration", f"{max(1, round(seconds))}s", "--timeout", "5s",
+            "--script", str(_SCRIPT), f"http://127.0.0.1:{self._port}/", "--",
+            str(load.records), str(self._next), str(mix.SITE_LENGTH), str(mix.RECORD_LENGTH),
+            str(load.per_request), mix.AGENT, mix.ORIGIN,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        _, mark, line = done.stdout.rpartition("RESULT ")
+        if done.returncode or not mark:
+            raise RuntimeError(f"wrk: {done.stdout[-500:]} {done.stderr[-500:]}")
+        said = json.loads(line)
+        self._next += (said["requests"] + load.connections) * load.per_request
+        return Replies(
+            said["requests"],
+            said["duration_us"] / 1e6,
+            said["bad_status"],
+            said["socket_errors"],
+            said["p50_us"],
+            said["p99_us"],
+        )

@@ -1,0 +1,76 @@
+"""Every measure and the rows it gives, in the order of the table."""
+
+import importlib
+from dataclasses import dataclass
+
+from bench.result import Context, Measure, Result, run
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A module of bench with a `run`, and the ids of its rows."""
+
+    module: str
+    ids: tuple[str, ...]
+
+
+ENTRIES = (
+    Entry("costs", ("P1", "P2", "P3", "P4", "P7", "P13")),
+    Entry("redis_cost", ("P5", "P6")),
+    Entry("redis_memory", ("P8",)),
+    Entry("redis_reads", ("P9", "P10")),
+    Entry("redis_expiry", ("P12",)),
+    Entry("conflict_row", ("P14",)),
+    Entry("copies", ("P15",)),
+    Entry("redis_spread", ("P16",)),
+    Entry("latency", ("P17",)),
+)
+# What cannot be measured yet, and why.
+PENDING = {
+    "P11": (
+        "1,000 live streams of one site",
+        "≤ 2 calls; ≤ tick + 250 ms",
+        "/live is not there yet",
+    ),
+    "P18": (
+        "browser client, minified / gzip",
+        "≤ 2,048 B / 1,100 B",
+        "the client is not there yet",
+    ),
+}
+
+
+def _place(id: str) -> int:
+    return int(id[1:])
+
+
+IDS = tuple(sorted([*(id for entry in ENTRIES for id in entry.ids), *PENDING], key=_place))
+
+
+def run_all(context: Context) -> list[Result]:
+    """The wanted rows, by number. A measure that fails gives red rows, never none."""
+    results: list[Result] = []
+    for entry in ENTRIES:
+        wanted = [id for id in entry.ids if context.wants(id)]
+        if not wanted:
+            continue
+        try:
+            given = run(_load(entry), context)
+        except Exception as error:
+            given = [not_measured(id, "", "", f"{type(error).__name__}: {error}") for id in wanted]
+        results += [result for result in given if context.wants(result.id)]
+    for id, (what, bar, why) in PENDING.items():
+        if context.wants(id):
+            results.append(not_measured(id, what, bar, why))
+    return sorted(results, key=lambda result: _place(result.id))
+
+
+def _load(entry: Entry) -> Measure:
+    measure: Measure = importlib.import_module(f"bench.{entry.module}").run
+    return measure
+
+
+def not_measured(id: str, what: str, bar: str, why: str) -> Result:
+    """A red row."""
+    note = f"not measured: {why}"
+    return Result(id, what, float("nan"), "", "", None, None, bar, False, note=note)

@@ -1,0 +1,119 @@
+"""The heartbeats all programs are given: one file of records of equal length, so that the load
+generators need no memory of their own.
+
+50,000 sessions on 500 pages. Of 20 heartbeats 12 are of the session whose turn it is, on its page
+(refresh); 3 of the session whose turn it is, on another page (move); 1 of a new session; and 4
+repeat one that was sent a moment ago (duplicate). Turns come seconds apart and repeats
+milliseconds, and `DEDUP_S` lies between. What came of it is counted by each program itself.
+"""
+
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SESSIONS, PAGES = 50_000, 500
+SHARES = {"duplicate": 0.20, "refreshed": 0.60, "moved": 0.15, "created": 0.05}
+DEDUP_S = 0.9
+TIMEOUT_S = 3600
+REPEATED_AFTER = 100  # heartbeats: more than are ever on their way at once
+ORIGIN = "https://www.example.org"
+AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0.0.0 Safari/537.36"
+)
+_PATTERN = ["duplicate"] * 4 + ["refreshed"] * 12 + ["moved"] * 3 + ["created"]
+_BODY = '{"sessionId":"%s","currentPath":"%s"}'
+
+
+def site(number: int) -> str:
+    """The id of a site: 8 characters."""
+    return f"site{number:04d}"
+
+
+def path(page: int) -> str:
+    """The path of a page: 24 bytes."""
+    return f"/blog/2025/page-{page:08d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One heartbeat of the mix."""
+
+    site: str
+    session: str
+    path: str
+
+    @property
+    def body(self) -> str:
+        """As it is sent."""
+        return _BODY % (self.session, self.path)
+
+
+SITE_LENGTH = len(site(0))
+BODY_LENGTH = len(Beat("", str(uuid.UUID(int=0)), path(0)).body)
+RECORD_LENGTH = SITE_LENGTH + BODY_LENGTH
+
+
+def sessions(sites: int = 1, seed: int = 1) -> list[Beat]:
+    """The sessions that are there before the first heartbeat, each on its page."""
+    numbers = random.Random(seed)
+    return [
+        Beat(site(n % sites), str(uuid.UUID(int=numbers.getrandbits(128))), path(n % PAGES))
+        for n in range(SESSIONS)
+    ]
+
+
+def heartbeats(sites: int = 1, seed: int = 1) -> Iterator[Beat]:
+    """The mix, endlessly, the same for the same seed."""
+    known = sessions(sites, seed)
+    numbers = random.Random(seed + 1)
+    order = list(range(SESSIONS))
+    numbers.shuffle(order)
+    page = [n % PAGES for n in range(SESSIONS)]
+    sent: list[Beat] = []
+    turn = 0
+    while True:
+        kinds = _PATTERN[:]
+        numbers.shuffle(kinds)
+        for kind in kinds:
+            if kind == "duplicate" and len(sent) >= REPEATED_AFTER:
+                yield sent[-REPEATED_AFTER]
+                continue
+            if kind == "created":
+                beat = Beat(
+                    site(numbers.randrange(sites)),
+                    str(uuid.UUID(int=numbers.getrandbits(128))),
+                    path(numbers.randrange(PAGES)),
+                )
+            else:
+                who = order[turn % SESSIONS]
+                turn += 1
+                if kind == "moved":
+                    page[who] = (page[who] + 1 + numbers.randrange(PAGES - 1)) % PAGES
+                beat = Beat(known[who].site, known[who].session, path(page[who]))
+            sent.append(beat)
+            if len(sent) > 4 * REPEATED_AFTER:
+                del sent[:-REPEATED_AFTER]
+            yield beat
+
+
+def write(folder: Path, records: int, sites: int = 1) -> Path:
+    """The file of so many records: site id and body, one after the other."""
+    file = folder / f"heartbeats-{sites}-{records}"
+    if not file.exists():
+        mix = heartbeats(sites)
+        with file.open("w", encoding="ascii") as out:
+            for _ in range(records):
+                beat = next(mix)
+                out.write(beat.site + beat.body)
+    return file
+
+
+def is_as_meant(outcomes: dict[str, float], tolerance: float = 0.03) -> bool:
+    """Whether the shares of the outcomes are those that were meant, give or take."""
+    total = sum(outcomes.values()) or 1
+    return all(
+        abs(outcomes.get(name, 0) / total - share) <= tolerance for name, share in SHARES.items()
+    )

@@ -1,0 +1,1 @@
+"""The least an ASGI server can be asked to do."""

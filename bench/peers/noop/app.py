@@ -1,0 +1,9 @@
+"""An empty 204."""
+
+from typing import Any
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers whatever is asked, unread."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})

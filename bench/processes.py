@@ -1,0 +1,129 @@
+"""Programs as processes: pinned to a core, with the CPU time they have used."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+SERVICE_CORE, LOAD_CORE = 0, 1
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+START_S = 20.0
+
+
+def cores(core: int) -> list[str]:
+    """The beginning of a command that keeps to a core."""
+    return ["taskset", "--cpu-list", str(core % (os.cpu_count() or 1))]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now; below the range the kernel gives to clients."""
+    while True:
+        port = 10_000 + int.from_bytes(os.urandom(2)) % 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = START_S) -> None:
+    """Returns when the condition holds.
+
+    Raises:
+        TimeoutError: it does not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on that port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Program:
+    """A running program: all its processes. A context manager that ends it."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        core: int,
+        log: Path,
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [*cores(core), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **(environ or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The first process."""
+        return self._process.pid
+
+    def cpu_s(self) -> float:
+        """CPU seconds used by all its processes so far, user and system."""
+        return sum(_cpu_s(pid) for pid in _tree(self.pid))
+
+    def wait_for(self, port: int) -> None:
+        """Returns when it listens on the port.
+
+        Raises:
+            RuntimeError: it has ended.
+        """
+
+        def is_ready() -> bool:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"{self.name} has ended:\n{self.log.read_text()[-2000:]}")
+            return listens(port)
+
+        wait_until(is_ready, f"{self.name} on port {port}")
+
+    def stop(self) -> None:
+        """Ends it."""
+        for how, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 8)):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+                return
+
+    def __enter__(self) -> "Program":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+def _tree(root: int) -> Iterator[int]:
+    yield root
+    for task in Path(f"/proc/{root}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                yield from _tree(int(child))
+
+
+def _cpu_s(pid: int) -> float:
+    # The name, in parentheses, may hold anything; utime and stime are fields 14 and 15.
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S

@@ -1,0 +1,177 @@
+"""P12: a million sessions expire at the same instant, by Redis's own clock.
+
+All are written as seen at one moment, so that the keys of the sessions end together too and Redis
+has its own share of the work. One real Sweeper runs. A connection of another process pings every
+millisecond and reads, with each ping, the CPU time of Redis's process: what of a ping's wait Redis
+was computing is a stall; what it was not, it waited for this machine's cores. `active` and the
+page counters are read until they are right.
+
+Redis removes expired keys by itself `hz` times a second, for up to a quarter of that time in one
+go: 25 ms at its default of 10, 2.5 ms at the 100 that the million is measured with. Both are told.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from bench.redis_crowd import SITE, beat, command_line, fill, store_of
+from bench.result import Context, Result
+from bench.server import Valkey, valkey
+from service.metrics import Metrics
+from service.store import PresenceStore, Rules
+from service.sweeper import Sweeper
+
+STALL_MS, PAGES_S = 5.0, 15.0
+DEFAULT_HZ, HZ = 10, 100
+QUIET_S = 2.0  # pinged before it happens, to know what this machine does by itself
+PATIENCE_S = 90.0
+ATTEMPTS = 3
+
+# Told to stop by the end of its input; prints [when, ms waited, ms of Redis's CPU] of each ping.
+PINGER = """
+import json, select, socket, sys, time
+port, pid = int(sys.argv[1]), int(sys.argv[2])
+cpu_clock = (~pid << 3) | 2  # clock_getcpuclockid(3)
+connection = socket.create_connection(("127.0.0.1", port))
+connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+pings = []
+while not select.select([sys.stdin], [], [], 0.001)[0]:
+    cpu, began = time.clock_gettime(cpu_clock), time.perf_counter()
+    connection.sendall(b"PING\\r\\n")
+    connection.recv(64)
+    waited, used = time.perf_counter() - began, time.clock_gettime(cpu_clock) - cpu
+    pings.append((time.time(), waited * 1000, used * 1000))
+json.dump(pings, sys.stdout)
+"""
+
+
+async def run(context: Context) -> list[Result]:
+    """P12."""
+    few, many = (20_000, 100_000) if context.quick else (100_000, 1_000_000)
+    context.progress.start("all expire at once", 22)
+    by_default = await _expire(context, few, DEFAULT_HZ)
+    return [_p12(many, await _expire(context, many, HZ), by_default)]
+
+
+async def _expire(context: Context, sessions: int, hz: int) -> dict[str, Any]:
+    """What was seen while so many sessions expired."""
+    with valkey(context.folder) as redis:
+        redis.client.config_set("hz", hz)
+        slowness = 1.3
+        for _ in range(ATTEMPTS):
+            room_s = slowness * sessions / await _rate(redis) + QUIET_S + 2
+            rules = Rules(
+                session_timeout_ms=round(room_s * 1000),
+                heartbeat_dedup_ms=1_000,
+                leave_grace_ms=1_000,
+            )
+            async with store_of(redis.url, rules) as store:
+                begun_ms = int(time.time() * 1000)
+                store.clock = lambda begun_ms=begun_ms: str(begun_ms)  # type: ignore[misc]
+                await fill(store, range(sessions), context.progress)
+                store.clock = lambda: ""
+                expires_s = (begun_ms + rules.session_timeout_ms) / 1000
+                if time.time() < expires_s - QUIET_S:
+                    context.progress.step("waiting for the moment")
+                    return await _watch(redis, store, expires_s)
+            redis.client.flushall()
+            slowness *= 2
+    raise RuntimeError("the sessions began to expire while they were made")
+
+
+async def _rate(redis: Valkey) -> float:
+    """Sessions made per second, tried on some that are thrown away."""
+    async with store_of(redis.url) as store:
+        began = time.monotonic()
+        await fill(store, range(20_480), site="trial")
+        rate = 20_480 / (time.monotonic() - began)
+    redis.client.flushall()
+    return rate
+
+
+async def _watch(redis: Valkey, store: PresenceStore, expires_s: float) -> dict[str, Any]:
+    await asyncio.sleep(max(expires_s - QUIET_S - time.time(), 0))
+    sweeper = Sweeper(store, Metrics())
+    sweeping = asyncio.create_task(sweeper.run())
+    pinger = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PINGER, str(redis.port), str(_server_pid(redis))),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    redis.client.config_set("latency-monitor-threshold", 1)
+    redis.client.execute_command("LATENCY", "RESET")
+    redis.client.config_resetstat()
+    try:
+        active_s, pages_s = await _until_right(store, expires_s)
+    finally:
+        out, _ = await pinger.communicate(b"")
+        sweeper.stop()
+        await sweeping
+    pings = json.loads(out)
+    ends_s = expires_s + pages_s + 0.5
+    busy = [(waited, min(waited, used)) for at, waited, used in pings if expires_s <= at <= ends_s]
+    quiet = [(waited, min(waited, used)) for at, waited, used in pings if at < expires_s]
+    latest = redis.client.execute_command("LATENCY", "LATEST")
+    calls = redis.client.info("commandstats").get("cmdstat_evalsha", {})
+    return {
+        "active_right_s": active_s,
+        "pages_right_s": pages_s,
+        "stall_ms": max(used for _, used in busy),
+        "stall_before_ms": max((used for _, used in quiet), default=0.0),
+        "longest_ping_ms": max(waited for waited, _ in busy),
+        "longest_ping_before_ms": max((waited for waited, _ in quiet), default=0.0),
+        "pings": len(busy),
+        "latency_monitor_ms": {str(event[0]): int(event[3]) for event in latest},
+        "mean_script_ms": float(calls.get("usec_per_call", 0)) / 1000,
+    }
+
+
+def _server_pid(redis: Valkey) -> int:
+    """The server's own process, whatever started it."""
+    return int(redis.client.info("server")["process_id"])
+
+
+async def _until_right(store: PresenceStore, expires_s: float) -> tuple[float, float]:
+    """Seconds after the moment until `active` was 0, and until no page had anybody."""
+    client: Any = store.connection.client
+    keys = store.keys.of_session(SITE, beat(0).session_id)
+    active_s = -1.0
+    while time.time() < expires_s + PATIENCE_S:
+        active = await store.active(SITE)
+        # The moment is Redis's; both clocks are this machine's.
+        if active_s < 0 and active.activeVisitors == 0:
+            active_s = active.asOf / 1000 - expires_s
+        if active_s >= 0 and not await client.zcard(keys.pages):
+            return active_s, time.time() - expires_s
+        await asyncio.sleep(0.005 if time.time() < expires_s + 0.5 else 0.05)
+    raise RuntimeError(f"not swept within {PATIENCE_S:g} s")
+
+
+def _p12(sessions: int, watched: dict[str, Any], by_default: dict[str, Any]) -> Result:
+    stall_ms = float(watched["stall_ms"])
+    return Result(
+        "P12",
+        f"{sessions:,} sessions expire at once, hz {HZ}: longest Redis stall",
+        stall_ms,
+        "ms",
+        "",
+        None,
+        None,
+        f"≤ {STALL_MS:g} ms; `active` at once; pages ≤ {PAGES_S:g} s",
+        stall_ms <= STALL_MS
+        and watched["active_right_s"] <= 0.1
+        and watched["pages_right_s"] <= PAGES_S,
+        note=f"`active` right after {watched['active_right_s'] * 1000:.0f} ms, pages after "
+        f"{watched['pages_right_s']:.1f} s; longest ping {watched['longest_ping_ms']:.1f} ms "
+        f"(before it happened {watched['longest_ping_before_ms']:.1f} ms); with Redis's default "
+        f"hz {DEFAULT_HZ}, and fewer sessions, the stall is "
+        f"{by_default['stall_ms']:.1f} ms",
+        detail={**watched, f"hz_{DEFAULT_HZ}": by_default},
+    )
+
+
+if __name__ == "__main__":
+    command_line(run)

@@ -1,0 +1,149 @@
+"""P8: Redis memory per active session, in this layout and in the prototype's.
+
+Every session has its hash, its member in the index, its part of the counters, and one view
+marker; the streams of events and views, which have a fixed length, are kept short and not
+counted. `used_memory` is read while nothing else happens, less what the empty server needs.
+"""
+
+import time
+from typing import Any
+
+from bench.redis_crowd import (
+    CURVE,
+    DAY_MS,
+    LONG,
+    SITE,
+    command_line,
+    country,
+    fill,
+    path,
+    saved_name,
+    session_id,
+    store_of,
+)
+from bench.result import Context, Result
+from bench.server import Valkey, valkey
+from service.keys import Keys
+from service.store import Rules
+
+BAR = 560.0
+PER_CALL = 500
+SHORT_STREAMS = Rules(
+    session_timeout_ms=LONG.session_timeout_ms,
+    view_dedup_ms=LONG.view_dedup_ms,
+    events_maxlen=1,
+    views_maxlen=1,
+)
+
+# What one would write first: a hash of viewed paths per session, and the same index.
+PROTOTYPE = """
+-- KEYS: active (zset), pages (zset), countries (zset), then a session (hash) and its viewed (hash)
+-- ARGV: now, when they expire, life of the views (ms), then id, country, path
+local argument = 4
+for key = 4, #KEYS, 2 do
+  local id, country, path = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
+  redis.call('HSET', KEYS[key], 'path', path, 'seen', ARGV[1], 'since', ARGV[1],
+    'country', country)
+  redis.call('PEXPIREAT', KEYS[key], ARGV[2])
+  redis.call('HSET', KEYS[key + 1], path, ARGV[1])
+  redis.call('PEXPIRE', KEYS[key + 1], ARGV[3])
+  redis.call('ZADD', KEYS[1], ARGV[2], id .. ' ' .. country .. ' ' .. path)
+  redis.call('ZINCRBY', KEYS[2], 1, path)
+  redis.call('ZINCRBY', KEYS[3], 1, country)
+  argument = argument + 3
+end
+"""
+
+
+async def run(context: Context) -> list[Result]:
+    """P8."""
+    curve = [sessions for sessions in CURVE if sessions <= (100_000 if context.quick else 10**6)]
+    context.progress.start("Redis memory", 10 * len(curve) + len(curve))
+    with valkey(context.folder) as redis:
+        prototype = _prototype(context, redis, curve)
+    with valkey(context.folder) as redis:
+        ours = await _ours(context, redis, curve)
+    most = curve[-1]
+    return [
+        Result(
+            "P8",
+            f"Redis memory per active session, {most:,} sessions with one view marker each",
+            ours[most],
+            "B",
+            "a hash of viewed paths per session",
+            prototype[most],
+            ours[most] / prototype[most],
+            f"≤ {BAR:.0f} B",
+            ours[most] <= BAR,
+            note="streams not counted",
+            detail={
+                "by_sessions": {str(sessions): value for sessions, value in ours.items()},
+                "prototype_by_sessions": {str(n): value for n, value in prototype.items()},
+            },
+        )
+    ]
+
+
+async def _ours(context: Context, redis: Valkey, curve: list[int]) -> dict[int, float]:
+    keys = Keys().of_session(SITE, "")
+    per_session: dict[int, float] = {}
+    async with store_of(redis.url, SHORT_STREAMS) as store:
+        # The empty server has its connections and knows the script.
+        await fill(store, range(-1, 0))
+        empty = _settled(redis, flush=True)
+        have = 0
+        for sessions in curve:
+            await fill(store, range(have, sessions), context.progress)
+            have = sessions
+            streams = sum(
+                redis.client.memory_usage(key, samples=0) or 0 for key in (keys.events, keys.views)
+            )
+            per_session[sessions] = (_settled(redis) - empty - streams) / sessions
+    if have == max(CURVE):
+        redis.save(saved_name(have))  # for the measures that follow
+    return per_session
+
+
+def _prototype(context: Context, redis: Valkey, curve: list[int]) -> dict[int, float]:
+    script: Any = redis.client.register_script(PROTOTYPE)
+    base = f"prototype:{{{SITE}}}:"
+    index = [base + "active", base + "pages", base + "countries"]
+    now = int(time.time() * 1000)
+    per_session: dict[int, float] = {}
+
+    def make(numbers: range) -> None:
+        for start in range(0, len(numbers), PER_CALL):
+            keys, args = list(index), [now, now + DAY_MS, DAY_MS]
+            for number in numbers[start : start + PER_CALL]:
+                id = session_id(number)
+                keys += (f"{base}session:{id}", f"{base}viewed:{id}")
+                args += (id, country(number), path(number))  # type: ignore[arg-type]
+            script(keys, args)
+
+    make(range(1))
+    empty = _settled(redis, flush=True)
+    have = 0
+    for sessions in curve:
+        context.progress.step(f"prototype, {sessions:,} sessions")
+        make(range(have, sessions))
+        have = sessions
+        per_session[sessions] = (_settled(redis) - empty) / sessions
+    return per_session
+
+
+def _settled(redis: Valkey, flush: bool = False) -> int:
+    """`used_memory` once it no longer changes: tables grow over some time."""
+    if flush:
+        redis.client.flushall()
+    earlier = -1
+    for _ in range(100):
+        used = int(redis.client.info("memory")["used_memory"])
+        if abs(used - earlier) < 1_000:
+            return used
+        earlier = used
+        time.sleep(0.2)
+    return earlier
+
+
+if __name__ == "__main__":
+    command_line(run)

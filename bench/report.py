@@ -1,0 +1,154 @@
+"""The results as a table on the terminal, as JSON, and as docs/benchmarks.md."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from bench import growth, mix
+from bench.result import Result
+
+
+def number(value: float | None) -> str:
+    """A figure with three significant digits."""
+    if value is None or math.isnan(value):
+        return "–"
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def verdict(result: Result) -> str:
+    """In a word or two."""
+    if math.isnan(result.value):
+        return "not measured"
+    if result.reached is None:
+        return "no bar"
+    return "reached" if result.reached else "missed"
+
+
+def table(results: Sequence[Result]) -> Table:
+    """The results for a terminal; what is not reached in red."""
+    shown = Table(show_lines=False, expand=False)
+    for name in ("", "measured", "value", "against", "ratio", "bar", "spread"):
+        shown.add_column(name)
+    for result in results:
+        style = "red" if result.reached is False else ""
+        value = f"{number(result.value)} {result.unit}".strip()
+        against = result.against
+        if result.baseline is not None:
+            against += f": {number(result.baseline)}"
+        ratio = f"{result.ratio:.2f} ×" if result.ratio is not None else ""
+        cells = (result.id, result.what, value, against, ratio, result.bar, result.spread)
+        shown.add_row(*(Text(cell) for cell in cells), style=style)
+    return shown
+
+
+def notes(results: Sequence[Result]) -> list[Text]:
+    """What the table has no room for, a line each."""
+    return [
+        Text(f"{result.id}: {result.note}", "red" if result.reached is False else "dim")
+        for result in results
+        if result.note
+    ]
+
+
+def as_json(results: Sequence[Result], machine: Mapping[str, str]) -> str:
+    """The results and the machine; what is not a number is null."""
+    return json.dumps(
+        {"machine": dict(machine), "results": [_plain(asdict(result)) for result in results]},
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def markdown(
+    results: Sequence[Result], machine: Mapping[str, str], plots: Mapping[str, str], quick: bool
+) -> str:
+    """docs/benchmarks.md."""
+    said = f"{sum(result.reached is True for result in results)} bars reached"
+    for word in ("missed", "not measured"):
+        if ids := [result.id for result in results if verdict(result) == word]:
+            said += f"; {word}: **{', '.join(ids)}**"
+    parts = [
+        "# Benchmarks\n",
+        "Written by `uv run python -m bench`"
+        + (" `--quick`: one short round, expect noise" if quick else "")
+        + "; not edited by hand. Every figure is a ratio taken in one run, or CPU time read from "
+        "the operating system: machines differ and are noisy, and a timed test would measure "
+        "that.\n",
+        f"{said}.\n",
+        *(f"![{title}]({file})\n" for file, title in plots.items()),
+        "## Results\n",
+        "| | measured | value | against | ratio | bar | | spread, notes |",
+        "|---|---|--:|---|--:|---|---|---|",
+        *(_row(result) for result in results),
+        "",
+        "## How it is measured\n",
+        _how(),
+        "## Growth\n",
+        growth.markdown(results),
+        "## Machine\n",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in machine.items()),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _row(result: Result) -> str:
+    mark = {True: "🟢", False: "🔴", None: ""}[result.reached]
+    against = result.against
+    if result.baseline is not None:
+        against += f": {number(result.baseline)} {result.unit}"
+    cells = (
+        result.id,
+        result.what,
+        f"{number(result.value)} {result.unit}".strip(),
+        against,
+        f"{result.ratio:.2f} ×" if result.ratio is not None else "",
+        result.bar,
+        f"{mark} {verdict(result)}",
+        "; ".join(part for part in (result.spread, result.note) if part),
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _how() -> str:
+    shares = ", ".join(f"{share:.0%} {name}" for name, share in mix.SHARES.items())
+    return f"""\
+The service, or a peer, has one core to itself; the load generator and Redis have the other. CPU is
+user and system time of all processes of a program, and of Redis, from `/proc/<pid>/stat`, divided
+by the heartbeats that were answered. One unanswered request, or one refusal, makes a run invalid.
+
+The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages, {shares}.
+What came of them is counted by each program itself and must agree to 3 %. Repeats come
+milliseconds after what they repeat, turns seconds apart, and the dedup window,
+{mix.DEDUP_S * 1000:.0f} ms, between. Every check is on: validation, the site's origin, limits
+(so high that nothing meets them), metrics. Before each run Redis is emptied and given the same
+{mix.SESSIONS:,} sessions; programs take turns in an order that rotates; figures are medians, the
+spread is from the least to the most.
+
+The peers are in [`bench/peers/`](../bench/peers), each the short program a good engineer would
+write, with the same checks as far as it can, and one Redis script of the same meaning. They keep no
+limit on requests per second, and need not sweep.
+
+P17 is not wrk's: a closed loop waits along with a server that stalls. `bench/constant_rate.py`
+sends each heartbeat at its moment of a Poisson process, and counts from that moment.
+
+`--only P2` runs what one row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a
+bar is missed.
+"""
