@@ -257,7 +257,7 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_sweep(make_store: Make
 async def test_a_sweep_notes_how_many_are_here_at_each_minutes_begin(
     make_store: MakeStore, hours_behind: int
 ) -> None:
-    minute = NOW // 60_000 * 60_000
+    minute = NOW // 3_600_000 * 3_600_000 - 60_000  # the last one of an hour
     clock = Clock(minute + 50_000)
     store = make_store(clock)
     believe_hours_behind(store, hours_behind)
@@ -269,6 +269,8 @@ async def test_a_sweep_notes_how_many_are_here_at_each_minutes_begin(
     clock.now_ms = minute + 240_000
     history = await store.history("blog", 60_000, 5)
     assert [point.peakActive for point in history.points] == [7, 7, 7, 0, 0]
+    hours = await store.history("blog", 3_600_000, 2)
+    assert [point.peakActive for point in hours.points] == [7, 7]
 
 
 async def test_the_sweeper_wakes_a_site_at_the_next_minute(make_store: MakeStore) -> None:
