@@ -257,7 +257,7 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_sweep(make_store: Make
 async def test_a_sweep_notes_how_many_are_here_at_each_minutes_begin(
     make_store: MakeStore, hours_behind: int
 ) -> None:
-    minute = NOW // 3_600_000 * 3_600_000 - 60_000  # the last one of an hour
+    minute = NOW // 86_400_000 * 86_400_000 - 60_000  # the last one of a day
     clock = Clock(minute + 50_000)
     store = make_store(clock)
     believe_hours_behind(store, hours_behind)
