@@ -148,6 +148,12 @@ class PresenceStore:
             return outcome
         return await self._settle_outcome(keys, beat, outcome)
 
+    async def heartbeat_and_count(self, site: str, beat: Beat) -> tuple[str, tuple[int, int, int]]:
+        """As `heartbeat`, and `count` of its path after it, within one deadline."""
+        async with self.deadline():
+            outcome = await self.heartbeat(site, beat)
+            return outcome, await self.count(site, beat.path)
+
     async def heartbeats(self, site: str, beats: Sequence[Beat]) -> list[str]:
         """As `heartbeat`, for many, in order; those of one shard travel in one call."""
         submitted = [
@@ -171,12 +177,14 @@ class PresenceStore:
         return results
 
     async def _settle_outcome(self, keys: ShardKeys, beat: Beat, outcome: str) -> str:
-        deadline = time.monotonic() + self._deadline_s
+        # The batch that said so may have taken its whole time already.
+        deadline = time.monotonic() + self._batch_deadline_s
         while outcome == "backlog":
             if time.monotonic() > deadline:
                 raise StoreBusy("too many sessions expired at once; they are being swept")
-            await self.sweep(keys.tag)
-            outcome = await self._batcher.submit(keys, "heartbeat", beat)
+            async with self._failures(self._batch_deadline_s):
+                await self.sweep(keys.tag)
+                outcome = await self._batcher.submit(keys, "heartbeat", beat)
         if outcome.startswith("poisoned "):
             self._observe_error("WRONGTYPE")
             raise StoreRefused("a key of this session has the wrong type: run presence doctor")
@@ -404,72 +412,77 @@ class PresenceStore:
 
     async def history(self, site: str, resolution_ms: int, points: int) -> models.History:
         """The last `points` minutes or hours. Raises StoreError."""
-        now_ms = await self.now_ms()
-        first = now_ms // resolution_ms - points + 1
-        shards = self.keys.of_site(site)
-        per_key = 60 if resolution_ms < MS_PER_HOUR else 24
-        numbers = range(first // per_key, (first + points - 1) // per_key + 1)
-        async with self._failures():
-            pipeline = self._client.pipeline(transaction=False)
-            for keys in shards:
-                for number in numbers:
-                    name = keys.minutes_of(number) if per_key == 60 else keys.hours_of(number * 24)
-                    pipeline.hgetall(name)
-            tables = await pipeline.execute()
-        active, _, _ = await self.count(site, None)
-        peaks: dict[int, int] = {}
-        views: dict[int, int] = {}
-        for n, table in enumerate(tables):
-            number = numbers[n % len(numbers)]
-            for name, value in table.items():
-                kind, _, place = name.partition(":")
-                series = peaks if kind == "peak" else views
-                index = number * per_key + int(place)
-                series[index] = series.get(index, 0) + int(value)
-        # Nobody may have noted this minute yet.
-        last = first + points - 1
-        peaks[last] = max(peaks.get(last, 0), active)
-        return models.History(
-            resolution_ms,
-            [
-                models.Point(index * resolution_ms, peaks.get(index, 0), views.get(index, 0))
-                for index in range(first, last + 1)
-            ],
-            now_ms,
-        )
+        async with self.deadline():
+            now_ms = await self.now_ms()
+            first = now_ms // resolution_ms - points + 1
+            shards = self.keys.of_site(site)
+            per_key = 60 if resolution_ms < MS_PER_HOUR else 24
+            numbers = range(first // per_key, (first + points - 1) // per_key + 1)
+            async with self._failures():
+                pipeline = self._client.pipeline(transaction=False)
+                for keys in shards:
+                    for number in numbers:
+                        name = (
+                            keys.minutes_of(number) if per_key == 60 else keys.hours_of(number * 24)
+                        )
+                        pipeline.hgetall(name)
+                tables = await pipeline.execute()
+            active, _, _ = await self.count(site, None)
+            peaks: dict[int, int] = {}
+            views: dict[int, int] = {}
+            for n, table in enumerate(tables):
+                number = numbers[n % len(numbers)]
+                for name, value in table.items():
+                    kind, _, place = name.partition(":")
+                    series = peaks if kind == "peak" else views
+                    index = number * per_key + int(place)
+                    series[index] = series.get(index, 0) + int(value)
+            # Nobody may have noted this minute yet.
+            last = first + points - 1
+            peaks[last] = max(peaks.get(last, 0), active)
+            return models.History(
+                resolution_ms,
+                [
+                    models.Point(index * resolution_ms, peaks.get(index, 0), views.get(index, 0))
+                    for index in range(first, last + 1)
+                ],
+                now_ms,
+            )
 
     async def sites(self) -> models.SiteList:
         """The sites known to Redis, with how many are on each. Raises StoreError."""
-        async with self._failures():
-            names: list[str] = await self._client.zrange(self.keys.sites, 0, -1)
-        now_ms = await self.now_ms()
-        async with self._failures():
-            pipeline = self._client.pipeline(transaction=False)
-            for name in names:
-                for keys in self.keys.of_site(name):
-                    pipeline.zcount(keys.active, f"({now_ms}", "+inf")
-            counts = await pipeline.execute() if names else []
-        per_site = self.keys.shards
-        return models.SiteList(
-            [
-                models.SiteCount(name, sum(counts[n * per_site : (n + 1) * per_site]))
-                for n, name in enumerate(names)
-            ],
-            now_ms,
-        )
+        async with self.deadline():
+            async with self._failures():
+                names: list[str] = await self._client.zrange(self.keys.sites, 0, -1)
+            now_ms = await self.now_ms()
+            async with self._failures():
+                pipeline = self._client.pipeline(transaction=False)
+                for name in names:
+                    for keys in self.keys.of_site(name):
+                        pipeline.zcount(keys.active, f"({now_ms}", "+inf")
+                counts = await pipeline.execute() if names else []
+            per_site = self.keys.shards
+            return models.SiteList(
+                [
+                    models.SiteCount(name, sum(counts[n * per_site : (n + 1) * per_site]))
+                    for n, name in enumerate(names)
+                ],
+                now_ms,
+            )
 
     async def session(self, site: str, session_id: str) -> models.Session | None:
         """One active session, or None. Raises StoreError."""
-        keys = self.keys.of_session(site, session_id)
-        now_ms = await self.now_ms()
-        async with self._failures():
-            fields = await self._client.hgetall(keys.session(session_id))
-            if not fields:
+        async with self.deadline():
+            keys = self.keys.of_session(site, session_id)
+            now_ms = await self.now_ms()
+            async with self._failures():
+                fields = await self._client.hgetall(keys.session(session_id))
+                if not fields:
+                    return None
+                score = await self._client.zscore(keys.active, _member(session_id, fields))
+            if score is None or score <= now_ms:
                 return None
-            score = await self._client.zscore(keys.active, _member(session_id, fields))
-        if score is None or score <= now_ms:
-            return None
-        return _session(session_id, fields, score, now_ms)
+            return _session(session_id, fields, score, now_ms)
 
     async def sessions(
         self, site: str, *, limit: int, cursor: str | None, path: str | None
@@ -481,40 +494,41 @@ class PresenceStore:
             RequestError: 422, the cursor is none of ours.
             StoreError: Redis cannot do it now.
         """
-        shards = self.keys.of_site(site)
-        shard, score, member = read_cursor(cursor) if cursor else (0, 0.0, "")
-        now_ms = await self.now_ms()
-        found: list[models.Session] = []
-        looked_at = 0
-        while shard < len(shards) and len(found) < limit and looked_at < 5_000:
-            keys = shards[shard]
-            async with self._failures():
-                place = (self.clock(), f"{score:.1f}", member, limit)
-                _, *flat = await run(self._client, Call(load("list"), keys.for_list(), place))
-                rows = list(zip(flat[::2], map(float, flat[1::2]), strict=True))
-                looked_at += max(len(rows), 1)
-                if not rows:
-                    shard, score, member = shard + 1, 0.0, ""
-                    continue
-                chosen = []
-                for row_member, row_score in rows:
-                    score, member = row_score, row_member
-                    session_id, _, row_path = row_member.split(" ", 2)
-                    if path is None or row_path == path:
-                        chosen.append((session_id, row_score))
-                        if len(found) + len(chosen) == limit:
-                            break
-                pipeline = self._client.pipeline(transaction=False)
-                for session_id, _ in chosen:
-                    pipeline.hgetall(keys.session(session_id))
-                hashes = await pipeline.execute() if chosen else []
-            found += [
-                _session(session_id, fields, row_score, now_ms)
-                for (session_id, row_score), fields in zip(chosen, hashes, strict=True)
-                if fields
-            ]
-        next_cursor = write_cursor(shard, score, member) if shard < len(shards) else None
-        return models.SessionPage(found, next_cursor, now_ms)
+        async with self.deadline():
+            shards = self.keys.of_site(site)
+            shard, score, member = read_cursor(cursor) if cursor else (0, 0.0, "")
+            now_ms = await self.now_ms()
+            found: list[models.Session] = []
+            looked_at = 0
+            while shard < len(shards) and len(found) < limit and looked_at < 5_000:
+                keys = shards[shard]
+                async with self._failures():
+                    place = (self.clock(), f"{score:.1f}", member, limit)
+                    _, *flat = await run(self._client, Call(load("list"), keys.for_list(), place))
+                    rows = list(zip(flat[::2], map(float, flat[1::2]), strict=True))
+                    looked_at += max(len(rows), 1)
+                    if not rows:
+                        shard, score, member = shard + 1, 0.0, ""
+                        continue
+                    chosen = []
+                    for row_member, row_score in rows:
+                        score, member = row_score, row_member
+                        session_id, _, row_path = row_member.split(" ", 2)
+                        if path is None or row_path == path:
+                            chosen.append((session_id, row_score))
+                            if len(found) + len(chosen) == limit:
+                                break
+                    pipeline = self._client.pipeline(transaction=False)
+                    for session_id, _ in chosen:
+                        pipeline.hgetall(keys.session(session_id))
+                    hashes = await pipeline.execute() if chosen else []
+                found += [
+                    _session(session_id, fields, row_score, now_ms)
+                    for (session_id, row_score), fields in zip(chosen, hashes, strict=True)
+                    if fields
+                ]
+            next_cursor = write_cursor(shard, score, member) if shard < len(shards) else None
+            return models.SessionPage(found, next_cursor, now_ms)
 
     async def views(self, site: str, *, after: str, limit: int) -> models.ViewPage:
         """Page views after a place in the log, in order. `after` is a stream id, or, where sites
@@ -608,6 +622,16 @@ class PresenceStore:
                 if isinstance(reply, Exception):
                     raise reply
         return replies
+
+    @asynccontextmanager
+    async def deadline(self) -> AsyncIterator[None]:
+        """One deadline around several operations, so that an answer made of many is in time too.
+
+        Raises:
+            StoreError: Redis cannot do it now.
+        """
+        async with self._failures():
+            yield
 
     @asynccontextmanager
     async def _failures(self, seconds: float | None = None) -> AsyncIterator[None]:

@@ -230,6 +230,11 @@ async def answered_in_time(store: PresenceStore) -> None:
         lambda: store.stats("blog"),
         lambda: store.active("blog", "/"),
         lambda: store.probe(),
+        lambda: store.heartbeat_and_count("blog", beat()),
+        lambda: store.history("blog", 60_000, 30),
+        lambda: store.sites(),
+        lambda: store.session("blog", str(uuid.uuid4())),
+        lambda: store.sessions("blog", limit=10, cursor=None, path=None),
     ]
     started = time.monotonic()
     results = await asyncio.gather(*(way() for way in ways * 3), return_exceptions=True)
@@ -260,3 +265,40 @@ async def test_a_redis_that_died_comes_back() -> None:
             server.start()
             await recovers(store)
             assert (await store.active("blog")).activeVisitors >= 1
+
+
+async def test_an_answer_made_of_several_is_in_time_too() -> None:
+    """Each reply comes just before it would be too late; together they would be."""
+    with Server("valkey") as server:
+
+        async def delayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            to_server = await asyncio.open_connection("127.0.0.1", server.port)
+
+            async def replies() -> None:
+                while data := await to_server[0].read(65_536):
+                    await asyncio.sleep(0.6)
+                    writer.write(data)
+
+            replying = asyncio.ensure_future(replies())
+            with contextlib.suppress(OSError):
+                while data := await reader.read(65_536):
+                    to_server[1].write(data)
+            replying.cancel()
+            to_server[1].close()
+            writer.close()
+
+        proxy = await asyncio.start_server(delayed, "127.0.0.1", 0)
+        port = proxy.sockets[0].getsockname()[1]
+        async with store_on(connect(f"redis://127.0.0.1:{port}")) as store:
+            for way in (
+                lambda: store.history("blog", 60_000, 30),
+                lambda: store.sites(),
+                lambda: store.session("blog", str(uuid.uuid4())),
+                lambda: store.sessions("blog", limit=10, cursor=None, path=None),
+                lambda: store.heartbeat_and_count("blog", beat()),
+            ):
+                started = time.monotonic()
+                with contextlib.suppress(StoreError):
+                    await way()
+                assert time.monotonic() - started < ANSWER_WITHIN_S
+        proxy.close()

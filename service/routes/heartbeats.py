@@ -118,14 +118,18 @@ async def answer(context: Context, name: str, scope: Scope, receive: Receive, se
             heartbeat = decode_heartbeat(await read_body(receive, headers, MAX_BODY_BYTES))
             place = place_of(headers, context.settings.geo_headers)
             beat = to_beat(heartbeat, security.hash_address(address), place)
-            outcome = await context.store.heartbeat(name, beat)
+            wants_counts = _wants_counts(scope["query_string"])
+            if wants_counts:
+                outcome, counted = await context.store.heartbeat_and_count(name, beat)
+            else:
+                outcome = await context.store.heartbeat(name, beat)
             if outcome == "limited":
                 context.metrics.count_outcome(outcome)
                 raise limited()
             extra = [_STATUS[outcome]]
         context.metrics.count_outcome(outcome)
-        if scope["query_string"] and outcome != "dropped" and _wants_counts(scope["query_string"]):
-            active, on_path, as_of = await context.store.count(name, beat.path)
+        if outcome != "dropped" and wants_counts:
+            active, on_path, as_of = counted
             counts = Counts(
                 outcome,
                 active,
