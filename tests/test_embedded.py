@@ -58,6 +58,24 @@ def test_survives_a_restart_with_its_data(place: str) -> None:
         assert not is_running(place)
 
 
+def process_of(place: str) -> int:
+    with client_of(place) as client:
+        return int(client.info("server")["process_id"])
+
+
+def test_a_server_that_dies_is_started_again_with_its_data(place: str) -> None:
+    with EmbeddedServer(place):
+        for number in range(2):
+            with client_of(place) as client:
+                client.set("kept", number)
+            died = process_of(place)
+            os.kill(died, signal.SIGKILL)
+            wait_until(lambda died=died: process_of(place) != died)  # type: ignore[misc]
+            with client_of(place) as client:
+                assert int(client.get("kept") or -1) == number
+    assert not is_running(place)
+
+
 def test_only_its_user_can_open_it(place: str) -> None:
     with EmbeddedServer(place) as server, client_of(place) as client:
         for path in (server.folder, server.socket_path.parent, server.socket_path):
