@@ -11,12 +11,12 @@ from service.security import headers_of
 
 
 async def sites(request: Request) -> Response:
-    """The sites that are configured or were heard of, with how many are on each."""
+    """The configured sites, or, where none are, those heard of; with how many are on each."""
     context = context_of(request)
     context.security.check_operator(request.scope, headers_of(request.scope))
     known = await context.store.sites()
     counts = {row.site: row.activeVisitors for row in known.sites}
-    names = sorted({*counts, *context.settings.sites.by_id})
+    names = sorted(context.settings.sites.by_id or counts)
     rows = [SiteCount(name, counts.get(name, 0)) for name in names]
     return json_response(SiteList(rows, known.asOf))
 
