@@ -4,9 +4,9 @@ The deadlines of every topology stand here. redis-py's own defaults (5 s socket 
 retries) would let one frozen Redis hold a request for a minute.
 """
 
-import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
@@ -14,6 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import ConnectionError, TimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -45,27 +46,29 @@ def _options(answer_within_s: float) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=65_536)
+def _slot_of(tag: str) -> int:
+    return key_slot(tag.encode())
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The way to Redis. `topology` is a word for people; `is_cluster` says whether keys of
-    different sites may live on different nodes."""
+    """The way to Redis. `topology` is a word for people."""
 
     client: Client
     topology: str
     helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
 
-    @property
-    def is_cluster(self) -> bool:
-        """Whether different sites may be on different nodes."""
-        return isinstance(self.client, RedisCluster)
-
     def lane_of(self, tag: str) -> str:
         """Calls with the same lane travel one after the other, on one connection at a time.
 
-        On one server that is everybody: what waits goes together. On a cluster each site shard
-        is on its own, so that a node that is down holds up nobody but its sites.
+        On one server that is everybody: what waits goes together. On a cluster it is all that
+        one node holds, so that a node that is down holds up nobody but its sites.
         """
-        return tag if self.is_cluster else ""
+        if not isinstance(self.client, RedisCluster):
+            return ""
+        node = self.client.nodes_manager.slots_cache.get(_slot_of(tag))
+        return node[0].name if node else ""  # not known before the first answer
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -182,7 +185,7 @@ def _cluster(url: str, options: dict[str, Any]) -> Connection:
         username=address.username,
         password=address.password,
         ssl=address.first("ssl") == "true",
-        max_connections=POOL_SIZE,
+        max_connections=POOL_SIZE * 8,  # of a node; redis-py has no pool that waits for clusters
         require_full_coverage=False,
         # A slot that moved is learned by itself. redis-py would otherwise close every connection
         # after five of them, under the calls that are on their way to other nodes.
@@ -190,9 +193,3 @@ def _cluster(url: str, options: dict[str, Any]) -> Connection:
         **options,
     )
     return Connection(client, "cluster")
-
-
-async def within(seconds: float, work: Awaitable[Any]) -> Any:
-    """The result of `work`, or TimeoutError."""
-    async with asyncio.timeout(seconds):
-        return await work

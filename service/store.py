@@ -156,14 +156,15 @@ class PresenceStore:
 
     async def heartbeats(self, site: str, beats: Sequence[Beat]) -> list[str]:
         """As `heartbeat`, for many, in order; those of one shard travel in one call."""
-        submitted = [
-            (
-                keys := self.keys.of_session(site, beat.session_id),
-                beat,
-                self._batcher.submit(keys, "heartbeat", beat),
-            )
-            for beat in beats
-        ]
+        submitted: list[tuple[ShardKeys, Beat, asyncio.Future[str]]] = []
+        try:
+            for beat in beats:
+                keys = self.keys.of_session(site, beat.session_id)
+                submitted.append((keys, beat, self._batcher.submit(keys, "heartbeat", beat)))
+        except StoreBusy:
+            for _, _, future in submitted:
+                future.cancel()
+            raise
         outcomes = await asyncio.gather(
             *(future for _, _, future in submitted), return_exceptions=True
         )
@@ -344,14 +345,33 @@ class PresenceStore:
 
     async def sweep(self, tag: str, limit: int = SWEEP_LIMIT) -> Sweep:
         """Removes up to `limit` expired sessions of a site shard. Raises as `heartbeat`."""
-        keys = self.keys.of_tag(tag)
-        reply = await self._read_hourly(
-            "sweep",
-            keys.for_sweep,
-            (self.rules.session_timeout_ms, self.rules.events_maxlen, limit),
-        )
-        now, _, removed, backlog, next_ms = reply
-        return Sweep(int(removed), int(backlog), int(next_ms) if next_ms else None, int(now))
+        (result,) = await self.sweep_many([tag], limit)
+        if isinstance(result, StoreError):
+            raise result
+        return result
+
+    async def sweep_many(
+        self, tags: Sequence[str], limit: int = SWEEP_LIMIT
+    ) -> list[Sweep | StoreError]:
+        """As `sweep`, for many site shards in one go; what one refuses stands in its place."""
+        async with self._failures():
+            replies = await run_many(self._client, [self._sweep_call(tag, limit) for tag in tags])
+            stale = [n for n, reply in enumerate(replies) if _is_stale(reply)]
+            if stale:
+                self._learn_clock(replies[stale[0]][0])
+                again = [self._sweep_call(tags[n], limit) for n in stale]
+                for n, reply in zip(stale, await run_many(self._client, again), strict=True):
+                    replies[n] = reply
+        return [
+            self._translated(reply) if isinstance(reply, Exception) else _swept(reply)
+            for reply in replies
+        ]
+
+    def _sweep_call(self, tag: str, limit: int) -> Call:
+        hour = self._hour()
+        rules = self.rules
+        args = (self.clock(), hour, rules.session_timeout_ms, rules.events_maxlen, limit)
+        return Call(load("sweep"), self.keys.of_tag(tag).for_sweep(hour), args)
 
     async def claim(
         self, settled: Sequence[Settlement], lease_ms: int, limit: int
@@ -649,6 +669,11 @@ class PresenceStore:
 
 
 _OUTCOMES = frozenset(("created", "moved", "refreshed", "duplicate", "limited"))
+
+
+def _swept(reply: Any) -> Sweep:
+    now, _, removed, backlog, next_ms = reply
+    return Sweep(int(removed), int(backlog), int(next_ms) if next_ms else None, int(now))
 
 
 def _is_stale(reply: Any) -> bool:

@@ -11,9 +11,9 @@ import time
 
 import structlog
 
-from service.errors import StoreError, StoreUnreachable
+from service.errors import StoreError
 from service.metrics import Metrics
-from service.store import Claim, PresenceStore, Settlement
+from service.store import Claim, PresenceStore, Settlement, Sweep
 
 POLL_S = 0.5  # a departure is logged at most this, a sweep and SHORTEST_MS after it happened
 SHORTEST_MS = 250  # between two sweeps of one site shard
@@ -68,23 +68,29 @@ class Sweeper:
         claims, now_ms = await self._store.claim(settled, self._lease_ms, CLAIMS)
         backlog = 0
         done: list[Settlement] = []
-        for claim in claims:
-            settlement, left = await self._sweep(claim, now_ms)
+        # Together, for thousands of sites fall due in the same moment when a minute begins.
+        sweeps = await self._store.sweep_many([claim.tag for claim in claims]) if claims else []
+        for claim, sweep in zip(claims, sweeps, strict=True):
+            settlement, left = await self._settle(claim, sweep, now_ms)
             backlog += left
             done.append(settlement)
         self._metrics.backlog.set(backlog)
         return done
 
-    async def _sweep(self, claim: Claim, now_ms: int) -> tuple[Settlement, int]:
+    async def _settle(
+        self, claim: Claim, sweep: Sweep | StoreError, now_ms: int
+    ) -> tuple[Settlement, int]:
+        """When a claim is next due after a first sweep, and what is left of it; goes on sweeping
+        while there is a backlog, for a while."""
         ends_at = time.monotonic() + SLICE_S
         try:
             while True:
-                sweep = await self._store.sweep(claim.tag)
+                if isinstance(sweep, StoreError):
+                    raise sweep
                 self._metrics.swept.inc(sweep.removed)
                 if sweep.backlog == 0 or time.monotonic() > ends_at:
                     break
-        except StoreUnreachable:
-            raise  # the others cannot be swept either
+                sweep = await self._store.sweep(claim.tag)
         except StoreError as error:
             # One site that cannot be swept (a key of a wrong type) does not hold up the others.
             self._note(claim.tag, error)

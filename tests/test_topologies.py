@@ -18,6 +18,7 @@ from service.keys import Keys
 from service.settings import mask_url
 from service.store import Beat, PresenceStore, Rules
 from tests import servers
+from tests.conftest import patient_store
 from tests.servers import Server, wait_until
 
 ANSWER_WITHIN_S = 2.0
@@ -69,7 +70,7 @@ async def recovers(store: PresenceStore, seconds: float = 20.0) -> None:
         ("rediss://user:word@localhost:6380/1", "standalone", ""),
         ("unix:///run/redis.sock?db=1", "standalone", ""),
         ("redis+sentinel://:word@a:26379,b/primary", "sentinel", ""),
-        ("redis+cluster://a:7000,b:7001,[::1]:7002", "cluster", "a"),
+        ("redis+cluster://a:7000,b:7001,[::1]:7002", "cluster", ""),
     ],
 )
 async def test_the_url_chooses(url: str, topology: str, lane_of_a: str) -> None:
@@ -149,6 +150,18 @@ async def test_cluster(valkey_cluster: list[Server], shards: int) -> None:
         holding = [len(node.client.keys("presence:{blog/*}:active")) for node in valkey_cluster]
         assert all(holding), "shards are spread over the nodes"
         assert sum(holding) == shards
+
+
+async def test_thousands_of_sites_beat_at_once_on_a_cluster(
+    valkey_cluster: list[Server], key_prefix: str
+) -> None:
+    url = servers.cluster_url(valkey_cluster)
+    store = patient_store(url, Keys(key_prefix), Rules())
+    outcomes = await asyncio.gather(
+        *(store.heartbeat(f"site-{n}", beat()) for n in range(2_000)), return_exceptions=True
+    )
+    assert outcomes == ["created"] * 2_000
+    await store.close()
 
 
 @pytest.fixture
