@@ -77,7 +77,15 @@ class Metrics:
         # Looking up a labelled child costs as much as all else here; the hot ones are kept.
         self._count_outcome: dict[str, Callable[[], None]] = {
             outcome: self.heartbeats.labels(outcome).inc
-            for outcome in ("created", "moved", "refreshed", "duplicate", "limited", "dropped")
+            for outcome in (
+                "created",
+                "moved",
+                "refreshed",
+                "duplicate",
+                "limited",
+                "failed",
+                "dropped",
+            )
         }
 
         self.count_hot_204: Callable[[], None] = self.requests.labels(

@@ -416,11 +416,18 @@ class Counts(Struct, frozen=True):
     asOf: Moment
 
 
+_BatchOutcome = Annotated[
+    str, _one_of("created", "moved", "refreshed", "duplicate", "limited", "failed")
+]
+
+
 class BatchResult(Struct, frozen=True):
     """One outcome per heartbeat, in order. `limited`: without a token, the address has opened too
-    many sessions; nothing was written of that one."""
+    many sessions; `failed`: a key of that session has a wrong type. Nothing was written of it."""
 
-    results: list[Annotated[str, _one_of("created", "moved", "refreshed", "duplicate", "limited")]]
+    results: list[
+        Annotated[str, _one_of("created", "moved", "refreshed", "duplicate", "limited", "failed")]
+    ]
 
 
 class Point(Struct, frozen=True):

@@ -146,7 +146,10 @@ class PresenceStore:
         outcome = await self._batcher.submit(keys, "heartbeat", beat)
         if outcome in _OUTCOMES:
             return outcome
-        return await self._settle_outcome(keys, beat, outcome)
+        outcome = await self._settle_outcome(keys, beat, outcome)
+        if outcome == "failed":
+            raise StoreRefused("a key of this session has the wrong type: run presence doctor")
+        return outcome
 
     async def heartbeat_and_count(self, site: str, beat: Beat) -> tuple[str, tuple[int, int, int]]:
         """As `heartbeat`, and `count` of its path after it, within one deadline."""
@@ -155,7 +158,10 @@ class PresenceStore:
             return outcome, await self.count(site, beat.path)
 
     async def heartbeats(self, site: str, beats: Sequence[Beat]) -> list[str]:
-        """As `heartbeat`, for many, in order; those of one shard travel in one call."""
+        """As `heartbeat`, for many, in order; those of one shard travel in one call.
+
+        One whose own keys have a wrong type is `failed`; the others are written all the same.
+        """
         submitted: list[tuple[ShardKeys, Beat, asyncio.Future[str]]] = []
         try:
             for beat in beats:
@@ -172,12 +178,13 @@ class PresenceStore:
         for (keys, beat, _), outcome in zip(submitted, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 raise outcome
-            results.append(
-                outcome if outcome in _OUTCOMES else await self._settle_outcome(keys, beat, outcome)
-            )
+            if outcome not in _OUTCOMES:
+                outcome = await self._settle_outcome(keys, beat, outcome)
+            results.append(outcome)
         return results
 
     async def _settle_outcome(self, keys: ShardKeys, beat: Beat, outcome: str) -> str:
+        """The outcome after what stood in its way was swept; `failed` where a key is poisoned."""
         # The batch that said so may have taken its whole time already.
         deadline = time.monotonic() + self._batch_deadline_s
         while outcome == "backlog":
@@ -188,7 +195,7 @@ class PresenceStore:
                 outcome = await self._batcher.submit(keys, "heartbeat", beat)
         if outcome.startswith("poisoned "):
             self._observe_error("WRONGTYPE")
-            raise StoreRefused("a key of this session has the wrong type: run presence doctor")
+            return "failed"
         return outcome
 
     async def leave(self, site: str, session_id: str) -> str:

@@ -2,9 +2,11 @@
 through two copies, make one write. Written otherwise, they do not."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from bench import conflicts
 from bench.peers import CLIENTS, HEARTBEATS, get_then_set, watch_multi
 from service.store import Beat, PresenceStore
 from tests import invariants
-from tests.conftest import MakeService, MakeStore
+from tests.conftest import MakeStore
 from tests.servers import Server
+from tests.test_cli import serving
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 
@@ -58,42 +61,49 @@ async def test_ten_thousand_heartbeats_through_two_stores_are_one_write(
     await assert_one_write(copies[0], valkey)
 
 
-async def test_and_through_two_services(valkey: Server, make_service: MakeService) -> None:
-    copies = [await make_service(valkey.url) for _ in range(2)]
-    body = json.dumps({"sessionId": S, "currentPath": "/"}).encode()
+async def test_and_through_two_services(
+    valkey: Server, make_store: MakeStore, key_prefix: str, tmp_path: Path
+) -> None:
+    """Two processes, as `presence serve` starts them, and a connection for each browser."""
+    environ = {
+        "REDIS_URL": valkey.url,
+        "KEY_PREFIX": key_prefix,
+        "NEW_SESSIONS_PER_MINUTE": "0",
+        "REQUESTS_PER_SECOND": "0",
+        # One window for all, however slow the machine is.
+        "HEARTBEAT_DEDUP": "2900",
+        "HEARTBEAT_INTERVAL": "3000",
+        "SESSION_TIMEOUT": "6100",
+    }
     before, numbers, outcomes = errors(valkey), iter(range(HEARTBEATS)), Counter[str]()
 
-    async def browser(app: Any) -> None:
+    async def browser(url: str) -> None:
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         for _ in numbers:
-            outcomes[await post_heartbeat(app, body)] += 1
+            writer.write(HEARTBEAT)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 204"), head
+            outcomes[head.partition(b"presence-status: ")[2].partition(b"\r")[0].decode()] += 1
+        writer.close()
+        await writer.wait_closed()
 
-    await asyncio.gather(*(browser(copies[n % 2].app) for n in range(CLIENTS)))
+    with contextlib.ExitStack() as stack:
+        settings = {f"PRESENCE_{name}": value for name, value in environ.items()}
+        urls = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            urls.append(stack.enter_context(serving(tmp_path / name, **settings)).url)
+        await asyncio.gather(*(browser(urls[n % 2]) for n in range(CLIENTS)))
     assert outcomes == {"created": 1, "duplicate": HEARTBEATS - 1}
     assert errors(valkey) == before
-    await assert_one_write(copies[0].store, valkey)
+    await assert_one_write(make_store(), valkey)
 
 
-async def post_heartbeat(app: Any, body: bytes) -> str:
-    """Posts as a server would, without the cost of a real client; the outcome it was told."""
-    headers = [(b"host", b"127.0.0.1"), (b"content-length", str(len(body)).encode())]
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
-        "scheme": "http", "path": "/v1/sites/blog/heartbeat", "root_path": "",
-        "raw_path": b"/v1/sites/blog/heartbeat", "query_string": b"", "headers": headers,
-        "client": ("127.0.0.1", 50_000), "server": ("127.0.0.1", 8080), "state": {},
-    }  # fmt: skip
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    assert sent[0]["status"] == 204, sent
-    status: bytes = dict(sent[0]["headers"])[b"presence-status"]
-    return status.decode()
+BODY = json.dumps({"sessionId": S, "currentPath": "/"})
+HEARTBEAT = (
+    "POST /v1/sites/blog/heartbeat HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
+).encode()
 
 
 async def test_wandering_sessions_never_retry_either(valkey: Server, make_store: MakeStore) -> None:

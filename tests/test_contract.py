@@ -445,6 +445,15 @@ async def test_reads_are_exact_while_sessions_wait_to_be_swept(make_store: MakeS
 # Wrong types
 
 
+async def test_a_poisoned_session_fails_alone_in_a_backends_batch(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    client: Any = store.connection.client
+    await client.set(store.keys.of_session("blog", ids(3)[1]).session(ids(3)[1]), "x")
+    results = await store.heartbeats("blog", [beat(session=i) for i in ids(3)])
+    assert results == ["created", "failed", "created"]
+    assert (await store.active("blog")).activeVisitors == 2
+
+
 async def test_a_poisoned_session_fails_alone(make_store: MakeStore) -> None:
     store = make_store(Clock())
     keys, client = shard(store), raw(store)
