@@ -23,7 +23,7 @@
   ARGV[3]  length of events, entries
   ARGV[4]  sessions to sweep at the most, sessions
   ARGV[5]  active pages to return at the most, pages
-  ARGV[6]  top pages to return at the most, pages
+  ARGV[6]  top pages to return at the most, pages; -1: all, for whoever merges shards
   ARGV[7]  places to return at the most, places
 
   Returns {now, word, active, backlog, pages, countries, places, views, since, uniques,
@@ -37,7 +37,8 @@
     views      page views ever
     since      when the first was, ms; empty: there was none
     uniques    distinct session ids ever
-    top        {path, views, page type or '', …}, likewise
+    top        {path, views, page type or '', …}, likewise; all of them: {path, views, …}, in no
+               order of use
     paths      paths counted by name
     event      id of the last entry in events; '0-0': there is none
 ]]
@@ -169,11 +170,15 @@ end
 
 remove_lives(expired_lives(sweep_limit))
 local top_pages = {}
-local ranked = highest(top, top_limit)
-for i = 1, #ranked, 2 do
-  top_pages[#top_pages + 1] = ranked[i]
-  top_pages[#top_pages + 1] = ranked[i + 1]
-  top_pages[#top_pages + 1] = redis.call('HGET', types, ranked[i]) or ''
+if top_limit < 0 then
+  top_pages = redis.call('ZRANGE', top, 0, -1, 'WITHSCORES')
+else
+  local ranked = highest(top, top_limit)
+  for i = 1, #ranked, 2 do
+    top_pages[#top_pages + 1] = ranked[i]
+    top_pages[#top_pages + 1] = ranked[i + 1]
+    top_pages[#top_pages + 1] = redis.call('HGET', types, ranked[i]) or ''
+  end
 end
 local counted = redis.call('HMGET', totals, 'views', 'since')
 local paths = redis.call('ZCARD', top)

@@ -1,9 +1,11 @@
 """Makes one answer of the shards' answers.
 
-A session is always in the same shard, so counts add up, and so do top lists, as long as each
-shard gives its whole list.
+A session is always in the same shard, so counts add up. The pages of a site may be as many as its
+sessions, so of these each shard gives its highest only; `contenders` says which of them can be
+among the highest of all (the threshold algorithm: Fagin, Lotem, Naor 2001).
 """
 
+import heapq
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -32,55 +34,100 @@ class Snapshot(NamedTuple):
     event: str
 
 
-def _pairs(flat: list[str]) -> Iterable[tuple[str, int]]:
+def pairs(flat: list[str]) -> Iterable[tuple[str, int]]:
+    """A flat list of names and counts, two by two."""
     return ((flat[n], int(flat[n + 1])) for n in range(0, len(flat), 2))
 
 
-def _sums(lists: Iterable[list[str]]) -> list[tuple[str, int]]:
+def sums_of(lists: Iterable[list[str]]) -> list[tuple[str, int]]:
     """Names with their sums over all lists, most first, equal ones by name."""
     all_lists = list(lists)
     if len(all_lists) == 1:
-        return list(_pairs(all_lists[0]))
+        return list(pairs(all_lists[0]))
     sums: dict[str, int] = {}
     for flat in all_lists:
-        for name, count in _pairs(flat):
+        for name, count in pairs(flat):
             sums[name] = sums.get(name, 0) + count
     return sorted(sums.items(), key=lambda item: (-item[1], item[0]))
 
 
-def merge_snapshots(parts: list[Snapshot], limit: int, session_timeout_ms: int) -> models.Stats:
-    tops: list[list[str]] = []
-    types: dict[str, str] = {}
+def contenders(lists: list[list[str]], depth: int, limit: int) -> list[str] | None:
+    """The names that can be among the `limit` highest sums.
+
+    Each list is flat, name and count, the `depth` highest of a shard or all it has. None: one that
+    is in no list could be among them too, so deeper lists are needed.
+    """
+    known: dict[str, int] = {}
+    floors = []  # the most that a name can have in a shard that did not list it
+    listed = []
+    for flat in lists:
+        counts = dict(pairs(flat))
+        listed.append(counts)
+        floors.append(int(flat[-1]) if len(counts) >= depth else 0)
+        for name, count in counts.items():
+            known[name] = known.get(name, 0) + count
+    unlisted_most = sum(floors)
+    certain = sorted(known.values(), reverse=True)
+    bar = certain[limit - 1] if len(certain) >= limit else 0
+    if bar <= unlisted_most:
+        return None
+    return [
+        name
+        for name, count in known.items()
+        if count + sum(f for f, counts in zip(floors, listed, strict=True) if name not in counts)
+        >= bar
+    ]
+
+
+def ranked(sums: dict[str, int], limit: int | None = None) -> list[tuple[str, int]]:
+    """Names with their sums, most first, equal ones by name, without those at zero."""
+    rows = [row for row in sums.items() if row[1] > 0]
+    if limit is None:
+        limit = len(rows)
+    return heapq.nsmallest(limit, rows, key=lambda row: (-row[1], row[0]))
+
+
+def top_of_one(part: Snapshot) -> list[models.PathViews]:
+    """The pages viewed most, as one shard tells them with their types."""
+    rows = (part.top[n : n + 3] for n in range(0, len(part.top), 3))
+    return [models.PathViews(path, int(views), kind or None) for path, views, kind in rows]
+
+
+def views_of_all(parts: list[Snapshot]) -> dict[str, int]:
+    """The views of every path, as several shards tell them."""
+    sums: dict[str, int] = {}
     for part in parts:
-        rows = [part.top[n : n + 3] for n in range(0, len(part.top), 3)]
-        tops.append([text for path, views, _ in rows for text in (path, views)])
-        types.update({path: kind for path, _, kind in rows if kind})
-    top = _sums(tops)
-    paths = int(parts[0].paths)
-    if len(parts) > 1:
-        paths = sum(path != "__other__" for path, _ in top)
+        for path, views in pairs(part.top):
+            sums[path] = sums.get(path, 0) + views
+    return sums
+
+
+def merge_snapshots(
+    parts: list[Snapshot],
+    pages: list[tuple[str, int]],
+    top: list[models.PathViews],
+    paths: int,
+    session_timeout_ms: int,
+) -> models.Stats:
+    """One answer of all shards. `pages`, `top` and `paths` (how many were viewed) are merged
+    already."""
     since = [int(part.since) for part in parts if part.since]
     return models.Stats(
         activeVisitors=sum(int(part.active) for part in parts),
-        activeByPath=[
-            models.PathCount(path, count)
-            for path, count in _sums(part.pages for part in parts)[:limit]
-        ],
+        activeByPath=[models.PathCount(path, count) for path, count in pages],
         totalPageViews=sum(int(part.views) for part in parts),
         uniqueVisitors=sum(int(part.uniques) for part in parts),
         uniqueVisitorsToday=sum(int(part.uniques_today) for part in parts),
         trackingSince=min(since) if since else None,
-        pageStats=[
-            models.PathViews(path, views, types.get(path)) for path, views in top[:TOP_LIMIT]
-        ],
+        pageStats=top,
         totalPaths=paths,
         activeByCountry=[
             models.CountryCount(None if country == "--" else country, count)
-            for country, count in _sums(part.countries for part in parts)
+            for country, count in sums_of(part.countries for part in parts)
         ],
         visitorLocations=[
             _location(text, count)
-            for text, count in _sums(part.places for part in parts)[:PLACES_LIMIT]
+            for text, count in sums_of(part.places for part in parts)[:PLACES_LIMIT]
         ],
         sessionTimeoutMs=session_timeout_ms,
         sweepBacklog=sum(int(part.backlog) for part in parts),

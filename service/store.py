@@ -18,11 +18,23 @@ from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.errors import StoreBusy, StoreError, StoreRefused
 from service.failures import FAILURES, as_store_error, kind_of
 from service.keys import MS_PER_HOUR, Keys, ShardKeys
-from service.merging import PLACES_LIMIT, TOP_LIMIT, Snapshot, merge_snapshots
+from service.merging import (
+    PLACES_LIMIT,
+    TOP_LIMIT,
+    Snapshot,
+    contenders,
+    merge_snapshots,
+    pairs,
+    ranked,
+    sums_of,
+    top_of_one,
+    views_of_all,
+)
 from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.scripts import Call, load, run, run_many
 
 SWEEP_LIMIT = 250  # sessions removed by one call: about 2 ms of Redis
+MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
 READ_SWEEP_LIMIT = 200  # sessions a read removes before it counts
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
@@ -414,28 +426,66 @@ class PresenceStore:
     async def stats(self, site: str, limit: int = TOP_LIMIT) -> models.Stats:
         """All numbers of a site, of one moment per shard. Raises StoreError."""
         shards = self.keys.of_site(site)
-        # A list merged from several shards is exact only when it cannot miss one that is low in
-        # each and high in all: where sites are split, whole lists are merged.
-        pages_limit, top_limit = (limit, TOP_LIMIT) if len(shards) == 1 else (10**9, 10**9)
+        timeout_ms = self.rules.session_timeout_ms
+        async with self.deadline():
+            if len(shards) == 1:
+                (part,) = await self._snapshots(shards, limit, TOP_LIMIT)
+                pages, top, paths = list(pairs(part.pages)), top_of_one(part), int(part.paths)
+                return merge_snapshots([part], pages, top, paths, timeout_ms)
+            # `top` is bounded by MAX_PATHS and given whole, for its paths must be counted too.
+            parts = await self._snapshots(shards, max(limit, MERGE_DEPTH), -1)
+            pages = await self._highest_pages(shards, [part.pages for part in parts], limit)
+            views = views_of_all(parts)
+            top = await self._with_types(shards, ranked(views, TOP_LIMIT))
+        return merge_snapshots(parts, pages, top, len(views.keys() - {"__other__"}), timeout_ms)
+
+    async def _snapshots(
+        self, shards: list[ShardKeys], pages_limit: int, top_limit: int
+    ) -> list[Snapshot]:
+        args = (self.rules.events_maxlen, READ_SWEEP_LIMIT, pages_limit, top_limit, PLACES_LIMIT)
         replies = await asyncio.gather(
-            *(
-                self._read_hourly(
-                    "snapshot",
-                    keys.for_snapshot,
-                    (
-                        self.rules.events_maxlen,
-                        READ_SWEEP_LIMIT,
-                        pages_limit,
-                        top_limit,
-                        PLACES_LIMIT,
-                    ),
-                )
-                for keys in shards
-            )
+            *(self._read_hourly("snapshot", keys.for_snapshot, args) for keys in shards)
         )
-        return merge_snapshots(
-            [Snapshot(*reply) for reply in replies], limit, self.rules.session_timeout_ms
-        )
+        return [Snapshot(*reply) for reply in replies]
+
+    async def _highest_pages(
+        self, shards: list[ShardKeys], lists: list[list[str]], limit: int
+    ) -> list[tuple[str, int]]:
+        """The pages most are on, over all shards, by exact counts."""
+        depth = max(limit, MERGE_DEPTH)
+        if all(len(flat) < 2 * depth for flat in lists):
+            return sums_of(lists)[:limit]  # each told of all it has
+        names = contenders(lists, depth, limit)
+        async with self._failures():
+            pipeline = self._client.pipeline(transaction=False)
+            for keys in shards:
+                if names is None:  # so many with so few on each that only all of them tell
+                    pipeline.zrange(keys.pages, 0, -1, withscores=True)
+                elif names:
+                    pipeline.execute_command("ZMSCORE", keys.pages, *names)
+            replies = await pipeline.execute()
+        sums: dict[str, int] = {}
+        for reply in replies:
+            for name, count in reply if names is None else zip(names, reply, strict=True):
+                sums[name] = sums.get(name, 0) + int(count or 0)
+        return ranked(sums, limit)
+
+    async def _with_types(
+        self, shards: list[ShardKeys], top: list[tuple[str, int]]
+    ) -> list[models.PathViews]:
+        if not top:
+            return []
+        paths = [path for path, _ in top]
+        async with self._failures():
+            pipeline = self._client.pipeline(transaction=False)
+            for keys in shards:
+                pipeline.hmget(keys.types, paths)
+            replies = await pipeline.execute()
+        told = zip(*replies, strict=True)  # for each path what each shard knows
+        return [
+            models.PathViews(path, views, next((kind for kind in kinds if kind), None))
+            for (path, views), kinds in zip(top, told, strict=True)
+        ]
 
     async def history(self, site: str, resolution_ms: int, points: int) -> models.History:
         """The last `points` minutes or hours. Raises StoreError."""

@@ -2,12 +2,16 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from service import models
 from service.errors import FieldError
+from service.merging import contenders, ranked
 from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.store import Beat, PresenceStore
 from tests import invariants
@@ -248,3 +252,41 @@ def test_places_in_the_log_of_views(after: str, shards: int, places: list[str]) 
 def test_what_is_no_place_is_refused(after: str, shards: int) -> None:
     with pytest.raises(FieldError, match="stream id"):
         read_places(after, shards)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([f"/{n}" for n in range(12)]), st.integers(1, 9)),
+        min_size=2,
+        max_size=4,
+    ),
+    st.integers(1, 6),
+    st.integers(1, 6),
+)
+def test_no_page_that_is_among_the_highest_is_overlooked(
+    shards: list[dict[str, int]], depth: int, limit: int
+) -> None:
+    depth = max(depth, limit)
+    truth = ranked({p: sum(s.get(p, 0) for s in shards) for s in shards for p in s})[:limit]
+    lists = [[str(t) for row in ranked(shard)[:depth] for t in row] for shard in shards]
+    names = contenders(lists, depth, limit)
+    if names is not None:
+        exact = {name: sum(shard.get(name, 0) for shard in shards) for name in names}
+        assert ranked(exact)[:limit] == truth
+
+
+# (how many are on /n, of 40 pages): a steep list that its head decides, and a flat one that only
+# the whole lists decide
+@pytest.mark.parametrize("crowd", [lambda n: 120 // (n + 1), lambda n: 2])
+async def test_top_pages_are_exact_where_shards_list_only_their_highest(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, crowd: Callable[[int], int]
+) -> None:
+    monkeypatch.setattr("service.store.MERGE_DEPTH", 8)
+    store = make_store(Clock(), shards=3)
+    counts = {f"/{n}": crowd(n) for n in range(40)}
+    paths = [path for path, count in counts.items() for _ in range(count)]
+    beats = [Beat(f"session-{n:010d}", path, "", "", "") for n, path in enumerate(paths)]
+    await store.heartbeats("blog", beats)
+    stats = await store.stats("blog", 5)
+    assert [(row.path, row.count) for row in stats.activeByPath] == ranked(counts)[:5]
