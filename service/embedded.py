@@ -93,6 +93,17 @@ def _reply_of(socket_path: str) -> bytes:
     return b""
 
 
+def _shut_down(socket_path: str) -> bool:
+    """Asks a server to write what it holds and to end; whether there was one."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(STOP_TIMEOUT_S)
+        asking.connect(socket_path)
+        asking.sendall(b"SHUTDOWN\r\n")
+        asking.recv(64)  # it ends without an answer
+        return True
+    return False
+
+
 class EmbeddedServer:
     """Owns the server of one folder; a context manager.
 
@@ -137,9 +148,9 @@ class EmbeddedServer:
         while not self._stopping.is_set():
             assert self._guard is not None
             self._guard.wait()
-            # Where only the guard was killed the server lives on, and its files are its own.
-            while _reply_of(str(self.socket_path)) and not self._stopping.wait(RESTART_PAUSE_S):
-                pass
+            # Where only the guard was killed the server lives on, unguarded: it is ended as well.
+            while not self._stopping.is_set() and _shut_down(str(self.socket_path)):
+                self._stopping.wait(RESTART_PAUSE_S)
             if self._stopping.is_set():
                 return
             log.error("embedded_valkey_died", folder=str(self.folder), starting_again=True)
@@ -177,6 +188,7 @@ class EmbeddedServer:
         # The server of an owner that was just killed may still be writing its last second.
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while not self._try_lock(self._server_lock):
+            _shut_down(str(self.socket_path))
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"a server without an owner still runs in {self.folder}")
             time.sleep(0.05)
@@ -244,6 +256,8 @@ class EmbeddedServer:
             self._watcher.join()
             self._end_guard()  # of a server that was being started again meanwhile
         self._guard = None
+        if self._server_lock is not None:
+            _shut_down(str(self.socket_path))  # one whose guard was killed
         for lock in (self._server_lock, self._lock):
             if lock is not None:
                 lock.close()

@@ -76,6 +76,15 @@ def test_a_server_that_dies_is_started_again_with_its_data(place: str) -> None:
     assert not is_running(place)
 
 
+def test_a_server_whose_guard_was_killed_is_guarded_again(place: str) -> None:
+    with EmbeddedServer(place) as server:
+        unguarded = process_of(place)
+        assert server._guard is not None
+        os.kill(server._guard.pid, signal.SIGKILL)
+        wait_until(lambda: process_of(place) != unguarded)
+    wait_until(lambda: not is_running(place))
+
+
 def test_only_its_user_can_open_it(place: str) -> None:
     with EmbeddedServer(place) as server, client_of(place) as client:
         for path in (server.folder, server.socket_path.parent, server.socket_path):
