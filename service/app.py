@@ -22,6 +22,7 @@ from service.routes import ROUTES
 from service.routes.context import Context, problem_response, unexpected
 from service.routes.cors import PublicCors
 from service.routes.heartbeats import HotHeartbeat
+from service.routes.intake import Intake
 from service.security import Security
 from service.settings import Settings
 from service.store import PresenceStore, Rules
@@ -100,8 +101,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     )
     # A redirect to where the Host header says is no answer of ours.
     app.router.redirect_slashes = False
-    app.state.context = Context(settings, store, security, metrics)
-    return HotHeartbeat(app)
+    context = app.state.context = Context(settings, store, security, metrics)
+    app.state.intake = Intake(context)
+    return HotHeartbeat(app, app.state.intake)
 
 
 async def _presence_error(request: Request, error: Exception) -> Response:

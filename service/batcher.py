@@ -9,13 +9,31 @@ exception, for one item or for all of them.
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from service.errors import StoreBusy, StoreError
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
+
+
+class Waiter(Protocol[R_contra]):
+    """Who is told a result: an asyncio.Future, or what is lighter than one. Told once, and not
+    after `cancel`; what it raises would keep others from being told, so it raises nothing."""
+
+    def done(self) -> bool:
+        """Whether it needs no result any more."""
+
+    def set_result(self, result: R_contra, /) -> None:
+        """Tells the result."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Tells why there is none."""
+
+    def cancel(self) -> object:
+        """Tells that there will be none."""
 
 
 @dataclass(slots=True)
@@ -25,7 +43,7 @@ class Batch(Generic[K, T, R]):
     key: K
     kind: str
     items: list[T] = field(default_factory=list)
-    waiting: list["asyncio.Future[R]"] = field(default_factory=list)
+    waiting: list[Waiter[R]] = field(default_factory=list)
 
 
 Answer = Sequence[R | BaseException] | BaseException
@@ -61,9 +79,9 @@ class Batcher(Generic[K, T, R]):
         self._is_closed = False
         self.waiting = 0
 
-    def submit(self, key: K, kind: str, item: T) -> "asyncio.Future[R]":
-        """A future of the item's result. Cancelling it takes an item that was not sent yet out
-        of its batch; one that is on its way is written all the same.
+    def submit(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
+        """The waiter is told the item's result. Cancelling it takes an item that was not sent yet
+        out of its batch; one that is on its way is written all the same.
 
         Raises:
             StoreBusy: too many are waiting, or the batcher is closed.
@@ -76,11 +94,15 @@ class Batcher(Generic[K, T, R]):
         lane = self._lanes.get(lane_key)
         if lane is None:
             lane = self._lanes[lane_key] = _Lane()
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        lane.add(key, kind, item, future, self._max_batch)
+        lane.add(key, kind, item, waiter, self._max_batch)
         self.waiting += 1
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain(lane_key, lane))
+
+    def result_of(self, key: K, kind: str, item: T) -> "asyncio.Future[R]":
+        """A future of the item's result. Raises as `submit`."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.submit(key, kind, item, future)
         return future
 
     async def close(self) -> None:
@@ -122,13 +144,13 @@ class _Lane(Generic[K, T, R]):
         self._open: dict[K, Batch[K, T, R]] = {}
         self.task: asyncio.Task[None] | None = None
 
-    def add(self, key: K, kind: str, item: T, future: "asyncio.Future[R]", max_batch: int) -> None:
+    def add(self, key: K, kind: str, item: T, waiter: Waiter[R], max_batch: int) -> None:
         batch = self._open.get(key)
         if batch is None or batch.kind != kind or len(batch.items) >= max_batch:
             batch = self._open[key] = Batch(key, kind)
             self.batches.append(batch)
         batch.items.append(item)
-        batch.waiting.append(future)
+        batch.waiting.append(waiter)
 
     def take(self) -> list[Batch[K, T, R]]:
         batches, self.batches, self._open = self.batches, [], {}
@@ -137,14 +159,14 @@ class _Lane(Generic[K, T, R]):
 
 def _without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
     for batch in batches:
-        if any(future.done() for future in batch.waiting):
+        if any(waiter.done() for waiter in batch.waiting):
             kept = [
-                (item, future)
-                for item, future in zip(batch.items, batch.waiting, strict=True)
-                if not future.done()
+                (item, waiter)
+                for item, waiter in zip(batch.items, batch.waiting, strict=True)
+                if not waiter.done()
             ]
             batch.items = [item for item, _ in kept]
-            batch.waiting = [future for _, future in kept]
+            batch.waiting = [waiter for _, waiter in kept]
     return [batch for batch in batches if batch.items]
 
 
@@ -159,20 +181,20 @@ def _check(batches: list[Batch[K, T, R]], answers: Sequence[Answer[R]]) -> None:
 
 def _cancel(batches: list[Batch[K, T, R]]) -> None:
     for batch in batches:
-        for future in batch.waiting:
-            future.cancel()
+        for waiter in batch.waiting:
+            waiter.cancel()
 
 
 def _deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:
     if isinstance(answer, BaseException):
-        for future in batch.waiting:
-            if not future.done():
-                future.set_exception(answer)
+        for waiter in batch.waiting:
+            if not waiter.done():
+                waiter.set_exception(answer)
         return
-    for future, result in zip(batch.waiting, answer, strict=True):
-        if future.done():
+    for waiter, result in zip(batch.waiting, answer, strict=True):
+        if waiter.done():
             continue
         if isinstance(result, BaseException):
-            future.set_exception(result)
+            waiter.set_exception(result)
         else:
-            future.set_result(result)
+            waiter.set_result(result)

@@ -20,6 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from service.embedded import socket_of
 from service.errors import SettingsError
+from service.packing import packing
 from service.scripts import Client
 
 CONNECT_TIMEOUT_S = 0.5
@@ -65,8 +66,9 @@ class Connection:
         On one server that is everybody: what waits goes together. On a cluster it is all that
         one node holds, so that a node that is down holds up nobody but its sites.
         """
-        if not isinstance(self.client, RedisCluster):
+        if self.topology != "cluster":
             return ""
+        assert isinstance(self.client, RedisCluster)
         node = self.client.nodes_manager.slots_cache.get(_slot_of(tag))
         return node[0].name if node else ""  # not known before the first answer
 
@@ -115,6 +117,7 @@ def _standalone(url: str, topology: str, options: dict[str, Any]) -> Connection:
     pool = BlockingConnectionPool.from_url(
         url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **options
     )
+    pool.connection_class = packing(pool.connection_class)
     return Connection(Redis.from_pool(pool), topology)
 
 
@@ -175,6 +178,8 @@ def _sentinel(url: str, options: dict[str, Any]) -> Connection:
         max_connections=POOL_SIZE * 4,
         **options,
     )
+    pool = client.connection_pool
+    pool.connection_class = packing(pool.connection_class)
     return Connection(client, "sentinel", tuple(sentinel.sentinels))
 
 
@@ -192,4 +197,7 @@ def _cluster(url: str, options: dict[str, Any]) -> Connection:
         reinitialize_steps=0,
         **options,
     )
+    # What the nodes are opened with, as the cluster makes them known.
+    kwargs = client.nodes_manager.connection_kwargs
+    kwargs["connection_class"] = packing(kwargs["connection_class"])
     return Connection(client, "cluster")

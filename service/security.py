@@ -6,7 +6,7 @@ import ipaddress
 import math
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +37,12 @@ def is_bot(user_agent: bytes) -> bool:
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
     """The headers by lower-case name; of one that is there twice, the last."""
     return dict(scope["headers"])
+
+
+def peer_of(scope: Scope) -> str:
+    """The address at the other end of the connection; empty on a unix socket."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::\d+)?\Z")
@@ -170,26 +176,26 @@ class Security:
         is_forwarded = any(
             name in _FORWARDING or name.startswith(b"x-forwarded-") for name in headers
         )
-        client = scope.get("client")
-        peer = client[0] if client else ""
         return (
             not is_forwarded
             and host is not None
             and _is_loopback(host["v6"] or host["name"])
-            and _is_loopback(peer)
+            and _is_loopback(peer_of(scope))
         )
 
     # Addresses and limits
 
     def client_address(self, scope: Scope) -> str:
+        """The address that limits go by, of a request."""
+        return self.address_of(peer_of(scope), scope["headers"])
+
+    def address_of(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
         """The address that limits go by: the peer's, or, behind trusted proxies, the rightmost
         one in X-Forwarded-For that is not trusted. IPv6 counts by /64."""
-        client = scope.get("client")
-        peer = client[0] if client else ""
         if self._trusted and self._is_trusted(peer):
             hops = [
                 hop.strip()
-                for name, value in scope["headers"]
+                for name, value in headers
                 if name == b"x-forwarded-for"
                 for hop in value.decode("latin-1").split(",")
             ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from service import models
-from service.batcher import Answer, Batch, Batcher
+from service.batcher import Answer, Batch, Batcher, Waiter
 from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.errors import StoreBusy, StoreError, StoreRefused
 from service.failures import FAILURES, as_store_error, kind_of
@@ -154,11 +154,21 @@ class PresenceStore:
             StoreError: Redis cannot do it now. What was asked may or may not have been written;
                 asking again changes nothing that was.
         """
-        keys = self.keys.of_session(site, beat.session_id)
-        outcome = await self._batcher.submit(keys, "heartbeat", beat)
-        if outcome in _OUTCOMES:
-            return outcome
-        outcome = await self._settle_outcome(keys, beat, outcome)
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.submit(site, beat, waiter)
+        outcome = await waiter
+        return outcome if outcome in OUTCOMES else await self.settle(site, beat, outcome)
+
+    def submit(self, site: str, beat: Beat, waiter: Waiter[str]) -> None:
+        """As `heartbeat`, for one who does not want to wait: the waiter is told the outcome,
+        which, if it is none of OUTCOMES, `settle` turns into one. Raises StoreBusy."""
+        self._batcher.submit(self.keys.of_session(site, beat.session_id), "heartbeat", beat, waiter)
+
+    async def settle(self, site: str, beat: Beat, outcome: str) -> str:
+        """The outcome of `heartbeat`, after one that is none of OUTCOMES; raises as it does."""
+        if outcome not in OUTCOMES:
+            keys = self.keys.of_session(site, beat.session_id)
+            outcome = await self._settle_outcome(keys, beat, outcome)
         if outcome == "failed":
             raise StoreRefused("a key of this session has the wrong type: run presence doctor")
         return outcome
@@ -178,7 +188,7 @@ class PresenceStore:
         try:
             for beat in beats:
                 keys = self.keys.of_session(site, beat.session_id)
-                submitted.append((keys, beat, self._batcher.submit(keys, "heartbeat", beat)))
+                submitted.append((keys, beat, self._batcher.result_of(keys, "heartbeat", beat)))
         except StoreBusy:
             for _, _, future in submitted:
                 future.cancel()
@@ -190,7 +200,7 @@ class PresenceStore:
         for (keys, beat, _), outcome in zip(submitted, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 raise outcome
-            if outcome not in _OUTCOMES:
+            if outcome not in OUTCOMES:
                 outcome = await self._settle_outcome(keys, beat, outcome)
             results.append(outcome)
         return results
@@ -204,7 +214,7 @@ class PresenceStore:
                 raise StoreBusy("too many sessions expired at once; they are being swept")
             async with self._failures(self._batch_deadline_s):
                 await self.sweep(keys.tag)
-                outcome = await self._batcher.submit(keys, "heartbeat", beat)
+                outcome = await self._batcher.result_of(keys, "heartbeat", beat)
         if outcome.startswith("poisoned "):
             self._observe_error("WRONGTYPE")
             return "failed"
@@ -213,12 +223,12 @@ class PresenceStore:
     async def leave(self, site: str, session_id: str) -> str:
         """Says goodbye: `leaving` or `unknown`. Raises as `heartbeat`."""
         keys = self.keys.of_session(site, session_id)
-        return await self._batcher.submit(keys, "leave", session_id)
+        return await self._batcher.result_of(keys, "leave", session_id)
 
     async def view(self, site: str, view: models.PageView, *, client: str = "") -> str:
         """Records a page view: `recorded`, `duplicate` or `limited`. Raises as `heartbeat`."""
         keys = self.keys.of_session(site, view.sessionId)
-        return await self._batcher.submit(keys, "view", (view, client))
+        return await self._batcher.result_of(keys, "view", (view, client))
 
     async def end(self, site: str, session_id: str) -> bool:
         """Ends a session at once; whether there was one. Raises as `heartbeat`."""
@@ -725,7 +735,7 @@ class PresenceStore:
         return as_store_error(kind)
 
 
-_OUTCOMES = frozenset(("created", "moved", "refreshed", "duplicate", "limited"))
+OUTCOMES = frozenset(("created", "moved", "refreshed", "duplicate", "limited"))
 
 
 def _swept(reply: Any) -> Sweep:

@@ -53,9 +53,9 @@ async def test_what_arrives_while_a_call_is_in_flight_goes_with_the_next() -> No
     server = Server()
     batcher = batcher_of(server)
     server.gate.clear()
-    first = batcher.submit("a", "beat", 1)
+    first = batcher.result_of("a", "beat", 1)
     await settle()
-    rest = [batcher.submit("a", "beat", n) for n in (2, 3, 4)]
+    rest = [batcher.result_of("a", "beat", n) for n in (2, 3, 4)]
     await settle()
     assert server.sent == [[1]]  # one call, and only one, is in flight
     server.gate.set()
@@ -67,7 +67,7 @@ async def test_an_idle_batcher_sends_at_once() -> None:
     server = Server()
     batcher = batcher_of(server)
     for n in range(3):
-        assert await batcher.submit("a", "beat", n) == n
+        assert await batcher.result_of("a", "beat", n) == n
     assert server.sent == [[0], [1], [2]]
 
 
@@ -75,7 +75,7 @@ async def test_lanes_do_not_wait_for_each_other() -> None:
     server = Server()
     batcher: Batcher[str, Any, Any] = Batcher(server.send, lambda key: key)
     server.gate.clear()
-    futures = [batcher.submit(key, "beat", key) for key in ("a", "b", "a")]
+    futures = [batcher.result_of(key, "beat", key) for key in ("a", "b", "a")]
     await settle()
     assert server.sent == [["a", "a"], ["b"]]
     server.gate.set()
@@ -89,7 +89,7 @@ async def test_keys_and_kinds_travel_together_but_apart_and_in_order() -> None:
         ("a", "beat", 1), ("b", "beat", 2), ("a", "beat", 3), ("a", "leave", 4), ("a", "beat", 5),
         ("b", "beat", 6), ("b", "beat", 7),
     ]  # fmt: skip
-    await asyncio.gather(*(batcher.submit(*one) for one in submitted))
+    await asyncio.gather(*(batcher.result_of(*one) for one in submitted))
     assert server.calls == [
         [
             ("a", "beat", [1, 3]),
@@ -114,11 +114,11 @@ async def test_an_error_reaches_every_caller_of_its_batch_and_no_other() -> None
     batcher = batcher_of(server)
     keys = ["good", "bad", "good", "bad"]
     results = await asyncio.gather(
-        *(batcher.submit(key, "beat", n) for n, key in enumerate(keys)), return_exceptions=True
+        *(batcher.result_of(key, "beat", n) for n, key in enumerate(keys)), return_exceptions=True
     )
     assert results[0::2] == [0, 2]
     assert [str(error) for error in results[1::2]] == ["down", "down"]
-    assert await batcher.submit("good", "beat", 9) == 9
+    assert await batcher.result_of("good", "beat", 9) == 9
 
 
 async def test_a_call_that_fails_fails_all_it_carried_and_nothing_after() -> None:
@@ -132,9 +132,9 @@ async def test_a_call_that_fails_fails_all_it_carried_and_nothing_after() -> Non
     server = Failing()
     batcher = batcher_of(server)
     server.gate.clear()
-    lost = [batcher.submit(key, "beat", key) for key in ("a", "b")]
+    lost = [batcher.result_of(key, "beat", key) for key in ("a", "b")]
     await settle()
-    kept = batcher.submit("a", "beat", "later")
+    kept = batcher.result_of("a", "beat", "later")
     server.gate.set()
     results = await asyncio.gather(*lost, kept, return_exceptions=True)
     assert [type(result) for result in results] == [OSError, OSError, str]
@@ -144,7 +144,7 @@ async def test_an_item_may_fail_alone() -> None:
     server = Server(lambda item: StoreError("poisoned") if item == 2 else item)
     batcher = batcher_of(server)
     results = await asyncio.gather(
-        *(batcher.submit("a", "beat", n) for n in (1, 2, 3)), return_exceptions=True
+        *(batcher.result_of("a", "beat", n) for n in (1, 2, 3)), return_exceptions=True
     )
     assert (results[0], str(results[1]), results[2]) == (1, "poisoned", 3)
 
@@ -165,7 +165,7 @@ async def test_answers_that_do_not_fit_are_given_to_nobody(answers: list[Answer[
 
     batcher = batcher_of(Muddled())
     results = await asyncio.gather(
-        *(batcher.submit("a", "beat", n) for n in range(2)), return_exceptions=True
+        *(batcher.result_of("a", "beat", n) for n in range(2)), return_exceptions=True
     )
     assert [type(result) for result in results] == [StoreError, StoreError]
 
@@ -203,20 +203,20 @@ async def test_a_batch_of_cancelled_callers_is_not_sent() -> None:
 
 
 async def _caller(batcher: Batcher[str, Any, Any], item: Any) -> Any:
-    return await batcher.submit("a", "beat", item)
+    return await batcher.result_of("a", "beat", item)
 
 
 async def test_closing_answers_what_was_accepted_and_refuses_the_rest() -> None:
     server = Server()
     batcher = batcher_of(server)
     server.gate.clear()
-    accepted = [batcher.submit("a", "beat", 1)]
+    accepted = [batcher.result_of("a", "beat", 1)]
     await settle()
-    accepted += [batcher.submit(key, "beat", 2) for key in "abc"]
+    accepted += [batcher.result_of(key, "beat", 2) for key in "abc"]
     closing = asyncio.ensure_future(batcher.close())
     await settle()
     with pytest.raises(StoreBusy):
-        batcher.submit("a", "beat", 3)
+        batcher.result_of("a", "beat", 3)
     assert not closing.done()
     server.gate.set()
     await closing
@@ -228,7 +228,7 @@ async def test_a_loop_that_ends_leaves_nobody_waiting() -> None:
     batcher = batcher_of(server)
     server.gate.clear()
     before = asyncio.all_tasks()
-    future = batcher.submit("a", "beat", 1)
+    future = batcher.result_of("a", "beat", 1)
     await settle()
     for task in asyncio.all_tasks() - before:
         task.cancel()
@@ -240,20 +240,20 @@ async def test_more_than_can_wait_is_refused() -> None:
     server = Server()
     batcher = batcher_of(server, max_waiting=2)
     server.gate.clear()
-    futures = [batcher.submit("a", "beat", 0)]
+    futures = [batcher.result_of("a", "beat", 0)]
     await settle()  # it is on its way, and waits no more
-    futures += [batcher.submit("a", "beat", n) for n in (1, 2)]
+    futures += [batcher.result_of("a", "beat", n) for n in (1, 2)]
     with pytest.raises(StoreBusy):
-        batcher.submit("b", "beat", 3)
+        batcher.result_of("b", "beat", 3)
     server.gate.set()
     assert await asyncio.gather(*futures) == [0, 1, 2]
-    assert await batcher.submit("b", "beat", 4) == 4
+    assert await batcher.result_of("b", "beat", 4) == 4
 
 
 async def test_thousands_of_keys_travel_in_one_call() -> None:
     server = Server()
     batcher = batcher_of(server)
-    futures = [batcher.submit(f"site-{n % 5_000}", "beat", n) for n in range(10_000)]
+    futures = [batcher.result_of(f"site-{n % 5_000}", "beat", n) for n in range(10_000)]
     assert await asyncio.gather(*futures) == list(range(10_000))
     assert [len(call) for call in server.calls] == [5_000]
 
@@ -301,7 +301,7 @@ async def _race(chance: random.Random, lanes: int, max_batch: int) -> None:
         key = chance.randrange(6)
         submitted.setdefault(key, []).append(n)
         try:
-            assert await batcher.submit(key, chance.choice(["beat", "leave"]), n) == (key, n)
+            assert await batcher.result_of(key, chance.choice(["beat", "leave"]), n) == (key, n)
         except StoreError as error:
             assert str(error) == "down" or n % 11 == 0  # noqa: PT017
 

@@ -1,19 +1,17 @@
 """The HTTP resources, one module each, and the table of them all."""
 
-from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from service.routes import docs, health, heartbeats, sessions, stats, views
-from service.routes.context import context_of
 
 
 class _Heartbeat:
     """The hot way's own handler, for requests that come through the router."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = context_of(Request(scope))
-        await heartbeats.answer(context, scope["path_params"]["site"], scope, receive, send)
+        name = scope["path_params"]["site"]
+        await heartbeats.answer(scope["app"].state.intake, name, scope, receive, send)
 
 
 _SITE = "/v1/sites/{site}"

@@ -2,6 +2,7 @@
 its own pages those of a site with some. Operator endpoints are for no page at all."""
 
 import re
+from functools import lru_cache
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -10,18 +11,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.security import Security, headers_of
 from service.sites import Site
 
-EXPOSED: list[tuple[bytes, bytes]] = [
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+EXPOSED: RawHeaders = (
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
         b"Presence-Status, Presence-Dropped, Retry-After, ETag",
     ),
-]
+)
 
 
-def exposed_to(origin: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer that only one origin may read."""
-    return [(b"access-control-allow-origin", origin), EXPOSED[1], (b"vary", b"Origin")]
+@lru_cache(maxsize=1024)
+def exposed_to(origin: bytes) -> RawHeaders:
+    """The headers of an answer that only one origin, which is one of a site's, may read."""
+    return ((b"access-control-allow-origin", origin), EXPOSED[1], (b"vary", b"Origin"))
 
 
 _WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeats?|leave|views)\Z")

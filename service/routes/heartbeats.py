@@ -1,181 +1,89 @@
 """`POST /v1/sites/{site}/heartbeat`, `…/heartbeats` and `…/leave`.
 
-`Heartbeats.one` is the hot way: it is reached before routing and middleware, and answers with
-headers only, because uvicorn writes headers and body as two system calls.
+`HotHeartbeat` is reached before routing and middleware, and answers with headers only, because
+uvicorn writes headers and body as two system calls. `service.express` is faster still, and takes
+most heartbeats before they come here.
 """
 
 from typing import Any
 
 import msgspec
-import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.errors import RequestError, StoreError
-from service.geo import Place, place_of
+from service.geo import NOWHERE
 from service.models import (
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
     BatchResult,
     Counts,
-    Heartbeat,
     check_site,
     decode_batch,
-    decode_heartbeat,
     decode_leave,
 )
-from service.routes.context import (
-    Context,
-    context_of,
-    json_response,
-    problem,
-    read_body,
-    unexpected,
-)
-from service.routes.cors import EXPOSED, exposed_to
-from service.security import headers_of
+from service.routes.context import context_of, json_response, read_body
+from service.routes.cors import RawHeaders
+from service.routes.intake import STATUS, Intake, Reply, site_in, to_beat
+from service.security import headers_of, peer_of
 from service.store import Beat
-
-log = structlog.get_logger(__name__)
-
-_PREFIX, _SUFFIX = "/v1/sites/", "/heartbeat"
-_LIMITED = "this address has opened too many sessions in this minute"
-
-
-def limited() -> RequestError:
-    """What is said to an address that opens too many sessions."""
-    return RequestError(429, _LIMITED, headers={"Retry-After": "60"})
-
-
-def to_beat(heartbeat: Heartbeat, client: str, place: Place) -> Beat:
-    """A heartbeat as the script takes it; what its body says of the place wins over headers."""
-    country = heartbeat.country or place.country
-    details: dict[str, str] = {}
-    if heartbeat.pageType:
-        details["type"] = heartbeat.pageType
-    if heartbeat.referrer:
-        details["referrer"] = str(heartbeat.referrer)
-    if city := heartbeat.city or place.city:
-        details["city"] = str(city)
-    latitude, longitude = heartbeat.latitude, heartbeat.longitude
-    if latitude is None or longitude is None:
-        latitude, longitude = place.latitude, place.longitude
-    if latitude is not None and longitude is not None:
-        details["latitude"] = _tenths(latitude)
-        details["longitude"] = _tenths(longitude)
-    return Beat(
-        heartbeat.sessionId,
-        heartbeat.currentPath,
-        country.upper() if country else "",
-        client,
-        msgspec.json.encode(details).decode() if details else "",
-    )
-
-
-def _tenths(degrees: float) -> str:
-    text = f"{degrees:.1f}"
-    return "0.0" if text == "-0.0" else text
 
 
 class HotHeartbeat:
     """An ASGI app that answers `POST /v1/sites/{site}/heartbeat` and hands all else on."""
 
-    def __init__(self, rest: Any) -> None:
+    def __init__(self, rest: Any, intake: Intake) -> None:
         self.rest = rest
+        self.intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["method"] == "POST"
-            and scope["path"].endswith(_SUFFIX)
-            and scope["path"].startswith(_PREFIX)
-        ):
-            site = scope["path"][len(_PREFIX) : -len(_SUFFIX)]
-            if "/" not in site:
-                await answer(self.rest.state.context, site, scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST":
+            name = site_in(scope["path"])
+            if name is not None:
+                await answer(self.intake, name, scope, receive, send)
                 return
         await self.rest(scope, receive, send)
 
 
-async def answer(context: Context, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one heartbeat."""
     headers = headers_of(scope)
-    cors: list[tuple[bytes, bytes]] = []
+    cors: RawHeaders = ()
     try:
-        security = context.security
-        site = security.site(check_site(name))
-        if origin := security.allowed_origin(site, headers):
-            cors = EXPOSED if origin == b"*" else exposed_to(origin)
-        address = security.client_address(scope)
-        security.admit(address)
-        security.check_origin(site, headers)
-        if reason := security.drop_reason(headers):
-            context.metrics.dropped.labels(reason).inc()
-            outcome = "dropped"
-            extra = [_STATUS["dropped"], (b"presence-dropped", reason.encode())]
-        else:
-            heartbeat = decode_heartbeat(await read_body(receive, headers, MAX_BODY_BYTES))
-            place = place_of(headers, context.settings.geo_headers)
-            beat = to_beat(heartbeat, security.hash_address(address), place)
-            wants_counts = _wants_counts(scope["query_string"])
-            if wants_counts:
-                outcome, counted = await context.store.heartbeat_and_count(name, beat)
-            else:
-                outcome = await context.store.heartbeat(name, beat)
-            if outcome == "limited":
-                context.metrics.count_outcome(outcome)
-                raise limited()
-            extra = [_STATUS[outcome]]
-        context.metrics.count_outcome(outcome)
-        if outcome != "dropped" and wants_counts:
-            active, on_path, as_of = counted
-            counts = Counts(
-                outcome,
-                active,
-                on_path,
-                round(context.settings.heartbeat_interval * 1000),
-                as_of,
-            )
-            body = msgspec.json.encode(counts)
-            await _send(
-                send, 200, [*extra, *cors, (b"content-type", b"application/json"), _NO_STORE], body
-            )
-            context.metrics.requests.labels("POST", _TEMPLATE, "200").inc()
-            return
-        await send({"type": "http.response.start", "status": 204, "headers": extra + cors})
-        await send({"type": "http.response.body"})
-        context.metrics.count_hot_204()
-    except (RequestError, StoreError) as error:
-        status, problem_headers, body = problem(error)
-        raw = [(key.lower().encode(), value.encode()) for key, value in problem_headers.items()]
-        await _send(send, status, raw + cors, body)
-        context.metrics.requests.labels("POST", _TEMPLATE, str(status)).inc()
+        site, cors = intake.find(name, headers)
+        client = intake.admit(site, headers, peer_of(scope), scope["headers"])
+        reply = intake.dropped(headers, cors)
+        if reply is None:
+            body = await read_body(receive, headers, MAX_BODY_BYTES)
+            beat = intake.beat(body, headers, client)
+            with_counts = b"counts=1" in scope["query_string"].split(b"&")
+            reply = await (_counted if with_counts else _written)(intake, name, beat, cors)
     except ClientDisconnect:
         return
     except Exception as error:
-        log.error("unexpected_error", kind=type(error).__name__, exc_info=error)
-        status, problem_headers, body = problem(unexpected())
-        raw = [(key.lower().encode(), value.encode()) for key, value in problem_headers.items()]
-        await _send(send, status, raw + cors, body)
+        reply = intake.refused(error, cors)
+    await reply(scope, receive, send)
 
 
-_TEMPLATE = "/v1/sites/{site}/heartbeat"
-_NO_STORE = (b"cache-control", b"no-store")
-_STATUS = {
-    outcome: (b"presence-status", outcome.encode())
-    for outcome in ("created", "moved", "refreshed", "duplicate", "dropped")
-}
+async def _written(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> Reply:
+    outcome = await intake.context.store.heartbeat(name, beat)
+    intake.check_outcome(outcome)
+    intake.context.metrics.count_hot(outcome)
+    return Reply(204, (STATUS[outcome], *cors))
 
 
-def _wants_counts(query: bytes) -> bool:
-    return b"counts=1" in query.split(b"&")
+async def _counted(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> Reply:
+    """The outcome in a body, with how many are here and on the same page."""
+    context = intake.context
+    outcome, (active, on_path, as_of) = await context.store.heartbeat_and_count(name, beat)
+    intake.check_outcome(outcome)
+    context.metrics.count_hot(outcome, status="200")
+    next_ms = round(context.settings.heartbeat_interval * 1000)
+    counts = Counts(outcome, active, on_path, next_ms, as_of)
+    return Reply(200, (STATUS[outcome], *cors, *_JSON), msgspec.json.encode(counts))
 
 
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+_JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
 async def heartbeats(request: Request) -> Response:
@@ -191,10 +99,9 @@ async def heartbeats(request: Request) -> Response:
         context.security.check_origin(site, headers)
         client = context.security.hash_address(address)
     batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
-    beats = [to_beat(heartbeat, client, Place()) for heartbeat in batch.heartbeats]
+    beats = [to_beat(heartbeat, client, NOWHERE) for heartbeat in batch.heartbeats]
     results = await context.store.heartbeats(name, beats)
-    for outcome in results:
-        context.metrics.count_outcome(outcome)
+    context.metrics.count_outcomes(results)
     return json_response(BatchResult(results))
 
 

@@ -9,7 +9,7 @@ from service.errors import FieldError
 from service.export import CSV_HEADER, csv_row, ndjson_row
 from service.models import MAX_BODY_BYTES, ViewPage, decode_view
 from service.routes.context import context_of, integer, json_response, read_body
-from service.routes.heartbeats import limited
+from service.routes.intake import limited
 from service.store import PresenceStore
 
 _FORMATS = {

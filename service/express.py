@@ -1,0 +1,261 @@
+"""Heartbeats answered where their bytes come in.
+
+For each request uvicorn makes a scope, a cycle, an event and a task, which cost more than all
+that is done for a heartbeat. `ExpressProtocol` answers one that is here as a whole without them,
+and hands everything else to uvicorn: other requests, bodies that come in pieces, a client that
+does not keep its connection, and any answer but a plain 204. The order of answers on one
+connection is uvicorn's: a request behind a heartbeat that is not answered yet waits in its queue.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from service.models import MAX_BODY_BYTES
+from service.routes.cors import RawHeaders
+from service.routes.intake import STATUS, Intake, Reply, site_in
+from service.sites import is_site_id
+from service.store import OUTCOMES, Beat
+
+
+class _Heads:
+    """The bytes of a 204 with these headers, kept while uvicorn's own headers (the date) stay."""
+
+    _MOST = 512
+
+    def __init__(self) -> None:
+        self._defaults: object = None
+        self._written: dict[RawHeaders, bytes] = {}
+
+    def of(self, headers: RawHeaders, defaults: list[tuple[bytes, bytes]]) -> bytes:
+        if defaults is not self._defaults:
+            self._defaults = defaults
+            self._written.clear()
+        head = self._written.get(headers)
+        if head is None:
+            lines = b"".join(b"%s: %s\r\n" % header for header in (*defaults, *headers))
+            head = b"HTTP/1.1 204 No Content\r\n%s\r\n" % lines
+            if len(self._written) < self._MOST:
+                self._written[headers] = head
+        return head
+
+
+_heads = _Heads()
+
+
+class _Woken:
+    """Stands for the event on which an ASGI app would wait; nobody does."""
+
+    def set(self) -> None:
+        """Wakes nobody."""
+
+
+class _Flight:
+    """A heartbeat on its way to Redis: what the batcher tells the outcome to, and what uvicorn
+    takes for the cycle of the request that is being answered."""
+
+    __slots__ = (
+        "beat",
+        "cors",
+        "disconnected",
+        "keep_alive",
+        "name",
+        "protocol",
+        "response_complete",
+    )
+    message_event = _Woken()
+
+    def __init__(self, protocol: "ExpressProtocol", name: str) -> None:
+        self.protocol = protocol
+        self.name = name
+        self.beat: Beat | None = None
+        self.cors: RawHeaders = ()
+        self.keep_alive = True
+        self.response_complete = False
+        self.disconnected = False
+
+    def done(self) -> bool:
+        """Whether it was answered."""
+        return self.response_complete
+
+    def set_result(self, outcome: str, /) -> None:
+        """Answers with the outcome."""
+        if outcome in OUTCOMES and outcome != "limited":
+            self.protocol.intake.context.metrics.count_hot(outcome)
+            self.answer((STATUS[outcome], *self.cors))
+        else:
+            self.protocol.answer_by_app(self, self._settle(outcome))
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Answers with the error."""
+        assert isinstance(error, Exception)
+        self.protocol.answer_by_app(self, self.protocol.intake.refused(error, self.cors))
+
+    def cancel(self) -> None:
+        """There will be no answer: the service is being torn down."""
+        self.protocol.transport.close()
+
+    def answer(self, headers: RawHeaders) -> None:
+        """Writes a 204."""
+        protocol = self.protocol
+        self.response_complete = True
+        transport = protocol.transport
+        if not transport.is_closing():
+            head = _heads.of(headers, protocol.server_state.default_headers)
+            if self.keep_alive:
+                transport.write(head)
+            else:
+                transport.write(head[:-2] + b"connection: close\r\n\r\n")
+                transport.close()
+        protocol.on_response_complete()
+
+    def _settle(self, outcome: str) -> ASGIApp:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert self.beat is not None
+            reply = await self.protocol.intake.end(self.name, self.beat, outcome, self.cors)
+            await reply(scope, receive, send)
+
+        return app
+
+
+@lru_cache(maxsize=8192)
+def _site_in(url: bytes) -> str | None:
+    # A query or an escape takes the long way: neither can be part of a site's id.
+    name = site_in(url.decode("latin-1"))
+    return name if name is not None and is_site_id(name) else None
+
+
+class ExpressProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, with the way of a heartbeat cut short.
+
+    It looks for an `intake` on the app that uvicorn was given, and without one is uvicorn's own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.intake: Intake = getattr(self.app, "intake", None)  # type: ignore[assignment]
+        # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
+        self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
+        self._name: str | None = None  # the site of the heartbeat whose body is coming in
+        self._body = b""
+
+    # Called by the parser
+
+    def on_message_begin(self) -> None:
+        """As uvicorn's, without the scope, which only the long way needs."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        """Chooses the way."""
+        name = self._express_site()
+        if name is None:
+            self._take_the_long_way()
+        else:
+            self._name, self._body = name, b""
+
+    def on_body(self, body: bytes) -> None:
+        """Collects."""
+        if self._name is None:
+            super().on_body(body)
+        else:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """The request is here as a whole."""
+        name = self._name
+        if name is None:
+            super().on_message_complete()
+        elif len(self._body) > MAX_BODY_BYTES:
+            self._wait_for_the_body()
+            super().on_message_complete()
+        else:
+            self._name = None
+            self._begin(name)
+
+    # Called by the transport
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn's; a body that is not here yet is waited for in its way."""
+        super().data_received(data)
+        if self._name is not None:
+            self._wait_for_the_body()
+
+    # The short way
+
+    def _express_site(self) -> str | None:
+        cycle = self.cycle
+        if not self._is_on or self.expect_100_continue or self.flow.write_paused:
+            return None
+        if cycle is not None and not cycle.response_complete:
+            return None  # a pipelined request
+        parser = self.parser
+        if (
+            parser.get_method() != b"POST"
+            or not parser.should_keep_alive()
+            or parser.should_upgrade()
+            or parser.get_http_version() != "1.1"
+        ):
+            return None
+        return _site_in(self.url)
+
+    def _begin(self, name: str) -> None:
+        flight = self.cycle = _Flight(self, name)  # type: ignore[assignment]
+        peer = self.client[0] if self.client else ""
+        begun, flight.cors = self.intake.begin(name, peer, self.headers, self._body, flight)
+        if isinstance(begun, Beat):
+            flight.beat = begun
+        elif begun.status == 204:
+            flight.answer(begun.headers)
+        else:
+            self.answer_by_app(flight, begun)
+
+    # The long way
+
+    def _take_the_long_way(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers = self.scope["headers"] = headers
+        super().on_headers_complete()
+
+    def _wait_for_the_body(self) -> None:
+        body, self._name, self._body = self._body, None, b""
+        self._take_the_long_way()
+        if body:
+            super().on_body(body)
+
+    def answer_by_app(self, flight: _Flight, app: ASGIApp | Reply) -> None:
+        """Answers in uvicorn's way, which knows all about answers."""
+        scope: Any = {
+            "type": "http",
+            "method": "POST",
+            "http_version": "1.1",
+            "path": f"/v1/sites/{flight.name}/heartbeat",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [],
+            "client": self.client,
+            "server": self.server,
+            "scheme": self.scheme,
+        }
+        cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=flight.message_event,  # type: ignore[arg-type]
+            expect_100_continue=False,
+            keep_alive=flight.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        cycle.disconnected = flight.disconnected
+        if self.cycle is flight:  # type: ignore[comparison-overlap]
+            self.cycle = cycle
+        self._start_asgi_task(cycle, app)  # type: ignore[arg-type]

@@ -1,0 +1,470 @@
+"""The express way answers as uvicorn and the ASGI app do, byte for byte: the same requests go
+over real sockets to both."""
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.app import create_app
+from service.batcher import Batch
+from service.errors import StoreUnreachable
+from service.express import ExpressProtocol
+from service.settings import Settings
+from tests.conftest import Clock
+
+S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+SITES = """
+["blog"]
+["shop"]
+origins = ["https://shop.example"]
+token = "shop-token"
+"""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds."""
+    while not condition():  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.002)
+
+
+@dataclass
+class Served:
+    """A running server, and whether requests took the short way: `ways` has one word each."""
+
+    server: uvicorn.Server
+    port: int
+    app: Any
+    ways: list[str]
+    received: dict[int, int]  # bytes by the port of the client
+
+    @property
+    def store(self) -> Any:
+        return self.app.rest.state.context.store
+
+    async def has_answered(self, port: int, sent: int) -> None:
+        """Returns when all that was sent from a port was read, and answered so far as it is a
+        whole request."""
+
+        def is_done() -> bool:
+            connections: set[Any] = self.server.server_state.connections
+            here = [protocol for protocol in connections if protocol.client[1] == port]
+            if not here:
+                return port in self.received  # the server has closed it
+            return self.received[port] >= sent and not _is_busy(here[0].cycle)
+
+        await until(is_done)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+
+def _is_busy(cycle: Any) -> bool:
+    return cycle and not (cycle.response_complete or getattr(cycle, "more_body", False))
+
+
+@pytest.fixture
+def sites_file(tmp_path: Path) -> str:
+    path = tmp_path / "sites.toml"
+    path.write_text(SITES)
+    return str(path)
+
+
+@asynccontextmanager
+async def serving(protocol: type[HttpToolsProtocol], **settings: str) -> AsyncIterator[Served]:
+    """The app over a socket, spoken to by a protocol."""
+    ways: list[str] = []
+    received: dict[int, int] = {}
+
+    class Watched(protocol):  # type: ignore[valid-type,misc]
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            received[self.client[1]] = 0
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            received[self.client[1]] += len(data)
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            ways.append("long")
+            super()._start_asgi_task(cycle, app)
+
+        def _begin(self, name: str) -> None:
+            ways.append("short")
+            super()._begin(name)
+
+    given = {"REDIS_URL": "memory://", "REQUESTS_PER_SECOND": "0"} | settings
+    app: Any = create_app(
+        Settings.from_env({f"PRESENCE_{name}": value for name, value in given.items()})
+    )
+    app.rest.state.context.store.clock = Clock()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        config = uvicorn.Config(
+            app, http=Watched, ws="none", log_config=None, access_log=False,
+            proxy_headers=False, server_header=False, timeout_graceful_shutdown=5,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve(sockets=[sock]))
+        await until(lambda: server.started)
+        try:
+            yield Served(server, sock.getsockname()[1], app, ways, received)
+        finally:
+            server.should_exit = True
+            await running
+
+
+def request(
+    body: bytes | dict[str, Any] | None = None,
+    *headers: str,
+    target: str = "/v1/sites/blog/heartbeat",
+    method: str = "POST",
+    version: str = "1.1",
+    length: int | None = None,
+) -> bytes:
+    """The bytes of a request; of a heartbeat where nothing else is said."""
+    if body is None:
+        body = {"sessionId": S, "currentPath": "/a"}
+    if isinstance(body, dict):
+        body = json.dumps(body).encode()
+    lines = [f"{method} {target} HTTP/{version}", "Host: localhost", *headers]
+    if not any(line.lower().startswith("transfer-encoding") for line in headers):
+        lines.append(f"Content-Length: {len(body) if length is None else length}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def beat(path: str) -> dict[str, str]:
+    return {"sessionId": S, "currentPath": path}
+
+
+CLOSING = request(None, "Connection: close")
+BOT = "User-Agent: Googlebot/2.1"
+_BODY = json.dumps({"sessionId": S, "currentPath": "/a"}).encode()
+CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(_BODY), _BODY)
+
+# What is sent, in pieces; the last of each makes the server close the connection, so that an
+# answer too many would be seen. Then the way each request takes.
+CASES: dict[str, tuple[list[bytes], str]] = {
+    "a heartbeat": ([request(), CLOSING], "short long"),
+    "each outcome": (
+        [request(), request(), request(beat("/b")), request(beat("/a?query")), CLOSING],
+        "short short short short long",
+    ),
+    "all that may be known": (
+        [
+            request(
+                beat("/é")
+                | {
+                    "pageType": "blog",
+                    "referrer": "https://www.example.org/x",
+                    "country": "de",
+                    "city": "Köln",
+                    "latitude": 50.94,
+                    "longitude": 6.96,
+                    "other": [1],
+                },
+                "Origin: https://example.org",
+            ),
+            CLOSING,
+        ],
+        "short long",
+    ),
+    "a crawler": ([request(None, BOT), CLOSING], "short long"),
+    "prefetched": ([request(None, "Sec-Purpose: prefetch;prerender"), CLOSING], "short long"),
+    "no JSON": ([request(b"{"), CLOSING], "short long long"),
+    "no body": ([request(b""), CLOSING], "short long long"),
+    "a bad field": ([request(beat("a")), CLOSING], "short long long"),
+    "a member twice": ([request(b'{"sessionId": 1, "sessionId": 2}'), CLOSING], "short long long"),
+    "no UTF-8": ([request(b'{"sessionId": "\xff"}'), CLOSING], "short long long"),
+    "an unknown site": ([request(target="/v1/sites/x/heartbeat"), CLOSING], "short long long"),
+    "an origin that may": (
+        [
+            request(None, "Origin: https://shop.example", target="/v1/sites/shop/heartbeat"),
+            CLOSING,
+        ],
+        "short long",
+    ),
+    "an origin that may not": (
+        [request(None, "Origin: https://evil.example", target="/v1/sites/shop/heartbeat"), CLOSING],
+        "short long long",
+    ),
+    "no origin, but a token": (
+        [
+            request(None, "Authorization: Bearer shop-token", target="/v1/sites/shop/heartbeat"),
+            CLOSING,
+        ],
+        "short long",
+    ),
+    "counts": ([request(target="/v1/sites/blog/heartbeat?counts=1"), CLOSING], "long long"),
+    "a query": ([request(target="/v1/sites/blog/heartbeat?"), CLOSING], "long long"),
+    "a query that ends as a heartbeat": (
+        [request(target="/v1/sites/blog?/heartbeat"), CLOSING],
+        "long long",
+    ),
+    "an escape": ([request(target="/v1/sites/%62log/heartbeat"), CLOSING], "long long"),
+    "no site id": ([request(target="/v1/sites/Blog/heartbeat"), CLOSING], "long long"),
+    "a whole URL": (
+        [request(target="http://localhost/v1/sites/blog/heartbeat"), CLOSING],
+        "long long",
+    ),
+    "another method": ([request(b"", method="GET"), CLOSING], "long long"),
+    "a preflight": (
+        [
+            request(
+                b"",
+                "Origin: https://a.example",
+                "Access-Control-Request-Method: POST",
+                method="OPTIONS",
+            ),
+            CLOSING,
+        ],
+        "long long",
+    ),
+    "another resource": ([request(target="/v1/sites/blog/leave"), CLOSING], "long long"),
+    "a longer path": ([request(target="/v1/sites/blog/x/heartbeat"), CLOSING], "long long"),
+    "the last on its connection": ([CLOSING], "long"),
+    "HTTP/1.0": ([request(version="1.0")], "long"),
+    "HTTP/1.0 that would stay": ([request(None, "Connection: keep-alive", version="1.0")], "long"),
+    "chunked": ([request(CHUNKED, "Transfer-Encoding: chunked"), CLOSING], "short long"),
+    "a body too long": ([request(b'"' + b"x" * 3000 + b'"'), CLOSING], "long"),
+    "a body too long that is not sent": ([request(b"{", length=3000)], "long"),
+    "a chunked body too long": (
+        [request(b"1000\r\n" + b" " * 4096 + b"\r\n0\r\n\r\n", "Transfer-Encoding: chunked")],
+        "long",
+    ),
+    "pieces": (
+        [request()[:20], request()[20:-30], request()[-30:-1], request()[-1:], CLOSING],
+        "long long",
+    ),
+    "a body of its own": ([request()[:-56], request()[-56:], CLOSING], "long long"),
+    "waits to be told to go on": (
+        [request(None, "Expect: 100-continue")[:-56], request()[-56:], CLOSING],
+        "long long",
+    ),
+    "two at once": ([request() + request(beat("/b")), CLOSING], "short long long"),
+    "three at once, one of another kind": (
+        [request() + request(b"", method="GET") + request(beat("/b")), CLOSING],
+        "short long long long",
+    ),
+    "a refusal and one behind it": ([request(b"{") + request(), CLOSING], "short long long long"),
+    "an answer in two parts and one behind it": (
+        [request(None, BOT) + request(), CLOSING],
+        "short short long",
+    ),
+    "no HTTP": ([request(), b"nonsense\r\n\r\n"], "short"),
+    "no HTTP behind a heartbeat": ([request() + b"nonsense\r\n\r\n"], "short"),
+    "an upgrade": (
+        [request(None, "Connection: Upgrade", "Upgrade: websocket"), CLOSING],
+        "long long",
+    ),
+    "headers that contradict": (
+        [request(None, "Content-Length: 3", "Transfer-Encoding: chunked")],
+        "",
+    ),
+}
+
+
+async def answered(served: Served, pieces: list[bytes]) -> bytes:
+    """All that comes back until the server closes, without what differs from second to second."""
+    reader, writer = await served.connect()
+    port, sent = writer.get_extra_info("sockname")[1], 0
+    for piece in pieces:
+        writer.write(piece)
+        sent += len(piece)
+        await served.has_answered(port, sent)
+    back = b""
+    with contextlib.suppress(ConnectionResetError):  # closed with something unread
+        while more := await reader.read(65_536):
+            back += more
+    writer.close()
+    return re.sub(rb"date: [^\r]+\r\n", b"", back)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_both_ways_answer_alike(case: str, sites_file: str) -> None:
+    pieces, ways = CASES[case]
+    async with (
+        serving(ExpressProtocol, SITES_FILE=sites_file) as express,
+        serving(HttpToolsProtocol, SITES_FILE=sites_file) as plain,
+    ):
+        both = await asyncio.gather(answered(express, pieces), answered(plain, pieces))
+        assert both[0] == both[1]
+        assert both[0].startswith(b"HTTP/1.1 ")
+        assert " ".join(express.ways) == ways
+        assert await express.store.active("blog") == await plain.store.active("blog")
+        assert counters(express) == counters(plain)
+
+
+def counters(served: Served) -> list[str]:
+    """What is counted of requests and outcomes."""
+    text = served.app.rest.state.context.metrics.render().decode()
+    return [
+        line
+        for line in text.splitlines()
+        if line.startswith(("presence_heartbeats_", "presence_http_requests_", "presence_dropped_"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings, answers",
+    [
+        ({"NEW_SESSIONS_PER_MINUTE": "1"}, [204, 429]),
+        ({"REQUESTS_PER_SECOND": "1"}, [204, 204, 429]),
+        ({"REDIS_URL": "redis://127.0.0.1:1"}, [503]),
+    ],
+)
+async def test_refusals_are_alike(settings: dict[str, str], answers: list[int]) -> None:
+    pieces = [request(beat("/a") | {"sessionId": f"session-{n:012d}"}) for n in range(len(answers))]
+    async with (
+        serving(ExpressProtocol, **settings) as express,
+        serving(HttpToolsProtocol, **settings) as plain,
+    ):
+        texts: list[list[bytes]] = []
+        for served in (express, plain):
+            reader, writer = await served.connect()
+            texts.append([])
+            for piece, status in zip(pieces, answers, strict=True):
+                writer.write(piece)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 %d " % status)
+                length = re.search(rb"content-length: (\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                texts[-1].append(re.sub(rb"date: [^\r]+\r\n", b"", head) + body)
+            writer.close()
+        assert texts[0] == texts[1]
+        assert counters(express) == counters(plain)
+
+
+# While Redis has not answered yet
+
+
+class Gate:
+    """Holds what a store sends until it is opened; `sent` has the batches."""
+
+    def __init__(self, store: Any) -> None:
+        self._send = store._batcher._send
+        self._is_open = asyncio.Event()
+        self.reached = asyncio.Event()
+        store._batcher._send = self
+
+    async def __call__(self, batches: list[Batch[Any, Any, str]]) -> Any:
+        self.reached.set()
+        await self._is_open.wait()
+        return await self._send(batches)
+
+    def open(self) -> None:
+        self._is_open.set()
+
+
+async def test_what_comes_behind_waits_for_its_turn() -> None:
+    async with serving(ExpressProtocol) as served:
+        gate = Gate(served.store)
+        reader, writer = await served.connect()
+        writer.write(request())
+        await gate.reached.wait()
+        writer.write(request(b"", method="GET", target="/livez") + request(beat("/b")))
+        await writer.drain()
+        gate.open()
+        writer.write(CLOSING)
+        back = await reader.read()
+        statuses = re.findall(rb"HTTP/1.1 (\d+) .*\r\n(?:.+\r\n)*?\r\n", back)
+        outcomes = re.findall(rb"presence-status: (\w+)", back)
+        assert statuses[:2] == [b"204", b"200"]
+        assert outcomes == [b"created", b"moved", b"moved"]  # back to /a with the last
+        writer.close()
+
+
+async def test_who_has_gone_is_counted_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(ExpressProtocol) as served:
+        gate = Gate(served.store)
+        _, writer = await served.connect()
+        writer.write(request())
+        await gate.reached.wait()
+        writer.transport.abort()
+        await until(lambda: not served.server.server_state.connections)
+        gate.open()
+        await served.store._batcher.close()  # when what was accepted has been told
+        assert (await served.store.active("blog")).activeVisitors == 1
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+async def test_who_has_gone_is_refused_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(ExpressProtocol) as served:
+        sent = asyncio.Event()
+        failing = asyncio.Event()
+
+        async def fail(batches: list[Batch[Any, Any, str]]) -> Any:
+            sent.set()
+            await failing.wait()
+            raise StoreUnreachable("Redis does not answer in time")
+
+        served.store._batcher._send = fail
+        _, writer = await served.connect()
+        writer.write(request())
+        await sent.wait()
+        writer.transport.abort()
+        await until(lambda: not served.server.server_state.connections)
+        failing.set()
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+async def test_a_heartbeat_under_way_is_answered_before_the_end() -> None:
+    async with serving(ExpressProtocol) as served:
+        gate = Gate(served.store)
+        reader, writer = await served.connect()
+        writer.write(request())
+        await gate.reached.wait()
+        served.server.should_exit = True
+        # It has stopped listening, and waits for who is still here.
+        await until(lambda: not any(each.is_serving() for each in served.server.servers))
+        gate.open()
+        back = await reader.read()
+        assert back.startswith(b"HTTP/1.1 204 ")
+        assert b"presence-status: created" in back
+        assert b"connection: close" in back
+        writer.close()
+
+
+async def test_an_error_of_ours_is_a_500_and_the_connection_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(ExpressProtocol) as served:
+        reader, writer = await served.connect()
+
+        def broken(*args: object) -> None:
+            raise RuntimeError("secret")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(served.store, "submit", broken)
+            writer.write(request())
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 500 ")
+        length = re.search(rb"content-length: (\d+)", head)
+        assert length
+        assert b"secret" not in await reader.readexactly(int(length[1]))
+        writer.write(request())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+        writer.close()
+
+
+async def test_who_does_not_read_is_not_answered_for_ever() -> None:
+    """Answers that nobody takes are not piled up: what cannot be written is waited for."""
+    async with serving(ExpressProtocol) as served:
+        reader, writer = await served.connect()
+        for protocol in served.server.server_state.connections:
+            protocol.pause_writing()  # as the transport does when its buffer is full
+        writer.write(request())
+        await until(lambda: served.ways == ["long"])
+        for protocol in served.server.server_state.connections:
+            protocol.resume_writing()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+        writer.close()
