@@ -17,6 +17,7 @@ from service.batcher import Answer, Batch, Batcher, Waiter
 from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.errors import StoreBusy, StoreError, StoreRefused
 from service.failures import FAILURES, as_store_error, kind_of
+from service.gathered import Gathered
 from service.keys import MS_PER_HOUR, Keys, ShardKeys
 from service.merging import (
     PLACES_LIMIT,
@@ -184,26 +185,19 @@ class PresenceStore:
 
         One whose own keys have a wrong type is `failed`; the others are written all the same.
         """
-        submitted: list[tuple[ShardKeys, Beat, asyncio.Future[str]]] = []
+        gathered: Gathered[str] = Gathered(len(beats))
+        keys_of = [self.keys.of_session(site, beat.session_id) for beat in beats]
         try:
-            for beat in beats:
-                keys = self.keys.of_session(site, beat.session_id)
-                submitted.append((keys, beat, self._batcher.result_of(keys, "heartbeat", beat)))
+            for place, (keys, beat) in enumerate(zip(keys_of, beats, strict=True)):
+                self._batcher.submit(keys, "heartbeat", beat, gathered.place(place))
         except StoreBusy:
-            for _, _, future in submitted:
-                future.cancel()
+            gathered.cancel()
             raise
-        outcomes = await asyncio.gather(
-            *(future for _, _, future in submitted), return_exceptions=True
-        )
-        results = []
-        for (keys, beat, _), outcome in zip(submitted, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        outcomes = await gathered.results()
+        for place, outcome in enumerate(outcomes):
             if outcome not in OUTCOMES:
-                outcome = await self._settle_outcome(keys, beat, outcome)
-            results.append(outcome)
-        return results
+                outcomes[place] = await self._settle_outcome(keys_of[place], beats[place], outcome)
+        return outcomes
 
     async def _settle_outcome(self, keys: ShardKeys, beat: Beat, outcome: str) -> str:
         """The outcome after what stood in its way was swept; `failed` where a key is poisoned."""

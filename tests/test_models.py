@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service import models
 from service.errors import FieldError, RequestError
@@ -223,6 +225,43 @@ def test_a_member_twice_is_refused(given: bytes, field: str) -> None:
     with pytest.raises(FieldError) as raised:
         models.decode_heartbeat(given)
     assert raised.value.field == field
+
+
+_VALUES: dict[str, list[Any]] = {
+    "sessionId": ["s" * 16, "t" * 16],
+    "currentPath": ["/", "/a", '/a"b', "/a?q", '/"'],
+    "pageType": ["blog", None],
+    "referrer": ["https://example.org/x", "", '"', None],
+    "country": ["de", None],
+    "city": ["Köln", 'a "town"', "", None],
+    "latitude": [1, -0.5, None],
+    "longitude": [2.5, None],
+    "other": ["x", '"', None, {"a": "b"}, {}],
+}
+_members = st.lists(
+    st.sampled_from(sorted(_VALUES)).flatmap(
+        lambda name: st.tuples(st.just(name), st.sampled_from(_VALUES[name]))
+    ),
+    max_size=8,
+)
+
+
+@given(_members, st.permutations(["sessionId", "currentPath"]), st.booleans())
+def test_no_member_that_is_there_twice_is_overlooked(
+    more: list[tuple[str, Any]], needed: list[str], is_batch: bool
+) -> None:
+    members = [(name, _VALUES[name][0]) for name in needed] + more
+    text = ",".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in members)
+    is_twice = len({name for name, _ in members}) < len(members)
+    try:
+        if is_batch:
+            models.decode_batch(f'{{"heartbeats": [{{{text}}}, {{{_BEAT}}}]}}'.encode())
+        else:
+            models.decode_heartbeat(f"{{{text}}}".encode())
+        refused = False
+    except FieldError:
+        refused = True
+    assert refused == is_twice
 
 
 def test_a_member_twice_is_found_in_time() -> None:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from service.batcher import Waiter
 from service.errors import PresenceError, RequestError
 from service.geo import NOWHERE, Place, place_of
-from service.models import Heartbeat, check_site, decode_heartbeat
+from service.models import Heartbeat, check_site, decode_heartbeat, is_bare
 from service.routes.context import Context, problem, unexpected
 from service.routes.cors import EXPOSED, RawHeaders, exposed_to
 from service.sites import Site
@@ -44,6 +44,8 @@ def site_in(path: str) -> str | None:
 
 def to_beat(heartbeat: Heartbeat, client: str, place: Place) -> Beat:
     """A heartbeat as the script takes it; what its body says of the place wins over headers."""
+    if place is NOWHERE and is_bare(heartbeat):
+        return Beat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
     country = heartbeat.country or place.country
     details: dict[str, str] = {}
     if heartbeat.pageType:
