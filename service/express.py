@@ -120,9 +120,12 @@ class _Flight:
         return app
 
 
+_LONGEST_URL = len("/v1/sites/") + 63 + len("/heartbeat")
+
+
 @lru_cache(maxsize=8192)
 def _site_in(url: bytes) -> str | None:
-    # A query or an escape takes the long way: neither can be part of a site's id.
+    # One with a query or an escape takes the long way: no site's id has either.
     name = site_in(url.decode("latin-1"))
     return name if name is not None and is_site_id(name) else None
 
@@ -200,7 +203,7 @@ class ExpressProtocol(HttpToolsProtocol):
             or parser.get_http_version() != "1.1"
         ):
             return None
-        return _site_in(self.url)
+        return _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
 
     def _begin(self, name: str) -> None:
         flight = self.cycle = _Flight(self, name)  # type: ignore[assignment]

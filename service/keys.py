@@ -180,6 +180,8 @@ class Keys:
 
     def of_session(self, site: str, session_id: str) -> ShardKeys:
         """The shard a session of a site lives in."""
+        if self.shards == 1:
+            return self._shard_keys(site)
         return self._shard_keys(tag_of(site, shard_of(session_id, self.shards), self.shards))
 
     def of_site(self, site: str) -> list[ShardKeys]:

@@ -71,13 +71,18 @@ class City(str):
     __slots__ = ()
 
 
-@lru_cache(maxsize=4096)  # a site has few pages, and each is seen again and again
 def clean_path(raw: str) -> PagePath:
     """The path as it is kept: without query string, fragment and trailing slash.
 
     Raises:
         ValueError: it is no path; the message says what would be right.
     """
+    if len(raw) <= MAX_PATH_BYTES:
+        return _remembered(raw)
+    return _cleaned(raw)
+
+
+def _cleaned(raw: str) -> PagePath:
     if _PLAIN_PATH.match(raw) and len(raw) <= MAX_PATH_BYTES and raw[1:2] != "/":
         return PagePath(raw)
     path = raw.partition("?")[0].partition("#")[0]
@@ -97,6 +102,9 @@ def clean_path(raw: str) -> PagePath:
         raise ValueError(f"must be at most {MAX_PATH_BYTES} bytes of UTF-8 without its query")
     return PagePath(path)
 
+
+# A site has few pages, and each is seen again and again. Longer texts are not remembered.
+_remembered = lru_cache(maxsize=4096)(_cleaned)
 
 _HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#:@]+)", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[\w.-]{1,253}\Z")

@@ -240,7 +240,7 @@ class Security:
     def drop_reason(self, headers: Headers) -> str | None:
         """`bot`, `prefetch` or `dnt` for a heartbeat of nobody who is here."""
         user_agent = headers.get(b"user-agent")
-        if user_agent and is_bot(user_agent):
+        if user_agent and is_bot(user_agent[:512]):
             return "bot"
         purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or headers.get(b"x-moz")
         if purpose and (b"prefetch" in purpose or b"prerender" in purpose or b"preview" in purpose):

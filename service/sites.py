@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?\Z")
 
 def is_site_id(text: str) -> bool:
     """Whether the text may name a site."""
+    return len(text) <= 63 and _matches(text)
+
+
+@lru_cache(maxsize=16_384)  # asked for each heartbeat; no longer texts are remembered
+def _matches(text: str) -> bool:
     return _SITE.match(text) is not None
 
 

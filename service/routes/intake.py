@@ -5,7 +5,6 @@ like any other, and `service.express`, which answers without one.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -33,7 +32,6 @@ def limited() -> RequestError:
     return RequestError(429, _LIMITED, headers={"Retry-After": "60"})
 
 
-@lru_cache(maxsize=8192)
 def site_in(path: str) -> str | None:
     """What stands for the site in the path of a heartbeat; None: it is another path."""
     if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
