@@ -20,6 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from service.embedded import socket_of
 from service.errors import SettingsError
+from service.held import Held
 from service.packing import packing
 from service.scripts import Client
 
@@ -54,10 +55,12 @@ def _slot_of(tag: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The way to Redis. `topology` is a word for people."""
+    """The way to Redis. `topology` is a word for people; `held` is a client for one caller at a
+    time, where one connection leads to everything."""
 
-    client: Client
+    client: Redis | RedisCluster
     topology: str
+    held: Held | None = None
     helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
 
     def lane_of(self, tag: str) -> str:
@@ -71,6 +74,11 @@ class Connection:
         assert isinstance(self.client, RedisCluster)
         node = self.client.nodes_manager.slots_cache.get(_slot_of(tag))
         return node[0].name if node else ""  # not known before the first answer
+
+    @property
+    def of_a_lane(self) -> Client:
+        """The client of the one lane that there is, or of all lanes."""
+        return self.held or self.client
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -118,7 +126,7 @@ def _standalone(url: str, topology: str, options: dict[str, Any]) -> Connection:
         url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **options
     )
     pool.connection_class = packing(pool.connection_class)
-    return Connection(Redis.from_pool(pool), topology)
+    return Connection(Redis.from_pool(pool), topology, Held(pool))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Connection:
     )
     pool = client.connection_pool
     pool.connection_class = packing(pool.connection_class)
-    return Connection(client, "sentinel", tuple(sentinel.sentinels))
+    return Connection(client, "sentinel", Held(pool), tuple(sentinel.sentinels))
 
 
 def _cluster(url: str, options: dict[str, Any]) -> Connection:

@@ -11,7 +11,9 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError
 
-Client = Redis | RedisCluster
+from service.held import Held
+
+Client = Redis | RedisCluster | Held
 _REPEATS = 3
 
 # In a wheel the scripts travel inside the package, in a checkout they stand beside it.
@@ -99,6 +101,8 @@ async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
 
 
 async def _pipelined(client: Client, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+    if isinstance(client, Held):
+        return await client.replies(commands)
     pipeline = client.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)

@@ -316,7 +316,7 @@ class PresenceStore:
         """One reply or StoreError per call, in the order of `_calls` over the batches."""
         calls = [call for batch in batches for call in self._calls(batch)]
         async with self._failures(self._batch_deadline_s):
-            replies = await run_many(self._client, calls)
+            replies = await run_many(self.connection.of_a_lane, calls)
             stale = [n for n, reply in enumerate(replies) if _is_stale(reply)]
             for reply in replies:
                 if isinstance(reply, list):
@@ -324,7 +324,7 @@ class PresenceStore:
             if stale:
                 # Nothing was written: the same again with the keys of the hour Redis lives in.
                 calls = [call for batch in batches for call in self._calls(batch)]
-                again = await run_many(self._client, [calls[n] for n in stale])
+                again = await run_many(self.connection.of_a_lane, [calls[n] for n in stale])
                 for n, reply in zip(stale, again, strict=True):
                     replies[n] = reply
         return [self._translated(r) if isinstance(r, Exception) else r for r in replies]
