@@ -14,7 +14,9 @@ from starlette.types import ASGIApp
 
 from service.connection import Connection, connect
 from service.errors import PresenceError, RequestError
+from service.feed import Feed
 from service.keys import Keys
+from service.limits import Slots
 from service.logs import configure_logs
 from service.metrics import Metrics
 from service.middleware import Observed
@@ -27,6 +29,9 @@ from service.security import Security
 from service.settings import Settings
 from service.store import PresenceStore, Rules
 from service.sweeper import Sweeper
+
+STREAMS = 10_000  # live streams that one process holds: some 30 KB each
+STREAMS_EACH = 256  # those of one address, behind which a whole office may be
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +79,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     metrics = Metrics()
     security = Security(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
+    feed = Feed(store, settings.live_tick)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -82,6 +88,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         try:
             yield
         finally:
+            feed.close()
             sweeper.stop()
             await sweeping
             await store.close()
@@ -101,7 +108,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     )
     # A redirect to where the Host header says is no answer of ours.
     app.router.redirect_slashes = False
-    context = app.state.context = Context(settings, store, security, metrics)
+    context = Context(settings, store, security, metrics, feed, Slots(STREAMS, STREAMS_EACH))
+    app.state.context = context
     app.state.intake = Intake(context)
     return HotHeartbeat(app, app.state.intake)
 

@@ -187,6 +187,14 @@ class ExpressProtocol(HttpToolsProtocol):
         if self._name is not None:
             self._wait_for_the_body()
 
+    # Called by the server
+
+    def shutdown(self) -> None:
+        """The server is told to stop: live streams, which have no end of their own, end now."""
+        if self.intake is not None:
+            self.intake.context.feed.close()
+        super().shutdown()
+
     # The short way
 
     def _express_site(self) -> str | None:

@@ -148,6 +148,10 @@ class ShardKeys:
         """KEYS of count.lua."""
         return self._lives
 
+    def for_changes(self) -> tuple[str, ...]:
+        """KEYS of changes.lua."""
+        return (*self._lives, self.totals, self.uniques)
+
     def for_snapshot(self, hour: int) -> tuple[str, ...]:
         """KEYS of snapshot.lua."""
         return (

@@ -1,7 +1,11 @@
-"""How often one client address may call: a token bucket each, in this process."""
+"""How often one client address may call, and how many streams it may hold, in this process."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from service.errors import RequestError
 
 _MOST_ADDRESSES = 50_000
 
@@ -39,3 +43,40 @@ class RateLimiter:
         if len(self._full_at) > _MOST_ADDRESSES:
             # More addresses than can be told apart at once: begin again rather than grow.
             self._full_at.clear()
+
+
+class Slots:
+    """So many at once in all, and so many of one address."""
+
+    def __init__(self, most: int, most_each: int) -> None:
+        self._most = most
+        self._most_each = most_each
+        self._taken: Counter[str] = Counter()
+        self.taken_in_all = 0
+
+    @contextlib.contextmanager
+    def taken(self, address: str) -> Iterator[None]:
+        """Takes a slot for as long as the block lasts.
+
+        Raises:
+            RequestError: 429, the address has all it may have; 503, there is none left.
+        """
+        if self._taken.get(address, 0) >= self._most_each:
+            raise RequestError(
+                429,
+                f"this address holds {self._most_each} streams already; close one",
+                headers={"Retry-After": "30"},
+            )
+        if self.taken_in_all >= self._most:
+            raise RequestError(
+                503, "this copy holds as many streams as it can", headers={"Retry-After": "5"}
+            )
+        self._taken[address] += 1
+        self.taken_in_all += 1
+        try:
+            yield
+        finally:
+            self.taken_in_all -= 1
+            self._taken[address] -= 1
+            if not self._taken[address]:
+                del self._taken[address]

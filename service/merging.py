@@ -6,13 +6,22 @@ among the highest of all (the threshold algorithm: Fagin, Lotem, Naor 2001).
 """
 
 import heapq
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from service import models
 
+FEED_LENGTH = 20  # arrivals, moves and departures told with one change
 TOP_LIMIT = 50
 PLACES_LIMIT = 500
+
+
+class Changes(NamedTuple):
+    """What has changed at a site. `places`: how far each shard's log was read."""
+
+    change: models.Change
+    places: list[str]
 
 
 class Snapshot(NamedTuple):
@@ -140,3 +149,37 @@ def _location(text: str, count: int) -> models.Location:
     return models.Location(
         float(latitude), float(longitude), city or None, None if country == "--" else country, count
     )
+
+
+def changes_of(replies: list[list[Any]], counts: dict[str, int]) -> Changes:
+    """One answer of all shards' replies of changes.lua, whose pages are counted already."""
+    happenings = heapq.merge(
+        *(_happenings(reply[7]) for reply in replies), key=lambda happening: happening.at
+    )
+    newest: deque[models.Happening] = deque(maxlen=FEED_LENGTH)
+    kinds: Counter[str] = Counter()
+    for happening in happenings:
+        newest.append(happening)
+        kinds[happening.type] += 1
+    return Changes(
+        models.Change(
+            activeVisitors=sum(int(reply[2]) for reply in replies),
+            activeByPath=[models.PathCount(path, count) for path, count in counts.items()],
+            totalPageViews=sum(int(reply[3]) for reply in replies),
+            uniqueVisitors=sum(int(reply[4]) for reply in replies),
+            arrivals=kinds["joined"],
+            departures=kinds["left"],
+            asOf=min(int(reply[0]) for reply in replies),
+            feed=list(newest),
+        ),
+        [reply[5] for reply in replies],
+    )
+
+
+def _happenings(flat: list[str]) -> Iterator[models.Happening]:
+    for n in range(0, len(flat), 6):
+        kind, path, origin, country, at, reason = flat[n : n + 6]
+        known_country = country if country != "--" else ""
+        yield models.Happening(
+            kind, path, int(at), origin or None, known_country or None, reason or None
+        )

@@ -68,6 +68,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self.streams = Gauge(
+            "presence_live_streams",
+            "Live streams that are open",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.backlog = Gauge(
             "presence_sweep_backlog",
             "Expired sessions that wait to be swept",

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from service.errors import FieldError, RequestError
 from service.sites import SITE_PATTERN as SITE_PATTERN
@@ -429,6 +429,34 @@ class Stats(Struct, frozen=True):
     sessionTimeoutMs: Duration
     sweepBacklog: Count
     asOf: Moment
+
+
+class Happening(Struct, frozen=True, omit_defaults=True):
+    """Somebody, it is not said who, has come, moved on, or gone."""
+
+    type: Annotated[str, _one_of("joined", "moved", "left")]
+    path: Annotated[str, Meta(description="the page; of one who left, the last")]
+    at: Moment
+    from_: str | None = field(default=None, name="from")
+    country: str | None = None
+    reason: Annotated[str, _one_of("timeout", "leave", "ended")] | None = None
+
+
+class Change(Struct, frozen=True, omit_defaults=True):
+    """What has changed at a site since the event before.
+
+    `activeByPath` has only the pages that changed, 0 where nobody is left; `feed`, which is there
+    where it was asked for, the newest of what happened.
+    """
+
+    activeVisitors: Count
+    activeByPath: list[PathCount]
+    totalPageViews: Count
+    uniqueVisitors: Count
+    arrivals: Count
+    departures: Count
+    asOf: Moment
+    feed: list[Happening] | None = None
 
 
 class Active(Struct, frozen=True):

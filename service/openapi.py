@@ -115,6 +115,15 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             "How to write them.",
             {"type": "string", "enum": ["json", "csv", "ndjson"], "default": "json"},
         ),
+        "feed": query(
+            "feed", "`1`: changes say what happened, too.", {"type": "string", "examples": ["1"]}
+        ),
+        "lastEventId": _parameter(
+            "header",
+            "Last-Event-ID",
+            "The `id` of the last event that was received; browsers send it by themselves.",
+            {"type": "string"},
+        ),
         "ifNoneMatch": _parameter(
             "header", "If-None-Match", "The `ETag` of an earlier answer.", {"type": "string"}
         ),

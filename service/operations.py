@@ -93,6 +93,11 @@ _STATS = {
     "asOf": _AS_OF,
 }
 _TEXT = {"type": "string"}
+_STREAM = (
+    "event: change\nid: 1764000000000-0\n"
+    'data: {"activeVisitors":2,"activeByPath":[{"path":"/a","count":0}],"totalPageViews":4,'
+    '"uniqueVisitors":3,"arrivals":0,"departures":1,"asOf":1764000000123}\n\n'
+)
 
 OPERATIONS = [
     Operation(
@@ -251,6 +256,26 @@ OPERATIONS = [
         ("site", "minutes", "hours"),
         PRIVATE_SITES,
         query="?minutes=60",
+    ),
+    Operation(
+        "GET",
+        f"{_SITE}/live",
+        "live",
+        "Read",
+        "Changes as they happen",
+        "Server-sent events. First `snapshot`, the object of `stats`; then, when something has "
+        "changed and at most once in `PRESENCE_LIVE_TICK`, `change`: `activeVisitors`, "
+        "`totalPageViews` and `uniqueVisitors` as they are now, `activeByPath` with the pages "
+        "that changed only (0: nobody is left), `arrivals` and `departures` since the event "
+        "before, `asOf`. Departures by timeout are pushed like any other. After a pause, "
+        "`Last-Event-ID` brings what was missed, or a snapshot where that is too much. With "
+        "`feed=1` a change has `feed` as well, the newest of what happened: `type` (`joined`, "
+        "`moved`, `left`), `path`, `at`, and where known `from`, `country`, `reason`. A comment "
+        "comes every 15 s; a stream that cannot tell the present for 5 s ends.",
+        [Answer(200, "The stream", {"text/event-stream": _TEXT}, example=_STREAM)],
+        _READ,
+        ("site", "feed", "lastEventId"),
+        PRIVATE_SITES,
     ),
     Operation(
         "GET",

@@ -22,7 +22,9 @@ from service.keys import MS_PER_HOUR, Keys, ShardKeys
 from service.merging import (
     PLACES_LIMIT,
     TOP_LIMIT,
+    Changes,
     Snapshot,
+    changes_of,
     contenders,
     merge_snapshots,
     pairs,
@@ -36,6 +38,7 @@ from service.scripts import Call, load, run, run_many
 
 SWEEP_LIMIT = 250  # sessions removed by one call: about 2 ms of Redis
 MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
+CHANGES_LIMIT = 1000  # events that are read as changes; more of them make a snapshot
 READ_SWEEP_LIMIT = 200  # sessions a read removes before it counts
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
@@ -429,19 +432,58 @@ class PresenceStore:
 
     async def stats(self, site: str, limit: int = TOP_LIMIT) -> models.Stats:
         """All numbers of a site, of one moment per shard. Raises StoreError."""
+        stats, _ = await self.stats_and_places(site, limit)
+        return stats
+
+    async def stats_and_places(
+        self, site: str, limit: int = TOP_LIMIT
+    ) -> tuple[models.Stats, list[str]]:
+        """As `stats`, with the places in the log from which `changes` goes on."""
         shards = self.keys.of_site(site)
         timeout_ms = self.rules.session_timeout_ms
         async with self.deadline():
             if len(shards) == 1:
-                (part,) = await self._snapshots(shards, limit, TOP_LIMIT)
+                parts = await self._snapshots(shards, limit, TOP_LIMIT)
+                (part,) = parts
                 pages, top, paths = list(pairs(part.pages)), top_of_one(part), int(part.paths)
-                return merge_snapshots([part], pages, top, paths, timeout_ms)
-            # `top` is bounded by MAX_PATHS and given whole, for its paths must be counted too.
-            parts = await self._snapshots(shards, max(limit, MERGE_DEPTH), -1)
-            pages = await self._highest_pages(shards, [part.pages for part in parts], limit)
-            views = views_of_all(parts)
-            top = await self._with_types(shards, ranked(views, TOP_LIMIT))
-        return merge_snapshots(parts, pages, top, len(views.keys() - {"__other__"}), timeout_ms)
+            else:
+                # `top` is bounded by MAX_PATHS and given whole, for its paths are counted too.
+                parts = await self._snapshots(shards, max(limit, MERGE_DEPTH), -1)
+                pages = await self._highest_pages(shards, [part.pages for part in parts], limit)
+                views = views_of_all(parts)
+                top = await self._with_types(shards, ranked(views, TOP_LIMIT))
+                paths = len(views.keys() - {"__other__"})
+        merged = merge_snapshots(parts, pages, top, paths, timeout_ms)
+        return merged, [part.event for part in parts]
+
+    async def changes(self, site: str, places: Sequence[str]) -> Changes | None:
+        """What has changed since the log was read so far; None: so much, or so long ago, that
+        only `stats` can tell. Raises StoreError."""
+        shards = self.keys.of_site(site)
+        args = (self.clock(), self.rules.events_maxlen, READ_SWEEP_LIMIT)
+        async with self.deadline():
+            replies = await self._read_all(
+                Call(load("changes"), keys.for_changes(), (*args, place, CHANGES_LIMIT))
+                for keys, place in zip(shards, places, strict=True)
+            )
+            if any(reply[1] == "lost" for reply in replies):
+                return None
+            counts = dict(pairs([text for reply in replies for text in reply[6]]))
+            if counts and len(shards) > 1:  # the others have sessions on these pages as well
+                counts = await self._counts_of(shards, list(counts))
+        return changes_of(replies, counts)
+
+    async def _counts_of(self, shards: list[ShardKeys], paths: list[str]) -> dict[str, int]:
+        args: tuple[str | int, ...] = (
+            self.clock(),
+            self.rules.events_maxlen,
+            READ_SWEEP_LIMIT,
+            *paths,
+        )
+        replies = await self._read_all(
+            Call(load("count"), keys.for_count(), args) for keys in shards
+        )
+        return {path: sum(int(reply[n]) for reply in replies) for n, path in enumerate(paths, 2)}
 
     async def _snapshots(
         self, shards: list[ShardKeys], pages_limit: int, top_limit: int

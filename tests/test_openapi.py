@@ -120,7 +120,7 @@ def dead_service() -> Iterator[str]:
         yield url
 
 
-_live = _schema()
+_live = _schema().exclude(path_regex="/live$")  # it has no end: see test_live.py
 _dead = _schema("503")
 _AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from service.errors import FieldError, PresenceError, RequestError, StoreError
+from service.feed import Feed
+from service.limits import Slots
 from service.metrics import Metrics
 from service.models import Problem, check_site, title_of
 from service.security import Security, headers_of
@@ -29,6 +31,8 @@ class Context:
     store: PresenceStore
     security: Security
     metrics: Metrics
+    feed: Feed
+    streams: Slots
 
     def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was

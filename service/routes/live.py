@@ -1,0 +1,63 @@
+"""`GET /v1/sites/{site}/live`: a stream of events, by the HTML standard's server-sent events."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from service.errors import FieldError
+from service.feed import Subscriber
+from service.paging import read_places
+from service.routes.context import Context, context_of
+
+COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
+RECONNECT_MS = (1000, 4000)  # after a restart not all come back in the same moment
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Live:
+    """The stream as an ASGI app: whatever way it ends, its slot comes back."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        context = context_of(request)
+        name = context.admit_reader(request)
+        with_feed = request.query_params.get("feed") == "1"
+        with (
+            context.streams.taken(context.security.client_address(scope)),
+            context.feed.subscribed(name, with_feed=with_feed) as subscriber,
+        ):
+            await context.feed.catch_up(name, subscriber, _known_places(request, context))
+            context.metrics.streams.inc()
+            try:
+                response = StreamingResponse(
+                    _events(subscriber), media_type="text/event-stream", headers=_HEADERS
+                )
+                await response(scope, receive, send)
+            finally:
+                context.metrics.streams.dec()
+
+
+def _known_places(request: Request, context: Context) -> list[str] | None:
+    """Where the client's last stream stopped; None: it has not said so, or nothing of ours."""
+    last = request.headers.get("last-event-id", "")
+    try:
+        return read_places(last, context.settings.shards) if last else None
+    except FieldError:
+        return None
+
+
+async def _events(subscriber: Subscriber) -> AsyncIterator[bytes]:
+    yield b"retry: %d\n\n" % random.randint(*RECONNECT_MS)  # noqa: S311  # no secret
+    while True:
+        try:
+            async with asyncio.timeout(COMMENT_S):
+                event = await subscriber.take()
+        except TimeoutError:
+            event = b":\n\n"
+        if event is None:
+            return
+        yield event

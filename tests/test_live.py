@@ -1,0 +1,458 @@
+"""Live streams: what is pushed adds up to what a reader would be told, and nothing piles up."""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.errors import StoreError, StoreUnreachable
+from service.express import ExpressProtocol
+from service.feed import Feed, Snapshot, Subscriber, Update
+from service.limits import Slots
+from service.models import Change, Happening, PathCount
+from service.store import Beat, PresenceStore
+from tests.conftest import Clock, MakeService, MakeStore, url_of
+from tests.servers import Server
+from tests.test_express import Served, request, serving, until
+
+TICK_S = 0.05
+FAST = {"LIVE_TICK": "0.05", "HEARTBEAT_INTERVAL": "0.2", "HEARTBEAT_DEDUP": "0.1"}
+
+
+def beat(session: int | str, path: str = "/a", country: str = "") -> Beat:
+    return Beat(f"session-{session:>012}", path, country, "", "")
+
+
+# What the store tells
+
+
+async def test_what_has_changed(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    _, places = await store.stats_and_places("blog")
+    assert places == ["0-0"]
+    # what is done -> pages, arrivals, departures, kinds
+    for beats, later_ms, pages, arrivals, departures, kinds in [
+        ([], 0, {}, 0, 0, []),
+        ([beat(1), beat(2, "/b", "DE")], 0, {"/a": 1, "/b": 1}, 2, 0, ["joined", "joined"]),
+        ([beat(1)], 10_000, {}, 0, 0, []),  # a refresh changes nothing that is shown
+        ([beat(1, "/b")], 0, {"/a": 0, "/b": 2}, 0, 0, ["moved"]),
+        ([], 110_000, {"/b": 1}, 0, 1, ["left"]),
+        ([beat(3, "/c")], 10_000, {"/b": 0, "/c": 1}, 1, 1, ["left", "joined"]),
+    ]:
+        clock.advance(later_ms)
+        await store.heartbeats("blog", beats)
+        changes = await store.changes("blog", places)
+        assert changes
+        change = changes.change
+        assert {row.path: row.count for row in change.activeByPath} == pages
+        assert (change.arrivals, change.departures) == (arrivals, departures)
+        assert [happening.type for happening in change.feed or ()] == kinds
+        assert change.asOf == clock.now_ms
+        places = changes.places
+    joined = (change.feed or [])[-1]
+    assert joined == Happening("joined", "/c", change.asOf)
+    left = (change.feed or [])[0]
+    assert (left.reason, left.path) == ("timeout", "/b")
+
+
+async def test_views_alone_are_a_change(make_store: MakeStore) -> None:
+    from service.models import PageView
+
+    store = make_store(Clock())
+    _, places = await store.stats_and_places("blog")
+    await store.view("blog", PageView("s" * 16, "/a"))  # type: ignore[arg-type]
+    changes = await store.changes("blog", places)
+    assert changes
+    assert changes.places == places
+    assert (changes.change.totalPageViews, changes.change.uniqueVisitors) == (1, 1)
+
+
+async def test_what_is_trimmed_or_too_much_takes_a_snapshot(make_store: MakeStore) -> None:
+    store = make_store(Clock(), events_maxlen=100)
+    assert await store.changes("blog", ["1-1"]) is None, "not of this log"
+    _, nothing = await store.stats_and_places("blog")
+    await store.heartbeats("blog", [beat(1)])
+    _, places = await store.stats_and_places("blog")
+    assert await store.changes("blog", nothing)
+    await store.heartbeats("blog", [beat(n) for n in range(2, 600)])
+    assert await store.changes("blog", places) is None
+    assert await store.changes("blog", nothing) is None
+
+
+async def test_too_many_events_take_a_snapshot(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    await store.heartbeats("blog", [beat(0)])
+    _, places = await store.stats_and_places("blog")
+    await store.heartbeats("blog", [beat(n) for n in range(1, 1001)])
+    changes = await store.changes("blog", places)
+    assert changes
+    assert changes.change.arrivals == 1000
+    assert len(changes.change.feed or ()) == 20
+    await store.heartbeats("blog", [beat(1001)])
+    assert await store.changes("blog", places) is None
+
+
+class Screen:
+    """What a client shows that was sent these events."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, Any] = {}
+        self.pages: dict[str, int] = {}
+        self.last_id = ""
+        self.kinds: list[str] = []
+
+    def show(self, event: dict[str, str]) -> None:
+        data = json.loads(event["data"])
+        self.kinds.append(event["event"])
+        self.last_id = event["id"]
+        self.numbers = data
+        if event["event"] == "snapshot":
+            self.pages = {}
+        for row in data["activeByPath"]:
+            self.pages[row["path"]] = row["count"]
+            if not row["count"]:
+                del self.pages[row["path"]]
+
+
+def events_in(chunk: bytes) -> list[dict[str, str]]:
+    """The events of a piece of a stream."""
+    events = []
+    for block in chunk.decode().split("\n\n"):
+        lines = [line.partition(": ") for line in block.splitlines() if not line.startswith(":")]
+        fields = {name: value for name, _, value in lines}
+        if "event" in fields:
+            events.append(fields)
+    return events
+
+
+@contextlib.asynccontextmanager
+async def watching(feed: Feed, known: list[str] | None = None) -> AsyncIterator[Subscriber]:
+    with feed.subscribed("blog", with_feed=True) as subscriber:
+        await feed.catch_up("blog", subscriber, known)
+        yield subscriber
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_snapshot_and_changes_add_up_to_the_present(
+    make_store: MakeStore, shards: int
+) -> None:
+    clock, chance = Clock(), random.Random(shards)
+    store = make_store(clock, shards=shards)
+    feed = Feed(store, TICK_S)
+    screen = Screen()
+    async with watching(feed) as subscriber:
+        for round_ in range(12):
+            clock.advance(chance.choice([1, 5_000, 60_000]))
+            await store.heartbeats(
+                "blog",
+                [beat(chance.randrange(40), f"/{chance.randrange(5)}") for _ in range(20)],
+            )
+            if round_ % 3 == 0:
+                await store.leave("blog", f"session-{chance.randrange(40):>012}")
+            stats = await store.stats("blog")
+            while (screen.numbers.get("asOf"), screen.pages) != (
+                stats.asOf,
+                {row.path: row.count for row in stats.activeByPath},
+            ):
+                async with asyncio.timeout(20):
+                    for event in events_in(await subscriber.take() or b""):
+                        screen.show(event)
+            assert screen.numbers["activeVisitors"] == stats.activeVisitors
+            assert screen.numbers["totalPageViews"] == stats.totalPageViews
+    assert screen.kinds[0] == "snapshot"
+    assert set(screen.kinds[1:]) == {"change"}
+
+
+# What a subscriber holds
+
+
+def update(as_of: int, pages: dict[str, int], arrivals: int = 0) -> Update:
+    rows = [PathCount(path, count) for path, count in pages.items()]
+    feed = [Happening("joined", path, as_of) for path in pages]
+    return Update(Change(1, rows, 1, 1, arrivals, 0, as_of, feed), [f"{as_of}-0"])
+
+
+async def test_a_slow_client_finds_the_newest_state_only() -> None:
+    subscriber = Subscriber(with_feed=True)
+    subscriber.start(None)
+    for n in range(1, 1001):
+        subscriber.tell(update(n, {"/a": n, f"/{n % 3}": n}, arrivals=1))
+    events = events_in(await subscriber.take() or b"")
+    assert len(events) == 1
+    data = json.loads(events[0]["data"])
+    assert {row["path"]: row["count"] for row in data["activeByPath"]} == {
+        "/a": 1000, "/0": 999, "/1": 1000, "/2": 998,
+    }  # fmt: skip
+    assert data["arrivals"] == 1000
+    assert len(data["feed"]) == 20
+    assert events[0]["id"] == "1000-0"
+
+
+async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    snapshot = Snapshot(*await store.stats_and_places("blog"))
+    subscriber = Subscriber(with_feed=False)
+    subscriber.tell(update(snapshot.as_of - 1, {"/old": 1}))
+    subscriber.tell(update(snapshot.as_of + 1, {"/new": 1}))
+    subscriber.start(snapshot)
+    events = events_in(await subscriber.take() or b"")
+    assert [event["event"] for event in events] == ["snapshot", "change"]
+    assert "/old" not in events[1]["data"]
+    assert "feed" not in json.loads(events[1]["data"])
+
+
+async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) -> None:
+    from service.connection import connect
+    from service.keys import Keys
+    from service.store import Rules
+
+    store = PresenceStore(connect(valkey.url), Keys(key_prefix), Rules())
+    feed = Feed(store, TICK_S)
+    asked: list[list[str]] = []
+    ask = store.changes
+
+    async def counted(site: str, places: Any) -> Any:
+        asked.append(places)
+        return await ask(site, places)
+
+    store.changes = counted  # type: ignore[method-assign]
+    async with contextlib.AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(watching(feed)) for _ in range(1000)]
+        for stream in streams:
+            assert events_in(await stream.take() or b"")[0]["event"] == "snapshot"
+        asked.clear()
+        await store.heartbeat("blog", beat(1))
+        told = await asyncio.gather(*(stream.take() for stream in streams))
+        assert len(set(told)) == 1
+        ticks = len(asked)
+        assert len({str(places) for places in asked}) == 1, "one reader, which has not moved on"
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await until(lambda: len(asked) >= ticks + 5)
+        assert len(asked) - ticks <= (loop.time() - begun) / TICK_S + 1, "one call a tick"
+    assert not feed._readers, "nobody watches, nobody reads"
+    await store.close()
+
+
+# Over HTTP
+
+
+class Stream:
+    """A client of a stream, over a socket of its own."""
+
+    def __init__(self, served: Served, **headers: str) -> None:
+        self._served = served
+        self._headers = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self.screen = Screen()
+        self.head = b""
+
+    async def __aenter__(self) -> "Stream":
+        self.reader, self.writer = await self._served.connect()
+        self.writer.write(
+            request(b"", *self._headers, method="GET", target="/v1/sites/blog/live?feed=1")
+        )
+        self.head = await self.reader.readuntil(b"\r\n\r\n")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.writer.close()
+
+    async def next(self) -> str:
+        """The kind of the next event."""
+        chunk = b""
+        while True:
+            async with asyncio.timeout(20):
+                size = int(await self.reader.readline(), 16)
+                chunk = await self.reader.readexactly(size)
+                await self.reader.readline()
+            if not size:
+                return "end"
+            if events := events_in(chunk):
+                assert len(events) == 1
+                self.screen.show(events[0])
+                return events[0]["event"]
+
+
+async def test_a_stream_over_http() -> None:
+    async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
+        assert stream.head.startswith(b"HTTP/1.1 200 ")
+        for line in (
+            b"content-type: text/event-stream",
+            b"cache-control: no-store",
+            b"access-control-allow-origin: *",
+            b"x-accel-buffering: no",
+        ):
+            assert line in stream.head
+        assert await stream.next() == "snapshot"
+        await served.store.heartbeat("blog", beat(1))
+        assert await stream.next() == "change"
+        assert stream.screen.pages == {"/a": 1}
+        served.store.clock.advance(120_000)  # it is not heard of again
+        assert await stream.next() == "change"
+        assert stream.screen.pages == {}
+        assert stream.screen.numbers["departures"] == 1
+        assert stream.screen.numbers["feed"][0]["reason"] == "timeout"
+        assert "session" not in json.dumps(stream.screen.numbers["feed"])
+
+
+async def test_a_client_that_comes_back_is_told_what_it_missed() -> None:
+    async with serving(ExpressProtocol, **FAST) as served:
+        await served.store.heartbeat("blog", beat(1))
+        async with Stream(served) as stream:
+            assert await stream.next() == "snapshot"
+        await served.store.heartbeat("blog", beat(2, "/b"))
+        async with Stream(served, Last_Event_ID=stream.screen.last_id) as again:
+            assert await again.next() == "change"
+            assert again.screen.pages == {"/b": 1}
+            assert again.screen.numbers["arrivals"] == 1
+        # Nothing missed: nothing is sent until there is something.
+        async with Stream(served, Last_Event_ID=again.screen.last_id) as up_to_date:
+            await served.store.heartbeat("blog", beat(3, "/c"))
+            assert await up_to_date.next() == "change"
+            assert up_to_date.screen.pages == {"/c": 1}
+
+
+@pytest.mark.parametrize("last", ["1-1", "nonsense", "1-1,2-2", "9" * 50, "99999999999999-0"])
+async def test_one_that_knows_nothing_of_ours_is_sent_a_snapshot(last: str) -> None:
+    async with serving(ExpressProtocol, **FAST) as served:
+        await served.store.heartbeat("blog", beat(1))
+        async with Stream(served, Last_Event_ID=last) as stream:
+            assert await stream.next() == "snapshot"
+            assert stream.screen.pages == {"/a": 1}
+
+
+async def test_a_site_that_is_emptied_is_shown_anew(valkey: Server, key_prefix: str) -> None:
+    settings = FAST | {"REDIS_URL": valkey.url, "KEY_PREFIX": key_prefix}
+    async with serving(ExpressProtocol, **settings) as served, Stream(served) as stream:
+        served.store.clock = Clock(None)
+        assert await stream.next() == "snapshot"
+        await served.store.heartbeat("blog", beat(1))
+        while await stream.next() != "change":
+            pass
+        for key in valkey.client.scan_iter(f"{key_prefix}*"):
+            valkey.client.delete(key)
+        while stream.screen.pages:
+            await stream.next()
+        assert stream.screen.kinds[-1] == "snapshot"
+        await served.store.heartbeat("blog", beat(2, "/again"))
+        while stream.screen.pages != {"/again": 1}:
+            await stream.next()
+
+
+async def test_slots_come_back_however_a_stream_ends() -> None:
+    async with serving(ExpressProtocol, **FAST) as served:
+        slots: Slots = served.app.rest.state.context.streams
+        for number in range(40):
+            stream = Stream(served)
+            await stream.__aenter__()
+            assert slots.taken_in_all >= 1
+            if number % 2:
+                stream.writer.transport.abort()
+            else:
+                stream.writer.close()
+        # Some that are gone before they are answered.
+        for _ in range(20):
+            _, writer = await served.connect()
+            writer.write(request(b"", method="GET", target="/v1/sites/blog/live"))
+            writer.transport.abort()
+        await until(lambda: not slots.taken_in_all and not served.server.server_state.connections)
+        assert not slots._taken
+        await until(lambda: not served.app.rest.state.context.feed._readers)
+        assert "presence_live_streams 0.0" in metrics_of(served)
+
+
+def metrics_of(served: Served) -> str:
+    text: str = served.app.rest.state.context.metrics.render().decode()
+    return text
+
+
+async def test_as_many_as_an_address_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.app.STREAMS_EACH", 3)
+    monkeypatch.setattr("service.app.STREAMS", 5)
+    settings = FAST | {"TRUSTED_PROXIES": "127.0.0.1/32"}
+    async with serving(ExpressProtocol, **settings) as served, contextlib.AsyncExitStack() as stack:
+        # address -> status
+        for address, status in [
+            ("192.0.2.1", 200), ("192.0.2.1", 200), ("192.0.2.1", 200), ("192.0.2.1", 429),
+            ("192.0.2.2", 200), ("192.0.2.2", 200), ("192.0.2.3", 503),
+        ]:  # fmt: skip
+            stream = Stream(served, X_Forwarded_For=address)
+            await stack.enter_async_context(stream)
+            assert stream.head.startswith(b"HTTP/1.1 %d " % status), stream.head
+            assert (b"retry-after" in stream.head) == (status != 200)
+
+
+async def test_the_service_stops_under_hundreds_of_streams() -> None:
+    settings = FAST | {"TRUSTED_PROXIES": "127.0.0.1/32"}
+    async with contextlib.AsyncExitStack() as stack:
+        async with serving(ExpressProtocol, **settings) as served:
+            streams = [
+                await stack.enter_async_context(Stream(served, X_Forwarded_For=f"192.0.2.{n % 9}"))
+                for n in range(300)
+            ]
+            begun = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - begun < 5
+        for stream in streams:
+            assert (await stream.reader.read()).endswith(b"0\r\n\r\n"), "ended, not cut off"
+
+
+async def test_a_stream_that_cannot_tell_the_present_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.feed.GIVE_UP_S", 0.2)
+    async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
+        assert await stream.next() == "snapshot"
+
+        async def fails(site: str, places: Any) -> Any:
+            raise StoreUnreachable("Redis cannot be reached")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(served.store, "changes", fails)
+            assert await stream.next() == "end"
+        async with Stream(served) as again:
+            assert await again.next() == "snapshot"
+
+
+async def test_who_may_not_read_may_not_watch(make_service: MakeService, tmp_path: Any) -> None:
+    sites = tmp_path / "sites.toml"
+    sites.write_text('["blog"]\npublic = false\ntoken = "word"\n')
+    service = await make_service("memory://", SITES_FILE=str(sites))
+    assert (await service.client.get("/v1/sites/blog/live")).status_code == 401
+    assert (await service.client.get("/v1/sites/other/live")).status_code == 404
+    assert service.app.rest.state.context.streams.taken_in_all == 0
+
+
+async def test_a_stream_is_refused_while_redis_is_away(make_service: MakeService) -> None:
+    service = await make_service("redis://127.0.0.1:1")
+    answer = await service.client.get("/v1/sites/blog/live")
+    assert answer.status_code == 503
+    assert service.app.rest.state.context.streams.taken_in_all == 0
+    assert not service.app.rest.state.context.feed._readers
+
+
+@pytest.mark.parametrize("backend", ["valkey"])
+async def test_changes_while_redis_stops_are_caught_up(
+    backend: str, request: pytest.FixtureRequest, key_prefix: str
+) -> None:
+    assert url_of(request, backend)
+    with Server("valkey", "--appendonly", "yes") as own:
+        settings = FAST | {"REDIS_URL": own.url, "KEY_PREFIX": key_prefix}
+        async with serving(ExpressProtocol, **settings) as served, Stream(served) as stream:
+            served.store.clock = Clock(None)
+            assert await stream.next() == "snapshot"
+            await served.store.heartbeat("blog", beat(1))
+            while stream.screen.pages != {"/a": 1}:
+                await stream.next()
+            own.kill()
+            with pytest.raises(StoreError):
+                await served.store.heartbeat("blog", beat(2))
+            own.start()
+            while True:
+                with contextlib.suppress(StoreError):
+                    await served.store.heartbeat("blog", beat(2, "/b"))
+                    break
+            while stream.screen.pages.get("/b") != 1:
+                assert await stream.next() != "end"
