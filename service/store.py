@@ -17,7 +17,7 @@ from service.batcher import Answer, Batch, Batcher
 from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.errors import StoreBusy, StoreError, StoreRefused
 from service.failures import FAILURES, as_store_error, kind_of
-from service.keys import MS_PER_HOUR, Keys, ShardKeys
+from service.keys import MS_PER_HOUR, Keys, ShardKeys, site_of
 from service.merging import (
     PLACES_LIMIT,
     TOP_LIMIT,
@@ -347,7 +347,7 @@ class PresenceStore:
                 for tag, (how, at_ms) in entries.items():
                     pipeline.execute_command("ZADD", self.keys.due, how, at_ms, tag)
                     if how == "NX" or tag not in self._entered_at:
-                        pipeline.zadd(self.keys.sites, {tag.partition("/")[0]: 0})
+                        pipeline.zadd(self.keys.sites, {site_of(tag): 0})
                 for key in (self.keys.due, self.keys.sites):
                     pipeline.pexpire(key, LISTS_LIFE_MS)
                 await pipeline.execute()
