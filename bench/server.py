@@ -59,6 +59,7 @@ def valkey(folder: Path) -> Iterator[Valkey]:
     port = free_port()
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--maxclients", "5000"]
+    command += ["--hz", "500"]  # as service/embedded.py starts it, and the README recommends
     # So that what a trial begins with can be loaded from a file: see `restore`.
     command += ["--enable-debug-command", "local", "--enable-protected-configs", "local"]
     with Program("valkey", command, LOAD_CORE, folder / "valkey.log") as program:

@@ -33,9 +33,9 @@ from service.merging import (
 from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.scripts import Call, load, run, run_many
 
-SWEEP_LIMIT = 250  # sessions removed by one call: about 2 ms of Redis
+SWEEP_LIMIT = 100  # sessions removed by one call: about 1 ms in which Redis serves nobody else
 MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
-READ_SWEEP_LIMIT = 200  # sessions a read removes before it counts
+READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
