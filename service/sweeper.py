@@ -19,7 +19,6 @@ POLL_S = 0.5  # a departure is logged at most this, a sweep and SHORTEST_MS afte
 SHORTEST_MS = 250  # between two sweeps of one site shard
 SHORTEST_LEASE_MS = 6_000
 SLICE_S = 1.0  # spent on one site shard before the others have their turn
-AT_ONCE = 2  # short calls of one backlog: Redis carries out one while the other is on its way
 CLAIMS = 64
 MINUTE_MS = 60_000
 
@@ -83,16 +82,15 @@ class Sweeper:
     ) -> tuple[Settlement, int]:
         """When a claim is next due after a first sweep, and what is left of it; goes on sweeping
         while there is a backlog, for a while."""
+        ends_at = time.monotonic() + SLICE_S
         try:
-            if isinstance(sweep, StoreError):
-                raise sweep
-            self._metrics.swept.inc(sweep.removed)
-            if sweep.backlog:
-                ends_at = time.monotonic() + SLICE_S
-                sweeps = await asyncio.gather(
-                    *(self._drain(claim.tag, ends_at) for _ in range(AT_ONCE))
-                )
-                sweep = max(sweeps, key=lambda last: last.now_ms)
+            while True:
+                if isinstance(sweep, StoreError):
+                    raise sweep
+                self._metrics.swept.inc(sweep.removed)
+                if sweep.backlog == 0 or time.monotonic() > ends_at:
+                    break
+                sweep = await self._store.sweep(claim.tag)
         except StoreError as error:
             # One site that cannot be swept (a key of a wrong type) does not hold up the others.
             self._note(claim.tag, error)
@@ -103,14 +101,6 @@ class Sweeper:
         next_minute = (sweep.now_ms // MINUTE_MS + 1) * MINUTE_MS
         next_ms = max(min(sweep.next_ms, next_minute), sweep.now_ms + SHORTEST_MS)
         return Settlement(claim, sweep.now_ms if sweep.backlog else next_ms), sweep.backlog
-
-    async def _drain(self, tag: str, ends_at: float) -> Sweep:
-        """Sweeps until nothing is left or the time is over; the last sweep."""
-        while True:
-            sweep = await self._store.sweep(tag)
-            self._metrics.swept.inc(sweep.removed)
-            if sweep.backlog == 0 or time.monotonic() > ends_at:
-                return sweep
 
     def _note(self, tag: str, error: StoreError | None) -> None:
         if error is not None and tag not in self._failing:
