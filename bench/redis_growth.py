@@ -20,24 +20,24 @@ CALLS, ROUNDS = 20, 3
 EAGER = replace(LONG, heartbeat_dedup_ms=0)  # each repeat is a refresh
 
 
-async def by_pages(redis: Valkey) -> dict[str, dict[str, float]]:
+async def by_pages(redis: Valkey, sessions: int = SESSIONS) -> dict[str, dict[str, float]]:
     """µs of a refresh and of a `stats`, by the number of pages."""
     figures = {}
     for pages in PAGES:
         site = f"pages-{pages}"
         async with store_of(redis.url, EAGER) as store:
-            await fill(store, range(SESSIONS), site=site, pages=pages)
+            await fill(store, range(sessions), site=site, pages=pages)
             figures[str(pages)] = await _figures(redis, store, site, pages)
     return figures
 
 
-async def by_shards(redis: Valkey) -> dict[str, dict[str, float]]:
+async def by_shards(redis: Valkey, sessions: int = SESSIONS) -> dict[str, dict[str, float]]:
     """µs of a refresh and of a `stats`, all shards together, by the number of shards."""
     figures = {}
     for shards in SHARDS:
         site = f"shards-{shards}"
         async with store_of(redis.url, EAGER, shards) as store:
-            await fill(store, range(SESSIONS), site=site)
+            await fill(store, range(sessions), site=site)
             figures[str(shards)] = await _figures(redis, store, site)
     return figures
 
