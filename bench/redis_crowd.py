@@ -88,15 +88,13 @@ async def fill(
             progress.step(f"{numbers[0] + start + len(chunk):,} sessions")
 
 
-async def filled(
-    redis: Valkey, sessions: int, have: int, folder: Path, progress: Progress | None = None
-) -> None:
+async def filled(redis: Valkey, sessions: int, have: int, progress: Progress | None = None) -> None:
     """Makes the first `have` sessions `sessions`, from what a measure before has saved if it has.
 
     A million takes half a minute to make, and five seconds to read.
     """
     name = saved_name(sessions)
-    if (folder / name).exists():
+    if redis.has_saved(name):
         redis.restore(name)
         return
     async with store_of(redis.url) as store:

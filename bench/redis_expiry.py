@@ -80,7 +80,7 @@ async def _expire(context: Context, sessions: int, hz: int) -> dict[str, Any]:
     """What was seen while so many sessions expired."""
     with valkey(context.folder) as redis:
         redis.client.config_set("hz", hz)
-        await filled(redis, sessions, 0, context.folder, context.progress)
+        await filled(redis, sessions, 0, context.progress)
         context.progress.step(f"{sessions:,} to expire at one moment")
         slowness_s = sessions / 100_000
         for _ in range(ATTEMPTS):
@@ -90,7 +90,7 @@ async def _expire(context: Context, sessions: int, hz: int) -> dict[str, Any]:
                 async with store_of(redis.url) as store:
                     return await _watch(redis, store, expires_s)
             redis.client.flushall()
-            await filled(redis, sessions, 0, context.folder)
+            await filled(redis, sessions, 0)
             slowness_s *= 2
     raise RuntimeError("the sessions began to expire while they were made")
 

@@ -32,7 +32,7 @@ async def run(context: Context) -> list[Result]:
     with valkey(context.folder) as redis:
         for sessions in curve:
             context.progress.step(f"{sessions:,} sessions")
-            await filled(redis, sessions, have, context.folder)
+            await filled(redis, sessions, have)
             have = sessions
             async with store_of(redis.url) as store:
                 stats[sessions] = await _each(redis, store, store.stats, rounds, calls)
