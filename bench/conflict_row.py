@@ -1,6 +1,6 @@
 """P14: the conflicts that bench.conflicts counts, as a row."""
 
-from bench.conflicts import measure, private_valkey
+from bench.conflicts import WANDERING, measure, private_valkey
 from bench.result import Context, Result
 
 
@@ -9,7 +9,7 @@ async def run(context: Context) -> list[Result]:
     context.progress.start("conflicts", 1)
     context.progress.step("64 clients, one session")
     with private_valkey() as url:
-        rows = await measure(url)
+        rows = await measure(url, WANDERING // (4 if context.quick else 1))
     tallies = {(name, pages): tally for name, pages, tally in rows}
     ours = tallies["presence", 1]
     retries = sum(tally.retries for (name, _), tally in tallies.items() if name == "presence")

@@ -71,11 +71,11 @@ PROGRAMS: tuple[tuple[str, Run], ...] = (
 )
 
 
-async def measure(url: str) -> list[tuple[str, int, Tally]]:
+async def measure(url: str, wandering: int = WANDERING) -> list[tuple[str, int, Tally]]:
     """Each program on one page, and over ten: its name, how many pages, its tally."""
     return [
         (name, pages, await run(url, pages, heartbeats))
-        for pages, heartbeats in ((1, HEARTBEATS), (10, WANDERING))
+        for pages, heartbeats in ((1, HEARTBEATS), (10, wandering))
         for name, run in PROGRAMS
     ]
 

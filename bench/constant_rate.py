@@ -4,9 +4,16 @@ PORT FILE FIRST RATE SECONDS`, one line of JSON.
 wrk sends the next request when the last is answered, and so waits along with a server that
 stalls. Here each has its moment by a Poisson process of the given rate; it goes out on whichever
 of 64 connections is free, and its time runs from that moment, also while all are busy.
+
+What the server could do nothing about is told apart: how late a heartbeat went out although a
+connection was free for it. The generator shares its core with Redis; where it may, it runs before
+everything else there, so that a heartbeat never waits for a script to end.
 """
 
+import contextlib
+import gc
 import json
+import os
 import random
 import select
 import socket
@@ -14,13 +21,26 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import mix
 from bench.load import CONNECTIONS
 
 DRAIN_S = 5.0
+WARM_UP_S = 0.5  # sent, and not counted
 PERCENTILES = (50, 90, 99, 99.9)
+
+
+@dataclass
+class Answers:
+    """What came back. `times_s`: from the moment a heartbeat was due to its answer; `late_s`: how
+    long it was then kept by the generator alone; `bad`: not answered, or by no 204."""
+
+    times_s: list[float] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
+    bad: int = 0
+    answered: int = 0
 
 
 def requests(file: Path, first: int, count: int) -> list[bytes]:
@@ -42,8 +62,12 @@ def requests(file: Path, first: int, count: int) -> list[bytes]:
     return [text.encode() for text in texts]
 
 
-def send(port: int, wanted: Sequence[bytes], rate: float) -> tuple[list[float], int]:
-    """The seconds each answer took, and how many were no 204."""
+def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WARM_UP_S) -> Answers:
+    """Sends each at its moment.
+
+    Raises:
+        ConnectionError: the server has closed a connection.
+    """
     numbers = random.Random(7)
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
     by_number = {sock.fileno(): sock for sock in sockets}
@@ -53,20 +77,23 @@ def send(port: int, wanted: Sequence[bytes], rate: float) -> tuple[list[float], 
         poll.register(sock, select.EPOLLIN)
     free = deque(by_number)
     due_of: dict[int, float] = {}
-    times: list[float] = []
-    bad = place = 0
+    answers = Answers()
+    place = 0
     clock = time.perf_counter
-    due = clock() + 0.1
+    due = free_since = clock() + 0.1
+    counts_from = due + warm_up_s
     last = due + len(wanted) / rate + DRAIN_S
-    while len(times) + bad < len(wanted):
+    while answers.answered < len(wanted):
         now = clock()
         if now > last:
-            bad = len(wanted) - len(times)
+            answers.bad += len(wanted) - answers.answered
             break
         while place < len(wanted) and due <= now and free:
             number = free.popleft()
             due_of[number] = due
             by_number[number].send(wanted[place])
+            if due >= counts_from:
+                answers.late_s.append(now - max(due, free_since))
             place += 1
             due += numbers.expovariate(rate)
             now = clock()
@@ -76,37 +103,46 @@ def send(port: int, wanted: Sequence[bytes], rate: float) -> tuple[list[float], 
             continue
         for number, _ in poll.poll(0):
             answer = by_number[number].recv(4096)
+            now = clock()
             if not answer:
                 raise ConnectionError("the server has closed a connection")
-            if answer.startswith(b"HTTP/1.1 204"):
-                times.append(clock() - due_of[number])
-            else:
-                bad += 1
+            answers.answered += 1
+            if not answer.startswith(b"HTTP/1.1 204"):
+                answers.bad += 1
+            elif due_of[number] >= counts_from:
+                answers.times_s.append(now - due_of[number])
+            if not free:
+                free_since = now
             free.append(number)
     for sock in sockets:
         sock.close()
-    return times, bad
+    return answers
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The value that so many percent do not exceed."""
+    """The value that so many percent do not exceed; NaN of nothing."""
+    if not ordered:
+        return float("nan")
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def main() -> None:
     """Sends and prints."""
     port, file, first, rate, seconds = sys.argv[1:]
-    wanted = requests(Path(file), int(first), round(float(rate) * float(seconds)))
+    wanted = requests(Path(file), int(first), round(float(rate) * (float(seconds) + WARM_UP_S)))
+    gc.disable()  # a collection of its own would be measured as the server's
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     started, cpu = time.perf_counter(), time.process_time()
-    times, bad = send(int(port), wanted, float(rate))
+    answers = send(int(port), wanted, float(rate))
     elapsed = time.perf_counter() - started
-    times.sort()
+    times, late = sorted(answers.times_s), sorted(answers.late_s)
     said = {
         "sent": len(wanted),
-        "bad": bad,
-        "per_second": len(times) / elapsed,
+        "bad": answers.bad,
         "busy": (time.process_time() - cpu) / elapsed,
-        "ms": {str(p): percentile(times, p) * 1000 for p in PERCENTILES} if times else {},
+        "ms": {str(p): percentile(times, p) * 1000 for p in PERCENTILES},
+        "late_ms": {str(p): percentile(late, p) * 1000 for p in PERCENTILES},
     }
     print("RESULT", json.dumps(said))
 

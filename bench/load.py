@@ -49,7 +49,7 @@ class Wrk:
     def __init__(self, port: int, load: Load) -> None:
         self._port = port
         self._load = load
-        self._next = 0
+        self.next_record = 0  # the first of the next run
 
     def run(self, seconds: float) -> Replies:
         """As fast as it is answered, for so long.
@@ -62,7 +62,7 @@ class Wrk:
             *cores(LOAD_CORE), "wrk", "--threads", "1", "--connections", str(load.connections),
             "--duration", f"{max(1, round(seconds))}s", "--timeout", "5s",
             "--script", str(_SCRIPT), f"http://127.0.0.1:{self._port}/", "--",
-            str(load.records), str(self._next), str(mix.SITE_LENGTH), str(mix.RECORD_LENGTH),
+            str(load.records), str(self.next_record), str(mix.SITE_LENGTH), str(mix.RECORD_LENGTH),
             str(load.per_request), mix.AGENT, mix.ORIGIN,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True)
@@ -70,7 +70,7 @@ class Wrk:
         if done.returncode or not mark:
             raise RuntimeError(f"wrk: {done.stdout[-500:]} {done.stderr[-500:]}")
         said = json.loads(line)
-        self._next += (said["requests"] + load.connections) * load.per_request
+        self.next_record += (said["requests"] + load.connections) * load.per_request
         return Replies(
             said["requests"],
             said["duration_us"] / 1e6,

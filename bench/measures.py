@@ -30,12 +30,12 @@ PENDING = {
     "P11": (
         "1,000 live streams of one site",
         "≤ 2 calls; ≤ tick + 250 ms",
-        "/live is not there yet",
+        "there is no live stream yet",
     ),
     "P18": (
         "browser client, minified / gzip",
         "≤ 2,048 B / 1,100 B",
-        "the client is not there yet",
+        "there is no built client yet",
     ),
 }
 

@@ -143,7 +143,7 @@ TITLES = {
     "noop": "uvicorn, empty 204",
     "naive": "Starlette + redis-py",
     "fastify": "Fastify + ioredis",
-    "fastify-plain": "… without auto-pipelining",
+    "fastify-plain": "Fastify, no auto-pipelining",
     "nginx": "nginx + Lua",
 }
 
@@ -169,7 +169,7 @@ def copies(
 ) -> Iterator[tuple[list[tuple[Program, int]], int]]:
     """So many copies of the service with nginx before them; the copies, and the port of nginx."""
     if shutil.which("nginx") is None:
-        raise Missing("the package nginx-light")
+        raise Missing("the package nginx")
     with ExitStack() as stack:
         running = [stack.enter_context(started("service", redis, folder)) for _ in range(count)]
         port = free_port()

@@ -50,9 +50,9 @@ def country(number: int) -> str:
     return COUNTRIES[number % len(COUNTRIES)]
 
 
-def beat(number: int, moves: int = 0) -> Beat:
-    """A heartbeat of a session that has moved so often."""
-    return Beat(session_id(number), path(number + moves), country(number), "", "")
+def beat(number: int, moves: int = 0, pages: int = PAGES) -> Beat:
+    """A heartbeat of a session that has moved so often, on a site of so many pages."""
+    return Beat(session_id(number), path(number + moves, pages), country(number), "", "")
 
 
 @asynccontextmanager
@@ -66,7 +66,11 @@ async def store_of(url: str, rules: Rules = LONG, shards: int = 1) -> AsyncItera
 
 
 async def fill(
-    store: PresenceStore, numbers: range, progress: Progress | None = None, site: str = SITE
+    store: PresenceStore,
+    numbers: range,
+    progress: Progress | None = None,
+    site: str = SITE,
+    pages: int = PAGES,
 ) -> None:
     """Makes these sessions; reports a step for each tenth.
 
@@ -77,22 +81,20 @@ async def fill(
     reported = 0
     for start in range(0, len(numbers), CHUNK):
         chunk = numbers[start : start + CHUNK]
-        outcomes = await store.heartbeats(site, [beat(number) for number in chunk])
+        outcomes = await store.heartbeats(site, [beat(number, pages=pages) for number in chunk])
         assert outcomes.count("created") == len(chunk), set(outcomes)
         while progress and reported < 10 and start + len(chunk) >= (reported + 1) * tenth:
             reported += 1
             progress.step(f"{numbers[0] + start + len(chunk):,} sessions")
 
 
-async def filled(
-    redis: Valkey, sessions: int, have: int, folder: Path, progress: Progress | None = None
-) -> None:
+async def filled(redis: Valkey, sessions: int, have: int, progress: Progress | None = None) -> None:
     """Makes the first `have` sessions `sessions`, from what a measure before has saved if it has.
 
     A million takes half a minute to make, and five seconds to read.
     """
     name = saved_name(sessions)
-    if (folder / name).exists():
+    if redis.has_saved(name):
         redis.restore(name)
         return
     async with store_of(redis.url) as store:

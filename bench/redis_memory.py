@@ -57,7 +57,7 @@ end
 
 async def run(context: Context) -> list[Result]:
     """P8."""
-    curve = [sessions for sessions in CURVE if sessions <= (100_000 if context.quick else 10**6)]
+    curve = [sessions for sessions in CURVE if sessions <= (10_000 if context.quick else 10**6)]
     context.progress.start("Redis memory", 10 * len(curve) + len(curve))
     with valkey(context.folder) as redis:
         prototype = _prototype(context, redis, curve)

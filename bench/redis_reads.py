@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from statistics import median
 
+from bench import redis_growth
 from bench.redis_crowd import CURVE, SITE, beat, command_line, filled, store_of, usec
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
@@ -20,22 +21,48 @@ NEWCOMERS = count(10_000_000)
 
 async def run(context: Context) -> list[Result]:
     """P9 and P10."""
-    curve = [sessions for sessions in CURVE if sessions <= (100_000 if context.quick else 10**6)]
-    rounds, calls = (5, 10) if context.quick else (9, 40)
-    context.progress.start("reads", len(curve))
+    curve = [sessions for sessions in CURVE if sessions <= (10_000 if context.quick else 10**6)]
+    rounds, calls = (3, 10) if context.quick else (9, 40)
+    crowd = redis_growth.SESSIONS // (10 if context.quick else 1)
+    context.progress.start("reads", len(curve) + 2)
     stats: dict[int, list[float]] = {}
     active: dict[int, list[float]] = {}
+    refresh: dict[int, list[float]] = {}
     have = 0
     with valkey(context.folder) as redis:
         for sessions in curve:
             context.progress.step(f"{sessions:,} sessions")
-            await filled(redis, sessions, have, context.folder)
+            await filled(redis, sessions, have)
             have = sessions
             async with store_of(redis.url) as store:
                 stats[sessions] = await _each(redis, store, store.stats, rounds, calls)
+                refresh[sessions] = await _refreshes(redis, rounds, sessions)
                 active[sessions] = await _each(redis, store, store.active, rounds, calls)
                 assert (await store.active(SITE)).activeVisitors >= sessions
-    return [_p9(stats), _p10(active)]
+        redis.client.flushall()
+        context.progress.step("pages")
+        pages = await redis_growth.by_pages(redis, crowd)
+        context.progress.step("shards")
+        shards = await redis_growth.by_shards(redis, crowd)
+    p9, p10 = _p9(stats), _p10(active)
+    p9.detail |= {"by_pages": pages, "by_shards": shards}
+    p9.detail["refresh_us_by_sessions"] = {str(n): median(us) for n, us in refresh.items()}
+    return [p9, p10]
+
+
+async def _refreshes(redis: Valkey, rounds: int, sessions: int) -> list[float]:
+    """µs of Redis of one heartbeat that refreshes, in batches of 64; a figure per round."""
+    figures, batches = [], 10
+    async with store_of(redis.url, redis_growth.EAGER) as store:
+        for number in range(rounds + 1):
+            redis.client.config_resetstat()
+            for batch in range(batches):
+                # From all over the crowd: its neighbours in the index are others'.
+                first = (number * batches + batch) * 7_919 % (sessions - redis_growth.BATCH)
+                await redis_growth.refreshes(store, SITE, first)
+            total_us, _ = usec(redis.client, "evalsha", "eval")
+            figures.append(total_us / batches / redis_growth.BATCH)
+    return figures[1:]
 
 
 async def _each(

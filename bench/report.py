@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import growth, mix
+from bench.plots import Drawn, picture
 from bench.result import Result
+from bench.tried import tried
 
 
 def number(value: float | None) -> str:
@@ -31,10 +33,18 @@ def verdict(result: Result) -> str:
     return "reached" if result.reached else "missed"
 
 
+MARKS = {True: "🟢", False: "🔴", None: ""}
+
+
+def misses(results: Sequence[Result]) -> list[Result]:
+    """The rows whose bar is not reached, those that could not be measured among them."""
+    return [result for result in results if result.reached is False]
+
+
 def table(results: Sequence[Result]) -> Table:
     """The results for a terminal; what is not reached in red."""
     shown = Table(show_lines=False, expand=False)
-    for name in ("", "measured", "value", "against", "ratio", "bar", "spread"):
+    for name in ("", "measured", "value", "against", "ratio", "bar", "", "spread"):
         shown.add_column(name)
     for result in results:
         style = "red" if result.reached is False else ""
@@ -42,19 +52,35 @@ def table(results: Sequence[Result]) -> Table:
         against = result.against
         if result.baseline is not None:
             against += f": {number(result.baseline)}"
-        ratio = f"{result.ratio:.2f} ×" if result.ratio is not None else ""
-        cells = (result.id, result.what, value, against, ratio, result.bar, result.spread)
+        cells = (
+            result.id,
+            result.what,
+            value,
+            against,
+            _ratio(result),
+            result.bar,
+            f"{MARKS[result.reached]} {verdict(result)}",
+            result.spread,
+        )
         shown.add_row(*(Text(cell) for cell in cells), style=style)
     return shown
 
 
+def _ratio(result: Result) -> str:
+    is_known = result.ratio is not None and not math.isnan(result.ratio)
+    return f"{result.ratio:.2f} ×" if is_known else ""
+
+
 def notes(results: Sequence[Result]) -> list[Text]:
-    """What the table has no room for, a line each."""
-    return [
-        Text(f"{result.id}: {result.note}", "red" if result.reached is False else "dim")
-        for result in results
-        if result.note
-    ]
+    """What the table has no room for, a line each, and what was tried where a bar is missed."""
+    lines = []
+    for result in results:
+        style = "red" if result.reached is False else "dim"
+        if result.note:
+            lines.append(Text(f"{result.id}: {result.note}", style))
+        if result.reached is False and tried(result.id):
+            lines.append(Text(f"{result.id}, tried: {tried(result.id)}", style))
+    return lines
 
 
 def as_json(results: Sequence[Result], machine: Mapping[str, str]) -> str:
@@ -75,13 +101,13 @@ def _plain(value: Any) -> Any:
 
 
 def markdown(
-    results: Sequence[Result], machine: Mapping[str, str], plots: Mapping[str, str], quick: bool
+    results: Sequence[Result], machine: Mapping[str, str], plots: Sequence[Drawn], quick: bool
 ) -> str:
     """docs/benchmarks.md."""
-    said = f"{sum(result.reached is True for result in results)} bars reached"
+    said = f"{sum(result.reached is True for result in results)} of {len(results)} bars reached"
     for word in ("missed", "not measured"):
         if ids := [result.id for result in results if verdict(result) == word]:
-            said += f"; {word}: **{', '.join(ids)}**"
+            said += f"; {MARKS[False]} {word}: **{', '.join(ids)}**"
     parts = [
         "# Benchmarks\n",
         "Written by `uv run python -m bench`"
@@ -90,12 +116,14 @@ def markdown(
         "the operating system: machines differ and are noisy, and a timed test would measure "
         "that.\n",
         f"{said}.\n",
-        *(f"![{title}]({file})\n" for file, title in plots.items()),
+        *map(_shown, plots[:1]),
         "## Results\n",
         "| | measured | value | against | ratio | bar | | spread, notes |",
         "|---|---|--:|---|--:|---|---|---|",
         *(_row(result) for result in results),
         "",
+        *_tried(results),
+        *map(_shown, plots[1:]),
         "## How it is measured\n",
         _how(),
         "## Growth\n",
@@ -103,14 +131,29 @@ def markdown(
         "## Machine\n",
         "| | |",
         "|---|---|",
-        *(f"| {name} | {value} |" for name, value in machine.items()),
+        *(f"| {name} | {_cell(value)} |" for name, value in machine.items()),
         "",
     ]
     return "\n".join(parts)
 
 
+def _shown(plot: Drawn) -> str:
+    return f"**{plot.title}**\n\n{picture(plot)}\n"
+
+
+def _tried(results: Sequence[Result]) -> list[str]:
+    missed = misses(results)
+    if not missed:
+        return []
+    lines = (
+        f"- {MARKS[False]} **{result.id}** ({verdict(result)}): "
+        + (tried(result.id) or "not written down yet.")
+        for result in missed
+    )
+    return ["### Missed, and what was tried\n", *lines, ""]
+
+
 def _row(result: Result) -> str:
-    mark = {True: "🟢", False: "🔴", None: ""}[result.reached]
     against = result.against
     if result.baseline is not None:
         against += f": {number(result.baseline)} {result.unit}"
@@ -119,12 +162,16 @@ def _row(result: Result) -> str:
         result.what,
         f"{number(result.value)} {result.unit}".strip(),
         against,
-        f"{result.ratio:.2f} ×" if result.ratio is not None else "",
+        _ratio(result),
         result.bar,
-        f"{mark} {verdict(result)}",
+        f"{MARKS[result.reached]} {verdict(result)}",
         "; ".join(part for part in (result.spread, result.note) if part),
     )
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _how() -> str:
@@ -134,7 +181,8 @@ The service, or a peer, has one core to itself; the load generator and Redis hav
 user and system time of all processes of a program, and of Redis, from `/proc/<pid>/stat`, divided
 by the heartbeats that were answered. One unanswered request, or one refusal, makes a run invalid.
 
-The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages, {shares}.
+The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages,
+{shares}.
 What came of them is counted by each program itself and must agree to 3 %. Repeats come
 milliseconds after what they repeat, turns seconds apart, and the dedup window,
 {mix.DEDUP_S * 1000:.0f} ms, between. Every check is on: validation, the site's origin, limits
@@ -142,13 +190,21 @@ milliseconds after what they repeat, turns seconds apart, and the dedup window,
 {mix.SESSIONS:,} sessions; programs take turns in an order that rotates; figures are medians, the
 spread is from the least to the most.
 
-The peers are in [`bench/peers/`](../bench/peers), each the short program a good engineer would
+The peers are in `bench/peers/`, each the short program a good engineer would
 write, with the same checks as far as it can, and one Redis script of the same meaning. They keep no
 limit on requests per second, and need not sweep.
 
 P17 is not wrk's: a closed loop waits along with a server that stalls. `bench/constant_rate.py`
-sends each heartbeat at its moment of a Poisson process, and counts from that moment.
+sends each heartbeat at its moment of a Poisson process, and counts from that moment. The peak is
+what wrk gets answered while the worker fills its core. The generator comes first on its core, where
+it may, and tells how late it was itself: a run in which that is half of what was measured, or in
+which it was busy, is made again, and the row is not measured where that does not help.
 
-`--only P2` runs what one row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a
-bar is missed.
+P12 is judged by what Redis was computing while a ping waited, not by the wait, in which others may
+have had the core.
+
+`uv run python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua, lua-nginx-redis,
+lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one row needs,
+`--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick` makes one short
+round of everything.
 """

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from service.embedded import find_binary
 
 @dataclass(frozen=True)
 class Valkey:
-    """A running server: its process, a client to look at it, and the names of what it has saved."""
+    """A running server: its process, a client to look at it, and the folder of what was saved."""
 
     program: Program
     port: int
     client: Any
-    saved: set[str] = field(default_factory=set)
+    folder: Path
 
     @property
     def url(self) -> str:
@@ -27,10 +27,13 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}"
 
     def save(self, name: str) -> None:
-        """Keeps all data under a name."""
+        """Keeps all data under a name, for every server of this folder."""
         self.client.config_set("dbfilename", name)
         self.client.save()
-        self.saved.add(name)
+
+    def has_saved(self, name: str) -> bool:
+        """Whether there is something to restore."""
+        return (self.folder / name).exists()
 
     def restore(self, name: str) -> None:
         """Has the data of that name, and no other."""
@@ -59,9 +62,10 @@ def valkey(folder: Path) -> Iterator[Valkey]:
     port = free_port()
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--maxclients", "5000"]
+    command += ["--hz", "500"]  # as service/embedded.py starts it, and the README recommends
     # So that what a trial begins with can be loaded from a file: see `restore`.
     command += ["--enable-debug-command", "local", "--enable-protected-configs", "local"]
     with Program("valkey", command, LOAD_CORE, folder / "valkey.log") as program:
         program.wait_for(port)
         with Redis(port=port, decode_responses=True, socket_timeout=60) as client:
-            yield Valkey(program, port, client)
+            yield Valkey(program, port, client, folder)

@@ -19,7 +19,7 @@ from service.errors import StoreError
 from service.keys import Keys
 from service.store import Beat, PresenceStore, Rules
 
-FILLED_AT_ONCE, FILL_ATTEMPTS = 500, 10
+FILLED_AT_ONCE, SITES_AT_ONCE, FILL_ATTEMPTS = 500, 10, 10
 
 
 class Invalid(Exception):
@@ -49,7 +49,7 @@ def fill(redis: Valkey, sites: int = 1) -> None:
     and then again and again from what that has left."""
     name = f"filled-{sites}.rdb"
     redis.client.flushall()
-    if name in redis.saved:
+    if redis.has_saved(name):
         redis.restore(name)
     else:
         asyncio.run(_fill(redis.url, sites))
@@ -64,11 +64,18 @@ async def _fill(url: str, sites: int) -> None:
     for beat in mix.sessions(sites):
         by_site[beat.site].append(Beat(beat.session, beat.path, "", "", ""))
     try:
-        for name, beats in by_site.items():
-            for start in range(0, len(beats), FILLED_AT_ONCE):
-                await _write(store, name, beats[start : start + FILLED_AT_ONCE])
+        names = list(by_site)
+        for first in range(0, sites, SITES_AT_ONCE):
+            await asyncio.gather(
+                *(_write_all(store, n, by_site[n]) for n in names[first : first + SITES_AT_ONCE])
+            )
     finally:
         await store.close()
+
+
+async def _write_all(store: PresenceStore, site: str, beats: list[Beat]) -> None:
+    for start in range(0, len(beats), FILLED_AT_ONCE):
+        await _write(store, site, beats[start : start + FILLED_AT_ONCE])
 
 
 async def _write(store: PresenceStore, site: str, beats: list[Beat]) -> None:

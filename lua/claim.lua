@@ -6,7 +6,7 @@
   LT). So that none is overlooked, half a lease must be longer than the grace of a goodbye, and
   what is settled in the second half of its lease is looked at again.
 
-  KEYS[1] due  zset  site, or site/shard -> when it is next swept, ms
+  KEYS[1] due  zset  site, or tag of a site shard -> when it is next swept, ms
 
   ARGV[1] now, ms since the epoch; empty: ask TIME
   ARGV[2] lease, ms

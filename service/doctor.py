@@ -29,7 +29,7 @@ from service.invariants import (
     life_faults,
     view_faults,
 )
-from service.keys import Keys, ShardKeys
+from service.keys import Keys, ShardKeys, site_of
 from service.scripts import Call, load, run
 from service.store import Rules
 
@@ -108,11 +108,11 @@ class Doctor:
             tags = await self._check_keys(site, checkup)
             if site is None:
                 known = await self._client.zrange(self._keys.sites, 0, -1)
-                checkup.sites = sorted({*known, *(tag.partition("/")[0] for tag in tags)})
+                checkup.sites = sorted({*known, *(site_of(tag) for tag in tags)})
             for name in checkup.sites:
                 shards = {keys.tag: keys for keys in self._keys.of_site(name)}
                 # Shards of another SHARDS setting are looked at as well.
-                others = sorted(tag for tag in tags if tag.partition("/")[0] == name)
+                others = sorted(tag for tag in tags if site_of(tag) == name)
                 shards |= {tag: self._keys.of_tag(tag) for tag in others}
                 for shard in shards.values():
                     self._progress(shard.tag, checkup.keys)
@@ -221,7 +221,7 @@ class Doctor:
         faults: list[Finding] = []
         for name, (kind, life_ms) in (await self._types_and_lives(names)).items():
             expected = self._kind_of(name)
-            site = self._tag_of(name).partition("/")[0]
+            site = site_of(self._tag_of(name))
             if expected and kind not in (expected.type, "none"):
                 what = f"is a {kind}; it should be a {expected.type}: delete it"
                 faults.append(Finding(site, WRONG_TYPE, name, what))

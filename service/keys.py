@@ -1,15 +1,18 @@
 """Every key spelling, in one place.
 
-All keys of one site shard share the hash tag `{site}` (or `{site/0}` … where a site is split),
-so that one script call touches one slot of a cluster.
+All keys of one site shard share the hash tag `{site}` (or `{site/0}`, `{site/1.2}` … where a site
+is split), so that one script call touches one slot of a cluster.
 """
 
 import time
+from binascii import crc_hqx
 from functools import lru_cache
+from itertools import count
 from zlib import crc32
 
 MS_PER_HOUR = 3_600_000
 HOURS_PER_DAY = 24
+SLOTS = 16_384  # of Redis Cluster and Valkey Cluster
 
 
 def shard_of(session_id: str, shards: int) -> int:
@@ -17,9 +20,36 @@ def shard_of(session_id: str, shards: int) -> int:
     return crc32(session_id.encode()) % shards if shards > 1 else 0
 
 
+@lru_cache(maxsize=65_536)
 def tag_of(site: str, shard: int, shards: int) -> str:
-    """What stands between the braces: `blog`, or `blog/2` where sites are split."""
-    return site if shards == 1 else f"{site}/{shard}"
+    """What stands between the braces: `blog`, or `blog/2` or `blog/2.1` where sites are split.
+
+    Tags fall on slots as if by chance, and three nodes would share twelve of them unevenly. So of
+    N shards the n-th is spelled such that its slot lies in the n-th of N equal parts of all slots:
+    `site/n` where that does already, else `site/n.k` with the smallest k from 1 that does. Nodes
+    that hold equal ranges of slots then hold equally many shards. The first and the last slot of
+    a part are not used: whoever deals out slots may round to either side.
+    """
+    if shards == 1:
+        return site
+    tag = f"{site}/{shard}"
+    checksum = crc_hqx(tag.encode(), 0)  # CRC16 as clusters take it; it goes on where it ended
+    if _lies_in(checksum % SLOTS, shard, shards):
+        return tag
+    for k in count(1):
+        slot = crc_hqx(b".%d" % k, checksum) % SLOTS
+        if _lies_in(slot, shard, shards):
+            break
+    return f"{tag}.{k}"
+
+
+def _lies_in(slot: int, part: int, parts: int) -> bool:
+    return part * SLOTS <= (slot - 1) * parts and (slot + 2) * parts <= (part + 1) * SLOTS
+
+
+def site_of(tag: str) -> str:
+    """The site that a tag belongs to: no name of a site has a slash."""
+    return tag.partition("/")[0]
 
 
 @lru_cache(maxsize=1024)

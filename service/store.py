@@ -18,7 +18,7 @@ from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.errors import StoreBusy, StoreError, StoreRefused
 from service.failures import FAILURES, as_store_error, kind_of
 from service.gathered import Gathered
-from service.keys import MS_PER_HOUR, Keys, ShardKeys
+from service.keys import MS_PER_HOUR, Keys, ShardKeys, site_of
 from service.merging import (
     PLACES_LIMIT,
     TOP_LIMIT,
@@ -36,10 +36,10 @@ from service.merging import (
 from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.scripts import Call, load, run, run_many
 
-SWEEP_LIMIT = 250  # sessions removed by one call: about 2 ms of Redis
+SWEEP_LIMIT = 150  # sessions removed by one call: about 1.2 ms in which Redis serves nobody else
 MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
 CHANGES_LIMIT = 1000  # events that are read as changes; more of them make a snapshot
-READ_SWEEP_LIMIT = 200  # sessions a read removes before it counts
+READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
@@ -354,7 +354,7 @@ class PresenceStore:
                 for tag, (how, at_ms) in entries.items():
                     pipeline.execute_command("ZADD", self.keys.due, how, at_ms, tag)
                     if how == "NX" or tag not in self._entered_at:
-                        pipeline.zadd(self.keys.sites, {tag.partition("/")[0]: 0})
+                        pipeline.zadd(self.keys.sites, {site_of(tag): 0})
                 for key in (self.keys.due, self.keys.sites):
                     pipeline.pexpire(key, LISTS_LIFE_MS)
                 await pipeline.execute()

@@ -1,0 +1,24 @@
+"""What was tried where a bar is missed: shown under the table for the rows that are."""
+
+TRIED: dict[str, str] = {
+    "P5": "Batches of 64 are held against SET 64 in a pipeline, which is the harder comparison: "
+    "awaited one by one, SET costs two to three times as much. Nothing was tried in the measure "
+    "beyond that; what makes the script cheaper is in the notes of its rows.",
+    "P11": "Nothing: it is measured as soon as there is something to measure.",
+    "P12": "Stalls: `hz` 500 instead of Redis's default of 10, so that the expiry cycle takes half "
+    "a millisecond at one go and not 25; sweeps of 150 sessions instead of 250, reads that sweep "
+    "100 instead of 200. What is left is a sweep, a read and an expiry cycle back to back between "
+    "two pings, and whatever else the machine did in it. Page counts: sweeps of 50 and of 100, "
+    "two of them on their way at the same time, were no faster, for they kept both cores busy.",
+    "P16": "Tags chosen by slot, which gives each of three equal nodes four of twelve shards.",
+    "P17": "A worker far below its peak sends small batches, and so pays for a call to Redis more "
+    "often: at 70 % of the heartbeats it is busier than 70 %. Python's full garbage collection "
+    "holds everything for some 15 ms, every few seconds; `gc.freeze()` after the start was tried, "
+    "and was not to be told from noise on a busy machine.",
+    "P18": "Nothing: it is measured as soon as there is something to measure.",
+}
+
+
+def tried(id: str) -> str:
+    """What was tried for a row, in a sentence or two; empty where nobody has written it down."""
+    return TRIED.get(id, "")

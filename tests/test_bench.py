@@ -1,0 +1,380 @@
+"""The benchmark suite as far as nothing is measured: reports, plots and verdicts of made-up
+results, the mix, and that every row is there."""
+
+import json
+import math
+import re
+from collections import Counter
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from bench import __main__ as program
+from bench import growth, latency, machine, measures, mix, plots, report
+from bench.constant_rate import percentile, requests
+from bench.result import Context, Result, Silent
+from bench.tried import TRIED
+
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / "bench" / "peers"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+NAN = float("nan")
+MACHINE = {"cpu": "made up | 2 cores"}
+
+
+def result(id: str, reached: bool | None = True, value: float = 34.0, **more: Any) -> Result:
+    what = more.pop("what", f"what {id} measures")
+    ratio = more.pop("ratio", 0.5)
+    return Result(id, what, value, "µs", "a peer", 68.0, ratio, "≤ 1 ×", reached, **more)
+
+
+def not_measured(id: str) -> Result:
+    return measures.not_measured(id, f"what {id} measures", "≤ 1 ×", "there is none yet")
+
+
+def case(program_us: float, redis_us: float) -> dict[str, Any]:
+    return {"program_us": program_us, "redis_us": redis_us, "calls_per_1000": 31.0}
+
+
+def by_sessions(*values: float) -> dict[str, float]:
+    return dict(zip(("1000", "10000", "100000", "1000000"), values, strict=True))
+
+
+CASES = {"this service": case(28, 6), "nginx + Lua": case(21, 22)}
+PROGRAMS = {
+    "presence, 1 pages": {"writes": 1, "retries": 0},
+    "WATCH / MULTI, 1 pages": {"writes": 1, "retries": 63},
+}
+CURVE = {f"{share:g}": {"rate": share * 1e4, "50": 1.0, "99": 3.0} for share in (0.3, 0.7)}
+RESULTS = [
+    result("P1", False, detail={"cases": CASES}),
+    result("P2", detail={"cases": CASES}),
+    result("P7", detail={"cases": {**CASES, "this service, 1,000 sites": case(30, 8)}}),
+    result(
+        "P8",
+        value=550.0,
+        detail={
+            "by_sessions": by_sessions(612, 570, 548, 551),
+            "prototype_by_sessions": by_sessions(700, 660, 645, 646),
+        },
+    ),
+    result(
+        "P9",
+        detail={
+            "by_sessions": by_sessions(0.2, 0.21, 0.22, 0.22),
+            "refresh_us_by_sessions": by_sessions(10, 10, 11, 12),
+            "by_pages": {"10": {"refresh_us": 10.0, "stats_us": 120.0}},
+            "by_shards": {"12": {"refresh_us": 12.0, "stats_us": 2_000.0}},
+        },
+    ),
+    result("P10", detail={"by_sessions": by_sessions(50, 54, 57, 59)}),
+    not_measured("P11"),
+    result("P12", False, ratio=None),
+    result("P14", detail={"programs": PROGRAMS}),
+    result("P15", detail={"redis_us": {1: 6.0, 4: 7.0}, "calls_per_1000": {1: 31.0, 4: 80.0}}),
+    result("P17", ratio=NAN, detail={"curves": {"service": CURVE, "noop": CURVE}}),
+]  # fmt: skip
+
+
+# Rows
+
+
+def test_every_row_is_there_once() -> None:
+    ids = [id for entry in measures.ENTRIES for id in entry.ids] + list(measures.PENDING)
+    assert Counter(ids) == Counter(f"P{number}" for number in range(1, 19))
+    assert list(measures.IDS) == [f"P{number}" for number in range(1, 19)]
+
+
+@pytest.mark.parametrize("entry", measures.ENTRIES, ids=lambda entry: entry.module)
+def test_a_measure_that_fails_gives_red_rows_and_never_none(
+    entry: measures.Entry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(context: Context) -> list[Result]:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(measures, "_load", lambda entry: fail)
+    results = measures.run_all(Context(True, Silent(), tmp_path, frozenset(entry.ids)))
+    assert [row.id for row in results] == sorted(entry.ids, key=lambda id: int(id[1:]))
+    assert all(row.reached is False and math.isnan(row.value) for row in results)
+    assert all("the disk is full" in row.note for row in results)
+
+
+def test_what_cannot_be_measured_yet_is_red_and_says_why(tmp_path: Path) -> None:
+    (row,) = measures.run_all(Context(True, Silent(), tmp_path, frozenset({"P11"})))
+    assert row.note == "not measured: there is no live stream yet"
+    assert row.bar == "≤ 2 calls; ≤ tick + 250 ms"
+    assert row.reached is False
+    assert "| 🔴 not measured |" in report.markdown([row], MACHINE, [], False)
+
+
+# Reports
+
+
+def test_the_document_has_all_rows_and_what_is_missed_in_red() -> None:
+    text = report.markdown(RESULTS, MACHINE, [], False)
+    rows = {
+        line.split(" | ")[0].strip("| "): line
+        for line in text.splitlines()
+        if line.startswith("| P")
+    }
+    assert set(rows) == {row.id for row in RESULTS}
+    assert "🔴 missed" in rows["P1"]
+    assert "🔴 not measured" in rows["P11"]
+    assert "🟢 reached" in rows["P2"]
+    assert (
+        f"8 of {len(RESULTS)} bars reached; 🔴 missed: **P1, P12**; 🔴 not measured: **P11**."
+        in text
+    )
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert "made up \\| 2 cores" in text
+    widths = {len(re.findall(r"(?<!\\)\|", row)) for row in rows.values()}
+    assert widths == {9}
+
+
+def test_what_was_tried_stands_below_for_missed_rows_only() -> None:
+    text = report.markdown(RESULTS, MACHINE, [], False)
+    section = text.partition("### Missed, and what was tried")[2].partition("\n## ")[0]
+    assert re.findall(r"^- 🔴 \*\*(P\d+)\*\*", section, re.MULTILINE) == ["P1", "P11", "P12"]
+    assert TRIED["P12"] in section
+    lines = [line.plain for line in report.notes(RESULTS)]
+    assert f"P12, tried: {TRIED['P12']}" in lines
+    assert not any(line.startswith("P2, tried") for line in lines)
+    assert "what was tried" not in report.markdown([result("P2")], MACHINE, [], False)
+
+
+def test_what_was_tried_is_said_of_rows_that_exist() -> None:
+    assert set(TRIED) <= set(measures.IDS)
+    assert all(text.endswith(".") for text in TRIED.values())
+
+
+def test_the_terminal_shows_what_is_missed_in_red() -> None:
+    out = StringIO()
+    console = Console(width=200, force_terminal=True, color_system="standard", file=out)
+    console.print(report.table(RESULTS))
+    red = [line for line in out.getvalue().splitlines() if "\x1b[31m" in line]
+    assert [re.findall(r"\bP\d+\b", line)[0] for line in red] == ["P1", "P11", "P12"]
+    assert "🔴 missed" in out.getvalue()
+
+
+def test_json_has_no_nan() -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    read = json.loads(report.as_json(RESULTS, MACHINE), parse_constant=refuse)
+    by_id = {row["id"]: row for row in read["results"]}
+    assert by_id["P11"]["value"] is None
+    assert by_id["P17"]["ratio"] is None
+    assert by_id["P1"]["detail"]["cases"]["this service"]["redis_us"] == 6
+    assert read["machine"] == MACHINE
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [(NAN, "–"), (None, "–"), (0.2214, "0.22"), (12.34, "12.3"), (1234.5, "1,234"), (3.0, "3")],
+)
+def test_figures(value: float | None, shown: str) -> None:
+    assert report.number(value) == shown
+
+
+# The program
+
+
+@pytest.mark.parametrize(
+    "results, options, code",
+    [
+        ([result("P2")], ["--check"], 0),
+        ([result("P2", None)], ["--check"], 0),
+        ([result("P1", False), result("P2")], ["--check"], 1),
+        ([not_measured("P11")], ["--check"], 1),
+        ([result("P1", False)], [], 0),
+    ],
+)
+def test_check(
+    results: list[Result], options: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "run_all", lambda context: results)
+    monkeypatch.setattr(machine, "describe", lambda: MACHINE)
+    ran = CliRunner().invoke(program.main, ["--no-write", *options])
+    assert ran.exit_code == code, ran.output
+    assert ("missed: P" in ran.output) == bool(code)
+
+
+def test_only_what_was_asked_for_is_measured_and_nothing_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Context] = []
+
+    def run_all(context: Context) -> list[Result]:
+        asked.append(context)
+        return [result("P2")]
+
+    monkeypatch.setattr(program, "run_all", run_all)
+    monkeypatch.setattr(program, "DOCS", tmp_path / "none")
+    monkeypatch.setattr(machine, "describe", lambda: MACHINE)
+    file = tmp_path / "out.json"
+    ran = CliRunner().invoke(program.main, ["--quick", "--only", "p2, P3", "--json", str(file)])
+    assert ran.exit_code == 0, ran.output
+    assert asked[0].quick
+    assert asked[0].only == frozenset({"P2", "P3"})
+    assert json.loads(file.read_text())["results"][0]["id"] == "P2"
+
+
+def test_help_and_wrong_use() -> None:
+    shown = CliRunner().invoke(program.main, ["--help"])
+    assert shown.exit_code == 0
+    for option in ("--quick", "--only", "--json", "--check"):
+        assert option in shown.output
+    wrong = CliRunner().invoke(program.main, ["--only", "P99"])
+    assert wrong.exit_code == 2
+    assert "P99" in wrong.output
+
+
+# Plots and growth
+
+
+def test_every_plot_is_drawn_twice(tmp_path: Path) -> None:
+    drawn = plots.draw(RESULTS, tmp_path)
+    names = ["cost", "memory", "stats", "latency", "conflicts"]
+    assert [plot.light for plot in drawn] == [f"bench-{name}.svg" for name in names]
+    for plot in drawn:
+        for file, colors in ((plot.light, plots.LIGHT), (plot.dark, plots.DARK)):
+            text = (tmp_path / file).read_text()
+            assert ElementTree.fromstring(text).tag.endswith("svg")
+            assert colors.text in text
+        assert f'srcset="docs/{plot.dark}"' in plots.picture(plot, "docs/")
+        assert f'src="docs/{plot.light}"' in plots.picture(plot, "docs/")
+
+
+def test_the_same_results_are_the_same_files(tmp_path: Path) -> None:
+    texts = []
+    for _ in range(2):
+        plots.draw(RESULTS[:2], tmp_path)
+        texts.append((tmp_path / "bench-cost.svg").read_text())
+    assert texts[0] == texts[1]
+
+
+def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
+    assert plots.draw([not_measured("P2"), not_measured("P17")], tmp_path) == []
+
+
+def test_growth_does_the_arithmetic() -> None:
+    text = growth.markdown(RESULTS)
+    assert "| the service | 28.0 | 10⁶ ÷ 28.0 = 35,714 | 35,714 × 30 = 1,071,429 |" in text
+    assert "| 10,000,000 | 10,000,000 ÷ 30 = 333,333 |" in text
+    assert "333,333 × 28.0 ÷ 10⁶ ÷ 0.7 = **14**" in text  # 13.3 cores
+    assert "3,333,333 × 6.0 ÷ 10⁶ ÷ 0.7 = **29**" in text
+    assert "100,000,000 × 550 B = 51.2 GiB" in text
+    for what in ("sessions", "pages", "sites", "copies", "shards"):
+        assert re.search(rf"^\| {what}\b.*\n\|---\|--:", text, re.MULTILINE), what
+    assert "deployment" not in growth.markdown([])
+
+
+# The load
+
+
+def test_the_mix_is_as_meant() -> None:
+    """Counted here as the service decides: by what each session last said, and how long ago."""
+    at: dict[tuple[str, str], tuple[str, int]] = {}
+    for beat in mix.sessions():
+        at[beat.site, beat.session] = beat.path, -(10**9)
+    outcomes: Counter[str] = Counter()
+    for number, beat in enumerate(islice(mix.heartbeats(), 60_000)):
+        path, seen = at.get((beat.site, beat.session), ("", 0))
+        if not path:
+            outcome = "created"
+        elif path != beat.path:
+            outcome = "moved"
+        else:
+            outcome = "duplicate" if number - seen <= 2 * mix.REPEATED_AFTER else "refreshed"
+        outcomes[outcome] += 1
+        if outcome != "duplicate":
+            at[beat.site, beat.session] = beat.path, number
+    assert mix.is_as_meant(dict(outcomes), 0.005), outcomes
+    assert sum(mix.SHARES.values()) == pytest.approx(1)
+
+
+def test_requests_are_those_of_the_file(tmp_path: Path) -> None:
+    file = mix.write(tmp_path, 50, sites=3)
+    beats = list(islice(mix.heartbeats(3), 50))
+    sent = requests(file, 10, 5)
+    for request, beat in zip(sent, beats[10:15], strict=True):
+        head, _, body = request.decode().partition("\r\n\r\n")
+        assert head.startswith(f"POST /v1/sites/{beat.site}/heartbeat HTTP/1.1\r\n")
+        assert f"Content-Length: {len(body)}" in head
+        assert body == beat.body
+
+
+# P17
+
+
+def answer(p99: float, late: float = 0.1, busy: float = 0.3, bad: int = 0) -> dict[str, Any]:
+    return {
+        "sent": 1000, "bad": bad, "busy": busy,
+        "ms": {"50": p99 / 3, "99": p99}, "late_ms": {"50": late / 2, "99": late},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "service, reached, note",
+    [
+        (answer(4.0), True, "peak 10,000/s"),
+        (answer(5.5), False, "peak 10,000/s"),
+        (answer(4.0, late=3.0), False, "the generator was itself late"),
+        (answer(4.0, busy=0.9), False, "the generator used 90%"),
+        (answer(4.0, bad=1), False, "1 of 1000 heartbeats"),
+        (answer(NAN), False, "the generator was itself late"),
+    ],
+)
+def test_latency_is_judged_only_where_the_generator_kept_up(
+    service: dict[str, Any], reached: bool, note: str
+) -> None:
+    said = {"service": {0.7: [service]}, "noop": {0.7: [answer(1.0)]}}
+    row = latency.row(10_000, said)
+    assert row.reached is reached
+    assert note in row.note
+    assert math.isnan(row.value) == ("not measured" in row.note)
+
+
+def test_percentiles() -> None:
+    assert percentile(range(1, 101), 99) == 100
+    assert percentile([5.0], 50) == 5.0
+    assert math.isnan(percentile([], 99))
+
+
+# Documents
+
+
+@pytest.mark.parametrize(
+    "peer", ["noop", "naive", "fastify", "nginx", "get_then_set", "watch_multi"]
+)
+def test_every_peer_says_how_it_starts(peer: str) -> None:
+    listed = (PEERS / "README.md").read_text()
+    assert re.search(rf"^\| {peer} \|", listed, re.MULTILINE)
+    if (PEERS / peer).is_dir():
+        assert re.search(r"^`[^`]+`", (PEERS / peer / "README.md").read_text())
+    else:
+        assert f"`python -m bench.peers.{peer} " in listed
+
+
+def test_the_published_document_has_every_row() -> None:
+    if not DOCUMENT.exists():
+        pytest.skip("docs/benchmarks.md is not written yet: uv run python -m bench")
+    text = DOCUMENT.read_text()
+    rows = re.findall(r"^\| (P\d+) \|", text, re.MULTILINE)
+    assert rows == list(measures.IDS)
+    missed = re.findall(r"^\| (P\d+) \|.*\| 🔴 ", text, re.MULTILINE)
+    assert re.findall(r"^- 🔴 \*\*(P\d+)\*\*", text, re.MULTILINE) == missed
+    readme = (ROOT / "README.md").read_text()
+    shown = re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    shown += [
+        name.removeprefix("docs/") for name in re.findall(r'(?:src|srcset)="([^"]+)"', readme)
+    ]
+    assert len(shown) == 12
+    for name in shown:
+        assert (DOCUMENT.parent / name).exists(), name
