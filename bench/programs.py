@@ -51,10 +51,13 @@ def service_environ(redis: Valkey, folder: Path, sites: int) -> dict[str, str]:
     }
 
 
-def _service(redis: Valkey, folder: Path, port: int, sites: int) -> Program:
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port)]
-    environ = service_environ(redis, folder, sites)
-    return Program("service", command, SERVICE_CORE, folder / "service.log", environ, ROOT)
+def _service(**more: str) -> Callable[[Valkey, Path, int, int], Program]:
+    def start(redis: Valkey, folder: Path, port: int, sites: int) -> Program:
+        command = [sys.executable, "-m", "service", "serve", "--port", str(port)]
+        environ = service_environ(redis, folder, sites) | more
+        return Program("service", command, SERVICE_CORE, folder / "service.log", environ, ROOT)
+
+    return start
 
 
 def _uvicorn(
@@ -130,7 +133,9 @@ def _start_nginx(
 
 
 _STARTS: dict[str, Callable[[Valkey, Path, int, int], Program]] = {
-    "service": _service,
+    "service": _service(),
+    # For clients that say whose address is theirs, of whom there can be many on one machine.
+    "service-behind-proxy": _service(PRESENCE_TRUSTED_PROXIES="127.0.0.1/32"),
     "noop": _noop,
     "naive": _naive,
     "fastify": _fastify(True),
@@ -140,6 +145,7 @@ _STARTS: dict[str, Callable[[Valkey, Path, int, int], Program]] = {
 NAMES = tuple(_STARTS)
 TITLES = {
     "service": "this service",
+    "service-behind-proxy": "this service",
     "noop": "uvicorn, empty 204",
     "naive": "Starlette + redis-py",
     "fastify": "Fastify + ioredis",

@@ -40,10 +40,11 @@ class Valkey:
         self.client.config_set("dbfilename", name)
         self.client.execute_command("DEBUG", "RELOAD", "NOSAVE")
 
-    def calls(self) -> int:
-        """Script calls carried out so far."""
+    def calls(self, *commands: str) -> int:
+        """Calls carried out so far: of scripts, or of these commands, in scripts as well."""
         stats = self.client.info("commandstats")
-        return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in _SCRIPTS)
+        names = commands or _SCRIPTS
+        return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in names)
 
 
 _SCRIPTS = ("eval", "evalsha", "fcall")

@@ -5,6 +5,7 @@ long after each acknowledgement the last stream was told of that page.
 """
 
 import asyncio
+import functools
 import json
 import sys
 import time
@@ -66,7 +67,7 @@ async def run(port: int, streams: int, heartbeats: int, site: str, origin: str) 
     loop = asyncio.get_running_loop()
     for number in range(streams):
         await loop.create_connection(
-            lambda number=number: Stream(watch, number, site, origin), "127.0.0.1", port
+            functools.partial(Stream, watch, number, site, origin), "127.0.0.1", port
         )
     await _until(watch, lambda: watch.begun == streams)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -76,7 +77,7 @@ async def run(port: int, streams: int, heartbeats: int, site: str, origin: str) 
     late_ms = []
     for number in range(heartbeats):
         path = f"/told/{number}/"
-        watch.told, watch.wanted = 0, f'"{path[:-1]}"'.encode()
+        watch.told, watch.wanted = 0, f'"{path[:-1]}"'.encode()  # as the service writes it
         body = json.dumps({"sessionId": f"session-{number:012d}", "currentPath": path})
         writer.write(
             (

@@ -4,7 +4,6 @@ TRIED: dict[str, str] = {
     "P5": "Batches of 64 are held against SET 64 in a pipeline, which is the harder comparison: "
     "awaited one by one, SET costs two to three times as much. Nothing was tried in the measure "
     "beyond that; what makes the script cheaper is in the notes of its rows.",
-    "P11": "Nothing: it is measured as soon as there is something to measure.",
     "P12": "Stalls: `hz` 500 instead of Redis's default of 10, so that the expiry cycle takes half "
     "a millisecond at one go and not 25; sweeps of 150 sessions instead of 250, reads that sweep "
     "100 instead of 200. What is left is a sweep, a read and an expiry cycle back to back between "
