@@ -70,6 +70,11 @@ class Connection:
         node = self.client.nodes_manager.slots_cache.get(_slot_of(tag))
         return node[0].name if node else ""  # not known before the first answer
 
+    @property
+    def mixes_sites(self) -> bool:
+        """Whether one call may name keys of several sites: not where each has its slot."""
+        return not isinstance(self.client, RedisCluster)
+
     async def close(self) -> None:
         """Closes every connection."""
         for client in (self.client, *self.helpers):
