@@ -66,17 +66,15 @@ local later = math.floor(now / HOUR_MS) - tonumber(ARGV[2])
 if later ~= 0 and later ~= 1 then
   return {now_text, 'stale'}
 end
-local minute_of_hour = string.format('%02d', math.floor(now / 60000) % 60)
-local hour_of_day = string.format('%02d', math.floor(now / HOUR_MS) % 24)
 -- @end
 local uniques_of_day = KEYS[11 + later]
 -- @include lives
 -- Reads each key that the end of a life changes, so that a wrong type is raised before anything
 -- is written.
 local function check_lives()
-  for _, zset in ipairs({pages, countries, places}) do
-    redis.call('ZCARD', zset)
-  end
+  redis.call('ZCARD', pages)
+  redis.call('ZCARD', countries)
+  redis.call('ZCARD', places)
   redis.call('HLEN', located)
   redis.call('XLEN', events)
 end

@@ -46,6 +46,9 @@ local later = math.floor(now / HOUR_MS) - tonumber(ARGV[2])
 if later ~= 0 and later ~= 1 then
   return {now_text, 'stale'}
 end
+-- @end
+-- @include series
+-- The fields of this minute in the hash of the hour, and of this hour in that of the day.
 local minute_of_hour = string.format('%02d', math.floor(now / 60000) % 60)
 local hour_of_day = string.format('%02d', math.floor(now / HOUR_MS) % 24)
 -- @end
@@ -54,9 +57,9 @@ local minutes, hours = KEYS[7 + later], KEYS[9 + later]
 -- Reads each key that the end of a life changes, so that a wrong type is raised before anything
 -- is written.
 local function check_lives()
-  for _, zset in ipairs({pages, countries, places}) do
-    redis.call('ZCARD', zset)
-  end
+  redis.call('ZCARD', pages)
+  redis.call('ZCARD', countries)
+  redis.call('ZCARD', places)
   redis.call('HLEN', located)
   redis.call('XLEN', events)
 end
@@ -114,9 +117,12 @@ end
 -- Notes how many are active now, if that is the most this minute or this hour has seen.
 local MINUTES_LIFE_MS, HOURS_LIFE_MS = 48 * HOUR_MS, 400 * DAY_MS
 local function raise_to(key, field, count, life_ms)
-  if count > tonumber(redis.call('HGET', key, field) or '0') then
+  local highest = redis.call('HGET', key, field)
+  if count > tonumber(highest or '0') then
     redis.call('HSET', key, field, string.format('%.0f', count))
-    redis.call('PEXPIRE', key, life_ms)
+    if not highest then
+      redis.call('PEXPIRE', key, life_ms)
+    end
   end
 end
 

@@ -80,6 +80,11 @@ class Connection:
         """The client of the one lane that there is, or of all lanes."""
         return self.held or self.client
 
+    @property
+    def mixes_sites(self) -> bool:
+        """Whether one call may name keys of several sites: not where each has its slot."""
+        return self.topology != "cluster"
+
     async def close(self) -> None:
         """Closes every connection."""
         for client in (self.client, *self.helpers):

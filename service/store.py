@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from redis.exceptions import ClusterCrossSlotError, ResponseError
+
 from service import models
 from service.batcher import Answer, Batch, Batcher, Waiter
 from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
@@ -41,6 +43,7 @@ MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
 CHANGES_LIMIT = 1000  # events that are read as changes; more of them make a snapshot
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
+CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
 
@@ -69,6 +72,9 @@ class Beat(NamedTuple):
     country: str
     client: str
     details: str
+
+
+_Batch = Batch[ShardKeys, Any, str]
 
 
 class Sweep(NamedTuple):
@@ -101,7 +107,7 @@ class PresenceStore:
         connection: the way to Redis.
         keys: key spellings.
         rules: what decides.
-        observe_batch: told of each heartbeat batch: its size and the seconds it took.
+        observe_batch: told of each call of heartbeats: how many, and the seconds it took.
         observe_error: told the kind of each failure.
         deadline_s: after which an operation fails, in seconds.
         batch_deadline_s: the same for one batch, which others wait behind.
@@ -134,6 +140,7 @@ class PresenceStore:
         self._batcher: Batcher[ShardKeys, Any, str] = Batcher(
             self._send, lambda keys: connection.lane_of(keys.tag)
         )
+        self._mixes_sites = connection.mixes_sites
         self._clock_offset_ms = 0.0
         self._due: dict[str, tuple[str, int]] = {}
         self._entered_at: dict[str, float] = {}
@@ -233,24 +240,21 @@ class PresenceStore:
         call = Call(load("end"), keys.for_end(session_id), (self.clock(), self.rules.events_maxlen))
         return bool((await self._read(call))[1] == "ended")
 
-    async def _send(self, batches: list[Batch[ShardKeys, Any, str]]) -> list[Answer[str]]:
-        """Sends the batches of one lane; a batch of heartbeats is one call."""
+    async def _send(self, batches: list[_Batch]) -> list[Answer[str]]:
+        """Sends the batches of one lane; heartbeats of many sites travel in one call."""
+        groups = self._grouped(batches)
         started = time.perf_counter()
-        replies = await self._replies(batches)
+        replies = await self._replies(groups)
         seconds = time.perf_counter() - started
         answers: list[Answer[str]] = []
         place = 0
-        for batch in batches:
-            if batch.kind == "heartbeat":
-                reply = replies[place]
+        for group in groups:
+            if group[0].kind == "heartbeat":
+                self._observe_batch(sum(len(batch.items) for batch in group), seconds)
+                answers += self._heartbeat_answers(group, replies[place])
                 place += 1
-                self._observe_batch(len(batch.items), seconds)
-                if isinstance(reply, BaseException):
-                    answers.append(reply)
-                    continue
-                self._note_due(batch.key.tag, reply[1] == "opened", int(reply[0]))
-                answers.append(reply[2:])
             else:
+                (batch,) = group
                 own = replies[place : place + len(batch.items)]
                 place += len(batch.items)
                 answers.append(self._single_answers(batch, own))
@@ -258,9 +262,40 @@ class PresenceStore:
             await self._enter_due()
         return answers
 
-    def _single_answers(
-        self, batch: Batch[ShardKeys, Any, str], replies: list[Any]
-    ) -> Sequence[str | BaseException]:
+    def _grouped(self, batches: list[_Batch]) -> list[list[_Batch]]:
+        """Batches of heartbeats that follow one another share a call, as far as one goes; any
+        other batch is for itself. So all keep their order."""
+        groups: list[list[_Batch]] = []
+        room = 0  # in the last group, heartbeats
+        for batch in batches:
+            size = len(batch.items)
+            if batch.kind == "heartbeat" and size <= room:
+                groups[-1].append(batch)
+                room -= size
+            else:
+                groups.append([batch])
+                is_open = batch.kind == "heartbeat" and self._mixes_sites
+                room = CALL_LIMIT - size if is_open else 0
+        return groups
+
+    def _heartbeat_answers(self, group: list[_Batch], reply: Any) -> list[Answer[str]]:
+        """What one call of heartbeats says, by batch."""
+        if isinstance(reply, BaseException):
+            return [reply] * len(group)
+        answers: list[Answer[str]] = []
+        now_ms, place = int(reply[0]), 1
+        for batch in group:
+            word = reply[place]
+            place += 1
+            if word.startswith("failed "):
+                answers.append(self._translated(ResponseError(word.partition(" ")[2])))
+                continue
+            self._note_due(batch.key.tag, word == "opened", now_ms)
+            answers.append(reply[place : place + len(batch.items)])
+            place += len(batch.items)
+        return answers
+
+    def _single_answers(self, batch: _Batch, replies: list[Any]) -> Sequence[str | BaseException]:
         outcomes: list[str | BaseException] = []
         for reply in replies:
             if isinstance(reply, BaseException):
@@ -274,17 +309,25 @@ class PresenceStore:
                 outcomes.append(reply[2])
         return outcomes
 
-    def _calls(self, batch: Batch[ShardKeys, Any, str]) -> list[Call]:
-        keys, rules, now = batch.key, self.rules, self.clock()
-        if batch.kind == "heartbeat":
-            hour = self._hour()
-            all_keys = list(keys.for_heartbeats(hour))
-            args: list[str | int] = [now, hour, *self._rule_args]
+    def _heartbeat_call(self, group: list[_Batch]) -> Call:
+        hour = self._hour()
+        all_keys: list[str] = []
+        args: list[str | int] = [self.clock(), hour, *self._rule_args]
+        for batch in group:
+            keys = batch.key
+            all_keys += keys.for_heartbeats(hour)
+            args.append(len(batch.items))
             for session_id, path, country, client, details in batch.items:
                 all_keys.append(keys.session(session_id))
                 all_keys.append(keys.viewed(session_id, path))
                 args += (path, country, client, details)
-            return [Call(load("heartbeat"), all_keys, args)]
+        return Call(load("heartbeat"), all_keys, args)
+
+    def _calls(self, group: list[_Batch]) -> list[Call]:
+        batch = group[0]
+        if batch.kind == "heartbeat":
+            return [self._heartbeat_call(group)]
+        keys, rules, now = batch.key, self.rules, self.clock()
         if batch.kind == "leave":
             return [
                 Call(
@@ -315,9 +358,9 @@ class PresenceStore:
             for view, client in batch.items
         ]
 
-    async def _replies(self, batches: list[Batch[ShardKeys, Any, str]]) -> list[Any]:
-        """One reply or StoreError per call, in the order of `_calls` over the batches."""
-        calls = [call for batch in batches for call in self._calls(batch)]
+    async def _replies(self, groups: list[list[_Batch]]) -> list[Any]:
+        """One reply or StoreError per call, in the order of `_calls` over the groups."""
+        calls = [call for group in groups for call in self._calls(group)]
         async with self._failures(self._batch_deadline_s):
             replies = await run_many(self.connection.of_a_lane, calls)
             stale = [n for n, reply in enumerate(replies) if _is_stale(reply)]
@@ -326,10 +369,12 @@ class PresenceStore:
                     self._learn_clock(reply[0])
             if stale:
                 # Nothing was written: the same again with the keys of the hour Redis lives in.
-                calls = [call for batch in batches for call in self._calls(batch)]
+                calls = [call for group in groups for call in self._calls(group)]
                 again = await run_many(self.connection.of_a_lane, [calls[n] for n in stale])
                 for n, reply in zip(stale, again, strict=True):
                     replies[n] = reply
+        if any(isinstance(reply, ClusterCrossSlotError) for reply in replies):
+            self._mixes_sites = False  # a proxy before a cluster; the next calls are of one site
         return [self._translated(r) if isinstance(r, Exception) else r for r in replies]
 
     # The list of due sites

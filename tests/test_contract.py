@@ -196,6 +196,209 @@ async def test_countries_and_places(make_store: MakeStore) -> None:
     assert (stats.activeByCountry, stats.visitorLocations) == ([], [])
 
 
+# Many at once
+
+
+async def test_a_session_met_again_in_a_batch_is_decided_in_order(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat("/a"), beat("/a", T)])
+    clock.advance(20_000)
+    batch = [beat("/a"), beat("/a", T), beat("/b"), beat("/b"), beat("/a"), beat("/a", T)]
+    assert await store.heartbeats("blog", batch) == [
+        "refreshed", "refreshed", "moved", "duplicate", "moved", "duplicate",
+    ]  # fmt: skip
+    batch = [beat("/n", ids(1)[0]), beat("/n", ids(1)[0]), beat("/m", ids(1)[0]), beat("/c")]
+    assert await store.heartbeats("blog", batch) == ["created", "duplicate", "moved", "moved"]
+    await invariants.check(store, "blog", NOW + 20_000)
+    assert [
+        (event["type"], event["path"]) for event in await events(store) if event["session"] == S
+    ] == [("joined", "/a"), ("moved", "/b"), ("moved", "/a"), ("moved", "/c")]
+
+
+@pytest.mark.parametrize("paths", ["aab", "aba", "baa", "abab", "bbaa"])
+async def test_refreshes_and_moves_take_turns_where_there_is_no_window(
+    make_store: MakeStore, paths: str
+) -> None:
+    clock = Clock()
+    store = make_store(clock, heartbeat_dedup_ms=0)
+    await store.heartbeats("blog", [beat("/a"), beat("/a", T)])
+    clock.advance(1_000)
+    batch = [beat("/a", T), *(beat(f"/{name}") for name in paths)]
+    assert await store.heartbeats("blog", batch) == ["refreshed"] + [
+        "refreshed" if name == before else "moved"
+        for before, name in zip("a" + paths, paths, strict=False)
+    ]
+    await invariants.check(store, "blog", NOW + 1_000)
+
+
+@pytest.mark.parametrize("after_ms, others", [(5_000, "duplicate"), (20_000, "refreshed")])
+@pytest.mark.parametrize("lost", ["member", "hash"])
+@pytest.mark.parametrize("count", [1, 5])
+async def test_a_session_that_was_half_lost_is_created_among_others(
+    make_store: MakeStore, after_ms: int, others: str, lost: str, count: int
+) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    batch = [beat("/a", session) for session in ids(count)]
+    await store.heartbeats("blog", batch)
+    unlucky = ids(count)[count // 2]
+    if lost == "hash":
+        await raw(store).delete(shard(store).session(unlucky))
+    else:
+        await store.end("blog", unlucky)
+        hash_of_old = {"path": "/a", "seen": str(NOW), "since": str(NOW)}
+        await raw(store).hset(shard(store).session(unlucky), mapping=hash_of_old)
+        await raw(store).pexpire(shard(store).session(unlucky), 100_000)
+    clock.advance(after_ms)
+    outcomes = await store.heartbeats("blog", batch)
+    own = outcomes.pop(count // 2)
+    assert outcomes == [others] * (count - 1)
+    if (lost, others) == ("member", "duplicate"):
+        assert own == "duplicate"  # nothing is written, so nothing is put right
+    else:
+        assert own == "created"
+        await invariants.check(store, "blog", NOW + after_ms)
+
+
+async def test_a_poisoned_session_that_is_here_fails_alone(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    keys, client = shard(store), raw(store)
+    await store.heartbeats("blog", [beat("/a", session) for session in ids(3)])
+    poisoned = ids(3)[1]
+    await client.delete(keys.session(poisoned))
+    await client.set(keys.session(poisoned), "wrong", px=100_000)
+    clock.advance(20_000)
+    batch = [beat("/a", session) for session in ids(3)]
+    assert await store.heartbeats("blog", batch) == ["refreshed", "failed", "refreshed"]
+    scores = dict(await client.zrange(keys.active, 0, -1, withscores=True))
+    assert scores.pop(f"{poisoned} -- /a") == NOW + 120_000
+    assert set(scores.values()) == {NOW + 140_000}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_session_keeps_the_country_it_came_from(make_store: MakeStore, count: int) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat("/", session, country="DE") for session in ids(count)])
+    for country, after_ms, outcome in (("FR", 5_000, "duplicate"), ("", 10_000, "refreshed")):
+        clock.advance(after_ms)
+        batch = [beat("/", session, country=country) for session in ids(count)]
+        assert await store.heartbeats("blog", batch) == [outcome] * count
+    stats = await store.stats("blog")
+    assert [(row.country, row.count) for row in stats.activeByCountry] == [("DE", count)]
+    await invariants.check(store, "blog", NOW + 15_000)
+
+
+async def test_a_goodbye_is_cancelled_among_others(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    batch = [beat("/", session) for session in ids(3)]
+    await store.heartbeats("blog", batch)
+    await store.leave("blog", ids(3)[1])
+    clock.advance(1_000)
+    assert await store.heartbeats("blog", batch) == ["duplicate", "refreshed", "duplicate"]
+    await invariants.check(store, "blog", NOW + 1_000)
+
+
+async def test_what_is_kept_of_views_is_renewed_once_a_minute(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    keys, client = shard(store), raw(store)
+    hour = NOW // MS_PER_HOUR
+    names = [keys.views, keys.minutes_of(hour), keys.hours_of(hour), keys.types]
+    await store.heartbeat("blog", beat("/a", details='{"type":"post"}'))
+    for minutes, is_renewed in ((0, False), (1, True)):
+        for name in names:
+            await client.pexpire(name, 1_000_000)
+        clock.advance(minutes * 60_000)
+        await store.heartbeats("blog", [beat(f"/{minutes}"), beat(f"/{minutes}/b", T)])
+        lives = [await client.pttl(name) for name in names]
+        assert [life_ms > 1_000_000 for life_ms in lives] == [is_renewed] * 4
+    await client.delete(keys.types)
+    await store.heartbeat("blog", beat("/t", details='{"type":"post"}'))  # within the same minute
+    await invariants.check(store, "blog", clock.now_ms or 0)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_heartbeats_of_many_sites_at_once(make_store: MakeStore, shards: int) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards)
+    sites = [f"site-{n}" for n in range(40)]
+
+    async def at_once(*beats: Beat) -> set[tuple[str, ...]]:
+        outcomes = await asyncio.gather(
+            *(store.heartbeat(site, one) for one in beats for site in sites)
+        )
+        return set(zip(*(outcomes[n : n + 40] for n in range(0, len(outcomes), 40)), strict=True))
+
+    assert await at_once(beat("/a"), beat("/a", T, details=BERLIN)) == {("created", "created")}
+    clock.advance(5_000)
+    assert await at_once(beat("/a"), beat("/b", T)) == {("duplicate", "moved")}
+    clock.advance(10_000)
+    assert await at_once(beat("/a"), beat("/a"), beat("/c")) == {
+        ("refreshed", "duplicate", "moved")
+    }
+    for site in sites:
+        await invariants.check(store, site, NOW + 15_000)
+        assert await store.count(site, "/c") == (2, 1, NOW + 15_000)
+    claims, _ = await store.claim([], 1_000, 1_000)  # each was entered
+    assert {claim.tag.partition("/")[0] for claim in claims} == set(sites)
+
+
+async def test_what_a_site_is_sent_keeps_its_order_among_others(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    for site in ("blog", "other"):  # by now all nodes know the scripts
+        await store.heartbeat(site, beat("/a", T))
+        await store.leave(site, T)
+        await store.view(site, page_view("/v", T))
+    outcomes = await asyncio.gather(
+        store.heartbeat("blog", beat("/a")),
+        store.heartbeat("other", beat("/a")),
+        store.leave("blog", S),
+        store.heartbeat("other", beat("/b")),
+        store.heartbeat("blog", beat("/a")),
+        store.leave("other", S),
+        store.view("other", page_view("/v")),
+        store.heartbeat("other", beat("/b")),
+    )
+    assert outcomes == [
+        "created", "created", "leaving", "moved", "refreshed", "leaving", "recorded", "refreshed",
+    ]  # fmt: skip
+    for site in ("blog", "other"):
+        await invariants.check(store, site, NOW)
+
+
+@pytest.mark.parametrize("name", ["active", "pages", "uniques", "totals"])
+async def test_an_index_key_of_a_wrong_type_fails_its_site_alone(
+    make_store: MakeStore, name: str
+) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    sites = ["a", "blog", "c", "d"]
+    for session in (S, T):
+        await asyncio.gather(*(store.heartbeat(site, beat("/a", session)) for site in sites))
+    await raw(store).delete(f"{shard(store).base}{name}")
+    await raw(store).set(f"{shard(store).base}{name}", "wrong")
+    before = await contents(store)
+    clock.advance(1_000)
+    outcomes = await asyncio.gather(
+        *(store.heartbeat(site, beat("/b", session)) for session in (S, T) for site in sites),
+        *(store.heartbeat(site, beat("/a", "a-new-session-00001")) for site in sites),
+        return_exceptions=True,
+    )
+    for n, outcome in enumerate(outcomes):
+        if sites[n % 4] == "blog":
+            assert isinstance(outcome, StoreRefused)
+            assert "wrong type" in outcome.detail
+        else:
+            assert outcome == ("moved" if n < 8 else "created")
+    assert await contents(store) == before
+    for site in ("a", "c", "d"):
+        await invariants.check(store, site, NOW + 1_000)
+
+
 # Goodbyes
 
 
@@ -368,6 +571,19 @@ async def test_unique_visitors_of_a_day_end_at_midnight(
     await store.view("blog", page_view("/", c))
     stats = await store.stats("blog")
     assert (stats.uniqueVisitorsToday, stats.uniqueVisitors) == (3, 3)
+
+
+async def test_who_stays_over_midnight_is_counted_on_both_days(make_store: MakeStore) -> None:
+    clock = Clock(NOW // DAY_MS * DAY_MS - 1)
+    store = make_store(clock)
+    batch = [beat("/", session) for session in ids(5)]
+    await store.heartbeats("blog", batch)
+    clock.advance(20_000)
+    assert await store.heartbeats("blog", batch) == ["refreshed"] * 5
+    clock.advance(20_000)
+    assert await store.heartbeats("blog", batch) == ["refreshed"] * 5
+    stats = await store.stats("blog")
+    assert (stats.uniqueVisitorsToday, stats.uniqueVisitors) == (5, 5)
 
 
 # Sweeping
@@ -703,6 +919,20 @@ async def test_a_full_redis_takes_nothing_in_and_lets_go_and_tells(key_prefix: s
                 with pytest.raises(StoreRefused, match="out of memory"):
                     await refused
                 assert await contents(store) == before
+            # Among many sites too; who writes nothing is answered.
+            clock.advance(-19_000)
+            outcomes = await asyncio.gather(
+                store.heartbeat("other", beat("/a")),
+                store.heartbeat("blog", beat("/a")),
+                store.heartbeat("third", beat("/a")),
+                return_exceptions=True,
+            )
+            clock.advance(19_000)
+            assert outcomes[1] == "duplicate"
+            for outcome in (outcomes[0], outcomes[2]):
+                assert isinstance(outcome, StoreRefused)
+                assert "out of memory" in outcome.detail
+            assert await contents(store) == before
             assert await store.end("blog", S) is True
             assert (await store.stats("blog")).activeVisitors == 1
             clock.advance(100_000)

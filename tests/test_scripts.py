@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from service import keys as key_names
 from service.keys import MS_PER_HOUR, Keys
@@ -48,10 +49,11 @@ def documented(header: str, kind: str) -> dict[int, str]:
     return {int(number): text for number, text in rows}
 
 
-# A place in a list that is reckoned, KEYS[13 + later], stands for that number and the next.
+# A place in a list that is reckoned, KEYS[13 + later], stands for that number and the next; the
+# keys of a site shard are counted from `site` on.
 def used(body: str, kind: str) -> set[int]:
-    found = {int(n) for n in re.findall(rf"{kind}\[(\d+)\]", body)}
-    for n in re.findall(rf"{kind}\[(\d+) \+ later\]", body):
+    found = {int(n) for n in re.findall(rf"{kind}\[(?:site \+ )?(\d+)\]", body)}
+    for n in re.findall(rf"{kind}\[(?:site \+ )?(\d+) \+ later\]", body):
         found |= {int(n), int(n) + 1}
     return found
 
@@ -104,9 +106,10 @@ def test_what_repeats_is_documented_as_it_is_read(name: str) -> None:
 def test_every_word_a_script_returns_is_documented(name: str) -> None:
     header, body = split(name)
     words = set()
-    for returned in re.findall(r"^ *(?:return|reply\[2\] =) (.*?)$", body, re.MULTILINE):
+    for returned in re.findall(
+        r"^ *(?:return(?! try)|reply\[[^]]+\] =) (.*?)$", body, re.MULTILINE
+    ):
         words |= set(re.findall(r"(?<![A-Z(] )'([a-z]{4,})\b *'", returned))
-    words |= set(re.findall(r"local reply = \{now_text, '(\w+)'\}", body))
     words -= {"timeout", "leave"}  # reasons in the log of events
     assert words <= set(re.findall(r"'([a-z]+)\b", header)), words
     if name in ("heartbeat", "view", "sweep", "snapshot"):
@@ -118,11 +121,12 @@ def test_every_word_a_script_returns_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_script_scans_or_touches_what_it_did_not_declare(name: str) -> None:
     _, body = split(name)
-    called = set(re.findall(r"redis\.p?call\('(\w+)'", body))
+    called = set(re.findall(r"\b(?:redis\.p?call|call|try)\('(\w+)'", body))
     assert not called & {"KEYS", "SCAN", "HSCAN", "ZSCAN", "SSCAN", "SMEMBERS", "HGETALL"}
     # The clock is asked once; every key of a call is a name bound to a KEYS.
     assert body.count("'TIME'") == (0 if name == "repair" else 1)
-    first_arguments = set(re.findall(r"redis\.p?call\('(?!TIME)\w+', ([^,)]+)", body))
+    calls = r"\b(?:redis\.p?call|call|try)\('(?!TIME)\w+', ([^,)]+)"
+    first_arguments = set(re.findall(calls, body))
     assert not {text for text in first_arguments if text.startswith("'") or ".." in text}
 
 
@@ -169,7 +173,7 @@ async def test_calls_keep_their_order_when_the_scripts_are_gone(make_store: Make
 def _heartbeat_calls(store: PresenceStore, path: str) -> list[Call]:
     keys, hour = store.keys.of_session("blog", S), NOW // MS_PER_HOUR
     names = [*keys.for_heartbeats(hour), keys.session(S), keys.viewed(S, path)]
-    return [Call(load("heartbeat"), names, [NOW, hour, *store._rule_args, path, "", "", ""])]
+    return [Call(load("heartbeat"), names, [NOW, hour, *store._rule_args, 1, path, "", "", ""])]
 
 
 async def test_one_call_that_fails_does_not_fail_the_others(make_store: MakeStore) -> None:
@@ -249,7 +253,7 @@ async def test_a_burst_of_heartbeats_travels_in_few_calls(
     assert outcomes == ["created"] * 1_000
     asked = calls_of(valkey)
     assert asked["evalsha"] <= 40
-    assert sum(n for name, n in asked.items() if name in ("zadd", "evalsha", "time")) >= 1_000
+    assert asked["hset"] >= 1_000
     assert asked["time"] == asked["evalsha"]  # the clock is asked once for a whole batch
 
 
@@ -257,11 +261,70 @@ async def test_a_duplicate_costs_one_read(make_store: MakeStore, valkey: Server)
     store = make_store()
     await store.heartbeat("blog", beat())
     valkey.client.config_resetstat()
+    await store.heartbeat("blog", beat())
+    asked = calls_of(valkey)
+    assert (asked.pop("evalsha"), asked.pop("time"), asked.pop("hmget")) == (1, 1, 1)
+    assert set(asked) <= {"config|resetstat", "info"}
+
+
+async def test_a_hundred_duplicates_cost_two_reads(make_store: MakeStore, valkey: Server) -> None:
+    store = make_store()
+    await store.heartbeat("blog", beat())
+    valkey.client.config_resetstat()
     await store.heartbeats("blog", [beat()] * 100)
     asked = calls_of(valkey)
-    assert (asked.pop("evalsha"), asked.pop("time"), asked.pop("hmget")) == (1, 1, 100)
-    assert set(asked) <= {"config|resetstat", "info", "zadd", "zscore"}
-    assert "hset" not in asked
+    assert [asked.pop(name) for name in ("evalsha", "time", "zmscore", "exists")] == [1] * 4
+    assert set(asked) <= {"config|resetstat", "info"}
+
+
+async def test_heartbeats_of_many_sites_travel_in_few_calls(
+    make_store: MakeStore, valkey: Server
+) -> None:
+    store = make_store()
+    sites = [f"site-{n}" for n in range(300)]
+    for outcome in ("created", "duplicate"):
+        valkey.client.config_resetstat()
+        assert await asyncio.gather(*(store.heartbeat(site, beat()) for site in sites)) == (
+            [outcome] * 300
+        )
+        asked = calls_of(valkey)
+        assert asked["evalsha"] <= 4  # 128 heartbeats in each; the first may not know the script
+        assert asked["time"] == 3
+
+
+def _call_of_sites(store: PresenceStore, *sites: str) -> Call:
+    hour, names = NOW // MS_PER_HOUR, []
+    args: list[str | int] = [NOW, hour, *store._rule_args]
+    for site in sites:
+        keys = store.keys.of_session(site, S)
+        names += [*keys.for_heartbeats(hour), keys.session(S), keys.viewed(S, "/")]
+        args += [1, "/", "", "", ""]
+    return Call(load("heartbeat"), names, args)
+
+
+async def test_a_reply_tells_each_site_its_own(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    client: Any = store.connection.client
+    await client.set(store.keys.of_site("b")[0].pages, "wrong")
+    replies = [await run(client, _call_of_sites(store, "a", "b", "c")) for _ in range(2)]
+    for reply, word, outcome in zip(
+        replies, ("opened", "open"), ("created", "duplicate"), strict=True
+    ):
+        assert reply[:3] == [str(NOW), word, outcome]
+        assert reply[3].startswith("failed WRONGTYPE")
+        assert reply[4:] == [word, outcome]
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await run(client, _call_of_sites(store, "b"))
+
+
+async def test_a_replica_refuses_all_sites_as_one(key_prefix: str) -> None:
+    with Server("valkey") as server:
+        store = patient_store(server.url, Keys(key_prefix), Rules())
+        server.client.replicaof("127.0.0.1", "1")
+        for sites in (("a",), ("a", "b", "c")):
+            with pytest.raises(ReadOnlyError):
+                await run(store.connection.client, _call_of_sites(store, *sites))
+        await store.close()
 
 
 async def test_readers_touch_no_key_of_a_single_session(
@@ -301,7 +364,7 @@ async def _fill(url: str, site: str, count: int) -> None:
     keys, hour = store.keys.of_site(site)[0], NOW // MS_PER_HOUR
     for start in range(0, count, 2_000):
         names: list[str] = [*keys.for_heartbeats(hour)]
-        args: list[str | int] = [NOW, hour, *store._rule_args]
+        args: list[str | int] = [NOW, hour, *store._rule_args, 2_000]
         for n in range(start, start + 2_000):
             session, path = f"session-{n:010d}", f"/{n % 50}"
             names += (keys.session(session), keys.viewed(session, path))

@@ -113,6 +113,16 @@ class PresenceMachine(RuleBasedStateMachine):
         ]
         assert self.run(self.store.heartbeats(site, batch)) == expected
 
+    @rule(given=st.lists(st.tuples(sites, ids, paths), min_size=2, max_size=8))
+    def heartbeats_of_all_sites(self, given: list[tuple[str, str, str]]) -> None:
+        async def at_once() -> list[str]:
+            return await asyncio.gather(
+                *(self.store.heartbeat(site, Beat(i, path, "", "", "")) for site, i, path in given)
+            )
+
+        expected = [self.model[site].heartbeat(self.now, i, path) for site, i, path in given]
+        assert self.run(at_once()) == expected
+
     @rule(site=sites, session_id=ids)
     def leave(self, site: str, session_id: str) -> None:
         expected = self.model[site].leave(self.now, session_id)

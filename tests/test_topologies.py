@@ -152,6 +152,19 @@ async def test_cluster(valkey_cluster: list[Server], shards: int) -> None:
         assert sum(holding) == shards
 
 
+async def test_a_cluster_that_looks_like_one_server_is_learned() -> None:
+    with servers.cluster(nodes=1) as (node,):
+        async with store_on(connect(node.url)) as store:
+            sites = [f"site-{n}" for n in range(5)]
+            for outcome in ("StoreRefused", "created", "duplicate"):
+                session = beat()._replace(session_id="the-same-session-01")
+                outcomes = await asyncio.gather(
+                    *(store.heartbeat(site, session) for site in sites), return_exceptions=True
+                )
+                found = [o if isinstance(o, str) else type(o).__name__ for o in outcomes]
+                assert found == [outcome] * 5
+
+
 async def test_thousands_of_sites_beat_at_once_on_a_cluster(
     valkey_cluster: list[Server], key_prefix: str
 ) -> None:

@@ -5,5 +5,3 @@ local later = math.floor(now / HOUR_MS) - tonumber(ARGV[2])
 if later ~= 0 and later ~= 1 then
   return {now_text, 'stale'}
 end
-local minute_of_hour = string.format('%02d', math.floor(now / 60000) % 60)
-local hour_of_day = string.format('%02d', math.floor(now / HOUR_MS) % 24)

@@ -1,9 +1,9 @@
 -- Reads each key that the end of a life changes, so that a wrong type is raised before anything
 -- is written.
 local function check_lives()
-  for _, zset in ipairs({pages, countries, places}) do
-    redis.call('ZCARD', zset)
-  end
+  redis.call('ZCARD', pages)
+  redis.call('ZCARD', countries)
+  redis.call('ZCARD', places)
   redis.call('HLEN', located)
   redis.call('XLEN', events)
 end

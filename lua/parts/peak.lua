@@ -1,9 +1,12 @@
 -- Notes how many are active now, if that is the most this minute or this hour has seen.
 local MINUTES_LIFE_MS, HOURS_LIFE_MS = 48 * HOUR_MS, 400 * DAY_MS
 local function raise_to(key, field, count, life_ms)
-  if count > tonumber(redis.call('HGET', key, field) or '0') then
+  local highest = redis.call('HGET', key, field)
+  if count > tonumber(highest or '0') then
     redis.call('HSET', key, field, string.format('%.0f', count))
-    redis.call('PEXPIRE', key, life_ms)
+    if not highest then
+      redis.call('PEXPIRE', key, life_ms)
+    end
   end
 end
 

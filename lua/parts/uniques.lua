@@ -7,10 +7,14 @@ local function check_uniques()
   end
 end
 
--- Counts the session among the unique visitors of all time and of this UTC day.
-local function count_unique(id)
-  redis.call('PFADD', uniques, id)
-  if redis.call('PFADD', uniques_of_day, id) == 1 and redis.call('PTTL', uniques_of_day) < 0 then
+-- Counts sessions among the unique visitors of all time and of this UTC day.
+local function count_uniques(ids)
+  if #ids == 0 then
+    return
+  end
+  redis.call('PFADD', uniques, unpack(ids))
+  if redis.call('PFADD', uniques_of_day, unpack(ids)) == 1
+    and redis.call('PTTL', uniques_of_day) < 0 then
     redis.call('PEXPIRE', uniques_of_day, 400 * DAY_MS)
   end
 end
