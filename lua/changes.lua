@@ -16,7 +16,7 @@
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  length of events, entries
   ARGV[3]  sessions to sweep at the most, sessions
-  ARGV[4]  id of the last entry in events that the reader knows; '0-0': there was none
+  ARGV[4]  the last entry in events that the reader knows, a stream id; '0-0': there was none
   ARGV[5]  events to return at the most, entries
 
   Returns {now, word, active, views, uniques, event, pages, events}

@@ -77,7 +77,7 @@ def test_a_header_names_each_argument_with_its_unit(name: str) -> None:
     assert used(body, "ARGV") == set(args)
     unit = re.compile(
         r", (ms|ms since the epoch|hours since the epoch|entries|sessions|paths|pages|places)\b"
-        r"|, site shards|empty: |^(path|site shard)$|, a host"
+        r"|, site shards|empty: |^(path|site shard)$|, a host|, a stream id"
     )
     for text in [*args.values(), *re.findall(r"ARGV\[\+\d\] (.+)", header)]:
         assert unit.search(text), text
