@@ -3,7 +3,7 @@
 The time of a command is read from INFO commandstats, where a script's time includes all that it
 calls. All go through the same asynchronous client, and like is held against like: our heartbeats
 travel 64 to a call, so SET and the script of P6 are sent 64 in a pipeline. Awaited one by one they
-find Redis's caches cold and cost up to three times as much; that is told as well, and so are the
+find Redis's caches cold and cost several times as much; that is told as well, and so are the
 µs of CPU of the whole process, which reads and answers each command by itself.
 """
 

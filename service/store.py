@@ -38,7 +38,7 @@ from service.merging import (
 from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.scripts import Call, load, run, run_many
 
-SWEEP_LIMIT = 150  # sessions removed by one call: about 1.2 ms in which Redis serves nobody else
+SWEEP_LIMIT = 150  # sessions removed by one call: 1 to 2 ms in which Redis serves nobody else
 MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
 CHANGES_LIMIT = 1000  # events that are read as changes; more of them make a snapshot
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
