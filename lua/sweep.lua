@@ -64,11 +64,37 @@ local function check_lives()
   redis.call('XLEN', events)
 end
 
-local function lower(key, loss)
-  for name, count in pairs(loss) do
-    if tonumber(redis.call('ZINCRBY', key, -count, name)) <= 0 then
-      redis.call('ZREM', key, name)
+-- Adds to counters, name -> number, and drops those that come to nothing. More than a move changes
+-- are read at once and written at once.
+local function change(key, changes)
+  local names, kept, gone = {}, {}, {}
+  for name, by in pairs(changes) do
+    if by ~= 0 then
+      names[#names + 1] = name
     end
+  end
+  if #names <= 2 then
+    for _, name in ipairs(names) do
+      if tonumber(redis.call('ZINCRBY', key, changes[name], name)) <= 0 then
+        redis.call('ZREM', key, name)
+      end
+    end
+    return
+  end
+  for i, before in ipairs(redis.call('ZMSCORE', key, unpack(names))) do
+    local count = (before or 0) + changes[names[i]]
+    if count > 0 then
+      kept[#kept + 1] = count
+      kept[#kept + 1] = names[i]
+    else
+      gone[#gone + 1] = names[i]
+    end
+  end
+  if #kept > 0 then
+    redis.call('ZADD', key, unpack(kept))
+  end
+  if #gone > 0 then
+    redis.call('ZREM', key, unpack(gone))
   end
 end
 
@@ -78,24 +104,41 @@ end
 local function end_lives(lives, ended_at, reason)
   local from_page, from_country, from_place = {}, {}, {}
   local any_located = redis.call('EXISTS', located) == 1
+  -- Many are appended as they are, and trimmed once.
+  local is_alone = #lives == 2
+  local score_before, at_text, why
   for i = 1, #lives, 2 do
-    local id, country, path = string.match(lives[i], '^(%S+) (%S+) (.*)$')
-    local score = tonumber(lives[i + 1])
-    local at = math.ceil(score)
-    local why = reason or (at ~= score and 'leave' or 'timeout')
-    from_page[path] = (from_page[path] or 0) + 1
-    from_country[country] = (from_country[country] or 0) + 1
+    local member, score = lives[i], lives[i + 1]
+    local space = string.find(member, ' ', 1, true)
+    local id, country = string.sub(member, 1, space - 1), string.sub(member, space + 1, space + 2)
+    local path = string.sub(member, space + 4)
+    if score ~= score_before then
+      score_before = score
+      local at = math.ceil(tonumber(score))
+      at_text = ended_at or string.format('%.0f', at)
+      why = reason or (at ~= tonumber(score) and 'leave' or 'timeout')
+    end
+    from_page[path] = (from_page[path] or 0) - 1
+    from_country[country] = (from_country[country] or 0) - 1
     local place = any_located and redis.call('HGET', located, id)
     if place then
-      from_place[place] = (from_place[place] or 0) + 1
+      from_place[place] = (from_place[place] or 0) - 1
       redis.call('HDEL', located, id)
     end
-    redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
-      'path', path, 'at', ended_at or string.format('%.0f', at), 'reason', why)
+    if is_alone then
+      redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
+        'path', path, 'at', at_text, 'reason', why)
+    else
+      redis.call('XADD', events, '*', 'type', 'left', 'session', id, 'path', path, 'at', at_text,
+        'reason', why)
+    end
   end
-  lower(pages, from_page)
-  lower(countries, from_country)
-  lower(places, from_place)
+  if not is_alone then
+    redis.call('XTRIM', events, 'MAXLEN', '~', events_maxlen)
+  end
+  change(pages, from_page)
+  change(countries, from_country)
+  change(places, from_place)
 end
 
 -- Members whose time has come, oldest first.
