@@ -106,9 +106,9 @@ def test_a_measure_that_fails_gives_red_rows_and_never_none(
 
 
 def test_what_cannot_be_measured_yet_is_red_and_says_why(tmp_path: Path) -> None:
-    (row,) = measures.run_all(Context(True, Silent(), tmp_path, frozenset({"P11"})))
-    assert row.note == "not measured: there is no live stream yet"
-    assert row.bar == "≤ 2 calls; ≤ tick + 250 ms"
+    (row,) = measures.run_all(Context(True, Silent(), tmp_path, frozenset({"P18"})))
+    assert row.note == "not measured: there is no built client yet"
+    assert row.bar == "≤ 2,048 B / 1,100 B"
     assert row.reached is False
     assert "| 🔴 not measured |" in report.markdown([row], MACHINE, [], False)
 
