@@ -86,18 +86,41 @@ class Batcher(Generic[K, T, R]):
         Raises:
             StoreBusy: too many are waiting, or the batcher is closed.
         """
-        if self.waiting >= self._max_waiting:
+        self._admit(1)
+        lane_key = self._lane_of(key)
+        lane = self._lanes.get(lane_key) or self._new_lane(lane_key)
+        lane.add(key, kind, item, waiter, self._max_batch)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._drain(lane_key, lane))
+
+    def submit_all(
+        self, keys: Sequence[K], kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]
+    ) -> None:
+        """As `submit`, for many items of one kind, each with its key; all of them or none."""
+        self._admit(len(items))
+        begin = 0
+        while begin < len(items):
+            key, end = keys[begin], begin + 1
+            while end < len(items) and keys[end] is key:
+                end += 1
+            lane_key = self._lane_of(key)
+            lane = self._lanes.get(lane_key) or self._new_lane(lane_key)
+            lane.add_all(key, kind, items[begin:end], waiters[begin:end], self._max_batch)
+            if lane.task is None:
+                lane.task = asyncio.create_task(self._drain(lane_key, lane))
+            begin = end
+
+    def _admit(self, count: int) -> None:
+        if self.waiting + count > self._max_waiting:
             raise StoreBusy("too many heartbeats are waiting for Redis")
         if self._is_closed:
             raise StoreBusy("the service is stopping")
-        lane_key = self._lane_of(key)
-        lane = self._lanes.get(lane_key)
-        if lane is None:
-            lane = self._lanes[lane_key] = _Lane()
-        lane.add(key, kind, item, waiter, self._max_batch)
-        self.waiting += 1
-        if lane.task is None:
-            lane.task = asyncio.create_task(self._drain(lane_key, lane))
+        self.waiting += count
+
+    def _new_lane(self, lane_key: Hashable) -> "_Lane[K, T, R]":
+        lane: _Lane[K, T, R] = _Lane()
+        self._lanes[lane_key] = lane
+        return lane
 
     def result_of(self, key: K, kind: str, item: T) -> "asyncio.Future[R]":
         """A future of the item's result. Raises as `submit`."""
@@ -147,10 +170,28 @@ class _Lane(Generic[K, T, R]):
     def add(self, key: K, kind: str, item: T, waiter: Waiter[R], max_batch: int) -> None:
         batch = self._open.get(key)
         if batch is None or batch.kind != kind or len(batch.items) >= max_batch:
-            batch = self._open[key] = Batch(key, kind)
-            self.batches.append(batch)
+            batch = self._begin(key, kind)
         batch.items.append(item)
         batch.waiting.append(waiter)
+
+    def add_all(
+        self, key: K, kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]], max_batch: int
+    ) -> None:
+        begin = 0
+        while begin < len(items):
+            batch = self._open.get(key)
+            if batch is None or batch.kind != kind or len(batch.items) >= max_batch:
+                batch = self._begin(key, kind)
+            end = begin + max_batch - len(batch.items)
+            batch.items += items[begin:end]
+            batch.waiting += waiters[begin:end]
+            begin = end
+
+    def _begin(self, key: K, kind: str) -> Batch[K, T, R]:
+        batch: Batch[K, T, R] = Batch(key, kind)
+        self._open[key] = batch
+        self.batches.append(batch)
+        return batch
 
     def take(self) -> list[Batch[K, T, R]]:
         batches, self.batches, self._open = self.batches, [], {}

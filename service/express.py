@@ -17,29 +17,39 @@ from service.models import MAX_BODY_BYTES
 from service.routes.cors import RawHeaders
 from service.routes.intake import STATUS, Intake, Reply, site_in
 from service.sites import is_site_id
-from service.store import OUTCOMES, Beat
+from service.store import WRITTEN, Beat
 
 
 class _Heads:
-    """The bytes of a 204 with these headers, kept while uvicorn's own headers (the date) stay."""
+    """The bytes of answers of 204, kept while uvicorn's own headers (the date) stay."""
 
     _MOST = 512
 
     def __init__(self) -> None:
         self._defaults: object = None
-        self._written: dict[RawHeaders, bytes] = {}
+        self._kept: dict[tuple[str, int], tuple[RawHeaders, bytes]] = {}
 
-    def of(self, headers: RawHeaders, defaults: list[tuple[bytes, bytes]]) -> bytes:
+    def of_outcome(
+        self, outcome: str, cors: RawHeaders, defaults: list[tuple[bytes, bytes]]
+    ) -> bytes:
+        """The answer that tells an outcome. `cors` is known by its identity: there are as many as
+        there are origins, and each is made once."""
         if defaults is not self._defaults:
             self._defaults = defaults
-            self._written.clear()
-        head = self._written.get(headers)
-        if head is None:
-            lines = b"".join(b"%s: %s\r\n" % header for header in (*defaults, *headers))
-            head = b"HTTP/1.1 204 No Content\r\n%s\r\n" % lines
-            if len(self._written) < self._MOST:
-                self._written[headers] = head
+            self._kept.clear()
+        key = (outcome, id(cors))
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] is cors:
+            return kept[1]
+        head = self.of((STATUS[outcome], *cors), defaults)
+        if len(self._kept) < self._MOST:
+            self._kept[key] = cors, head
         return head
+
+    def of(self, headers: RawHeaders, defaults: list[tuple[bytes, bytes]]) -> bytes:
+        """The answer with these headers."""
+        lines = b"".join(b"%s: %s\r\n" % header for header in (*defaults, *headers))
+        return b"HTTP/1.1 204 No Content\r\n%s\r\n" % lines
 
 
 _heads = _Heads()
@@ -82,11 +92,13 @@ class _Flight:
 
     def set_result(self, outcome: str, /) -> None:
         """Answers with the outcome."""
-        if outcome in OUTCOMES and outcome != "limited":
-            self.protocol.intake.context.metrics.count_hot(outcome)
-            self.answer((STATUS[outcome], *self.cors))
+        protocol = self.protocol
+        if outcome in WRITTEN:
+            protocol.intake.count_hot(outcome)
+            defaults = protocol.server_state.default_headers
+            self.answer(_heads.of_outcome(outcome, self.cors, defaults))
         else:
-            self.protocol.answer_by_app(self, self._settle(outcome))
+            protocol.answer_by_app(self, self._settle(outcome))
 
     def set_exception(self, error: BaseException, /) -> None:
         """Answers with the error."""
@@ -97,13 +109,12 @@ class _Flight:
         """There will be no answer: the service is being torn down."""
         self.protocol.transport.close()
 
-    def answer(self, headers: RawHeaders) -> None:
+    def answer(self, head: bytes) -> None:
         """Writes a 204."""
         protocol = self.protocol
         self.response_complete = True
         transport = protocol.transport
         if not transport.is_closing():
-            head = _heads.of(headers, protocol.server_state.default_headers)
             if self.keep_alive:
                 transport.write(head)
             else:
@@ -141,6 +152,7 @@ class ExpressProtocol(HttpToolsProtocol):
         self.intake: Intake = getattr(self.app, "intake", None)  # type: ignore[assignment]
         # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
         self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
+        self._idle_since: float | None = None
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
 
@@ -187,6 +199,44 @@ class ExpressProtocol(HttpToolsProtocol):
         if self._name is not None:
             self._wait_for_the_body()
 
+    # The end of a connection that nobody uses
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Somebody uses it. uvicorn's timer, made and cancelled for each request, costs as much
+        as reading the request; one that is there already finds out by itself."""
+        self._idle_since = None
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, with that timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idleness(self.timeout_keep_alive)
+
+    def _watch_idleness(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes the connection if it has been idle for long enough, or looks again when it will
+        have been."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None or self.transport.is_closing():
+            return  # the next answer watches again
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._watch_idleness(left_s)
+        else:
+            self.transport.close()
+
     # Called by the server
 
     def shutdown(self) -> None:
@@ -220,7 +270,7 @@ class ExpressProtocol(HttpToolsProtocol):
         if isinstance(begun, Beat):
             flight.beat = begun
         elif begun.status == 204:
-            flight.answer(begun.headers)
+            flight.answer(_heads.of(begun.headers, self.server_state.default_headers))
         else:
             self.answer_by_app(flight, begun)
 

@@ -18,9 +18,9 @@ class Gathered(Generic[R]):
         if not count:
             self._all.set_result(None)
 
-    def place(self, number: int) -> "_Place[R]":
-        """The waiter of one place."""
-        return _Place(self, number)
+    def places(self) -> "list[_Place[R]]":
+        """The waiters of all places, in order."""
+        return [_Place(self, number) for number in range(len(self._results))]
 
     def cancel(self) -> None:
         """Nobody waits any more; what has not been sent need not be."""

@@ -86,8 +86,8 @@ class ShardKeys:
         self.top = base + "top"
         self.types = base + "types"
         self.uniques = base + "uniques"
-        self._session = base + "session:"
-        self._viewed = base + "viewed:"
+        self.session_prefix = base + "session:"
+        self.viewed_prefix = base + "viewed:"
         self._lives = (
             self.active, self.pages, self.countries, self.events, self.located, self.places
         )  # fmt: skip
@@ -95,11 +95,11 @@ class ShardKeys:
 
     def session(self, session_id: str) -> str:
         """The hash of a session."""
-        return self._session + session_id
+        return self.session_prefix + session_id
 
     def viewed(self, session_id: str, path: str) -> str:
         """The marker that a session's view of a path has been counted."""
-        return f"{self._viewed}{session_id}:{path}"
+        return f"{self.viewed_prefix}{session_id}:{path}"
 
     def uniques_of(self, hour: int) -> str:
         """The distinct session ids of the day of an hour."""

@@ -4,6 +4,7 @@ never anything a client chose."""
 import asyncio
 import os
 from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Iterable
 
 from prometheus_client import (
@@ -83,7 +84,7 @@ class Metrics:
         self.swept = Counter(
             "presence_swept", "Sessions whose end was noticed by the sweep", registry=registry
         )
-        self._hot: Counts[tuple[str, str]] = Counts()
+        self._hot: defaultdict[str, dict[str, int]] = defaultdict(dict)  # by status, by outcome
         for outcome in OUTCOMES:  # shown from the start, with 0
             self.heartbeats.labels(outcome)
 
@@ -100,12 +101,15 @@ class Metrics:
         """
         if not self._hot:
             asyncio.get_running_loop().call_soon(self._write_hot)
-        self._hot[outcome, status] += 1
+        hot = self._hot[status]
+        hot[outcome] = hot.get(outcome, 0) + 1
 
     def _write_hot(self) -> None:
-        for (outcome, status), count in self._hot.items():
-            self.heartbeats.labels(outcome).inc(count)
-            self.requests.labels("POST", "/v1/sites/{site}/heartbeat", status).inc(count)
+        for status, outcomes in self._hot.items():
+            for outcome, count in outcomes.items():
+                self.heartbeats.labels(outcome).inc(count)
+            total = sum(outcomes.values())
+            self.requests.labels("POST", "/v1/sites/{site}/heartbeat", status).inc(total)
         self._hot.clear()
 
     def observe_batch(self, size: int, seconds: float) -> None:

@@ -213,7 +213,8 @@ def decode_heartbeat(body: bytes) -> Heartbeat:
         FieldError: 422, a field is invalid.
     """
     beat = _decode(_HEARTBEAT, body)
-    if body.count(b'"') != _quotes_of(beat):
+    quotes = body.count(b'"')
+    if quotes != _BARE_QUOTES and quotes != _quotes_of(beat):
         _refuse_repeated_members(body)
     return beat
 
@@ -226,7 +227,10 @@ def is_bare(beat: Heartbeat) -> bool:
 def decode_batch(body: bytes) -> HeartbeatBatch:
     """A batch of heartbeats from its JSON; raises as `decode_heartbeat`."""
     batch = _decode(_BATCH, body)
-    if body.count(b'"') != 2 + sum(map(_quotes_of, batch.heartbeats)):
+    quotes = body.count(b'"') - 2
+    if quotes != _BARE_QUOTES * len(batch.heartbeats) and quotes != sum(
+        map(_quotes_of, batch.heartbeats)
+    ):
         _refuse_repeated_members(body)
     return batch
 
@@ -235,15 +239,14 @@ def _quotes_of(beat: Heartbeat) -> int:
     """The quotes in a heartbeat's JSON if no member is there twice, none is unknown or null, and
     no text has a quote in it. A member that msgspec has overwritten would make more of them, so
     the same number proves that there is none; any other asks for a closer look."""
-    if is_bare(beat):
-        return 8
     optional = _OPTIONAL(beat)
     texts, numbers = optional[:4], optional[4:]
-    return 8 + 4 * (4 - texts.count(None)) + 2 * (2 - numbers.count(None))
+    return _BARE_QUOTES + 4 * (4 - texts.count(None)) + 2 * (2 - numbers.count(None))
 
 
 _OPTIONAL = attrgetter("pageType", "referrer", "country", "city", "latitude", "longitude")
 _NOTHING = (None,) * 6
+_BARE_QUOTES = 8  # two members that are texts; nobody can be there who has fewer
 
 
 def decode_leave(body: bytes) -> Leave:

@@ -137,9 +137,7 @@ class PresenceStore:
         self._client: Any = connection.client
         self._observe_batch = observe_batch
         self._observe_error = observe_error
-        self._batcher: Batcher[ShardKeys, Any, str] = Batcher(
-            self._send, lambda keys: connection.lane_of(keys.tag)
-        )
+        self._batcher: Batcher[ShardKeys, Any, str] = Batcher(self._send, _lanes_of(connection))
         self._mixes_sites = connection.mixes_sites
         self._clock_offset_ms = 0.0
         self._due: dict[str, tuple[str, int]] = {}
@@ -198,8 +196,7 @@ class PresenceStore:
         gathered: Gathered[str] = Gathered(len(beats))
         keys_of = [self.keys.of_session(site, beat.session_id) for beat in beats]
         try:
-            for place, (keys, beat) in enumerate(zip(keys_of, beats, strict=True)):
-                self._batcher.submit(keys, "heartbeat", beat, gathered.place(place))
+            self._batcher.submit_all(keys_of, "heartbeat", beats, gathered.places())
         except StoreBusy:
             gathered.cancel()
             raise
@@ -317,9 +314,9 @@ class PresenceStore:
             keys = batch.key
             all_keys += keys.for_heartbeats(hour)
             args.append(len(batch.items))
+            session, viewed = keys.session_prefix, keys.viewed_prefix
             for session_id, path, country, client, details in batch.items:
-                all_keys.append(keys.session(session_id))
-                all_keys.append(keys.viewed(session_id, path))
+                all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
                 args += (path, country, client, details)
         return Call(load("heartbeat"), all_keys, args)
 
@@ -816,7 +813,14 @@ class PresenceStore:
         return as_store_error(kind)
 
 
-OUTCOMES = frozenset(("created", "moved", "refreshed", "duplicate", "limited"))
+WRITTEN = frozenset(("created", "moved", "refreshed", "duplicate"))
+OUTCOMES = WRITTEN | {"limited"}
+
+
+def _lanes_of(connection: Connection) -> Callable[[ShardKeys], str]:
+    if connection.mixes_sites:
+        return lambda keys: ""
+    return lambda keys: connection.lane_of(keys.tag)
 
 
 def _swept(reply: Any) -> Sweep:

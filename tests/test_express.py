@@ -81,7 +81,9 @@ def sites_file(tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def serving(protocol: type[HttpToolsProtocol], **settings: str) -> AsyncIterator[Served]:
+async def serving(
+    protocol: type[HttpToolsProtocol], keep_alive_s: int = 5, /, **settings: str
+) -> AsyncIterator[Served]:
     """The app over a socket, spoken to by a protocol."""
     ways: list[str] = []
     received: dict[int, int] = {}
@@ -112,6 +114,7 @@ async def serving(protocol: type[HttpToolsProtocol], **settings: str) -> AsyncIt
         config = uvicorn.Config(
             app, http=Watched, ws="none", log_config=None, access_log=False,
             proxy_headers=False, server_header=False, timeout_graceful_shutdown=5,
+            timeout_keep_alive=keep_alive_s,
         )  # fmt: skip
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[sock]))
@@ -467,4 +470,27 @@ async def test_who_does_not_read_is_not_answered_for_ever() -> None:
         for protocol in served.server.server_state.connections:
             protocol.resume_writing()
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+        writer.close()
+
+
+async def test_a_connection_that_nobody_uses_is_closed_and_no_other() -> None:
+    async with serving(ExpressProtocol, 1) as served:
+        loop = asyncio.get_running_loop()
+        reader, writer = await served.connect()
+        begun = loop.time()
+        used_at = begun
+        while loop.time() - begun < 1.5:
+            used_at = loop.time()
+            writer.write(request())
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+            await asyncio.sleep(0.05)
+        gate = Gate(served.store)
+        writer.write(request(beat("/slow")))
+        await gate.reached.wait()
+        await asyncio.sleep(1.2)  # longer than it may be idle, and not idle
+        gate.open()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+        used_at = loop.time()
+        assert await reader.read() == b""
+        assert loop.time() - used_at >= 0.99
         writer.close()

@@ -209,10 +209,10 @@ def test_every_key_has_a_command() -> None:
     commands = "\n".join(example.command for example in REDIS)
     keys = Keys().of_site("blog")[0]
     names = {value for value in vars(keys).values() if isinstance(value, str)}
-    names -= {keys.tag, keys.base, keys._session, keys._viewed}
+    names -= {keys.tag, keys.base, keys.session_prefix, keys.viewed_prefix}
     for key in names | {"presence:due", "presence:sites"}:
         assert re.search(re.escape(key) + r"[\s'\"]", commands), key
-    for key in (keys._session, keys._viewed, f"{keys.uniques}:", f"{keys.base}minutes:",
+    for key in (keys.session_prefix, keys.viewed_prefix, f"{keys.uniques}:", f"{keys.base}minutes:",
                 f"{keys.base}hours:"):  # fmt: skip
         assert key in commands, key
 

@@ -95,6 +95,7 @@ class Intake:
         self.context = context
         self._security = context.security
         self._geo_headers = context.settings.geo_headers
+        self.count_hot = context.metrics.count_hot
 
     def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
