@@ -22,7 +22,8 @@ from bench.peers import CLIENTS, HEARTBEATS, SESSION, Tally, get_then_set, path_
 from service.connection import connect
 from service.embedded import find_binary
 from service.keys import Keys
-from service.store import Beat, PresenceStore, Rules
+from service.rules import Rules
+from service.store import Beat, PresenceStore
 
 WANDERING = 2_000  # a fifth: optimistic locking makes some thirty attempts for each
 Run = Callable[..., Awaitable[Tally]]

@@ -18,7 +18,8 @@ from bench.server import Valkey
 from service.connection import connect
 from service.errors import StoreError
 from service.keys import Keys
-from service.store import Beat, PresenceStore, Rules
+from service.rules import Rules
+from service.store import Beat, PresenceStore
 
 SITE = "blog"
 PAGES = 1_000

@@ -24,7 +24,7 @@ from bench.redis_crowd import (
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
 from service.keys import Keys
-from service.store import Rules
+from service.rules import Rules
 
 BAR = 560.0
 PER_CALL = 500

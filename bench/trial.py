@@ -17,7 +17,8 @@ from bench.server import Valkey
 from service.connection import connect
 from service.errors import StoreError
 from service.keys import Keys
-from service.store import Beat, PresenceStore, Rules
+from service.rules import Rules
+from service.store import Beat, PresenceStore
 
 FILLED_AT_ONCE, SITES_AT_ONCE, FILL_ATTEMPTS = 500, 10, 10
 

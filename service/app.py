@@ -25,9 +25,10 @@ from service.routes.context import Context, problem_response, unexpected
 from service.routes.cors import PublicCors
 from service.routes.heartbeats import HotHeartbeat
 from service.routes.intake import Intake
+from service.rules import Rules
 from service.security import Security
 from service.settings import Settings
-from service.store import PresenceStore, Rules
+from service.store import PresenceStore
 from service.sweeper import Sweeper
 
 STREAMS = 10_000  # live streams that one process holds: some 30 KB each

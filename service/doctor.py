@@ -30,8 +30,8 @@ from service.invariants import (
     view_faults,
 )
 from service.keys import Keys, ShardKeys, site_of
+from service.rules import Rules
 from service.scripts import Call, load, run
-from service.store import Rules
 
 PATIENCE_S = 60.0  # for one answer: a million members take Redis a second or two
 _CHUNK = 500

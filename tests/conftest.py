@@ -12,8 +12,9 @@ import pytest
 from service.app import create_app
 from service.connection import connect
 from service.keys import Keys
+from service.rules import Rules
 from service.settings import Settings
-from service.store import PresenceStore, Rules
+from service.store import PresenceStore
 from tests import servers
 from tests.servers import Server
 

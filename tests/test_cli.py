@@ -23,8 +23,9 @@ from click.testing import CliRunner, Result
 from service import __version__
 from service.cli import main
 from service.keys import Keys
+from service.rules import Rules
 from service.settings import SETTINGS
-from service.store import Beat, Rules
+from service.store import Beat
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 

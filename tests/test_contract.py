@@ -10,7 +10,9 @@ import pytest
 from service import models
 from service.errors import StoreError, StoreRefused
 from service.keys import MS_PER_HOUR, ShardKeys
-from service.store import READ_SWEEP_LIMIT, Beat, PresenceStore, Rules
+from service.reading import READ_SWEEP_LIMIT
+from service.rules import Rules
+from service.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, store_factory
 from tests.servers import Server

@@ -209,7 +209,7 @@ async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore
 async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) -> None:
     from service.connection import connect
     from service.keys import Keys
-    from service.store import Rules
+    from service.rules import Rules
 
     store = PresenceStore(connect(valkey.url), Keys(key_prefix), Rules())
     feed = Feed(store, TICK_S)

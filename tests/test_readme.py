@@ -24,7 +24,8 @@ import pytest
 from service import models
 from service.embedded import EmbeddedServer
 from service.keys import Keys
-from service.store import Beat, Rules
+from service.rules import Rules
+from service.store import Beat
 from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 

@@ -14,8 +14,9 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from service import keys as key_names
 from service.keys import MS_PER_HOUR, Keys
+from service.rules import Rules
 from service.scripts import LUA, Call, load, run, run_many
-from service.store import Beat, PresenceStore, Rules
+from service.store import Beat, PresenceStore
 from tests.conftest import NOW, Clock, MakeStore, patient_store
 from tests.servers import Server
 

@@ -282,7 +282,7 @@ def test_no_page_that_is_among_the_highest_is_overlooked(
 async def test_top_pages_are_exact_where_shards_list_only_their_highest(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, crowd: Callable[[int], int]
 ) -> None:
-    monkeypatch.setattr("service.store.MERGE_DEPTH", 8)
+    monkeypatch.setattr("service.reading.MERGE_DEPTH", 8)
     store = make_store(Clock(), shards=3)
     counts = {f"/{n}": crowd(n) for n in range(40)}
     paths = [path for path, count in counts.items() for _ in range(count)]

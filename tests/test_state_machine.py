@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 from service import models
 from service.connection import Connection, connect
 from service.keys import Keys
-from service.store import Beat, PresenceStore, Rules
+from service.rules import Rules
+from service.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import Clock, patient_store, url_of
 from tests.model import DAY_MS, Event, Site

@@ -12,7 +12,8 @@ import pytest
 from service.errors import StoreError
 from service.keys import Keys
 from service.metrics import Metrics
-from service.store import Beat, Claim, PresenceStore, Rules, Settlement
+from service.rules import Rules
+from service.store import Beat, Claim, PresenceStore, Settlement
 from service.sweeper import Sweeper
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, patient_store

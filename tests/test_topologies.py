@@ -15,8 +15,9 @@ import pytest
 from service.connection import Connection, connect
 from service.errors import SettingsError, StoreError, StoreRefused, StoreUnreachable
 from service.keys import Keys
+from service.rules import Rules
 from service.settings import mask_url
-from service.store import Beat, PresenceStore, Rules
+from service.store import Beat, PresenceStore
 from tests import servers
 from tests.conftest import patient_store
 from tests.servers import Server, wait_until
