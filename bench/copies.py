@@ -14,7 +14,7 @@ MOST = 1.2
 
 def run(context: Context) -> list[Result]:
     """P15."""
-    rounds, seconds = (1, 1) if context.quick else (3, 3)
+    rounds, seconds = (1, 1) if context.quick else (2, 3)
     counts = (COUNTS[0], COUNTS[-1]) if context.quick else COUNTS
     costs: dict[int, list[Cost]] = {count: [] for count in counts}
     failure = ""

@@ -53,7 +53,7 @@ def run(context: Context) -> list[Result]:
 
 
 def _rounds(context: Context, cases: list[Case]) -> tuple[dict[Case, list[Cost]], dict[Case, str]]:
-    rounds, seconds, warm_up_s = (1, 1, 1) if context.quick else (3, 4, 1)
+    rounds, seconds, warm_up_s = (1, 1, 1) if context.quick else (3, 3, 1)
     costs: defaultdict[Case, list[Cost]] = defaultdict(list)
     failures: dict[Case, str] = {}
     context.progress.start("CPU per heartbeat", rounds * len(cases))

@@ -21,7 +21,7 @@ MOST_CALLS, MOST_LATE_MS = 2.0, 250.0
 
 def run(context: Context) -> list[Result]:
     """P11."""
-    heartbeats = 12 if context.quick else 40
+    heartbeats = 12 if context.quick else 30
     tick_s = Settings.from_env({}).live_tick
     context.progress.start("live streams", 1)
     context.progress.step(f"{STREAMS:,} streams, {heartbeats} heartbeats")

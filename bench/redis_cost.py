@@ -132,7 +132,7 @@ def _presence(number: int, now_s: int) -> tuple[str | int, ...]:
 
 async def run(context: Context) -> list[Result]:
     """P5 and P6."""
-    rounds, sessions = (3, 20 * BATCH) if context.quick else (7, 100 * BATCH)
+    rounds, sessions = (3, 20 * BATCH) if context.quick else (5, 100 * BATCH)
     context.progress.start("Redis CPU per heartbeat", rounds)
     with valkey(context.folder) as redis:
         bench = Bench(redis, sessions)
