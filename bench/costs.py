@@ -59,7 +59,7 @@ def _rounds(context: Context, cases: list[Case]) -> tuple[dict[Case, list[Cost]]
     context.progress.start("CPU per heartbeat", rounds * len(cases))
     with valkey(context.folder) as redis:
         for number in range(rounds):
-            shift = number * (len(cases) // rounds)
+            shift = number * max(1, len(cases) // rounds) % len(cases)
             for case in cases[shift:] + cases[:shift]:
                 context.progress.step(_title(case))
                 try:

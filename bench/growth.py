@@ -42,7 +42,9 @@ def markdown(results: Sequence[Result]) -> str:
     if ours := cases.get("this service"):
         service_us, redis_us = ours["program_us"], ours["redis_us"]
         parts += ["### Where one core ends\n", _ends(service_us, redis_us)]
-        parts += ["### What a deployment needs\n", _sizing(by_id, service_us, redis_us)]
+        # Large deployments have several copies, and sites that share no call: the dearest counts.
+        dearest_us = max(redis_us, *_of_others(by_id))
+        parts += ["### What a deployment needs\n", _sizing(by_id, service_us, dearest_us)]
     return "\n".join(parts)
 
 
@@ -165,6 +167,16 @@ def _ends(service_us: float, redis_us: float) -> str:
     )
 
 
+def _of_others(by_id: Mapping[str, Result]) -> list[float]:
+    """Redis's share of a heartbeat with several copies, and over many sites."""
+    many_sites = [
+        float(case["redis_us"])
+        for name, case in _detail(by_id, "P7", "cases").items()
+        if "sites" in name
+    ]
+    return [0.0, *map(float, _detail(by_id, "P15", "redis_us").values()), *many_sites]
+
+
 def _sizing(by_id: Mapping[str, Result], service_us: float, redis_us: float) -> str:
     memory = by_id.get("P8")
     bytes_each = memory.value if memory and not math.isnan(memory.value) else None
@@ -184,7 +196,8 @@ def _sizing(by_id: Mapping[str, Result], service_us: float, redis_us: float) -> 
     heads = ("concurrent sessions", "heartbeats/s", "service cores", "Redis cores", "Redis memory")
     return (
         f"Cores = heartbeats/s × µs ÷ 10⁶ ÷ {FULL:g}, rounded up, for cores that are {FULL:.0%} "
-        "busy. Redis cores are nodes of a cluster, over which sites spread by themselves; one site "
+        "busy; of Redis the dearest figure of this run, be it several copies or many sites. Redis "
+        "cores are nodes of a cluster, over which sites spread by themselves; one site "
         "alone needs at least so many `PRESENCE_SHARDS`, a multiple of the nodes. Replicas and the "
         "streams, whose length is a setting, come on top.\n\n" + _rows(heads, rows, numbers=True)
     )

@@ -27,7 +27,7 @@
     uniques  distinct session ids ever
     event    id of the last entry in events
     pages    {path, count, …} of the pages on which the events were
-    events   {type, path, from or '', country or '', at in ms, reason or '', type, …}, in order
+    events   {id, type, path, from or '', country or '', at in ms, reason or '', id, …}, in order
 ]]
 local active, pages, countries, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local located, places, totals, uniques = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -178,6 +178,7 @@ for n = first, #entries do
   end
   count_again(fields.path)
   count_again(fields.from)
+  told[#told + 1] = entries[n][1]
   for _, name in ipairs({'type', 'path', 'from', 'country', 'at', 'reason'}) do
     told[#told + 1] = fields[name] or ''
   end

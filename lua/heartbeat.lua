@@ -55,7 +55,7 @@
 
   Most heartbeats are repeats or signs of life. They are answered for a whole site shard at once,
   and the functions that the rest needs are only made where there is a rest. A site shard can
-  have 2000 heartbeats in a call: what is written at once must fit on Lua's stack.
+  have 1000 heartbeats in a call: what is written at once must fit on Lua's stack.
 ]]
 local call, try, KEYS, ARGV = redis.call, redis.pcall, KEYS, ARGV
 local dedup_ms, timeout_ms, site_idle_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
@@ -711,15 +711,24 @@ local function answer_many()
   -- sign of life, unless they are leaving: the score of a goodbye ends in .5. The rest are decided
   -- one by one, and so is a session that is met again once there is something to be written of it.
   local hashes, to_renew, renewed, rest, is_met_again = {}, {}, {}, {}, {}
+  local is_there, is_lost = {}, false
   local outcome = reply_at + first
   key = first_key
   for i = 1, last - first + 1 do
     local session, seen = KEYS[key], last_seen[i]
     if seen and seen >= earliest and seen <= now and seen % 1 == 0 and not is_met[session] then
-      hashes[#hashes + 1] = session
       if now - seen < dedup_ms then
-        reply[outcome] = 'duplicate'
+        if is_there[session] == nil then
+          is_there[session] = try('HEXISTS', session, 'path')
+          is_lost = is_lost or is_there[session] == 0
+        end
+        if type(is_there[session]) == 'table' then
+          reply[outcome] = 'poisoned ' .. session
+        else
+          reply[outcome] = 'duplicate'
+        end
       else
+        hashes[#hashes + 1] = session
         is_met[session] = true
         reply[outcome] = 'refreshed'
         renewed[#renewed + 1] = i
@@ -738,7 +747,7 @@ local function answer_many()
 
   -- Whose score was read must have a hash. Where one was lost, evicted say, all are decided one by
   -- one.
-  if #hashes > 0 and call('EXISTS', unpack(hashes)) < #hashes then
+  if is_lost or #hashes > 0 and call('EXISTS', unpack(hashes)) < #hashes then
     renewed, rest = {}, {}
     for number = first, last do
       rest[#rest + 1], is_met_again[number] = number, true

@@ -11,7 +11,11 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+import structlog
+
 from service.errors import StoreBusy, StoreError
+
+log = structlog.get_logger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -227,15 +231,14 @@ def _cancel(batches: list[Batch[K, T, R]]) -> None:
 
 
 def _deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:
-    if isinstance(answer, BaseException):
-        for waiter in batch.waiting:
-            if not waiter.done():
-                waiter.set_exception(answer)
-        return
-    for waiter, result in zip(batch.waiting, answer, strict=True):
+    results = [answer] * len(batch.waiting) if isinstance(answer, BaseException) else answer
+    for waiter, result in zip(batch.waiting, results, strict=True):
         if waiter.done():
             continue
-        if isinstance(result, BaseException):
-            waiter.set_exception(result)
-        else:
-            waiter.set_result(result)
+        try:
+            if isinstance(result, BaseException):
+                waiter.set_exception(result)
+            else:
+                waiter.set_result(result)
+        except Exception as error:  # a fault of ours in one answer must not cost the others theirs
+            log.error("waiter_failed", kind=type(error).__name__, exc_info=error)

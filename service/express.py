@@ -163,6 +163,7 @@ class ExpressProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._idle_since = None  # one behind a request that was answered at once is there already
 
     def on_headers_complete(self) -> None:
         """Chooses the way."""
@@ -200,6 +201,13 @@ class ExpressProtocol(HttpToolsProtocol):
             self._wait_for_the_body()
 
     # The end of a connection that nobody uses
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn's, with the timer, which would keep all of this for its time."""
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
     def _unset_keepalive_if_required(self) -> None:
         """Somebody uses it. uvicorn's timer, made and cancelled for each request, costs as much

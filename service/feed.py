@@ -8,19 +8,22 @@ merged into what waits already.
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import structlog
 
 from service.errors import StoreError
-from service.merging import FEED_LENGTH
-from service.models import Change, PathCount, Stats
+from service.merging import FEED_LENGTH, Changes, told_of
+from service.models import PathCount, Stats
 from service.paging import stream_place
 from service.store import PresenceStore
 
 log = structlog.get_logger(__name__)
 
 CATCH_UP_TRIES = 3
+MOST_CATCHING = 4  # calls for clients that come back; beyond them they are given a snapshot
+MOST_KEPT = 500  # pages in a change that waits for a slow client; beyond them it is a snapshot
 GIVE_UP_S = 5.0  # streams that cannot tell the present for so long are ended, and say so that way
 
 
@@ -44,15 +47,11 @@ class Snapshot:
 class Update:
     """What has changed; several of them can become one."""
 
-    def __init__(self, change: Change, places: list[str]) -> None:
-        self.change = change
-        self.places = places
+    def __init__(self, changes: Changes) -> None:
+        self.change = changes.change
+        self.places = changes.places
+        self._log = changes.log
         self._encoded: dict[bool, bytes] = {}
-
-    @property
-    def as_of(self) -> int:
-        """Its moment, ms."""
-        return self.change.asOf
 
     def encoded(self, with_feed: bool) -> bytes:
         """As an event of a stream, the same bytes for all subscribers."""
@@ -63,10 +62,28 @@ class Update:
             self._encoded[with_feed] = _event("change", self.places, msgspec.json.encode(change))
         return self._encoded[with_feed]
 
-    def then(self, later: "Update") -> "Update":
-        """This and what came after it, as one."""
+    def after(self, news: "Snapshot | Update") -> "Update | None":
+        """What of it is not part of other news already; None: nothing. Counts are of a moment,
+        but what happened must not be told twice."""
+        known = [stream_place(place) for place in news.places]
+        log = [e for e in self._log if stream_place(e.place) > known[e.shard]]
+        if not log and self.change.asOf < news.as_of:
+            return None
+        if len(log) == len(self._log):
+            return self
+        return Update(Changes(told_of(log, self.change), self.places, log))
+
+    @property
+    def as_of(self) -> int:
+        """Its moment, ms."""
+        return self.change.asOf
+
+    def then(self, later: "Update") -> "Update | None":
+        """This and what came after it, as one; None: that is more than is worth keeping."""
         counts = {row.path: row.count for row in self.change.activeByPath}
         counts |= {row.path: row.count for row in later.change.activeByPath}
+        if len(counts) > MOST_KEPT:
+            return None
         feed = [*(self.change.feed or ()), *(later.change.feed or ())]
         merged = msgspec.structs.replace(
             later.change,
@@ -75,7 +92,7 @@ class Update:
             departures=self.change.departures + later.change.departures,
             feed=feed[-FEED_LENGTH:],
         )
-        return Update(merged, later.places)
+        return Update(Changes(merged, later.places, []))
 
 
 def _event(name: str, places: list[str], data: bytes) -> bytes:
@@ -91,30 +108,55 @@ class Subscriber:
     def __init__(self, with_feed: bool) -> None:
         self._with_feed = with_feed
         self._early: list[Snapshot | Update] | None = []
+        self._first: Snapshot | Update | None = None
         self._snapshot: Snapshot | None = None
         self._update: Update | None = None
         self._is_closed = False
+        self._is_stale = False
         self._ready = asyncio.Event()
 
-    def start(self, first: Snapshot | Update | None) -> None:
-        """Begins with a snapshot, with what was missed, or, where that is nothing, with what
-        comes next. Of what was told meanwhile, what is older is part of it already."""
+    def start(self, first: "Snapshot | Update") -> None:
+        """Begins with a snapshot, or with what was missed. Of what is told from the moment of
+        subscription on, some may be part of it already."""
         early, self._early = self._early or [], None
-        if first is not None:
-            self.tell(first)
+        self._first = None
+        self._tell(first)
+        self._first = first
         for news in early:
-            if first is None or news.as_of >= first.as_of:
-                self.tell(news)
+            self.tell(news)
 
-    def tell(self, news: Snapshot | Update) -> None:
+    def tell(self, news: "Snapshot | Update") -> None:
         """What is new; after a snapshot, what waited before it is part of it."""
         if self._early is not None:
             self._early.append(news)
             return
+        first = self._first
+        if first is not None:
+            if isinstance(news, Snapshot):
+                self._first = None
+            else:
+                if all(
+                    stream_place(place) >= stream_place(known)
+                    for place, known in zip(news.places, first.places, strict=True)
+                ):
+                    self._first = None  # from here on all is new
+                rest = news.after(first)
+                if rest is None:
+                    return
+                news = rest
+        self._tell(news)
+
+    def _tell(self, news: "Snapshot | Update") -> None:
+        if self._is_stale:
+            return
         if isinstance(news, Snapshot):
             self._snapshot, self._update = news, None
+        elif self._update is None:
+            self._update = news
         else:
-            self._update = self._update.then(news) if self._update else news
+            self._update = self._update.then(news)
+            if self._update is None:  # its client is so slow that a snapshot is less
+                self._snapshot, self._is_stale = None, True
         self._ready.set()
 
     def close(self) -> None:
@@ -123,11 +165,15 @@ class Subscriber:
         self._ready.set()
 
     async def take(self) -> bytes | None:
-        """What is to be sent, as soon as there is anything; None: the end."""
+        """What is to be sent, as soon as there is anything; empty: it is to be caught up again;
+        None: the end."""
         await self._ready.wait()
         if self._is_closed:
             return None
         self._ready.clear()
+        if self._is_stale:
+            self._is_stale, self._early = False, []
+            return b""
         snapshot, update, self._snapshot, self._update = self._snapshot, self._update, None, None
         events = snapshot.encoded() if snapshot else b""
         return events + update.encoded(self._with_feed) if update else events
@@ -146,6 +192,7 @@ class _Reader:
         self._begun_at: list[str] = []
         self._told_at = 0.0
         self._shared: tuple[float, asyncio.Task[Snapshot]] | None = None
+        self._catching: dict[tuple[str, ...], tuple[float, asyncio.Task[Changes | None]]] = {}
         self.task = asyncio.create_task(self._run(), name=f"feed {site}")
 
     async def snapshot(self) -> Snapshot:
@@ -160,6 +207,25 @@ class _Reader:
 
     async def _take_snapshot(self) -> Snapshot:
         return Snapshot(*await self._store.stats_and_places(self._site))
+
+    async def missed(self, known: list[str]) -> Changes | None:
+        """What has changed since a client read so far; None: only a snapshot tells. Those who
+        come back together know the same, and share a call; more than a few different ones at once
+        are given snapshots, for which one call does."""
+        key = tuple(known)
+        begun_at, task = self._catching.get(key, (0.0, None))
+        if task is None or begun_at <= self._told_at:
+            if len(self._catching) >= MOST_CATCHING:
+                return None
+            task = asyncio.create_task(self._store.changes(self._site, known))
+            self._catching[key] = asyncio.get_running_loop().time(), task
+            task.add_done_callback(lambda done: self._caught_up(key, done))
+        return await asyncio.shield(task)
+
+    def _caught_up(self, key: tuple[str, ...], task: "asyncio.Task[Changes | None]") -> None:
+        _heard(task)
+        if self._catching.get(key, (0.0, None))[1] is task:
+            del self._catching[key]
 
     def begins_at(self, news: Snapshot | Update) -> bool:
         """Begins to read from there, if it has not begun; whether it tells all that comes after."""
@@ -210,7 +276,7 @@ class _Reader:
             changes.change.totalPageViews,
             changes.change.uniqueVisitors,
         ):
-            self._tell(Update(changes.change, changes.places))
+            self._tell(Update(changes))
 
     def _tell(self, news: Snapshot | Update) -> None:
         self._told_at = asyncio.get_running_loop().time()
@@ -219,7 +285,7 @@ class _Reader:
             subscriber.tell(news)
 
 
-def _heard(task: "asyncio.Task[Snapshot]") -> None:
+def _heard(task: "asyncio.Task[Any]") -> None:
     if not task.cancelled():
         task.exception()  # told to those who wait, if any still do
 
@@ -263,19 +329,18 @@ class Feed:
         """
         reader = self._readers[site]
         for _ in range(CATCH_UP_TRIES):
-            changes = await self.store.changes(site, known) if known else None
-            if changes is None:
-                news: Snapshot | Update = await reader.snapshot()
-            else:
-                news = Update(changes.change, changes.places)
+            changes = await reader.missed(known) if known else None
+            news = Update(changes) if changes else await reader.snapshot()
             if reader.begins_at(news):
                 break
             # The reader began after it: what lies between, nobody would tell.
             await asyncio.sleep(self.tick_s)
-        subscriber.start(news if news.places != known else None)
+        subscriber.start(news)
 
     def close(self) -> None:
         """Ends all streams, and each that begins from now on at once: the service is stopping."""
+        if self._is_closed:
+            return
         self._is_closed = True
         for reader in self._readers.values():
             for subscriber in reader.subscribers:

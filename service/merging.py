@@ -6,9 +6,11 @@ among the highest of all (the threshold algorithm: Fagin, Lotem, Naor 2001).
 """
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+import msgspec
 
 from service import models
 
@@ -17,11 +19,21 @@ TOP_LIMIT = 50
 PLACES_LIMIT = 500
 
 
+class Entry(NamedTuple):
+    """An entry of a shard's log, and where it stands."""
+
+    shard: int
+    place: str
+    happening: models.Happening
+
+
 class Changes(NamedTuple):
-    """What has changed at a site. `places`: how far each shard's log was read."""
+    """What has changed at a site. `places`: how far each shard's log was read; `log`: what was
+    read of it, by the moment it happened."""
 
     change: models.Change
     places: list[str]
+    log: list[Entry]
 
 
 class Snapshot(NamedTuple):
@@ -153,33 +165,40 @@ def _location(text: str, count: int) -> models.Location:
 
 def changes_of(replies: list[list[Any]], counts: dict[str, int]) -> Changes:
     """One answer of all shards' replies of changes.lua, whose pages are counted already."""
-    happenings = heapq.merge(
-        *(_happenings(reply[7]) for reply in replies), key=lambda happening: happening.at
+    log = list(
+        heapq.merge(
+            *(_entries(shard, reply[7]) for shard, reply in enumerate(replies)),
+            key=lambda entry: entry.happening.at,
+        )
     )
-    newest: deque[models.Happening] = deque(maxlen=FEED_LENGTH)
-    kinds: Counter[str] = Counter()
-    for happening in happenings:
-        newest.append(happening)
-        kinds[happening.type] += 1
-    return Changes(
-        models.Change(
-            activeVisitors=sum(int(reply[2]) for reply in replies),
-            activeByPath=[models.PathCount(path, count) for path, count in counts.items()],
-            totalPageViews=sum(int(reply[3]) for reply in replies),
-            uniqueVisitors=sum(int(reply[4]) for reply in replies),
-            arrivals=kinds["joined"],
-            departures=kinds["left"],
-            asOf=min(int(reply[0]) for reply in replies),
-            feed=list(newest),
-        ),
-        [reply[5] for reply in replies],
+    change = models.Change(
+        activeVisitors=sum(int(reply[2]) for reply in replies),
+        activeByPath=[models.PathCount(path, count) for path, count in counts.items()],
+        totalPageViews=sum(int(reply[3]) for reply in replies),
+        uniqueVisitors=sum(int(reply[4]) for reply in replies),
+        arrivals=0,
+        departures=0,
+        asOf=min(int(reply[0]) for reply in replies),
+    )
+    return Changes(told_of(log, change), [reply[5] for reply in replies], log)
+
+
+def told_of(log: list[Entry], change: models.Change) -> models.Change:
+    """The change with the arrivals, departures and feed of this log."""
+    kinds = Counter(entry.happening.type for entry in log)
+    return msgspec.structs.replace(
+        change,
+        arrivals=kinds["joined"],
+        departures=kinds["left"],
+        feed=[entry.happening for entry in log[-FEED_LENGTH:]],
     )
 
 
-def _happenings(flat: list[str]) -> Iterator[models.Happening]:
-    for n in range(0, len(flat), 6):
-        kind, path, origin, country, at, reason = flat[n : n + 6]
+def _entries(shard: int, flat: list[str]) -> Iterator[Entry]:
+    for n in range(0, len(flat), 7):
+        place, kind, path, origin, country, at, reason = flat[n : n + 7]
         known_country = country if country != "--" else ""
-        yield models.Happening(
+        happening = models.Happening(
             kind, path, int(at), origin or None, known_country or None, reason or None
         )
+        yield Entry(shard, place, happening)

@@ -105,12 +105,12 @@ class Metrics:
         hot[outcome] = hot.get(outcome, 0) + 1
 
     def _write_hot(self) -> None:
-        for status, outcomes in self._hot.items():
+        hot, self._hot = self._hot, defaultdict(dict)
+        for status, outcomes in hot.items():
             for outcome, count in outcomes.items():
                 self.heartbeats.labels(outcome).inc(count)
             total = sum(outcomes.values())
             self.requests.labels("POST", "/v1/sites/{site}/heartbeat", status).inc(total)
-        self._hot.clear()
 
     def observe_batch(self, size: int, seconds: float) -> None:
         """One call of heartbeats."""

@@ -25,7 +25,7 @@ from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.scripts import Call, load, run
 
 MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
-CHANGES_LIMIT = 1000  # events that are read as changes; more of them make a snapshot
+CHANGES_LIMIT = 300  # events that are read as changes, in 2 ms; more of them make a snapshot
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,24 @@ async def run(client: Client, call: Call) -> Any:
 async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
     """The replies of many calls, in order; an error of one call stands in its place.
 
-    They travel in one pipeline (on a cluster: one for each node), so that calls on the same site
-    shard are carried out in order. Those refused because the server does not know their script
-    are asked again, in order too, after the rest; the first of each script then carries it.
+    Those of one script that follow one another travel in one pipeline (on a cluster: one for each
+    node), so that calls on the same site shard are carried out in order. Those refused because the
+    server does not know their script are asked again, in order too; the first then carries it.
 
     Raises:
         RedisError: the server could not be reached, or broke off.
     """
     if len(calls) == 1:
         return [await _run_kept(client, calls[0])]
+    replies: list[Any] = []
+    # One script after the other: a call that is asked again must not come after one of another
+    # script that stood behind it.
+    for _, alike in groupby(calls, key=lambda call: call.script.sha):
+        replies += await _run_alike(client, list(alike))
+    return replies
+
+
+async def _run_alike(client: Client, calls: list[Call]) -> list[Any]:
     replies = await _pipelined(client, [call.evalsha() for call in calls])
     for _ in range(_REPEATS):
         unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]

@@ -240,6 +240,8 @@ class PresenceStore(Reading):
         """What one call of heartbeats says, by batch."""
         if isinstance(reply, BaseException):
             return [reply] * len(group)
+        if is_stale(reply):  # again: Redis's clock has jumped in between
+            return [StoreRefused("Redis's clock jumps")] * len(group)
         answers: list[Answer[str]] = []
         now_ms, place = int(reply[0]), 1
         for batch in group:

@@ -268,7 +268,7 @@ def test_growth_does_the_arithmetic() -> None:
     assert "| the service | 28.0 | 10⁶ ÷ 28.0 = 35,714 | 35,714 × 30 = 1,071,429 |" in text
     assert "| 10,000,000 | 10,000,000 ÷ 30 = 333,333 |" in text
     assert "333,333 × 28.0 ÷ 10⁶ ÷ 0.7 = **14**" in text  # 13.3 cores
-    assert "3,333,333 × 6.0 ÷ 10⁶ ÷ 0.7 = **29**" in text
+    assert "3,333,333 × 8.0 ÷ 10⁶ ÷ 0.7 = **39**" in text
     assert "100,000,000 × 550 B = 51.2 GiB" in text
     for what in ("sessions", "pages", "sites", "copies", "shards"):
         assert re.search(rf"^\| {what}\b.*\n\|---\|--:", text, re.MULTILINE), what

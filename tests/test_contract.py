@@ -263,7 +263,10 @@ async def test_a_session_that_was_half_lost_is_created_among_others(
         await invariants.check(store, "blog", NOW + after_ms)
 
 
-async def test_a_poisoned_session_that_is_here_fails_alone(make_store: MakeStore) -> None:
+@pytest.mark.parametrize("after_ms, others", [(5_000, "duplicate"), (20_000, "refreshed")])
+async def test_a_poisoned_session_that_is_here_fails_alone(
+    make_store: MakeStore, after_ms: int, others: str
+) -> None:
     clock = Clock()
     store = make_store(clock)
     keys, client = shard(store), raw(store)
@@ -271,12 +274,13 @@ async def test_a_poisoned_session_that_is_here_fails_alone(make_store: MakeStore
     poisoned = ids(3)[1]
     await client.delete(keys.session(poisoned))
     await client.set(keys.session(poisoned), "wrong", px=100_000)
-    clock.advance(20_000)
+    clock.advance(after_ms)
     batch = [beat("/a", session) for session in ids(3)]
-    assert await store.heartbeats("blog", batch) == ["refreshed", "failed", "refreshed"]
+    assert await store.heartbeats("blog", batch) == [others, "failed", others]
     scores = dict(await client.zrange(keys.active, 0, -1, withscores=True))
     assert scores.pop(f"{poisoned} -- /a") == NOW + 120_000
-    assert set(scores.values()) == {NOW + 140_000}
+    renewed_by_ms = after_ms if others == "refreshed" else 0
+    assert set(scores.values()) == {NOW + 120_000 + renewed_by_ms}
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -21,6 +21,7 @@ from service.batcher import Batch
 from service.errors import StoreUnreachable
 from service.express import ExpressProtocol
 from service.settings import Settings
+from service.store import Beat
 from tests.conftest import Clock
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
@@ -493,4 +494,18 @@ async def test_a_connection_that_nobody_uses_is_closed_and_no_other() -> None:
         used_at = loop.time()
         assert await reader.read() == b""
         assert loop.time() - used_at >= 0.99
+        writer.close()
+
+
+async def test_a_request_behind_one_that_was_answered_at_once_is_not_idle() -> None:
+    async with serving(ExpressProtocol, 1, LIVE_TICK="0.05") as served:
+        reader, writer = await served.connect()
+        live = request(b"", method="GET", target="/v1/sites/blog/live")
+        writer.write(request(None, BOT) + live)
+        assert b"presence-dropped: bot" in await reader.readuntil(b"\r\n\r\n")
+        assert b"text/event-stream" in await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"event: snapshot")
+        await asyncio.sleep(1.3)  # longer than a connection may be idle
+        await served.store.heartbeat("blog", Beat("s" * 16, "/told", "", "", ""))
+        await reader.readuntil(b"/told")
         writer.close()

@@ -13,7 +13,9 @@ from service.errors import StoreError, StoreUnreachable
 from service.express import ExpressProtocol
 from service.feed import Feed, Snapshot, Subscriber, Update
 from service.limits import Slots
+from service.merging import Changes, Entry
 from service.models import Change, Happening, PathCount
+from service.reading import CHANGES_LIMIT
 from service.store import Beat, PresenceStore
 from tests.conftest import Clock, MakeService, MakeStore, url_of
 from tests.servers import Server
@@ -88,10 +90,10 @@ async def test_too_many_events_take_a_snapshot(make_store: MakeStore) -> None:
     store = make_store(Clock())
     await store.heartbeats("blog", [beat(0)])
     _, places = await store.stats_and_places("blog")
-    await store.heartbeats("blog", [beat(n) for n in range(1, 1001)])
+    await store.heartbeats("blog", [beat(n) for n in range(1, CHANGES_LIMIT + 1)])
     changes = await store.changes("blog", places)
     assert changes
-    assert changes.change.arrivals == 1000
+    assert changes.change.arrivals == CHANGES_LIMIT
     assert len(changes.change.feed or ()) == 20
     await store.heartbeats("blog", [beat(1001)])
     assert await store.changes("blog", places) is None
@@ -174,12 +176,14 @@ async def test_snapshot_and_changes_add_up_to_the_present(
 def update(as_of: int, pages: dict[str, int], arrivals: int = 0) -> Update:
     rows = [PathCount(path, count) for path, count in pages.items()]
     feed = [Happening("joined", path, as_of) for path in pages]
-    return Update(Change(1, rows, 1, 1, arrivals, 0, as_of, feed), [f"{as_of}-0"])
+    log = [Entry(0, f"{as_of}-0", happening) for happening in feed]
+    return Update(Changes(Change(1, rows, 1, 1, arrivals, 0, as_of, feed), [f"{as_of}-0"], log))
 
 
 async def test_a_slow_client_finds_the_newest_state_only() -> None:
     subscriber = Subscriber(with_feed=True)
-    subscriber.start(None)
+    subscriber.start(update(0, {}))
+    assert await subscriber.take()
     for n in range(1, 1001):
         subscriber.tell(update(n, {"/a": n, f"/{n % 3}": n}, arrivals=1))
     events = events_in(await subscriber.take() or b"")
@@ -195,7 +199,8 @@ async def test_a_slow_client_finds_the_newest_state_only() -> None:
 
 async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore) -> None:
     store = make_store(Clock())
-    snapshot = Snapshot(*await store.stats_and_places("blog"))
+    stats = await store.stats("blog")
+    snapshot = Snapshot(stats, [f"{stats.asOf}-0"])
     subscriber = Subscriber(with_feed=False)
     subscriber.tell(update(snapshot.as_of - 1, {"/old": 1}))
     subscriber.tell(update(snapshot.as_of + 1, {"/new": 1}))
@@ -204,6 +209,124 @@ async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore
     assert [event["event"] for event in events] == ["snapshot", "change"]
     assert "/old" not in events[1]["data"]
     assert "feed" not in json.loads(events[1]["data"])
+
+
+async def test_what_is_too_much_to_keep_for_a_slow_client_becomes_a_snapshot() -> None:
+    subscriber = Subscriber(with_feed=True)
+    subscriber.start(update(0, {}))
+    assert await subscriber.take()
+    for n in range(1, 1001):
+        subscriber.tell(update(n, {f"/{n}": 1}))
+    assert subscriber._update is None, "nothing is kept"
+    assert await subscriber.take() == b"", "it is to be caught up again"
+    subscriber.tell(update(1001, {"/early": 1}))
+    subscriber.start(update(1000, {"/a": 1}))
+    events = events_in(await subscriber.take() or b"")
+    assert {row["path"] for row in json.loads(events[0]["data"])["activeByPath"]} == {
+        "/a", "/early"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "first, then, told",
+    [
+        ("10-0", "9-0", 0),  # all of it is known
+        ("10-0", "10-0", 0),
+        ("10-0", "11-0", 1),
+    ],
+)
+async def test_what_happened_is_told_once(first: str, then: str, told: int) -> None:
+    """The reader may be behind the moment up to which a client was told what it missed."""
+
+    def of(places: list[str], as_of: int) -> Update:
+        log = [Entry(0, place, Happening("joined", "/a", as_of)) for place in places]
+        feed = [entry.happening for entry in log]
+        change = Change(1, [PathCount("/a", 1)], 1, 1, len(log), 0, as_of, feed)
+        return Update(Changes(change, places[-1:], log))
+
+    subscriber = Subscriber(with_feed=True)
+    subscriber.start(of(["8-0", first], 10))
+    await subscriber.take()
+    subscriber.tell(of(["8-0", then], 9 if not told else 11))
+    subscriber.close()
+    update = subscriber._update
+    assert (update.change.arrivals if update else 0) == told
+    assert len((update.change.feed or ()) if update else ()) == told
+
+
+async def test_arrivals_add_up_over_a_pause(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    feed = Feed(store, TICK_S)
+    known = ["0-0"]
+    arrivals = 0
+    async with watching(feed) as steady:  # a reader that has begun long ago
+        for round_ in range(20):
+            clock.advance(1)
+            await store.heartbeats("blog", [beat(100 * round_ + n) for n in range(3)])
+            async with watching(feed, known) as again:
+                while (
+                    json.loads((event := events_in(await again.take() or b"")[-1])["data"])[
+                        "activeVisitors"
+                    ]
+                    < 3 * round_ + 3
+                ):
+                    if event["event"] == "change":
+                        arrivals += json.loads(event["data"])["arrivals"]
+                data = json.loads(event["data"])
+                arrivals += data["arrivals"] if event["event"] == "change" else 3
+                known = event["id"].split(",")
+                if round_ % 2:
+                    await asyncio.sleep(0)
+    del steady
+    assert arrivals == 60
+
+
+async def test_views_between_two_streams_are_told(make_store: MakeStore) -> None:
+    from service.models import PageView
+
+    store = make_store(Clock())
+    await store.heartbeat("blog", beat(1))
+    _, known = await store.stats_and_places("blog")
+    await store.view("blog", PageView("s" * 16, "/b"))  # type: ignore[arg-type]
+    async with watching(Feed(store, TICK_S), known) as subscriber:
+        (event,) = events_in(await subscriber.take() or b"")
+    assert json.loads(event["data"])["totalPageViews"] == 2
+
+
+async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    feed = Feed(store, TICK_S)
+    await store.heartbeats("blog", [beat(n) for n in range(50)])
+    _, known = await store.stats_and_places("blog")
+    await store.heartbeats("blog", [beat(n, "/b") for n in range(50)])
+    calls = {"changes": 0, "stats_and_places": 0}
+
+    def counted(name: str) -> Any:
+        ask = getattr(store, name)
+
+        async def counting(*args: Any) -> Any:
+            calls[name] += 1
+            return await ask(*args)
+
+        return counting
+
+    for name in calls:
+        setattr(store, name, counted(name))
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def come_back(places: list[str] | None) -> bytes | None:
+            subscriber = stack.enter_context(feed.subscribed("blog"))
+            await feed.catch_up("blog", subscriber, places)
+            return await subscriber.take()
+
+        told = await asyncio.gather(*(come_back(known) for _ in range(300)))
+        assert len(set(told)) == 1
+        # 300 that stopped at 300 places, few of which there are any more.
+        strangers = [[f"{n}-0"] for n in range(1, 301)]
+        await asyncio.gather(*(come_back(places) for places in strangers))
+    assert calls["changes"] < 20
+    assert calls["stats_and_places"] < 20
 
 
 async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) -> None:
@@ -310,11 +433,26 @@ async def test_a_client_that_comes_back_is_told_what_it_missed() -> None:
             assert await again.next() == "change"
             assert again.screen.pages == {"/b": 1}
             assert again.screen.numbers["arrivals"] == 1
-        # Nothing missed: nothing is sent until there is something.
+        # Nothing missed: it is told so, for its numbers may be old.
         async with Stream(served, Last_Event_ID=again.screen.last_id) as up_to_date:
+            assert await up_to_date.next() == "change"
+            assert (up_to_date.screen.pages, up_to_date.screen.numbers["arrivals"]) == ({}, 0)
             await served.store.heartbeat("blog", beat(3, "/c"))
             assert await up_to_date.next() == "change"
             assert up_to_date.screen.pages == {"/c": 1}
+
+
+async def test_a_head_is_answered_and_the_connection_goes_on() -> None:
+    async with serving(ExpressProtocol, **FAST) as served:
+        reader, writer = await served.connect()
+        writer.write(request(b"", method="HEAD", target="/v1/sites/blog/live"))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"content-type: text/event-stream" in head
+        writer.write(request(b"", method="GET", target="/livez"))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert served.app.rest.state.context.streams.taken_in_all == 0
+        writer.close()
 
 
 @pytest.mark.parametrize("last", ["1-1", "nonsense", "1-1,2-2", "9" * 50, "99999999999999-0"])

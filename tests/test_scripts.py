@@ -274,7 +274,7 @@ async def test_a_hundred_duplicates_cost_two_reads(make_store: MakeStore, valkey
     valkey.client.config_resetstat()
     await store.heartbeats("blog", [beat()] * 100)
     asked = calls_of(valkey)
-    assert [asked.pop(name) for name in ("evalsha", "time", "zmscore", "exists")] == [1] * 4
+    assert [asked.pop(name) for name in ("evalsha", "time", "zmscore", "hexists")] == [1] * 4
     assert set(asked) <= {"config|resetstat", "info"}
 
 

@@ -5,16 +5,17 @@ import random
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.errors import FieldError
-from service.feed import Subscriber
+from service.errors import FieldError, StoreError
+from service.feed import Feed, Subscriber
 from service.paging import read_places
 from service.routes.context import Context, context_of
 
 COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
 RECONNECT_MS = (1000, 4000)  # after a restart not all come back in the same moment
+_MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -25,6 +26,11 @@ class Live:
         request = Request(scope, receive)
         context = context_of(request)
         name = context.admit_reader(request)
+        if request.method == "HEAD":
+            head = Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
+            del head.headers["content-length"]
+            await head(scope, receive, send)
+            return
         with_feed = request.query_params.get("feed") == "1"
         with (
             context.streams.taken(context.security.client_address(scope)),
@@ -34,7 +40,9 @@ class Live:
             context.metrics.streams.inc()
             try:
                 response = StreamingResponse(
-                    _events(subscriber), media_type="text/event-stream", headers=_HEADERS
+                    _events(context.feed, name, subscriber),
+                    media_type="text/event-stream",
+                    headers=_HEADERS,
                 )
                 await response(scope, receive, send)
             finally:
@@ -50,7 +58,7 @@ def _known_places(request: Request, context: Context) -> list[str] | None:
         return None
 
 
-async def _events(subscriber: Subscriber) -> AsyncIterator[bytes]:
+async def _events(feed: Feed, site: str, subscriber: Subscriber) -> AsyncIterator[bytes]:
     yield b"retry: %d\n\n" % random.randint(*RECONNECT_MS)  # noqa: S311  # no secret
     while True:
         try:
@@ -60,4 +68,11 @@ async def _events(subscriber: Subscriber) -> AsyncIterator[bytes]:
             event = b":\n\n"
         if event is None:
             return
-        yield event
+        if event:
+            yield event
+            continue
+        # More has changed while the client was slow than is worth remembering.
+        try:
+            await feed.catch_up(site, subscriber, None)
+        except StoreError:
+            return
