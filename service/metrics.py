@@ -85,8 +85,12 @@ class Metrics:
             "presence_swept", "Sessions whose end was noticed by the sweep", registry=registry
         )
         self._hot: defaultdict[str, dict[str, int]] = defaultdict(dict)  # by status, by outcome
-        for outcome in OUTCOMES:  # shown from the start, with 0
-            self.heartbeats.labels(outcome)
+        # Shown from the start, with 0; and looking one up costs more than a step of it.
+        self._outcomes = {outcome: self.heartbeats.labels(outcome) for outcome in OUTCOMES}
+        self._statuses = {
+            status: self.requests.labels("POST", "/v1/sites/{site}/heartbeat", status)
+            for status in ("200", "204")
+        }
 
     def count_outcomes(self, outcomes: Iterable[str]) -> None:
         """Heartbeats written, or refused, that are counted as no request of their own."""
@@ -108,9 +112,8 @@ class Metrics:
         hot, self._hot = self._hot, defaultdict(dict)
         for status, outcomes in hot.items():
             for outcome, count in outcomes.items():
-                self.heartbeats.labels(outcome).inc(count)
-            total = sum(outcomes.values())
-            self.requests.labels("POST", "/v1/sites/{site}/heartbeat", status).inc(total)
+                self._outcomes[outcome].inc(count)
+            self._statuses[status].inc(sum(outcomes.values()))
 
     def observe_batch(self, size: int, seconds: float) -> None:
         """One call of heartbeats."""
