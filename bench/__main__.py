@@ -51,7 +51,7 @@ def _ids(context: click.Context, parameter: click.Parameter, value: str) -> froz
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="One short round: under a minute, and noisy.")
+@click.option("--quick", is_flag=True, help="One short round: a minute or two, and noisy.")
 @click.option("--only", callback=_ids, default="", help="Rows to measure, such as P2 or P2,P3.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Also write JSON there.")
 @click.option(
