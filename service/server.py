@@ -69,16 +69,24 @@ def _options() -> dict[str, Any]:
 
 def run_here(settings: Settings, sock: socket.socket) -> bool:
     """Serves in this process until SIGINT or SIGTERM; whether it had started at all."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), **_options()))
-    _leave_alone_what_stays()
+    is_told_to_stop = False
+    server: uvicorn.Server | None = None
 
     def stop(number: int, frame: object) -> None:
         # Before uvicorn listens to signals, and when it raises them again at its end: whoever
-        # called us has something left to put in order.
-        server.should_exit = True
+        # called us has something left to put in order. Nothing is raised here, for it would be
+        # lost where Python is in a destructor just then.
+        nonlocal is_told_to_stop
+        is_told_to_stop = True
+        if server is not None:
+            server.should_exit = True
 
     for number in _STOPS:
         signal.signal(number, stop)
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), **_options()))
+    _leave_alone_what_stays()
+    if is_told_to_stop:
+        return True
     with contextlib.suppress(SystemExit):  # a start that failed has been logged
         server.run(sockets=[sock])
     return server.started

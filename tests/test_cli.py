@@ -24,7 +24,7 @@ from service import __version__
 from service.cli import main
 from service.keys import Keys
 from service.rules import Rules
-from service.settings import SETTINGS
+from service.settings import SETTINGS, Settings
 from service.store import Beat
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
@@ -507,3 +507,23 @@ def test_listening_socket_is_ready_before_the_screen(tmp_path: Path, valkey: Ser
         socket.create_connection(("127.0.0.1", port), 5).close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+def test_told_to_stop_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that comes while the app is made is not lost, wherever Python is just then."""
+    from service import server
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    create: Any = vars(server)["create_app"]
+
+    def told(settings: Settings) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return create(settings)
+
+    monkeypatch.setattr(server, "create_app", told)
+    try:
+        with server.listen("127.0.0.1", 0) as sock:
+            assert server.run_here(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"}), sock)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

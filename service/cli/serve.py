@@ -44,8 +44,16 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
     Without settings it needs nothing: it starts a private Valkey that keeps its data in
     ./.presence. PRESENCE_REDIS_URL names another place; see `presence config`.
     """
+    is_told_to_stop = False
+
+    def stop(number: int, frame: object) -> None:
+        # While it starts: everything entered so far is left in order.
+        nonlocal is_told_to_stop
+        is_told_to_stop = True
+        raise SystemExit(0)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     port_text = None if port is None else str(port)
     settings = Settings.from_env(host=host, port=port_text)
     if settings.is_embedded and embedded.find_binary() is None:
@@ -59,17 +67,14 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
         _announce(settings, sock.getsockname()[1])
         if not (is_memory or settings.is_embedded):
             asyncio.run(_warn_of_silence(settings))
+        if is_told_to_stop:  # and what was raised got lost, in a destructor
+            raise SystemExit(0)
         if workers == 1:
             has_started = run_here(settings, sock)
         else:
             has_started = run_workers(settings, sock, workers)
     if not has_started:
         raise Failure("the service could not start; the log above says why")
-
-
-def _stop(number: int, frame: object) -> None:
-    # While it starts: everything entered so far is left in order.
-    raise SystemExit(0)
 
 
 @contextlib.contextmanager
