@@ -353,7 +353,6 @@ async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) 
         told = await asyncio.gather(*(stream.take() for stream in streams))
         assert len(set(told)) == 1
         ticks = len(asked)
-        assert len({str(places) for places in asked}) == 1, "one reader, which has not moved on"
         loop = asyncio.get_running_loop()
         begun = loop.time()
         await until(lambda: len(asked) >= ticks + 5)
