@@ -813,8 +813,9 @@ repeat
   if not is_done then
     local text = type(word) == 'table' and word.err or tostring(word)
     -- A replica's refusal must reach the client as an error: it then looks for the primary.
-    if is_alone or string.find(text, 'READONLY', 1, true) then
-      return redis.error_reply(text)
+    local refusal = string.match(text, 'READONLY.*')
+    if is_alone or refusal then
+      return redis.error_reply(refusal or text)
     end
     for outcome = #reply, place + 1, -1 do
       reply[outcome] = nil

@@ -49,6 +49,11 @@ class Batch(Generic[K, T, R]):
     items: list[T] = field(default_factory=list)
     waiting: list[Waiter[R]] = field(default_factory=list)
 
+    def add(self, items: Sequence[T], waiters: Sequence[Waiter[R]]) -> None:
+        """More items, each with its waiter."""
+        self.items += items
+        self.waiting += waiters
+
 
 Answer = Sequence[R | BaseException] | BaseException
 Send = Callable[[list[Batch[K, T, R]]], Awaitable[list[Answer[R]]]]
@@ -91,11 +96,7 @@ class Batcher(Generic[K, T, R]):
             StoreBusy: too many are waiting, or the batcher is closed.
         """
         self._admit(1)
-        lane_key = self._lane_of(key)
-        lane = self._lanes.get(lane_key) or self._new_lane(lane_key)
-        lane.add(key, kind, item, waiter, self._max_batch)
-        if lane.task is None:
-            lane.task = asyncio.create_task(self._drain(lane_key, lane))
+        self._lane_for(key).open_batch(key, kind, self._max_batch).add((item,), (waiter,))
 
     def submit_all(
         self, keys: Sequence[K], kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]
@@ -104,14 +105,13 @@ class Batcher(Generic[K, T, R]):
         self._admit(len(items))
         begin = 0
         while begin < len(items):
-            key, end = keys[begin], begin + 1
-            while end < len(items) and keys[end] is key:
+            key = keys[begin]
+            batch = self._lane_for(key).open_batch(key, kind, self._max_batch)
+            most = min(len(items), begin + self._max_batch - len(batch.items))
+            end = begin + 1
+            while end < most and keys[end] is key:
                 end += 1
-            lane_key = self._lane_of(key)
-            lane = self._lanes.get(lane_key) or self._new_lane(lane_key)
-            lane.add_all(key, kind, items[begin:end], waiters[begin:end], self._max_batch)
-            if lane.task is None:
-                lane.task = asyncio.create_task(self._drain(lane_key, lane))
+            batch.add(items[begin:end], waiters[begin:end])
             begin = end
 
     def _admit(self, count: int) -> None:
@@ -121,9 +121,14 @@ class Batcher(Generic[K, T, R]):
             raise StoreBusy("the service is stopping")
         self.waiting += count
 
-    def _new_lane(self, lane_key: Hashable) -> "_Lane[K, T, R]":
-        lane: _Lane[K, T, R] = _Lane()
-        self._lanes[lane_key] = lane
+    def _lane_for(self, key: K) -> "_Lane[K, T, R]":
+        """The lane of a key, on which something is about to wait."""
+        lane_key = self._lane_of(key)
+        lane = self._lanes.get(lane_key)
+        if lane is None:
+            lane = self._lanes[lane_key] = _Lane()
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._drain(lane_key, lane))
         return lane
 
     def result_of(self, key: K, kind: str, item: T) -> "asyncio.Future[R]":
@@ -171,30 +176,12 @@ class _Lane(Generic[K, T, R]):
         self._open: dict[K, Batch[K, T, R]] = {}
         self.task: asyncio.Task[None] | None = None
 
-    def add(self, key: K, kind: str, item: T, waiter: Waiter[R], max_batch: int) -> None:
+    def open_batch(self, key: K, kind: str, max_batch: int) -> Batch[K, T, R]:
+        """The batch that has room for what comes next."""
         batch = self._open.get(key)
         if batch is None or batch.kind != kind or len(batch.items) >= max_batch:
-            batch = self._begin(key, kind)
-        batch.items.append(item)
-        batch.waiting.append(waiter)
-
-    def add_all(
-        self, key: K, kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]], max_batch: int
-    ) -> None:
-        begin = 0
-        while begin < len(items):
-            batch = self._open.get(key)
-            if batch is None or batch.kind != kind or len(batch.items) >= max_batch:
-                batch = self._begin(key, kind)
-            end = begin + max_batch - len(batch.items)
-            batch.items += items[begin:end]
-            batch.waiting += waiters[begin:end]
-            begin = end
-
-    def _begin(self, key: K, kind: str) -> Batch[K, T, R]:
-        batch: Batch[K, T, R] = Batch(key, kind)
-        self._open[key] = batch
-        self.batches.append(batch)
+            batch = self._open[key] = Batch(key, kind)
+            self.batches.append(batch)
         return batch
 
     def take(self) -> list[Batch[K, T, R]]:

@@ -8,7 +8,7 @@ connection is uvicorn's: a request behind a heartbeat that is not answered yet w
 """
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -149,7 +149,7 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.intake: Intake = getattr(self.app, "intake", None)  # type: ignore[assignment]
+        self.intake: Intake = cast(Intake, getattr(self.app, "intake", None))
         # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
         self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
         self._idle_since: float | None = None
@@ -272,7 +272,8 @@ class ExpressProtocol(HttpToolsProtocol):
         return _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
 
     def _begin(self, name: str) -> None:
-        flight = self.cycle = _Flight(self, name)  # type: ignore[assignment]
+        flight = _Flight(self, name)
+        self.cycle = cast(RequestResponseCycle, flight)
         peer = self.client[0] if self.client else ""
         begun, flight.cors = self.intake.begin(name, peer, self.headers, self._body, flight)
         if isinstance(begun, Beat):
@@ -299,6 +300,7 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def answer_by_app(self, flight: _Flight, app: ASGIApp | Reply) -> None:
         """Answers in uvicorn's way, which knows all about answers."""
+        taken_for = cast(RequestResponseCycle, flight)
         scope: Any = {
             "type": "http",
             "method": "POST",
@@ -319,12 +321,12 @@ class ExpressProtocol(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
-            message_event=flight.message_event,  # type: ignore[arg-type]
+            message_event=taken_for.message_event,
             expect_100_continue=False,
             keep_alive=flight.keep_alive,
             on_response=self.on_response_complete,
         )
         cycle.disconnected = flight.disconnected
-        if self.cycle is flight:  # type: ignore[comparison-overlap]
+        if self.cycle is taken_for:
             self.cycle = cycle
-        self._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+        self._start_asgi_task(cycle, cast(Any, app))

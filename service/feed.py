@@ -1,8 +1,7 @@
 """Live changes of a site: one reader for each watched site, whoever many are watching it.
 
-A reader asks Redis once a tick what has changed and tells its subscribers. A subscriber holds the
-newest state that it has not passed on, never a queue: what comes while its client is slow is
-merged into what waits already.
+A reader asks Redis once a tick what has changed and tells its subscribers, which hold the newest
+state that they have not passed on, never a queue.
 """
 
 import asyncio
@@ -10,12 +9,11 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import structlog
 
 from service.errors import StoreError
-from service.merging import FEED_LENGTH, Changes, told_of
-from service.models import PathCount, Stats
+from service.merging import Changes
+from service.news import News, Snapshot, Subscriber, Update
 from service.paging import stream_place
 from service.store import PresenceStore
 
@@ -23,160 +21,7 @@ log = structlog.get_logger(__name__)
 
 CATCH_UP_TRIES = 3
 MOST_CATCHING = 4  # calls for clients that come back; beyond them they are given a snapshot
-MOST_KEPT = 500  # pages in a change that waits for a slow client; beyond them it is a snapshot
 GIVE_UP_S = 5.0  # streams that cannot tell the present for so long are ended, and say so that way
-
-
-class Snapshot:
-    """All numbers of a site, and where its logs stood."""
-
-    def __init__(self, stats: Stats, places: list[str]) -> None:
-        self.stats = stats
-        self.places = places
-
-    @property
-    def as_of(self) -> int:
-        """Its moment, ms."""
-        return self.stats.asOf
-
-    def encoded(self) -> bytes:
-        """As an event of a stream."""
-        return _event("snapshot", self.places, msgspec.json.encode(self.stats))
-
-
-class Update:
-    """What has changed; several of them can become one."""
-
-    def __init__(self, changes: Changes) -> None:
-        self.change = changes.change
-        self.places = changes.places
-        self._log = changes.log
-        self._encoded: dict[bool, bytes] = {}
-
-    def encoded(self, with_feed: bool) -> bytes:
-        """As an event of a stream, the same bytes for all subscribers."""
-        if with_feed not in self._encoded:
-            change = self.change
-            if not with_feed:
-                change = msgspec.structs.replace(change, feed=None)
-            self._encoded[with_feed] = _event("change", self.places, msgspec.json.encode(change))
-        return self._encoded[with_feed]
-
-    def after(self, news: "Snapshot | Update") -> "Update | None":
-        """What of it is not part of other news already; None: nothing. Counts are of a moment,
-        but what happened must not be told twice."""
-        known = [stream_place(place) for place in news.places]
-        log = [e for e in self._log if stream_place(e.place) > known[e.shard]]
-        if not log and self.change.asOf < news.as_of:
-            return None
-        if len(log) == len(self._log):
-            return self
-        return Update(Changes(told_of(log, self.change), self.places, log))
-
-    @property
-    def as_of(self) -> int:
-        """Its moment, ms."""
-        return self.change.asOf
-
-    def then(self, later: "Update") -> "Update | None":
-        """This and what came after it, as one; None: that is more than is worth keeping."""
-        counts = {row.path: row.count for row in self.change.activeByPath}
-        counts |= {row.path: row.count for row in later.change.activeByPath}
-        if len(counts) > MOST_KEPT:
-            return None
-        feed = [*(self.change.feed or ()), *(later.change.feed or ())]
-        merged = msgspec.structs.replace(
-            later.change,
-            activeByPath=[PathCount(path, count) for path, count in counts.items()],
-            arrivals=self.change.arrivals + later.change.arrivals,
-            departures=self.change.departures + later.change.departures,
-            feed=feed[-FEED_LENGTH:],
-        )
-        return Update(Changes(merged, later.places, []))
-
-
-def _event(name: str, places: list[str], data: bytes) -> bytes:
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), ",".join(places).encode(), data)
-
-
-class Subscriber:
-    """One stream's slot: a snapshot, a change after it, or both, that its client was not sent.
-
-    Until it is started with what its client has to know first, what it is told waits.
-    """
-
-    def __init__(self, with_feed: bool) -> None:
-        self._with_feed = with_feed
-        self._early: list[Snapshot | Update] | None = []
-        self._first: Snapshot | Update | None = None
-        self._snapshot: Snapshot | None = None
-        self._update: Update | None = None
-        self._is_closed = False
-        self._is_stale = False
-        self._ready = asyncio.Event()
-
-    def start(self, first: "Snapshot | Update") -> None:
-        """Begins with a snapshot, or with what was missed. Of what is told from the moment of
-        subscription on, some may be part of it already."""
-        early, self._early = self._early or [], None
-        self._first = None
-        self._tell(first)
-        self._first = first
-        for news in early:
-            self.tell(news)
-
-    def tell(self, news: "Snapshot | Update") -> None:
-        """What is new; after a snapshot, what waited before it is part of it."""
-        if self._early is not None:
-            self._early.append(news)
-            return
-        first = self._first
-        if first is not None:
-            if isinstance(news, Snapshot):
-                self._first = None
-            else:
-                if all(
-                    stream_place(place) >= stream_place(known)
-                    for place, known in zip(news.places, first.places, strict=True)
-                ):
-                    self._first = None  # from here on all is new
-                rest = news.after(first)
-                if rest is None:
-                    return
-                news = rest
-        self._tell(news)
-
-    def _tell(self, news: "Snapshot | Update") -> None:
-        if self._is_stale:
-            return
-        if isinstance(news, Snapshot):
-            self._snapshot, self._update = news, None
-        elif self._update is None:
-            self._update = news
-        else:
-            self._update = self._update.then(news)
-            if self._update is None:  # its client is so slow that a snapshot is less
-                self._snapshot, self._is_stale = None, True
-        self._ready.set()
-
-    def close(self) -> None:
-        """There will be no more; what waits is given up."""
-        self._is_closed = True
-        self._ready.set()
-
-    async def take(self) -> bytes | None:
-        """What is to be sent, as soon as there is anything; empty: it is to be caught up again;
-        None: the end."""
-        await self._ready.wait()
-        if self._is_closed:
-            return None
-        self._ready.clear()
-        if self._is_stale:
-            self._is_stale, self._early = False, []
-            return b""
-        snapshot, update, self._snapshot, self._update = self._snapshot, self._update, None, None
-        events = snapshot.encoded() if snapshot else b""
-        return events + update.encoded(self._with_feed) if update else events
 
 
 class _Reader:
@@ -227,7 +72,7 @@ class _Reader:
         if self._catching.get(key, (0.0, None))[1] is task:
             del self._catching[key]
 
-    def begins_at(self, news: Snapshot | Update) -> bool:
+    def begins_at(self, news: News) -> bool:
         """Begins to read from there, if it has not begun; whether it tells all that comes after."""
         if not self._places:
             self._begun_at = news.places
@@ -237,7 +82,7 @@ class _Reader:
             for place, first in zip(news.places, self._begun_at, strict=True)
         )
 
-    def _read_to(self, news: Snapshot | Update) -> None:
+    def _read_to(self, news: News) -> None:
         self._places = news.places
         numbers = news.stats if isinstance(news, Snapshot) else news.change
         self._views_and_uniques = (numbers.totalPageViews, numbers.uniqueVisitors)
@@ -278,7 +123,7 @@ class _Reader:
         ):
             self._tell(Update(changes))
 
-    def _tell(self, news: Snapshot | Update) -> None:
+    def _tell(self, news: News) -> None:
         self._told_at = asyncio.get_running_loop().time()
         self._read_to(news)
         for subscriber in self.subscribers:

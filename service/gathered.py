@@ -2,7 +2,7 @@
 more for than the heartbeats themselves."""
 
 import asyncio
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
 
@@ -11,7 +11,7 @@ class Gathered(Generic[R]):
     """Results of `count` places, each told once by a waiter of its own."""
 
     def __init__(self, count: int) -> None:
-        self._results: list[R | None] = [None] * count
+        self._results: list[Any] = [None] * count
         self._left = count
         self._error: BaseException | None = None
         self._all: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -35,7 +35,7 @@ class Gathered(Generic[R]):
         await self._all
         if self._error is not None:
             raise self._error
-        return self._results  # type: ignore[return-value]  # none is left out
+        return self._results
 
     def is_over(self) -> bool:
         """Whether nobody waits any more."""

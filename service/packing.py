@@ -14,15 +14,14 @@ _SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL"))
 C = TypeVar("C", bound=AbstractConnection)
 
 
-class _Packing:
+class _Packing(AbstractConnection):
     """Put before a connection class. Only script calls: their name is one word and their
     arguments are texts and whole numbers, which both packers write alike."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         if args[0] in _SCRIPT_CALLS:
             return [pack_command(args)]
-        packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]
-        return packed
+        return super().pack_command(*args)
 
 
 def packing(connection_class: type[C]) -> type[C]:

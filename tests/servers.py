@@ -93,8 +93,16 @@ class Server:
                  *_debug_option(binary_of(self.kind)), *self.options],
                 stdout=log, stderr=log,
             )  # fmt: skip
-        wait_until(self.client.ping, what=f"{self.kind} on port {self.port}")
+        wait_until(self._answers, what=f"{self.kind} on port {self.port}")
         return self
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(
+                f"{self.kind} has ended: {(self.folder / 'log').read_text()[-500:]}"
+            )
+        return bool(self.client.ping())
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -164,7 +164,7 @@ async def test_a_session_as_it_is_kept(make_store: MakeStore) -> None:
     }  # fmt: skip
     member = f"{S} DE /a"
     assert await client.zrange(keys.active, 0, -1, withscores=True) == [(member, NOW + 140_000)]
-    assert await client.execute_command("PEXPIRETIME", keys.session(S)) == NOW + 140_000
+    assert await invariants.ends_of(client, [keys.session(S)]) == [NOW + 140_000]
     assert await store.session("blog", S) == models.Session(
         S, "/a", NOW + 20_000, NOW, NOW + 140_000, "post", "DE", "Berlin", 52.5, 13.4
     )

@@ -11,10 +11,11 @@ import pytest
 
 from service.errors import StoreError, StoreUnreachable
 from service.express import ExpressProtocol
-from service.feed import Feed, Snapshot, Subscriber, Update
+from service.feed import Feed
 from service.limits import Slots
 from service.merging import Changes, Entry
 from service.models import Change, Happening, PathCount
+from service.news import Snapshot, Subscriber, Update
 from service.reading import CHANGES_LIMIT
 from service.store import Beat, PresenceStore
 from tests.conftest import Clock, MakeService, MakeStore, url_of
@@ -254,32 +255,32 @@ async def test_what_happened_is_told_once(first: str, then: str, told: int) -> N
     assert len((update.change.feed or ()) if update else ()) == told
 
 
-async def test_arrivals_add_up_over_a_pause(make_store: MakeStore) -> None:
+@pytest.mark.parametrize("tick_s", [0.001, 0.02])
+async def test_arrivals_add_up_over_pauses(make_store: MakeStore, tick_s: float) -> None:
+    """Each that comes while a client is away, or back, is told to it once."""
     clock = Clock()
     store = make_store(clock)
-    feed = Feed(store, TICK_S)
-    known = ["0-0"]
-    arrivals = 0
-    async with watching(feed) as steady:  # a reader that has begun long ago
-        for round_ in range(20):
+    await store.heartbeat("blog", beat(0))
+    _, known = await store.stats_and_places("blog")
+    feed = Feed(store, tick_s)
+    told = 0
+    async with watching(feed):  # its reader is sometimes ahead of the client, sometimes behind
+        for number in range(1, 31):
             clock.advance(1)
-            await store.heartbeats("blog", [beat(100 * round_ + n) for n in range(3)])
-            async with watching(feed, known) as again:
-                while (
-                    json.loads((event := events_in(await again.take() or b"")[-1])["data"])[
-                        "activeVisitors"
-                    ]
-                    < 3 * round_ + 3
-                ):
-                    if event["event"] == "change":
-                        arrivals += json.loads(event["data"])["arrivals"]
-                data = json.loads(event["data"])
-                arrivals += data["arrivals"] if event["event"] == "change" else 3
-                known = event["id"].split(",")
-                if round_ % 2:
-                    await asyncio.sleep(0)
-    del steady
-    assert arrivals == 60
+            await store.heartbeat("blog", beat(number))
+            async with watching(feed, known) as client:
+                if number % 2:
+                    clock.advance(1)
+                    await store.heartbeat("blog", beat(1000 + number))
+                here = 0
+                while here < number + 1 + (number + 1) // 2:
+                    (event,) = events_in(await client.take() or b"")
+                    data = json.loads(event["data"])
+                    assert event["event"] == "change"
+                    here, known = data["activeVisitors"], event["id"].split(",")
+                    told += data["arrivals"]
+                    assert len(data["feed"]) == data["arrivals"]
+    assert told == 45
 
 
 async def test_views_between_two_streams_are_told(make_store: MakeStore) -> None:

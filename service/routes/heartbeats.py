@@ -68,8 +68,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
 async def _written(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> Reply:
     outcome = await intake.context.store.heartbeat(name, beat)
     intake.check_outcome(outcome)
-    intake.context.metrics.count_hot(outcome)
-    return Reply(204, (STATUS[outcome], *cors))
+    return intake.written(outcome, cors)
 
 
 async def _counted(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> Reply:
@@ -77,7 +76,7 @@ async def _counted(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> R
     context = intake.context
     outcome, (active, on_path, as_of) = await context.store.heartbeat_and_count(name, beat)
     intake.check_outcome(outcome)
-    context.metrics.count_hot(outcome, status="200")
+    intake.count_hot(outcome, status="200")
     next_ms = round(context.settings.heartbeat_interval * 1000)
     counts = Counts(outcome, active, on_path, next_ms, as_of)
     return Reply(200, (STATUS[outcome], *cors, *_JSON), msgspec.json.encode(counts))

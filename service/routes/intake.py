@@ -126,7 +126,7 @@ class Intake:
         if reason is None:
             return None
         self.context.metrics.dropped.labels(reason).inc()
-        self.context.metrics.count_hot("dropped")
+        self.count_hot("dropped")
         return Reply(204, (STATUS["dropped"], (b"presence-dropped", reason.encode()), *cors))
 
     def beat(self, body: bytes, headers: Mapping[bytes, bytes], client: str) -> Beat:
@@ -165,7 +165,11 @@ class Intake:
             self.check_outcome(outcome)
         except Exception as error:
             return self.refused(error, cors)
-        self.context.metrics.count_hot(outcome)
+        return self.written(outcome, cors)
+
+    def written(self, outcome: str, cors: RawHeaders) -> Reply:
+        """The answer that tells an outcome."""
+        self.count_hot(outcome)
         return Reply(204, (STATUS[outcome], *cors))
 
     def check_outcome(self, outcome: str) -> None:

@@ -9,7 +9,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.errors import FieldError, StoreError
-from service.feed import Feed, Subscriber
+from service.feed import Feed
+from service.news import Subscriber
 from service.paging import read_places
 from service.routes.context import Context, context_of
 
@@ -41,7 +42,7 @@ class Live:
             try:
                 response = StreamingResponse(
                     _events(context.feed, name, subscriber),
-                    media_type="text/event-stream",
+                    media_type=_MEDIA_TYPE,
                     headers=_HEADERS,
                 )
                 await response(scope, receive, send)
