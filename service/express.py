@@ -7,6 +7,7 @@ does not keep its connection, and any answer but a plain 204. The order of answe
 connection is uvicorn's: a request behind a heartbeat that is not answered yet waits in its queue.
 """
 
+import asyncio
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.models import MAX_BODY_BYTES
 from service.routes.cors import RawHeaders
-from service.routes.intake import STATUS, Intake, Reply, site_in
+from service.routes.intake import Intake, Reply, site_in
 from service.sites import is_site_id
 from service.store import WRITTEN, Beat
 
@@ -27,23 +28,23 @@ class _Heads:
 
     def __init__(self) -> None:
         self._defaults: object = None
-        self._kept: dict[tuple[str, int], tuple[RawHeaders, bytes]] = {}
+        self._kept: dict[tuple[int, int], tuple[RawHeaders, RawHeaders, bytes]] = {}
 
     def of_outcome(
-        self, outcome: str, cors: RawHeaders, defaults: list[tuple[bytes, bytes]]
+        self, told: RawHeaders, cors: RawHeaders, defaults: list[tuple[bytes, bytes]]
     ) -> bytes:
-        """The answer that tells an outcome. `cors` is known by its identity: there are as many as
-        there are origins, and each is made once."""
+        """The answer that tells an outcome. Both groups of headers are known by their identity:
+        there are as many as there are outcomes and origins, and each is made once."""
         if defaults is not self._defaults:
             self._defaults = defaults
             self._kept.clear()
-        key = (outcome, id(cors))
+        key = (id(told), id(cors))
         kept = self._kept.get(key)
-        if kept is not None and kept[0] is cors:
-            return kept[1]
-        head = self.of((STATUS[outcome], *cors), defaults)
+        if kept is not None and kept[0] is told and kept[1] is cors:
+            return kept[2]
+        head = self.of((*told, *cors), defaults)
         if len(self._kept) < self._MOST:
-            self._kept[key] = cors, head
+            self._kept[key] = told, cors, head
         return head
 
     def of(self, headers: RawHeaders, defaults: list[tuple[bytes, bytes]]) -> bytes:
@@ -94,9 +95,10 @@ class _Flight:
         """Answers with the outcome."""
         protocol = self.protocol
         if outcome in WRITTEN:
-            protocol.intake.count_hot(outcome)
+            intake = protocol.intake
+            intake.count_hot(outcome)
             defaults = protocol.server_state.default_headers
-            self.answer(_heads.of_outcome(outcome, self.cors, defaults))
+            self.answer(_heads.of_outcome(intake.told[outcome], self.cors, defaults))
         else:
             protocol.answer_by_app(self, self._settle(outcome))
 
@@ -131,6 +133,8 @@ class _Flight:
         return app
 
 
+SLOW_READER_S = 30.0  # a client that takes nothing for so long is cut off
+
 _LONGEST_URL = len("/v1/sites/") + 63 + len("/heartbeat")
 
 
@@ -153,6 +157,7 @@ class ExpressProtocol(HttpToolsProtocol):
         # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
         self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
         self._idle_since: float | None = None
+        self._slow: asyncio.TimerHandle | None = None
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
 
@@ -205,6 +210,7 @@ class ExpressProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn's, with the timer, which would keep all of this for its time."""
         super().connection_lost(exc)
+        self._forget_slowness()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -244,6 +250,25 @@ class ExpressProtocol(HttpToolsProtocol):
             self._watch_idleness(left_s)
         else:
             self.transport.close()
+
+    # The end of a connection whose client takes nothing
+
+    def pause_writing(self) -> None:
+        """As uvicorn's; whoever takes nothing for so long holds buffers and a stream's slot for
+        as long as TCP lets him, which can be for ever."""
+        super().pause_writing()
+        if self._slow is None:
+            self._slow = self.loop.call_later(SLOW_READER_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """As uvicorn's."""
+        super().resume_writing()
+        self._forget_slowness()
+
+    def _forget_slowness(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
 
     # Called by the server
 

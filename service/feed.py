@@ -13,7 +13,7 @@ import structlog
 
 from service.errors import StoreError
 from service.merging import Changes
-from service.news import News, Snapshot, Subscriber, Update
+from service.news import News, Snapshot, Subscriber, Update, Wish
 from service.paging import stream_place
 from service.store import PresenceStore
 
@@ -36,22 +36,34 @@ class _Reader:
         self._places: list[str] = []  # how far it has read; empty: it has not begun
         self._begun_at: list[str] = []
         self._told_at = 0.0
-        self._shared: tuple[float, asyncio.Task[Snapshot]] | None = None
+        self._shared: tuple[float, frozenset[str], asyncio.Task[Snapshot]] | None = None
         self._catching: dict[tuple[str, ...], tuple[float, asyncio.Task[Changes | None]]] = {}
         self.task = asyncio.create_task(self._run(), name=f"feed {site}")
 
-    async def snapshot(self) -> Snapshot:
-        """All numbers. Those who ask within a tick, with nothing told since, share one call."""
+    async def snapshot(self, path: str | None = None) -> Snapshot:
+        """All numbers, and how many are on `path`. Those who ask within a tick, with nothing told
+        since, share one call."""
         now = asyncio.get_running_loop().time()
         shared = self._shared
-        if shared is None or shared[0] <= max(self._told_at, now - self._feed.tick_s):
-            task = asyncio.create_task(self._take_snapshot())
+        if (
+            shared is None
+            or shared[0] <= max(self._told_at, now - self._feed.tick_s)
+            or (path is not None and path not in shared[1])
+        ):
+            paths = frozenset(s.wish.path for s in self.subscribers if s.wish.path is not None)
+            task = asyncio.create_task(self._take_snapshot(paths))
             task.add_done_callback(_heard)
-            shared = self._shared = now, task
-        return await asyncio.shield(shared[1])
+            shared = self._shared = now, paths, task
+        return await asyncio.shield(shared[2])
 
-    async def _take_snapshot(self) -> Snapshot:
-        return Snapshot(*await self._store.stats_and_places(self._site))
+    async def _take_snapshot(self, paths: frozenset[str]) -> Snapshot:
+        stats, places = await self._store.stats_and_places(self._site)
+        feed = await self._store.last_happenings(self._site, places)
+        # Counted a moment later than the rest: what changed in between is told once more, as it
+        # is and not by how much.
+        unlisted = paths.difference(row.path for row in stats.activeByPath)
+        counts = await self._store.on_pages(self._site, sorted(unlisted))
+        return Snapshot(stats, places, feed, counts)
 
     async def missed(self, known: list[str]) -> Changes | None:
         """What has changed since a client read so far; None: only a snapshot tells. Those who
@@ -149,9 +161,9 @@ class Feed:
         self._is_closed = False
 
     @contextlib.contextmanager
-    def subscribed(self, site: str, *, with_feed: bool = False) -> Iterator[Subscriber]:
+    def subscribed(self, site: str, wish: Wish | None = None) -> Iterator[Subscriber]:
         """A subscriber, told of changes from now on; `catch_up` tells it what was before."""
-        subscriber = Subscriber(with_feed)
+        subscriber = Subscriber(wish or Wish())
         if self._is_closed:
             subscriber.close()
         reader = self._readers.get(site)
@@ -175,7 +187,7 @@ class Feed:
         reader = self._readers[site]
         for _ in range(CATCH_UP_TRIES):
             changes = await reader.missed(known) if known else None
-            news = Update(changes) if changes else await reader.snapshot()
+            news = Update(changes) if changes else await reader.snapshot(subscriber.wish.path)
             if reader.begins_at(news):
                 break
             # The reader began after it: what lies between, nobody would tell.

@@ -14,7 +14,7 @@ import msgspec
 
 from service import models
 
-FEED_LENGTH = 20  # arrivals, moves and departures told with one change
+FEED_LENGTH = 20  # arrivals, moves and departures told with one event of a stream
 TOP_LIMIT = 50
 PLACES_LIMIT = 500
 
@@ -194,11 +194,27 @@ def told_of(log: list[Entry], change: models.Change) -> models.Change:
     )
 
 
+def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.Happening]:
+    """The newest happenings of all shards, oldest first; each list is the end of a shard's log,
+    newest first, as XREVRANGE gives it."""
+    names = ("type", "path", "from", "country", "at", "reason")
+    happenings = (
+        _happening(*(fields.get(name, "") for name in names))
+        for entries in lists
+        for _, fields in reversed(entries)
+    )
+    return sorted(happenings, key=lambda happening: happening.at)[-FEED_LENGTH:]
+
+
 def _entries(shard: int, flat: list[str]) -> Iterator[Entry]:
     for n in range(0, len(flat), 7):
-        place, kind, path, origin, country, at, reason = flat[n : n + 7]
-        known_country = country if country != "--" else ""
-        happening = models.Happening(
-            kind, path, int(at), origin or None, known_country or None, reason or None
-        )
-        yield Entry(shard, place, happening)
+        yield Entry(shard, flat[n], _happening(*flat[n + 1 : n + 7]))
+
+
+def _happening(
+    kind: str, path: str, origin: str, country: str, at: str, reason: str
+) -> models.Happening:
+    known_country = country if country != "--" else ""
+    return models.Happening(
+        kind, path, int(at), origin or None, known_country or None, reason or None
+    )

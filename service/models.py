@@ -445,6 +445,12 @@ class Happening(Struct, frozen=True, omit_defaults=True):
     reason: Annotated[str, _one_of("timeout", "leave", "ended")] | None = None
 
 
+class StatsWithFeed(Stats, frozen=True):
+    """A site as it was at `asOf`, and the last that happened before, oldest first."""
+
+    feed: list[Happening]
+
+
 class Change(Struct, frozen=True, omit_defaults=True):
     """What has changed at a site since the event before.
 

@@ -1,31 +1,65 @@
 """What a live stream is told: a snapshot, then updates, in a slot that holds the newest only."""
 
 import asyncio
+from dataclasses import dataclass
 
 import msgspec
 
 from service.merging import FEED_LENGTH, Changes, told_of
-from service.models import PathCount, Stats
+from service.models import Happening, PathCount, Stats, StatsWithFeed
 from service.paging import stream_place
 
 MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them it is a snapshot
 
 
-class Snapshot:
-    """All numbers of a site, and where its logs stood."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one client wants to be told: what happened as well, and always how many are on a page,
+    which may not be among those with most."""
 
-    def __init__(self, stats: Stats, places: list[str]) -> None:
+    feed: bool = False
+    path: str | None = None
+
+
+class Snapshot:
+    """All numbers of a site, and where its logs stood.
+
+    Args:
+        feed: the last that happened, oldest first.
+        counts: how many are on pages that clients wish to know of and the stats do not list.
+    """
+
+    def __init__(
+        self,
+        stats: Stats,
+        places: list[str],
+        feed: list[Happening] | None = None,
+        counts: dict[str, int] | None = None,
+    ) -> None:
         self.stats = stats
         self.places = places
+        self._feed = feed or []
+        self._counts = counts or {}
+        self._encoded: dict[Wish, bytes] = {}
 
     @property
     def as_of(self) -> int:
         """Its moment, ms."""
         return self.stats.asOf
 
-    def encoded(self) -> bytes:
-        """As an event of a stream."""
-        return _event("snapshot", self.places, msgspec.json.encode(self.stats))
+    def encoded(self, wish: Wish) -> bytes:
+        """As an event of a stream; the same bytes for all who wish the same."""
+        if wish.path not in self._counts:
+            wish = Wish(wish.feed)
+        if wish not in self._encoded:
+            stats = self.stats
+            if wish.path is not None:
+                row = PathCount(wish.path, self._counts[wish.path])
+                stats = msgspec.structs.replace(stats, activeByPath=[*stats.activeByPath, row])
+            if wish.feed:
+                stats = StatsWithFeed(**msgspec.structs.asdict(stats), feed=self._feed)
+            self._encoded[wish] = _event("snapshot", self.places, msgspec.json.encode(stats))
+        return self._encoded[wish]
 
 
 class Update:
@@ -92,8 +126,8 @@ class Subscriber:
     Until it is started with what its client has to know first, what it is told waits.
     """
 
-    def __init__(self, with_feed: bool) -> None:
-        self._with_feed = with_feed
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
         self._early: list[News] | None = []
         self._first: News | None = None
         self._snapshot: Snapshot | None = None
@@ -162,5 +196,5 @@ class Subscriber:
             self._is_stale, self._early = False, []
             return b""
         snapshot, update, self._snapshot, self._update = self._snapshot, self._update, None, None
-        events = snapshot.encoded() if snapshot else b""
-        return events + update.encoded(self._with_feed) if update else events
+        events = snapshot.encoded(self.wish) if snapshot else b""
+        return events + update.encoded(self.wish.feed) if update else events

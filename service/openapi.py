@@ -61,7 +61,7 @@ _ABOUT = (
     "wrong and what would be right, and `field` which field is meant. A path that is none of "
     "these is answered 404, another method 405 with `Allow`. Any page may call the public "
     "endpoints (CORS) of a site without origins, else only pages of these; `Presence-Status`, "
-    "`Presence-Dropped`, `Retry-After` and `ETag` are exposed to them."
+    "`Presence-Dropped`, `Presence-Interval`, `Retry-After` and `ETag` are exposed to them."
 )
 
 
@@ -98,6 +98,8 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         "path": query("path", "Only this page.", path_schema),
         "minutes": query("minutes", "How many minutes.", _whole(1, 2880, 30)),
         "hours": query("hours", "How many hours, instead of minutes.", _whole(1, 2160)),
+        "every": query("every", "How many minutes, or hours, make one point.", _whole(1, 2880, 1)),
+        "label": query("label", "What is written before it.", {"type": "string", "maxLength": 64}),
         "sessionsLimit": query("limit", "Sessions, at most.", _whole(1, 1000, 100)),
         "cursor": query(
             "cursor",
@@ -116,8 +118,9 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             {"type": "string", "enum": ["json", "csv", "ndjson"], "default": "json"},
         ),
         "feed": query(
-            "feed", "`1`: changes say what happened, too.", {"type": "string", "examples": ["1"]}
+            "feed", "`1`: events say what happened, too.", {"type": "string", "examples": ["1"]}
         ),
+        "watchedPath": query("path", "Snapshots always name this page.", path_schema),
         "lastEventId": _parameter(
             "header",
             "Last-Event-ID",
@@ -145,6 +148,10 @@ _HEADERS = {
         "Why, with `dropped`.",
         {"type": "string", "enum": ["bot", "prefetch", "dnt"]},
         required=False,
+    ),
+    "Presence-Interval": _header(
+        "Seconds until the next heartbeat is wanted; decimals allowed.",
+        {"type": "string", "pattern": "^[0-9.e+]+$"},
     ),
     "Retry-After": _header("Seconds to wait.", {"type": "string", "pattern": "^[1-9][0-9]*$"}),
     "WWW-Authenticate": _header("The scheme to use.", {"type": "string", "enum": ["Bearer"]}),

@@ -93,6 +93,7 @@ _STATS = {
     "asOf": _AS_OF,
 }
 _TEXT = {"type": "string"}
+_BADGE = '<svg xmlns="http://www.w3.org/2000/svg" width="85" height="20" role="img"></svg>'
 _STREAM = (
     "event: change\nid: 1764000000000-0\n"
     'data: {"activeVisitors":2,"activeByPath":[{"path":"/a","count":0}],"totalPageViews":4,'
@@ -117,6 +118,7 @@ OPERATIONS = [
                 "What became of it",
                 headers={
                     "Presence-Status": ["created", "moved", "refreshed", "duplicate", "dropped"],
+                    "Presence-Interval": "Presence-Interval",
                     **_DROPPED,
                 },
             ),
@@ -124,7 +126,10 @@ OPERATIONS = [
                 200,
                 "What became of it, and how many are here: with `counts=1`",
                 {JSON: models.Counts},
-                {"Presence-Status": ["created", "moved", "refreshed", "duplicate"]},
+                {
+                    "Presence-Status": ["created", "moved", "refreshed", "duplicate"],
+                    "Presence-Interval": "Presence-Interval",
+                },
                 {
                     "status": "created",
                     "activeVisitors": 3,
@@ -239,7 +244,8 @@ OPERATIONS = [
         "history",
         "Read",
         "Peaks and views over time",
-        "By minutes or by hours, not both; empty ones included, oldest first.",
+        "By minutes or by hours, not both; empty ones included, oldest first. With `every` a point "
+        "is that many of them: the highest of their peaks, the sum of their views.",
         [
             Answer(
                 200,
@@ -253,7 +259,7 @@ OPERATIONS = [
             )
         ],
         _READ,
-        ("site", "minutes", "hours"),
+        ("site", "minutes", "hours", "every"),
         PRIVATE_SITES,
         query="?minutes=60",
     ),
@@ -269,13 +275,28 @@ OPERATIONS = [
         "that changed only (0: nobody is left), `arrivals` and `departures` since the event "
         "before, `asOf`. Departures by timeout are pushed like any other. After a pause, "
         "`Last-Event-ID` brings what was missed, or a snapshot where that is too much. With "
-        "`feed=1` a change has `feed` as well, the newest of what happened: `type` (`joined`, "
-        "`moved`, `left`), `path`, `at`, and where known `from`, `country`, `reason`. A comment "
-        "comes every 15 s; a stream that cannot tell the present for 5 s ends.",
+        "`feed=1` each event has `feed` as well, the newest of what happened: `type` (`joined`, "
+        "`moved`, `left`), `path`, `at`, and where known `from`, `country`, `reason`. With `path` "
+        "a snapshot's `activeByPath` names that page however few are on it, 0 too. A comment "
+        "comes every 15 s; a stream that cannot tell the present for 5 s ends, and a client that "
+        "takes nothing for 30 s is cut off.",
         [Answer(200, "The stream", {"text/event-stream": _TEXT}, example=_STREAM)],
         _READ,
-        ("site", "feed", "lastEventId"),
+        ("site", "feed", "watchedPath", "lastEventId"),
         PRIVATE_SITES,
+    ),
+    Operation(
+        "GET",
+        f"{_SITE}/badge.svg",
+        "badge",
+        "Read",
+        "The live number as a picture",
+        "For places that run no script. It may be cached for 10 s.",
+        [Answer(200, "The picture", {"image/svg+xml": _TEXT}, example=_BADGE)],
+        _READ,
+        ("site", "path", "label"),
+        PRIVATE_SITES,
+        query="?label=readers",
     ),
     Operation(
         "GET",

@@ -8,12 +8,14 @@ from service import models
 from service.calls import Calls
 from service.keys import MS_PER_HOUR, ShardKeys
 from service.merging import (
+    FEED_LENGTH,
     PLACES_LIMIT,
     TOP_LIMIT,
     Changes,
     Snapshot,
     changes_of,
     contenders,
+    last_of,
     merge_snapshots,
     pairs,
     ranked,
@@ -26,6 +28,7 @@ from service.scripts import Call, load, run
 
 MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
 CHANGES_LIMIT = 300  # events that are read as changes, in 2 ms; more of them make a snapshot
+COUNTED_AT_ONCE = 1000  # pages in one call
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 
 
@@ -74,6 +77,26 @@ class Reading(Calls):
                 paths = len(views.keys() - {"__other__"})
         merged = merge_snapshots(parts, pages, top, paths, timeout_ms)
         return merged, [part.event for part in parts]
+
+    async def last_happenings(self, site: str, places: Sequence[str]) -> list[models.Happening]:
+        """The newest arrivals, moves and departures up to these places in the log, oldest first.
+        Raises StoreError."""
+        async with self._failures():
+            pipeline = self._client.pipeline(transaction=False)
+            for keys, place in zip(self.keys.of_site(site), places, strict=True):
+                pipeline.xrevrange(keys.events, place, "-", FEED_LENGTH)
+            lists = await pipeline.execute()
+        return last_of(lists)
+
+    async def on_pages(self, site: str, paths: Sequence[str]) -> dict[str, int]:
+        """How many are on each of these pages. Raises StoreError."""
+        shards = self.keys.of_site(site)
+        counts: dict[str, int] = {}
+        async with self.deadline():
+            for first in range(0, len(paths), COUNTED_AT_ONCE):
+                some = list(paths[first : first + COUNTED_AT_ONCE])
+                counts |= await self._counts_of(shards, some)
+        return counts
 
     async def changes(self, site: str, places: Sequence[str]) -> Changes | None:
         """What has changed since the log was read so far; None: so much, or so long ago, that
@@ -152,14 +175,18 @@ class Reading(Calls):
             for (path, views), kinds in zip(top, told, strict=True)
         ]
 
-    async def history(self, site: str, resolution_ms: int, points: int) -> models.History:
-        """The last `points` minutes or hours. Raises StoreError."""
+    async def history(
+        self, site: str, resolution_ms: int, length: int, every: int = 1
+    ) -> models.History:
+        """The last `length` minutes or hours, `every` of them in one point; points begin at
+        multiples of that since the epoch, and the last is not over. Raises StoreError."""
         async with self.deadline():
             now_ms = await self.now_ms()
-            first = now_ms // resolution_ms - points + 1
+            last = now_ms // resolution_ms
+            first = (last // every - max(length // every, 1) + 1) * every
             shards = self.keys.of_site(site)
             per_key = 60 if resolution_ms < MS_PER_HOUR else 24
-            numbers = range(first // per_key, (first + points - 1) // per_key + 1)
+            numbers = range(first // per_key, last // per_key + 1)
             async with self._failures():
                 pipeline = self._client.pipeline(transaction=False)
                 for keys in shards:
@@ -180,13 +207,16 @@ class Reading(Calls):
                     index = number * per_key + int(place)
                     series[index] = series.get(index, 0) + int(value)
             # Nobody may have noted this minute yet.
-            last = first + points - 1
             peaks[last] = max(peaks.get(last, 0), active)
             return models.History(
-                resolution_ms,
+                every * resolution_ms,
                 [
-                    models.Point(index * resolution_ms, peaks.get(index, 0), views.get(index, 0))
-                    for index in range(first, last + 1)
+                    models.Point(
+                        begin * resolution_ms,
+                        max(peaks.get(index, 0) for index in range(begin, begin + every)),
+                        sum(views.get(index, 0) for index in range(begin, begin + every)),
+                    )
+                    for begin in range(first, last + 1, every)
                 ],
                 now_ms,
             )

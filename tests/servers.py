@@ -47,12 +47,19 @@ def _debug_option(binary: str) -> tuple[str, ...]:
     return () if " v=6." in version.stdout else ("--enable-debug-command", "yes")
 
 
-def free_port() -> int:
-    """A port that nobody listens on now; below the range the kernel gives to clients."""
+def free_port(*, with_bus: bool = False) -> int:
+    """A port that nobody listens on now; below the range the kernel gives to clients. With the
+    one 10,000 above it, where a node of a cluster listens to the others."""
     while True:
-        port = 10_000 + int.from_bytes(os.urandom(2)) % 20_000
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        port = 10_000 + int.from_bytes(os.urandom(2)) % (12_000 if with_bus else 20_000)
+        with (
+            socket.socket() as probe,
+            socket.socket() as bus,
+            contextlib.suppress(OSError),
+        ):
             probe.bind(("127.0.0.1", port))
+            if with_bus:
+                bus.bind(("127.0.0.1", port + 10_000))
             return port
 
 
@@ -149,7 +156,7 @@ def cluster(kind: str = "valkey", nodes: int = 3) -> Iterator[list[Server]]:
                     "--cluster-require-full-coverage", "no", port=port,
                 )
             )
-            for port in [free_port() for _ in range(nodes)]
+            for port in [free_port(with_bus=True) for _ in range(nodes)]
         ]  # fmt: skip
         per_node = 16384 // nodes
         for n, server in enumerate(servers):

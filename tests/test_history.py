@@ -109,6 +109,42 @@ async def test_hours_over_days_and_minutes_over_hours(make_store: MakeStore) -> 
     ]
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize(
+    "length, every, begins, views, peaks",
+    [
+        # It is 00:07. A point begins at a multiple of `every`, and the last is not over.
+        (8, 4, [0, 4], [4, 4], [4, 8]),
+        (9, 4, [0, 4], [4, 4], [4, 8]),
+        (10, 5, [0, 5], [5, 3], [5, 8]),
+        (10, 10, [0], [8], [8]),
+        (1, 10, [0], [8], [8]),
+        (3, 1, [5, 6, 7], [1, 1, 1], [6, 7, 8]),
+    ],
+)
+async def test_some_minutes_make_one_point(
+    make_store: MakeStore,
+    shards: int,
+    length: int,
+    every: int,
+    begins: list[int],
+    views: list[int],
+    peaks: list[int],
+) -> None:
+    clock = Clock(MIDNIGHT)
+    store = make_store(clock, shards=shards, session_timeout_ms=60 * MINUTE_MS)
+    for n in range(8):
+        await store.heartbeat("blog", beat(n))
+        clock.advance(MINUTE_MS)
+    clock.advance(-1)
+    history = await store.history("blog", MINUTE_MS, length, every)
+    assert history.resolutionMs == every * MINUTE_MS
+    assert [(point.at - MIDNIGHT) // MINUTE_MS for point in history.points] == begins
+    assert views_of(history) == views
+    if shards == 1:  # over shards it is an upper bound
+        assert peaks_of(history) == peaks
+
+
 async def test_minutes_end_after_two_days_and_hours_after_a_year(make_store: MakeStore) -> None:
     store = make_store(Clock(MIDNIGHT))
     await store.heartbeat("blog", beat(0))

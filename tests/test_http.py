@@ -76,8 +76,21 @@ async def test_a_heartbeat_is_answered_with_headers_only(make_service: MakeServi
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["access-control-allow-origin"] == "*"
     exposed = answer.headers["access-control-expose-headers"]
-    assert {"Presence-Status", "Presence-Dropped"} <= set(exposed.split(", "))
+    assert {"Presence-Status", "Presence-Dropped", "Presence-Interval"} <= set(exposed.split(", "))
     assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("seconds, told", [("30", "30"), ("0.5", "0.5"), ("45.0", "45")])
+@pytest.mark.parametrize("query, headers", [("", {}), ("?counts=1", {}), ("", {"DNT": "1"})])
+async def test_when_the_next_heartbeat_is_wanted(
+    make_service: MakeService, seconds: str, told: str, query: str, headers: dict[str, str]
+) -> None:
+    service = await make_service(
+        HEARTBEAT_INTERVAL=seconds, HEARTBEAT_DEDUP="0.1", RESPECT_DNT="true"
+    )
+    for _ in range(2):
+        answer = await service.client.post(f"{SITE}/heartbeat{query}", json=BEAT, headers=headers)
+        assert answer.headers["presence-interval"] == told
 
 
 async def test_counts(make_service: MakeService) -> None:

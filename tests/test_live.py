@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from service.feed import Feed
 from service.limits import Slots
 from service.merging import Changes, Entry
 from service.models import Change, Happening, PathCount
-from service.news import Snapshot, Subscriber, Update
+from service.news import Snapshot, Subscriber, Update, Wish
 from service.reading import CHANGES_LIMIT
 from service.store import Beat, PresenceStore
 from tests.conftest import Clock, MakeService, MakeStore, url_of
@@ -135,7 +136,7 @@ def events_in(chunk: bytes) -> list[dict[str, str]]:
 
 @contextlib.asynccontextmanager
 async def watching(feed: Feed, known: list[str] | None = None) -> AsyncIterator[Subscriber]:
-    with feed.subscribed("blog", with_feed=True) as subscriber:
+    with feed.subscribed("blog", Wish(feed=True)) as subscriber:
         await feed.catch_up("blog", subscriber, known)
         yield subscriber
 
@@ -171,6 +172,60 @@ async def test_snapshot_and_changes_add_up_to_the_present(
     assert set(screen.kinds[1:]) == {"change"}
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_a_stream_begins_with_what_happened_last(make_store: MakeStore, shards: int) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards)
+    feed = Feed(store, TICK_S)
+    async with watching(feed) as subscriber:
+        (event,) = events_in(await subscriber.take() or b"")
+        assert json.loads(event["data"])["feed"] == []
+    for n in range(25):
+        clock.advance(1)
+        await store.heartbeat("blog", beat(n, f"/{n}"))
+    await store.heartbeat("blog", beat(24, "/end"))
+    async with watching(feed) as subscriber:
+        (event,) = events_in(await subscriber.take() or b"")
+    told = json.loads(event["data"])["feed"]
+    assert [row["path"] for row in told[-3:]] == ["/23", "/24", "/end"]
+    assert told[-1] == {"type": "moved", "path": "/end", "from": "/24", "at": clock.now_ms}
+    assert len(told) == 20
+    with feed.subscribed("blog") as plain:
+        await feed.catch_up("blog", plain, None)
+        assert b'"feed"' not in (await plain.take() or b"")
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_a_page_that_is_asked_for_is_named(make_store: MakeStore, shards: int) -> None:
+    store = make_store(Clock(), shards=shards)
+    # 60 pages with two each, so that /few is not among the 50 of a snapshot.
+    await store.heartbeats("blog", [beat(n, f"/{n % 60}") for n in range(120)])
+    await store.heartbeat("blog", beat(999, "/few"))
+    feed = Feed(store, TICK_S)
+    calls: list[int] = []
+    ask = store.on_pages
+
+    async def counted(site: str, paths: Any) -> Any:
+        calls.append(len(paths))
+        return await ask(site, paths)
+
+    store.on_pages = counted  # type: ignore[method-assign]
+    # path -> rows of it, and rows in all
+    wishes = {"/few": (1, 51), "/nobody": (0, 51), "/0": (2, 50), None: (None, 50)}
+    with contextlib.ExitStack() as stack:
+        streams = [
+            (path, stack.enter_context(feed.subscribed("blog", Wish(path=path)))) for path in wishes
+        ]
+        await asyncio.gather(*(feed.catch_up("blog", stream, None) for _, stream in streams))
+        for path, stream in streams:
+            (event,) = events_in(await stream.take() or b"")
+            rows = json.loads(event["data"])["activeByPath"]
+            expected, rows_in_all = wishes[path]
+            assert {row["path"]: row["count"] for row in rows}.get(path) == expected
+            assert len(rows) == rows_in_all
+    assert calls == [2], "one call for all of them"
+
+
 # What a subscriber holds
 
 
@@ -182,7 +237,7 @@ def update(as_of: int, pages: dict[str, int], arrivals: int = 0) -> Update:
 
 
 async def test_a_slow_client_finds_the_newest_state_only() -> None:
-    subscriber = Subscriber(with_feed=True)
+    subscriber = Subscriber(Wish(feed=True))
     subscriber.start(update(0, {}))
     assert await subscriber.take()
     for n in range(1, 1001):
@@ -202,7 +257,7 @@ async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore
     store = make_store(Clock())
     stats = await store.stats("blog")
     snapshot = Snapshot(stats, [f"{stats.asOf}-0"])
-    subscriber = Subscriber(with_feed=False)
+    subscriber = Subscriber(Wish())
     subscriber.tell(update(snapshot.as_of - 1, {"/old": 1}))
     subscriber.tell(update(snapshot.as_of + 1, {"/new": 1}))
     subscriber.start(snapshot)
@@ -213,7 +268,7 @@ async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore
 
 
 async def test_what_is_too_much_to_keep_for_a_slow_client_becomes_a_snapshot() -> None:
-    subscriber = Subscriber(with_feed=True)
+    subscriber = Subscriber(Wish(feed=True))
     subscriber.start(update(0, {}))
     assert await subscriber.take()
     for n in range(1, 1001):
@@ -245,7 +300,7 @@ async def test_what_happened_is_told_once(first: str, then: str, told: int) -> N
         change = Change(1, [PathCount("/a", 1)], 1, 1, len(log), 0, as_of, feed)
         return Update(Changes(change, places[-1:], log))
 
-    subscriber = Subscriber(with_feed=True)
+    subscriber = Subscriber(Wish(feed=True))
     subscriber.start(of(["8-0", first], 10))
     await subscriber.take()
     subscriber.tell(of(["8-0", then], 9 if not told else 11))
@@ -509,6 +564,23 @@ def metrics_of(served: Served) -> str:
     return text
 
 
+async def test_whoever_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.express.SLOW_READER_S", 0.2)
+    async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
+        context = served.app.rest.state.context
+        assert context.streams.taken_in_all == 1
+        stream.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        paths = [f"/{n}/{'x' * 480}" for n in range(40)]
+        for n in itertools.count():  # until all buffers between the two are full
+            if not context.streams.taken_in_all:
+                break
+            await served.store.heartbeats(
+                "blog", [beat(m, paths[(m + n) % len(paths)]) for m in range(len(paths))]
+            )
+            await asyncio.sleep(0)
+        await until(lambda: not context.feed._readers)
+
+
 async def test_as_many_as_an_address_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.app.STREAMS_EACH", 3)
     monkeypatch.setattr("service.app.STREAMS", 5)
@@ -552,6 +624,16 @@ async def test_a_stream_that_cannot_tell_the_present_ends(monkeypatch: pytest.Mo
             assert await stream.next() == "end"
         async with Stream(served) as again:
             assert await again.next() == "snapshot"
+
+
+@pytest.mark.parametrize("path, status", [("/a", 200), ("a", 422), ("//host", 422), ("", 422)])
+async def test_the_page_that_is_watched_must_be_one(path: str, status: int) -> None:
+    async with serving(ExpressProtocol, **FAST) as served:
+        reader, writer = await served.connect()
+        target = f"/v1/sites/blog/live?path={path}"
+        writer.write(request(b"", method="GET", target=target))
+        assert (await reader.readline()).split()[1] == str(status).encode()
+        writer.close()
 
 
 async def test_who_may_not_read_may_not_watch(make_service: MakeService, tmp_path: Any) -> None:

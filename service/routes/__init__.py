@@ -3,7 +3,7 @@
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from service.routes import docs, health, heartbeats, live, sessions, stats, views
+from service.routes import badge, docs, health, heartbeats, live, sessions, stats, views
 
 
 class _Heartbeat:
@@ -23,6 +23,7 @@ ROUTES = [
     Route(f"{_SITE}/stats", stats.stats),
     Route(f"{_SITE}/active", stats.active),
     Route(f"{_SITE}/history", stats.history),
+    Route(f"{_SITE}/badge.svg", badge.badge),
     Route(f"{_SITE}/live", live.Live(), methods=["GET"]),
     Route("/v1/sites", sessions.sites),
     Route(f"{_SITE}/sessions", sessions.sessions),

@@ -16,7 +16,7 @@ EXPOSED: RawHeaders = (
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"Presence-Status, Presence-Dropped, Retry-After, ETag",
+        b"Presence-Status, Presence-Dropped, Presence-Interval, Retry-After, ETag",
     ),
 )
 

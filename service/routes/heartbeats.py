@@ -24,7 +24,7 @@ from service.models import (
 )
 from service.routes.context import context_of, json_response, read_body
 from service.routes.cors import RawHeaders
-from service.routes.intake import STATUS, Intake, Reply, site_in, to_beat
+from service.routes.intake import Intake, Reply, site_in, to_beat
 from service.security import headers_of, peer_of
 from service.store import Beat
 
@@ -79,7 +79,7 @@ async def _counted(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> R
     intake.count_hot(outcome, status="200")
     next_ms = round(context.settings.heartbeat_interval * 1000)
     counts = Counts(outcome, active, on_path, next_ms, as_of)
-    return Reply(200, (STATUS[outcome], *cors, *_JSON), msgspec.json.encode(counts))
+    return Reply(200, (*intake.told[outcome], *cors, *_JSON), msgspec.json.encode(counts))
 
 
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))

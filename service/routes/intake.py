@@ -96,6 +96,12 @@ class Intake:
         self._security = context.security
         self._geo_headers = context.settings.geo_headers
         self.count_hot = context.metrics.count_hot
+        interval = b"presence-interval", f"{context.settings.heartbeat_interval:g}".encode()
+        # What an answer says of each outcome, and when the next heartbeat is wanted.
+        self.told: dict[str, RawHeaders] = {
+            outcome: ((b"presence-status", outcome.encode()), interval)
+            for outcome in (*sorted(OUTCOMES), "dropped")
+        }
 
     def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
@@ -127,7 +133,7 @@ class Intake:
             return None
         self.context.metrics.dropped.labels(reason).inc()
         self.count_hot("dropped")
-        return Reply(204, (STATUS["dropped"], (b"presence-dropped", reason.encode()), *cors))
+        return Reply(204, (*self.told["dropped"], (b"presence-dropped", reason.encode()), *cors))
 
     def beat(self, body: bytes, headers: Mapping[bytes, bytes], client: str) -> Beat:
         """The heartbeat in a body. Raises RequestError, 400 or 422."""
@@ -170,7 +176,7 @@ class Intake:
     def written(self, outcome: str, cors: RawHeaders) -> Reply:
         """The answer that tells an outcome."""
         self.count_hot(outcome)
-        return Reply(204, (STATUS[outcome], *cors))
+        return Reply(204, (*self.told[outcome], *cors))
 
     def check_outcome(self, outcome: str) -> None:
         """Raises RequestError, 429, where the script refused to open a session."""
@@ -187,8 +193,3 @@ class Intake:
         raw = tuple((key.lower().encode(), value.encode()) for key, value in headers.items())
         self.context.metrics.requests.labels("POST", TEMPLATE, str(status)).inc()
         return Reply(status, raw + cors, body)
-
-
-STATUS = {
-    outcome: (b"presence-status", outcome.encode()) for outcome in (*sorted(OUTCOMES), "dropped")
-}

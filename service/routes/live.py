@@ -10,9 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import FieldError, StoreError
 from service.feed import Feed
-from service.news import Subscriber
+from service.news import Subscriber, Wish
 from service.paging import read_places
 from service.routes.context import Context, context_of
+from service.routes.stats import path_parameter
 
 COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
 RECONNECT_MS = (1000, 4000)  # after a restart not all come back in the same moment
@@ -32,10 +33,10 @@ class Live:
             del head.headers["content-length"]
             await head(scope, receive, send)
             return
-        with_feed = request.query_params.get("feed") == "1"
+        wish = Wish(request.query_params.get("feed") == "1", path_parameter(request))
         with (
             context.streams.taken(context.security.client_address(scope)),
-            context.feed.subscribed(name, with_feed=with_feed) as subscriber,
+            context.feed.subscribed(name, wish) as subscriber,
         ):
             await context.feed.catch_up(name, subscriber, _known_places(request, context))
             context.metrics.streams.inc()

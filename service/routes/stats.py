@@ -49,10 +49,11 @@ async def history(request: Request) -> Response:
     if "hours" in request.query_params:
         if "minutes" in request.query_params:
             raise FieldError("hours", "ask for minutes or for hours, not for both")
-        hours = integer(request, "hours", 24, 1, 2160)
-        return json_response(await context.store.history(name, HOUR_MS, hours))
-    minutes = integer(request, "minutes", 30, 1, 2880)
-    return json_response(await context.store.history(name, MINUTE_MS, minutes))
+        resolution_ms, length = HOUR_MS, integer(request, "hours", 24, 1, 2160)
+    else:
+        resolution_ms, length = MINUTE_MS, integer(request, "minutes", 30, 1, 2880)
+    every = integer(request, "every", 1, 1, 2880)
+    return json_response(await context.store.history(name, resolution_ms, length, every))
 
 
 def path_parameter(request: Request) -> str | None:
