@@ -5,6 +5,7 @@ WORKDIR /build
 COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
 COPY service service
 COPY lua lua
+COPY client/demo client/demo
 COPY deploy/image deploy/image
 RUN sh deploy/image/build.sh /opt/presence
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from service.connection import Connection, connect
+from service.demo import Visitors
 from service.errors import PresenceError, RequestError
 from service.feed import Feed
 from service.keys import Keys
@@ -23,6 +24,7 @@ from service.middleware import Observed
 from service.routes import ROUTES
 from service.routes.context import Context, problem_response, unexpected
 from service.routes.cors import PublicCors
+from service.routes.demo import DEMO_ROUTES
 from service.routes.heartbeats import HotHeartbeat
 from service.routes.intake import Intake
 from service.rules import Rules
@@ -68,8 +70,11 @@ def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> 
     )
 
 
-def create_app(settings: Settings | None = None) -> ASGIApp:
+def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIApp:
     """The whole service as one ASGI app; without settings, by the environment.
+
+    Args:
+        demo: also serve a demo site, with simulated visitors.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -86,16 +91,23 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         sweeper = Sweeper(store, metrics)
         sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
+        visiting: asyncio.Task[None] | None = None
+        if demo:
+            visitors = Visitors(store, settings.heartbeat_interval)
+            visiting = asyncio.create_task(visitors.run(), name="demo")
         try:
             yield
         finally:
+            if visiting is not None:
+                visiting.cancel()
+                await asyncio.wait((visiting,))
             feed.close()
             sweeper.stop()
             await sweeping
             await store.close()
 
     app = Starlette(
-        routes=ROUTES,
+        routes=[*ROUTES, *(DEMO_ROUTES if demo else ())],
         middleware=[
             Middleware(Observed, metrics=metrics),
             Middleware(PublicCors, security=security),

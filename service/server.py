@@ -67,7 +67,7 @@ def _options() -> dict[str, Any]:
     }
 
 
-def run_here(settings: Settings, sock: socket.socket) -> bool:
+def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> bool:
     """Serves in this process until SIGINT or SIGTERM; whether it had started at all."""
     is_told_to_stop = False
     server: uvicorn.Server | None = None
@@ -83,7 +83,7 @@ def run_here(settings: Settings, sock: socket.socket) -> bool:
 
     for number in _STOPS:
         signal.signal(number, stop)
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), **_options()))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, demo=demo), **_options()))
     _leave_alone_what_stays()
     if is_told_to_stop:
         return True

@@ -90,6 +90,7 @@ def test_help_and_version(shell: Shell) -> None:
         (("doctor",), {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "cannot be reached"),
         (("views", "blog"), {"PRESENCE_REDIS_URL": "memory://"}, 1, "nothing to read"),
         (("serve", "--workers", "2"), {"PRESENCE_REDIS_URL": "memory://"}, 2, "one process"),
+        (("serve", "--demo", "--workers", "2"), {}, 2, "--demo is for one process"),
         (("serve", "--port", "70000"), {}, 2, "70000"),
         (("export", "blog", "--format", "csv", "-o", "/no/such/x.csv"), {}, 1, "cannot write"),
     ],
@@ -295,6 +296,24 @@ def folder(tmp_path: Path) -> Path:
     binary_of("valkey")
     (tmp_path / "my site").mkdir()
     return tmp_path / "my site"
+
+
+def test_the_demo_lives_at_first_sight(folder: Path) -> None:
+    with serving(folder, "--demo") as service:
+        assert f"{service.url}/demo/" in service.screen
+        assert f"{service.url}/sites/demo" in service.screen
+        assert httpx.get(f"{service.url}/demo/").status_code == 200
+        wait_until(lambda: active(service) > 10, 10, "visitors")
+        assert service.stop(signal.SIGTERM) == 0, service.log
+        assert "Traceback" not in service.log
+
+
+def test_the_demo_wants_its_site(shell: Shell, tmp_path: Path) -> None:
+    sites = tmp_path / "sites.toml"
+    sites.write_text('["blog"]\n')
+    result = shell("serve", "--demo", PRESENCE_SITES_FILE=str(sites))
+    assert result.exit_code == 2
+    assert "needs the site 'demo'" in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -516,9 +535,9 @@ def test_told_to_stop_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     create: Any = vars(server)["create_app"]
 
-    def told(settings: Settings) -> Any:
+    def told(settings: Settings, *, demo: bool) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
-        return create(settings)
+        return create(settings, demo=demo)
 
     monkeypatch.setattr(server, "create_app", told)
     try:

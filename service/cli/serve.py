@@ -16,6 +16,7 @@ from service import __version__, embedded
 from service.cli.group import Failure, UsageFailure
 from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, place_of
+from service.demo import SITE as DEMO_SITE
 from service.errors import StoreError
 from service.logs import configure_logs
 from service.server import listen, run_here, run_workers
@@ -38,7 +39,12 @@ _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
     show_default=True,
     help="Processes that answer; one per core is plenty.",
 )
-def serve(host: str | None, port: int | None, workers: int) -> None:
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Also serve a small demo site at /demo, with simulated visitors.",
+)
+def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
     Without settings it needs nothing: it starts a private Valkey that keeps its data in
@@ -62,15 +68,21 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
     is_memory = settings.redis_url.startswith("memory://")
     if is_memory and workers > 1:
         raise UsageFailure("memory:// is inside one process: --workers must be 1, or use Redis")
+    if demo and workers > 1:
+        raise UsageFailure("--demo is for one process: its visitors would come once per worker")
+    if demo and settings.sites.find(DEMO_SITE) is None:
+        raise UsageFailure(
+            f"--demo needs the site {DEMO_SITE!r} in PRESENCE_SITES_FILE, or no file"
+        )
     configure_logs(settings.log_level)
     with _listening(settings) as sock, _owning(settings) as settings:
-        _announce(settings, sock.getsockname()[1])
+        _announce(settings, sock.getsockname()[1], demo)
         if not (is_memory or settings.is_embedded):
             asyncio.run(_warn_of_silence(settings))
         if is_told_to_stop:  # and what was raised got lost, in a destructor
             raise SystemExit(0)
         if workers == 1:
-            has_started = run_here(settings, sock)
+            has_started = run_here(settings, sock, demo=demo)
         else:
             has_started = run_workers(settings, sock, workers)
     if not has_started:
@@ -117,12 +129,12 @@ def _warn_of_memory() -> None:
     )
 
 
-def _announce(settings: Settings, port: int) -> None:
+def _announce(settings: Settings, port: int, demo: bool) -> None:
     """All on one screen; every line is whole, so that it can be copied."""
     console = stdout()
     shown_host = "127.0.0.1" if settings.host in _ANYWHERE else settings.host
     base = f"http://{f'[{shown_host}]' if ':' in shown_host else shown_host}:{port}"
-    site, origin = _example_site(settings)
+    site, origin = _example_site(settings, demo)
 
     def line(label: str, value: str) -> None:
         console.print(Text.assemble("  ", (f"{label:<10}", "dim"), value), soft_wrap=True)
@@ -130,6 +142,10 @@ def _announce(settings: Settings, port: int) -> None:
     console.print(Text(f"presence {__version__}", "bold"))
     line("listens", base + (" (on every address)" if settings.host in _ANYWHERE else ""))
     line("data", _where(settings))
+    line("start", f"{base}/")
+    if demo:
+        line("demo", f"{base}/demo/")
+    line("page", f"{base}/sites/{site}")
     line("numbers", f"{base}/v1/sites/{site}/stats")
     line("docs", f"{base}/docs")
     line("metrics", f"{base}/metrics")
@@ -144,10 +160,11 @@ def _announce(settings: Settings, port: int) -> None:
     console.print(Text("\nCtrl-C stops it.", "dim"))
 
 
-def _example_site(settings: Settings) -> tuple[str, str]:
-    for name, site in settings.sites.by_id.items():
-        return name, min(site.origins, default="")
-    return "demo", ""
+def _example_site(settings: Settings, demo: bool) -> tuple[str, str]:
+    """A site that may be written to, and an origin that may do it."""
+    name = DEMO_SITE if demo else next(iter(settings.sites.by_id), DEMO_SITE)
+    site = settings.sites.find(name)
+    return name, min(site.origins, default="") if site else ""
 
 
 def _where(settings: Settings) -> str:

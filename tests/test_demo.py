@@ -1,0 +1,59 @@
+"""`presence serve --demo`: a site to walk around in, and visitors who come, move on and leave."""
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.demo import SITE, TICK_S, VISITORS, Visitors
+from service.settings import Settings
+from tests.conftest import Clock, MakeStore
+from tests.invariants import check
+
+
+async def test_visitors_come_and_go(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    visitors = Visitors(store, interval_s=30)
+    begun_ms = clock.now_ms or 0
+    counts = []
+    for _ in range(round(600 / TICK_S)):
+        clock.advance(round(TICK_S * 1000))
+        await visitors.step(((clock.now_ms or 0) - begun_ms) / 1000)
+        counts.append((await store.active(SITE)).activeVisitors)
+    assert min(counts) > VISITORS / 3
+    assert max(counts) < VISITORS * 3
+    stats, places = await store.stats_and_places(SITE)
+    assert stats.uniqueVisitors > VISITORS
+    assert {row.country for row in stats.activeByCountry} > {None}
+    assert stats.visitorLocations
+    assert {row.pageType for row in stats.pageStats} > {"article", "product"}
+    kinds = {happening.type for happening in await store.last_happenings(SITE, places)}
+    assert "moved" in kinds
+    await check(store, SITE, clock.now_ms or 0)
+
+
+@pytest.mark.parametrize(
+    "path, status, begins, media_type",
+    [
+        ("/demo", 200, "<!doctype html>", "text/html"),
+        ("/demo/", 200, "<!doctype html>", "text/html"),
+        ("/demo/tea/sencha", 200, "<!doctype html>", "text/html"),
+        ("/demo/demo.js", 200, "//", "text/javascript"),
+        ("/demo/demo.css", 200, "body", "text/css"),
+        ("/demo/other.js", 404, "{", "application/problem+json"),
+        ("/demo/../settings.py", 404, "{", "application/problem+json"),
+    ],
+)
+async def test_the_site(path: str, status: int, begins: str, media_type: str) -> None:
+    settings = Settings.from_env({"PRESENCE_REDIS_URL": "memory://"})
+    for demo in (True, False):
+        transport = httpx.ASGITransport(create_app(settings, demo=demo))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.get(path)
+        if not demo:
+            assert answer.status_code == 404
+            continue
+        assert answer.status_code == status
+        assert answer.text.startswith(begins)
+        assert answer.headers["content-type"].startswith(media_type)
+        assert "unsafe" not in answer.headers.get("content-security-policy", "")
