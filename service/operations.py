@@ -441,7 +441,32 @@ OPERATIONS = [
         "start",
         "Service",
         "Getting started",
-        "How to send the first heartbeat.",
+        "The script tag, and the first heartbeat as it comes in.",
         [Answer(200, "The page", {"text/html": _TEXT})],
+    ),
+    Operation(
+        "GET",
+        "/sites/{site}",
+        "statsPage",
+        "Service",
+        "The live stats page",
+        "For people. `?wall` is for a screen on a wall, `?embed` for a frame: pages of the site's "
+        "origins may show it, any page where none are configured. An unknown site has a page that "
+        "says so.",
+        [
+            Answer(200, "The page", {"text/html": _TEXT}),
+            Answer(404, "There is no such site", {"text/html": _TEXT}),
+        ],
+        (422,),
+        ("site",),
+    ),
+    Operation(
+        "GET",
+        "/presence.js",
+        "client",
+        "Service",
+        "The browser client",
+        "What the script tag loads.",
+        [Answer(200, "The script", {"text/javascript": _TEXT})],
     ),
 ]

@@ -63,8 +63,8 @@ class _Page:
             for tag in self._document["tags"]
         )
         return (
-            '<nav aria-label="Endpoints">\n<a href="/">Getting started</a> · '
-            f'<a href="/openapi.json">OpenAPI</a>\n{groups}'
+            '<nav aria-label="Endpoints">\n<a href="./">Getting started</a> · '
+            f'<a href="openapi.json">OpenAPI</a>\n{groups}'
             '<h4>More</h4>\n<ul><li><a href="#schemas">Schemas</a></li></ul>\n</nav>'
         )
 

@@ -155,6 +155,7 @@ def test_it_has_every_route_and_no_other() -> None:
     routes = {
         (method, route.path)
         for route in ROUTES
+        if route.include_in_schema
         for method in (route.methods or set()) - {"HEAD"}  # comes with GET
     }
     documented = {
@@ -275,9 +276,8 @@ def _outline(html: str) -> _Outline:
     return outline
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
-async def test_pages_stand_alone(make_service: MakeService, path: str) -> None:
-    answer = await (await make_service()).client.get(path)
+async def test_the_reference_stands_alone(make_service: MakeService) -> None:
+    answer = await (await make_service()).client.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = answer.headers["content-security-policy"]
@@ -287,7 +287,8 @@ async def test_pages_stand_alone(make_service: MakeService, path: str) -> None:
     assert not outline.loads
     assert not outline.handlers
     assert not outline.tags & {"script", "img", "iframe", "link", "form", "object"}
-    assert all(link.startswith(("/", "#")) for link in outline.links)
+    # Relative, so that they hold below a proxy's prefix.
+    assert {link for link in outline.links if not link.startswith("#")} == {"./", "openapi.json"}
     assert {link[1:] for link in outline.links if link.startswith("#")} <= outline.ids
     assert "light dark" in answer.text
 

@@ -3,7 +3,7 @@
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from service.routes import badge, docs, health, heartbeats, live, sessions, stats, views
+from service.routes import badge, docs, health, heartbeats, live, pages, sessions, stats, views
 
 
 class _Heartbeat:
@@ -33,5 +33,10 @@ ROUTES = [
     Route("/metrics", health.metrics),
     Route("/openapi.json", docs.openapi),
     Route("/docs", docs.page),
-    Route("/", docs.start),
+    Route("/", pages.start),
+    Route("/sites/{site}", pages.stats),
+    Route("/presence.js", pages.client),
+    # Parts of the pages and of the client: not part of the documented interface.
+    Route("/presence-{part}.js", pages.client, include_in_schema=False),
+    Route("/static/{version}/{name:path}", pages.static, include_in_schema=False),
 ]

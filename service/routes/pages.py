@@ -1,0 +1,93 @@
+"""`/`, `/sites/{site}` and the files they load: everything from this host, nothing inline.
+
+A proxy may serve all of it below a prefix of its own, which is not told here: addresses in pages
+are relative.
+"""
+
+from html import escape
+from string import Template
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.assets import FOR_EVER, STATIC, answer, asset_of, assets
+from service.models import check_site
+from service.routes.address import base_url
+from service.routes.context import context_of
+from service.sites import Site
+
+_START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
+_STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+# For pages of other hosts: they load the client, and learn of a new one within the hour.
+_CLIENT_HEADERS = {
+    "Cache-Control": "public, max-age=3600",
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
+
+async def start(request: Request) -> Response:
+    """Getting started: the script tag, and the first heartbeat as it comes in."""
+    interval_s = context_of(request).settings.heartbeat_interval
+    page = _START.substitute(
+        static=f"static/{assets().version}",
+        base=escape(base_url(request)),
+        interval=f"{interval_s:g}",
+    )
+    return _page(request, page, "'none'")
+
+
+async def stats(request: Request) -> Response:
+    """The live numbers of a site. An unknown site has the page as well, with 404, and the page
+    says so in words; it is the numbers that are refused."""
+    name = check_site(request.path_params["site"])
+    site = context_of(request).security.find_site(name)
+    is_embedded = "embed" in request.query_params
+    mode = "embed" if is_embedded else "wall" if "wall" in request.query_params else "page"
+    page = _STATS.substitute(
+        static=f"../static/{assets().version}",
+        base=escape(base_url(request)),
+        site=escape(name),
+        mode=mode,
+    )
+    ancestors = _framers(site) if is_embedded else "'none'"
+    return _page(request, page, ancestors, 200 if site else 404)
+
+
+def _framers(site: Site | None) -> str:
+    """Who may show the numbers in a frame: the site's own pages, or any where none are known."""
+    if site is None:
+        return "'none'"
+    return " ".join(sorted(site.origins)) or "*"
+
+
+def _page(request: Request, page: str, ancestors: str, status: int = 200) -> Response:
+    headers = {"Content-Security-Policy": _POLICY + ancestors, "Cache-Control": "no-cache"}
+    if status != 200:  # a refusal is said in full, not by 304
+        return Response(page, status, headers, "text/html; charset=utf-8")
+    return answer(asset_of(page.encode(), ".html"), request.headers, headers)
+
+
+async def static(request: Request) -> Response:
+    """A file that a page loads. While copies of two releases run, a page of the one may ask the
+    other: it gets the file as it is here, not to be kept."""
+    is_current = request.path_params["version"] == assets().version
+    headers = {"Cache-Control": FOR_EVER if is_current else "no-cache"}
+    return _file(request, request.path_params["name"], headers)
+
+
+async def client(request: Request) -> Response:
+    """The browser client, for the pages of any host."""
+    return _file(request, request.url.path.rpartition("/")[2], _CLIENT_HEADERS)
+
+
+def _file(request: Request, name: str, headers: dict[str, str]) -> Response:
+    found = assets().by_name.get(name)
+    if found is None:
+        raise HTTPException(404)
+    return answer(found, request.headers, headers)

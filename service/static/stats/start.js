@@ -1,0 +1,1 @@
+/** The getting-started page. */

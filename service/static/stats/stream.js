@@ -1,0 +1,128 @@
+/** A live stream that comes back by itself, and always says honestly how it stands. */
+
+import { sseParser } from "./sse.js";
+
+const SILENCE_MS = 40_000; // the server speaks every 15 s
+const FIRST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 30_000;
+const REFUSED_WAIT_MS = 60_000;
+
+/**
+ * How the stream stands: `live`; `waiting` to try again at `retryAt`, because of `status` (0: no
+ * answer at all, or the stream ended); `locked`: a token is needed, or another one.
+ *
+ * @typedef {{phase: "connecting" | "live" | "waiting" | "locked", status: number, retryAt: number}} Standing
+ */
+
+/**
+ * Opens a stream and keeps it open until the page is left.
+ *
+ * @param {object} options
+ * @param {() => string | URL} options.url asked anew at each attempt
+ * @param {() => Record<string, string>} options.headers those that open a private site
+ * @param {(message: import("./sse.js").Message) => void} options.onMessage
+ * @param {(standing: Standing) => void} options.onStanding
+ * @param {() => void} options.onSign called for whatever the server sends: it is there
+ * @returns {{retry: () => void, close: () => void}} `retry` tries at once
+ */
+export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
+  let lastId = "";
+  let baseMs = FIRST_WAIT_MS;
+  let failures = 0;
+  let timer = 0;
+  /** @type {AbortController | null} */
+  let current = null;
+
+  /** @param {number} status @param {number} [leastMs] */
+  const wait = (status, leastMs = 0) => {
+    const grown = Math.min(LONGEST_WAIT_MS, baseMs * 2 ** failures++);
+    // Full jitter would let some come back at once; half of it still spreads a crowd.
+    const waitMs = Math.max(grown / 2, leastMs) + (Math.random() * grown) / 2;
+    timer = setTimeout(run, waitMs);
+    onStanding({ phase: "waiting", status, retryAt: Date.now() + waitMs });
+  };
+
+  const run = async () => {
+    const attempt = (current = new AbortController());
+    const silence = silenceAlarm(() => attempt.abort());
+    let status = 0;
+    let leastMs = 0;
+    onStanding({ phase: "connecting", status, retryAt: 0 });
+    try {
+      const answer = await fetch(url(), {
+        headers: { Accept: "text/event-stream", ...headers(), ...(lastId && { "Last-Event-ID": lastId }) },
+        cache: "no-store",
+        credentials: "omit",
+        signal: attempt.signal,
+      });
+      status = answer.status;
+      if (status === 200 && answer.body) {
+        await read(answer.body, silence.reset);
+        status = 0;
+      } else {
+        leastMs = status === 404 ? REFUSED_WAIT_MS : 1000 * Number(answer.headers.get("Retry-After") ?? 0);
+        await answer.body?.cancel();
+      }
+    } catch {
+      status = 0; // no answer, or it broke off: both are told as one
+    }
+    silence.stop();
+    if (current !== attempt) return; // another attempt has taken over, or the page is left
+    current = null;
+    if (status === 401 || status === 403) onStanding({ phase: "locked", status, retryAt: 0 });
+    else wait(status, leastMs);
+  };
+
+  /** @param {ReadableStream<Uint8Array>} body @param {() => void} heard */
+  const read = async (body, heard) => {
+    const parse = sseParser(
+      (message) => {
+        lastId = message.id;
+        failures = 0;
+        onMessage(message);
+        onStanding({ phase: "live", status: 200, retryAt: 0 });
+      },
+      (ms) => (baseMs = ms),
+    );
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      heard();
+      onSign();
+      parse(value);
+    }
+  };
+
+  const close = () => {
+    clearTimeout(timer);
+    const attempt = current;
+    current = null;
+    attempt?.abort();
+  };
+  const retry = () => {
+    close();
+    failures = 0;
+    run();
+  };
+  const retryIfWaiting = () => {
+    if (!current && document.visibilityState === "visible") retry();
+  };
+
+  addEventListener("online", retryIfWaiting);
+  addEventListener("pagehide", close); // an open stream keeps a page out of the back-forward cache
+  addEventListener("pageshow", (event) => event.persisted && retry());
+  run();
+  return { retry, close };
+}
+
+/** @param {() => void} onSilence */
+function silenceAlarm(onSilence) {
+  let timer = setTimeout(onSilence, SILENCE_MS);
+  const stop = () => clearTimeout(timer);
+  const reset = () => {
+    stop();
+    timer = setTimeout(onSilence, SILENCE_MS);
+  };
+  return { reset, stop };
+}
