@@ -1,0 +1,156 @@
+"""Chromium, and pages of it that fail a test on any error, violation or foreign request."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from tests.browser.site import LiveService, running
+from tests.servers import Server, missing
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+OWN_HOSTS = ("127.0.0.1", "localhost")
+PATIENCE_MS = 10_000
+
+
+def chromium() -> str:
+    """Debian's Chromium; skips or fails where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+    if not found:
+        missing("chromium")
+    return found
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless Chromium."""
+    return playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests here. No longer: while Playwright runs, no other event loop can
+    in this thread, and other tests have theirs."""
+    chromium()
+    with sync_playwright() as playwright:
+        started = launch(playwright)
+        yield started
+        started.close()
+
+
+class Watched:
+    """What went wrong in the pages of a context. `allowed`: texts a console error may contain,
+    such as the status of a request that a test lets fail; all else fails the test."""
+
+    def __init__(self) -> None:
+        self.allowed: list[str] = []
+        self.faults: list[str] = []
+
+    def watch(self, context: BrowserContext) -> None:
+        """Watches all pages of a context, those opened later too."""
+        context.on("page", self._watch_page)
+        context.on("weberror", lambda error: self.faults.append(f"error: {error.error}"))
+        context.on("request", lambda request: self._check_host(request.url))
+
+    def _watch_page(self, page: Page) -> None:
+        page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            place = message.location.get("url", "")
+            self.faults.append(f"{message.type}: {message.text} {place}")
+
+    def _check_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname not in OWN_HOSTS:
+            self.faults.append(f"request to another host: {url}")
+
+    def check(self) -> None:
+        """Fails the test, where anything went wrong that it has not allowed."""
+        unexpected = [
+            fault for fault in self.faults if not any(text in fault for text in self.allowed)
+        ]
+        assert not unexpected, "\n".join(unexpected)
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    """What went wrong so far; checked at the end of the test."""
+    watched = Watched()
+    yield watched
+    watched.check()
+
+
+NewContext = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def new_context(browser: Browser, watched: Watched) -> Iterator[NewContext]:
+    """Makes contexts, each a browser profile of its own: `new_context(color_scheme="dark")`."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options: Any) -> BrowserContext:
+            context = browser.new_context(**{"locale": "en-GB", "timezone_id": "UTC"} | options)
+            context.set_default_timeout(PATIENCE_MS)
+            watched.watch(context)
+            stack.callback(context.close)
+            return context
+
+        yield make
+
+
+@pytest.fixture
+def page(new_context: NewContext) -> Page:
+    """A page in a profile of its own."""
+    return new_context().new_page()
+
+
+@pytest.fixture(scope="session")
+def browser_valkey() -> Iterator[Server]:
+    """The Valkey behind the services of these tests; each has a key prefix of its own."""
+    with Server("valkey") as server:
+        yield server
+
+
+MakeLive = Callable[..., LiveService]
+
+
+@pytest.fixture
+def make_live(
+    browser_valkey: Server, key_prefix: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeLive]:
+    """Starts services: `make_live(SESSION_TIMEOUT="60")`, on a Valkey of these tests or the
+    `redis_url` given. Those of one test share their keys."""
+    with contextlib.ExitStack() as stack:
+
+        def make(redis_url: str = browser_valkey.url, **settings: str) -> LiveService:
+            folder = tmp_path_factory.mktemp("service")
+            settings = {"KEY_PREFIX": key_prefix} | settings
+            return stack.enter_context(running(folder, redis_url, **settings))
+
+        yield make
+
+
+@pytest.fixture
+def live(make_live: MakeLive) -> LiveService:
+    """A service with short times, nobody on any site."""
+    return make_live()
+
+
+@pytest.fixture
+def sites_file(tmp_path: Path) -> Callable[[str], str]:
+    """Writes a sites file and gives its name, for SITES_FILE."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "sites.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
