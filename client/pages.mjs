@@ -1,0 +1,97 @@
+// Writes what the stats page has from npm packages into service/static: uPlot, and the world map.
+//
+//   node pages.mjs           writes the files
+//   node pages.mjs --check   says which are not up to date, and exits with 1
+
+import { geoIdentity, geoNaturalEarth1, geoPath } from "d3-geo";
+import { transform } from "esbuild";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { feature } from "topojson-client";
+import { filter, filterWeight, presimplify, simplify } from "topojson-simplify";
+
+const require = createRequire(import.meta.url);
+const STATIC = new URL("../service/static/", import.meta.url);
+
+// The map is drawn on 1000 units of width; service/static/stats/map.js projects places onto it by
+// the same formula, so these four numbers stand there as well.
+const SCALE = 182.8;
+const CENTRE = [500, 257];
+const HEIGHT = 440; // from 84° N to 58° S: Antarctica has no visitors to show
+const LEAST_AREA = 6; // square units; what is smaller is a speck at the size of a phone
+const DETAIL = 1.5; // square units of a triangle that may be straightened
+
+/** uPlot as a module, minified. */
+async function uplot() {
+  const source = readFileSync(require.resolve("uplot/dist/uPlot.esm.js"), "utf8");
+  const { version } = require("uplot/package.json");
+  const { code } = await transform(source, { minify: true, format: "esm", target: "es2022", legalComments: "none" });
+  return `/*! uPlot ${version}, MIT License, (c) Leon Sorokin */\n${code}`;
+}
+
+/** The land of Natural Earth (public domain), as one path. */
+function world() {
+  const atlas = require("world-atlas/land-110m.json");
+  const project = geoNaturalEarth1().scale(SCALE).translate(CENTRE).precision(0);
+  const land = feature(atlas, atlas.objects.land);
+  const polygons = land.features
+    .flatMap(({ geometry }) => (geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates))
+    .filter(([ring]) => ring.some(([, latitude]) => latitude > -58));
+  // Projected first, which also cuts what crosses the edges of the map: what may be left out is a
+  // question of what is seen.
+  const arcs = rings(geoPath(project)({ type: "MultiPolygon", coordinates: polygons }));
+  const topology = {
+    type: "Topology",
+    arcs,
+    objects: { land: { type: "MultiPolygon", arcs: arcs.map((_, n) => [[n]]) } },
+  };
+  const weighed = presimplify(topology);
+  const simple = simplify(filter(weighed, filterWeight(weighed, LEAST_AREA)), DETAIL);
+  const shape = feature(simple, simple.objects.land);
+  const d = rings(geoPath(geoIdentity())(shape)).map(relative).join("");
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 ${HEIGHT}"><path d="${d}"/></svg>\n`;
+}
+
+/** The rings of a path as d3 writes it, "Mx,yLx,y…Z…". */
+function rings(path) {
+  return path
+    .split(/[MZ]+/)
+    .filter(Boolean)
+    .map((ring) => ring.split("L").map((pair) => pair.split(",").map(Number)))
+    .map((ring) => [...ring, ring[0]]);
+}
+
+/** A ring in whole units and relative steps: half the size. */
+function relative(ring) {
+  const points = ring.map((point) => point.map(Math.round));
+  let [x, y] = points[0];
+  let d = `M${x} ${y}l`;
+  for (const [nextX, nextY] of points.slice(1)) {
+    if (nextX === x && nextY === y) continue;
+    d += `${join(d)}${nextX - x}${nextY - y < 0 ? "" : " "}${nextY - y}`;
+    [x, y] = [nextX, nextY];
+  }
+  return d.replaceAll(" -", "-") + "z";
+}
+
+const join = (d) => (d.endsWith("l") ? "" : " ");
+
+const files = {
+  "uplot.js": await uplot(),
+  "uplot.css": readFileSync(require.resolve("uplot/dist/uPlot.min.css"), "utf8").trimEnd() + "\n",
+  "world.svg": world(),
+};
+
+const stale = Object.entries(files).filter(([name, text]) => {
+  try {
+    return readFileSync(new URL(name, STATIC), "utf8") !== text;
+  } catch {
+    return true;
+  }
+});
+if (process.argv.includes("--check")) {
+  for (const [name] of stale) console.error(`service/static/${name} is not up to date: node client/pages.mjs`);
+  process.exitCode = stale.length ? 1 : 0;
+} else {
+  for (const [name, text] of stale) writeFileSync(new URL(name, STATIC), text);
+}
