@@ -7,13 +7,13 @@ does not keep its connection, and any answer but a plain 204. The order of answe
 connection is uvicorn's: a request behind a heartbeat that is not answered yet waits in its queue.
 """
 
-import asyncio
 from functools import lru_cache
 from typing import Any, cast
 
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from service.bounded import BoundedProtocol
 from service.models import MAX_BODY_BYTES
 from service.routes.cors import RawHeaders
 from service.routes.intake import Intake, Reply, site_in
@@ -133,8 +133,6 @@ class _Flight:
         return app
 
 
-SLOW_READER_S = 30.0  # a client that takes nothing for so long is cut off
-
 _LONGEST_URL = len("/v1/sites/") + 63 + len("/heartbeat")
 
 
@@ -145,7 +143,7 @@ def _site_in(url: bytes) -> str | None:
     return name if name is not None and is_site_id(name) else None
 
 
-class ExpressProtocol(HttpToolsProtocol):
+class ExpressProtocol(BoundedProtocol):
     """uvicorn's HTTP protocol, with the way of a heartbeat cut short.
 
     It looks for an `intake` on the app that uvicorn was given, and without one is uvicorn's own.
@@ -156,8 +154,6 @@ class ExpressProtocol(HttpToolsProtocol):
         self.intake: Intake = cast(Intake, getattr(self.app, "intake", None))
         # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
         self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
-        self._idle_since: float | None = None
-        self._slow: asyncio.TimerHandle | None = None
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
 
@@ -165,13 +161,15 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """As uvicorn's, without the scope, which only the long way needs."""
+        self.awaits, self.head_bytes = "head", None
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-        self._idle_since = None  # one behind a request that was answered at once is there already
+        self.idle_since = None  # one behind a request that was answered at once is there already
 
     def on_headers_complete(self) -> None:
         """Chooses the way."""
+        self.awaits = "body"
         name = self._express_site()
         if name is None:
             self._take_the_long_way()
@@ -187,6 +185,7 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is here as a whole."""
+        self.awaits = ""
         name = self._name
         if name is None:
             super().on_message_complete()
@@ -204,71 +203,6 @@ class ExpressProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._name is not None:
             self._wait_for_the_body()
-
-    # The end of a connection that nobody uses
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """As uvicorn's, with the timer, which would keep all of this for its time."""
-        super().connection_lost(exc)
-        self._forget_slowness()
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-            self.timeout_keep_alive_task = None
-
-    def _unset_keepalive_if_required(self) -> None:
-        """Somebody uses it. uvicorn's timer, made and cancelled for each request, costs as much
-        as reading the request; one that is there already finds out by itself."""
-        self._idle_since = None
-
-    def on_response_complete(self) -> None:
-        """As uvicorn's, with that timer."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-            return
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._watch_idleness(self.timeout_keep_alive)
-
-    def _watch_idleness(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Closes the connection if it has been idle for long enough, or looks again when it will
-        have been."""
-        self.timeout_keep_alive_task = None
-        if self._idle_since is None or self.transport.is_closing():
-            return  # the next answer watches again
-        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left_s > 0:
-            self._watch_idleness(left_s)
-        else:
-            self.transport.close()
-
-    # The end of a connection whose client takes nothing
-
-    def pause_writing(self) -> None:
-        """As uvicorn's; whoever takes nothing for so long holds buffers and a stream's slot for
-        as long as TCP lets him, which can be for ever."""
-        super().pause_writing()
-        if self._slow is None:
-            self._slow = self.loop.call_later(SLOW_READER_S, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """As uvicorn's."""
-        super().resume_writing()
-        self._forget_slowness()
-
-    def _forget_slowness(self) -> None:
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
 
     # Called by the server
 

@@ -565,7 +565,7 @@ def metrics_of(served: Served) -> str:
 
 
 async def test_whoever_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.express.SLOW_READER_S", 0.2)
+    monkeypatch.setattr("service.bounded.SLOW_READER_S", 0.2)
     async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
         context = served.app.rest.state.context
         assert context.streams.taken_in_all == 1

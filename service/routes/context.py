@@ -19,7 +19,7 @@ from service.settings import Settings
 from service.sites import Site
 from service.store import PresenceStore
 
-READ_TIMEOUT_S = 10.0  # for a whole body: it is at most 256 KiB
+READ_TIMEOUT_S = 8.0  # for a whole body: it is at most 256 KiB
 RETRY_AFTER_S = "1"  # a Redis that fails over is back within seconds; clients add their own jitter
 
 
