@@ -55,6 +55,12 @@ class LiveService:
         """What it has logged."""
         return (self.folder / "log").read_text()
 
+    @property
+    def process_id(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> "LiveService":
         """Starts it and waits until it is ready."""
         with (self.folder / "log").open("ab") as log:
