@@ -1,1 +1,90 @@
-/** The getting-started page. */
+/** Getting started: a name, the script tag, and the first heartbeat as it comes in. */
+
+import { Api } from "./api.js";
+import { byId, copies, setText } from "./dom.js";
+import { liveStream } from "./stream.js";
+import { people, readable } from "./words.js";
+
+const SITE = /^[a-z0-9][a-z0-9.-]{0,62}$/;
+const TYPING_MS = 400;
+
+const name = /** @type {HTMLInputElement} */ (byId("site"));
+const found = byId("found");
+let api = new Api(name.value, "./");
+let hasNumbers = false;
+/** @type {{restart: () => void, close: () => void} | null} */
+let stream = null;
+let timer = 0;
+
+/** @param {string} text @param {"waiting" | "seen" | "trouble"} state */
+function tell(text, state) {
+  setText(byId("found-text"), text);
+  found.dataset.state = state;
+  byId("stats-link").hidden = state !== "seen";
+}
+
+/** What the service says of the site. @param {import("./sse.js").Message} message */
+function hear({ event, data }) {
+  const told = JSON.parse(data);
+  if (event === "snapshot") {
+    hasNumbers = true;
+    if (told.activeVisitors) tell(`It works: ${people(told.activeVisitors)} on ${api.site} right now.`, "seen");
+    else if (told.trackingSince) tell(`${api.site} has been counted before. Nobody is there right now.`, "seen");
+    else tell(`Waiting for the first heartbeat of ${api.site} …`, "waiting");
+  } else if (told.arrivals) {
+    const page = told.feed?.find((/** @type {{type: string}} */ { type }) => type === "joined")?.path;
+    tell(`It works: somebody has just come to ${page ? readable(page) : api.site}.`, "seen");
+  }
+}
+
+/** @param {import("./stream.js").Standing} standing */
+function stand({ phase, status }) {
+  if (phase === "locked") {
+    tell(`${api.site} is private: its page asks for the token.`, "seen");
+  } else if (phase === "waiting") {
+    tell(
+      status === 404
+        ? `This service was told its sites, and ${api.site} is none of them.`
+        : hasNumbers || status === 0
+          ? "The service does not answer; trying again …"
+          : `The service refuses for now (${status}); trying again …`,
+      "trouble",
+    );
+  }
+}
+
+function watch() {
+  stream?.close();
+  stream = null;
+  hasNumbers = false;
+  name.setAttribute("aria-invalid", String(!SITE.test(name.value)));
+  if (!SITE.test(name.value)) return tell("A name is made of a-z, 0-9, dots and dashes.", "trouble");
+  api = new Api(name.value, "./");
+  showName();
+  tell(`Waiting for the first heartbeat of ${api.site} …`, "waiting");
+  timer = setTimeout(() => {
+    stream = liveStream({
+      url: () => api.url("live", { feed: "1" }),
+      headers: () => ({}),
+      onMessage: hear,
+      onStanding: stand,
+      onSign: () => {},
+    });
+  }, TYPING_MS);
+}
+
+function showName() {
+  setText(byId("tag"), api.tag);
+  byId("stats-link").setAttribute("href", `sites/${api.site}`);
+  const heartbeat = `{"sessionId": "my-first-session", "currentPath": "/hello"}`;
+  setText(byId("curl-beat"), `curl -i ${api.address("heartbeat")} \\\n  -d '${heartbeat}'`);
+  setText(byId("curl-stats"), `curl ${api.address("stats")}`);
+}
+
+copies(byId("copy"), byId("tag"));
+byId("form").addEventListener("submit", (event) => event.preventDefault());
+name.addEventListener("input", () => {
+  clearTimeout(timer);
+  watch();
+});
+watch();

@@ -15,7 +15,7 @@ const REFUSED_WAIT_MS = 60_000;
  */
 
 /**
- * Opens a stream and keeps it open until the page is left.
+ * Opens a stream and keeps it open until the page is left, or it is closed.
  *
  * @param {object} options
  * @param {() => string | URL} options.url asked anew at each attempt
@@ -23,7 +23,8 @@ const REFUSED_WAIT_MS = 60_000;
  * @param {(message: import("./sse.js").Message) => void} options.onMessage
  * @param {(standing: Standing) => void} options.onStanding
  * @param {() => void} options.onSign called for whatever the server sends: it is there
- * @returns {{retry: () => void, close: () => void}} `retry` tries at once
+ * @returns {{retry: () => void, restart: () => void, close: () => void}} `retry` tries at once; `restart` as well, and
+ *   begins with a snapshot
  */
 export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
   let lastId = "";
@@ -32,6 +33,7 @@ export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
   let timer = 0;
   /** @type {AbortController | null} */
   let current = null;
+  const ended = new AbortController();
 
   /** @param {number} status @param {number} [leastMs] */
   const wait = (status, leastMs = 0) => {
@@ -84,36 +86,47 @@ export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
       },
       (ms) => (baseMs = ms),
     );
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    const decoder = new TextDecoder();
+    const reader = body.getReader();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       heard();
       onSign();
-      parse(value);
+      parse(decoder.decode(value, { stream: true }));
     }
   };
 
-  const close = () => {
+  const stop = () => {
     clearTimeout(timer);
     const attempt = current;
     current = null;
     attempt?.abort();
   };
+  const close = () => {
+    stop();
+    ended.abort();
+  };
   const retry = () => {
-    close();
+    stop();
     failures = 0;
     run();
+  };
+  const restart = () => {
+    lastId = "";
+    retry();
   };
   const retryIfWaiting = () => {
     if (!current && document.visibilityState === "visible") retry();
   };
 
-  addEventListener("online", retryIfWaiting);
-  addEventListener("pagehide", close); // an open stream keeps a page out of the back-forward cache
-  addEventListener("pageshow", (event) => event.persisted && retry());
+  const { signal } = ended;
+  addEventListener("online", retryIfWaiting, { signal });
+  // An open stream keeps a page out of the back-forward cache.
+  addEventListener("pagehide", stop, { signal });
+  addEventListener("pageshow", (event) => event.persisted && retry(), { signal });
   run();
-  return { retry, close };
+  return { retry, restart, close };
 }
 
 /** @param {() => void} onSilence */

@@ -1,0 +1,55 @@
+/** The API of this service, for one site, wherever a proxy has put it. */
+
+const TOKEN_KEY = "presence-token ";
+
+export class Api {
+  /** @param {string} site @param {string} root where the service is, seen from the page */
+  constructor(site, root) {
+    this.site = site;
+    this.root = new URL(root, document.baseURI);
+  }
+
+  /** An address of the site's. @param {string} path @param {Record<string, string>} [query] */
+  url(path, query = {}) {
+    return `${this.address(path)}?${new URLSearchParams(query)}`;
+  }
+
+  /** An address of the site's as text, without a query. @param {string} path */
+  address(path) {
+    return new URL(`v1/sites/${this.site}/${path}`, this.root).href;
+  }
+
+  /** The line that makes a page count its visitors here. */
+  get tag() {
+    return `<script defer src="${new URL("presence.js", this.root)}" data-site="${this.site}"></script>`;
+  }
+
+  /** The token of a private site; of this tab only, and never in an address. */
+  get token() {
+    return sessionStorage.getItem(TOKEN_KEY + this.site) ?? "";
+  }
+
+  set token(token) {
+    sessionStorage.setItem(TOKEN_KEY + this.site, token);
+  }
+
+  /** What opens a private site. @returns {Record<string, string>} */
+  headers() {
+    return this.token ? { Authorization: `Bearer ${this.token}` } : {};
+  }
+
+  /**
+   * An answer's JSON, or null where it is refused or does not come: the stream tells why.
+   *
+   * @param {string} path
+   * @param {Record<string, string>} [query]
+   */
+  async ask(path, query) {
+    try {
+      const answer = await fetch(this.url(path, query), { headers: this.headers(), credentials: "omit" });
+      return answer.ok ? await answer.json() : null;
+    } catch {
+      return null;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/** People here and views per minute, drawn by uPlot. */
+
+import uPlot from "../uplot.js";
+import { setText } from "./dom.js";
+import { number, people, time, timeOfDay } from "./words.js";
+
+const Plot = /** @type {any} */ (uPlot);
+const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 10 ** power)).sort((a, b) => a - b);
+
+/**
+ * Makes an element show a series.
+ *
+ * @param {HTMLElement} plot
+ * @param {HTMLElement} readout says what is under the pointer
+ * @returns {{show: (series: import("./series.js").Series, span: string) => void, redraw: () => void}}
+ */
+export function chart(plot, readout) {
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const colour = colours(plot.parentElement ?? plot);
+  /** @type {any} */
+  let drawn = null;
+  let moment = time;
+
+  const axis = {
+    stroke: () => colour(".soft", "color"),
+    font: `${Math.round(rem * 0.75)}px system-ui, sans-serif`,
+    grid: { stroke: () => colour(".grid", "color"), width: 1 },
+    ticks: { show: false },
+  };
+  const size = () => ({ width: plot.clientWidth, height: plot.clientHeight });
+
+  /** @param {any} data */
+  const draw = (data) =>
+    new Plot(
+      {
+        ...size(),
+        legend: { show: false },
+        padding: [rem / 2, rem, 0, 0],
+        cursor: { y: false, points: { size: rem / 2 }, drag: { x: false, y: false } },
+        scales: {
+          x: { range: (/** @type {any} */ u, /** @type {number} */ from, /** @type {number} */ to) => {
+            const half = (u.data[0][1] - u.data[0][0]) / 2 || 30; // the first and the last bar are whole
+            return [from - half, to + half];
+          } },
+          y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, Math.max(4, most * 1.1)] },
+        },
+        axes: [
+          {
+            ...axis,
+            grid: { show: false },
+            space: rem * 5,
+            size: rem * 1.8,
+            values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((s) => time(s * 1000)),
+          },
+          {
+            ...axis,
+            incrs: STEPS,
+            space: rem * 2.4,
+            size: (/** @type {any} */ _, /** @type {string[] | null} */ values) =>
+              rem * (0.9 + 0.5 * Math.max(1, ...(values ?? []).map((text) => text.length))),
+            values: (/** @type {any} */ _, /** @type {number[]} */ counts) => counts.map(number),
+          },
+        ],
+        series: [
+          {},
+          {
+            paths: Plot.paths.bars({ size: [0.7, rem * 1.5] }),
+            fill: () => colour(".views", "color"),
+            width: 0,
+            points: { show: false },
+          },
+          {
+            stroke: () => colour(".people", "color"),
+            fill: () => colour(".people", "backgroundColor"),
+            width: rem / 8,
+            points: { show: false },
+          },
+        ],
+        hooks: { setCursor: [(/** @type {any} */ u) => read(u)] },
+      },
+      data,
+      plot,
+    );
+
+  /** @param {any} u */
+  const read = (u) => {
+    const index = u.cursor.idx;
+    if (index === null || index === undefined) return setText(readout, "");
+    const [at, views, active] = u.data.map((/** @type {number[]} */ column) => column[index]);
+    setText(readout, `${moment(at * 1000)}: ${people(active)}, ${number(Math.round(views * 10) / 10)} views per minute`);
+  };
+
+  /** @param {import("./series.js").Series} series @param {string} span */
+  const show = (series, span) => {
+    const { points, resolutionMs } = series;
+    moment = resolutionMs > 60_000 ? timeOfDay : time;
+    const minutes = resolutionMs / 60_000;
+    const data = [
+      points.map(({ at }) => at / 1000),
+      points.map(({ views }) => views / minutes),
+      points.map(({ peakActive }) => peakActive),
+    ];
+    if (drawn) drawn.setData(data);
+    else drawn = draw(data);
+    const peak = series.peak(0);
+    const now = points.at(-1);
+    plot.ariaLabel = peak && now
+      ? `People here over the last ${span}: at most ${number(peak.peakActive)} at ${moment(peak.at)}, ${number(now.peakActive)} now.`
+      : `People here over the last ${span}`;
+  };
+
+  const redraw = () => drawn?.redraw(false);
+  new ResizeObserver(() => drawn?.setSize(size())).observe(plot);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  return { show, redraw };
+}
+
+/**
+ * A canvas knows no custom properties: colours are those of elements that have them.
+ *
+ * @param {HTMLElement} root
+ */
+function colours(root) {
+  return (/** @type {string} */ selector, /** @type {"color" | "backgroundColor"} */ property) =>
+    getComputedStyle(root.querySelector(selector) ?? root)[property];
+}

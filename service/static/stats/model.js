@@ -1,0 +1,107 @@
+/** The site as this page knows it: a snapshot, and the changes since. */
+
+/**
+ * @typedef {{path: string, count: number}} PathCount
+ * @typedef {{path: string, views: number}} PathViews
+ * @typedef {{country: string | null, count: number}} CountryCount
+ * @typedef {{latitude: number, longitude: number, city: string | null, country: string | null, count: number}} Place
+ * @typedef {{type: "joined" | "moved" | "left", path: string, at: number, from?: string, country?: string, reason?: string}} Happening
+ *
+ * @typedef {object} Snapshot
+ * @property {number} activeVisitors
+ * @property {PathCount[]} activeByPath
+ * @property {number} totalPageViews
+ * @property {number} uniqueVisitors
+ * @property {number} uniqueVisitorsToday
+ * @property {number | null} trackingSince
+ * @property {PathViews[]} pageStats
+ * @property {number} totalPaths
+ * @property {CountryCount[]} activeByCountry
+ * @property {Place[]} visitorLocations
+ * @property {number} sessionTimeoutMs
+ * @property {number} asOf
+ * @property {Happening[]} [feed]
+ *
+ * @typedef {Pick<Snapshot, "activeVisitors" | "activeByPath" | "totalPageViews" | "uniqueVisitors" | "asOf" | "feed">} Change
+ */
+
+export class Model {
+  /** The newest numbers; what changes do not tell is of the last snapshot. @type {Snapshot} */
+  numbers;
+  /** @type {Map<string, number>} */
+  #pages = new Map();
+  /** @type {Map<string | null, number>} */
+  #countries = new Map();
+
+  /** @param {Snapshot} snapshot */
+  constructor(snapshot) {
+    this.numbers = snapshot;
+    this.replace(snapshot);
+  }
+
+  /** All numbers anew. @param {Snapshot} snapshot */
+  replace(snapshot) {
+    this.numbers = snapshot;
+    this.#pages = new Map(snapshot.activeByPath.map(({ path, count }) => [path, count]));
+    this.#countries = new Map(snapshot.activeByCountry.map(({ country, count }) => [country, count]));
+  }
+
+  /** What the stream does not tell, of a later moment: countries, places, top pages. @param {Snapshot} later */
+  complete(later) {
+    const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeByCountry } = later;
+    Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince });
+    this.#countries = new Map(activeByCountry.map(({ country, count }) => [country, count]));
+  }
+
+  /** @param {Change} change */
+  apply(change) {
+    const { activeVisitors, totalPageViews, uniqueVisitors, asOf } = change;
+    const newcomers = uniqueVisitors - this.numbers.uniqueVisitors;
+    Object.assign(this.numbers, { activeVisitors, totalPageViews, uniqueVisitors, asOf });
+    this.numbers.trackingSince ??= asOf;
+    this.numbers.uniqueVisitorsToday += Math.max(0, newcomers); // who is new is new today
+    for (const { path, count } of change.activeByPath) {
+      if (count) this.#pages.set(path, count);
+      else this.#pages.delete(path);
+    }
+    for (const { type, country = null } of change.feed ?? []) {
+      const step = type === "joined" ? 1 : type === "left" ? -1 : 0;
+      this.#countries.set(country, Math.max(0, (this.#countries.get(country) ?? 0) + step));
+    }
+  }
+
+  /** How many are on a page, as far as is known. @param {string} path */
+  on(path) {
+    return this.#pages.get(path) ?? 0;
+  }
+
+  /** Whether a page's count is known: 0 is an answer only for those. @param {string} path */
+  knows(path) {
+    return this.#pages.has(path) || this.rest(Infinity) === 0;
+  }
+
+  /** The pages most are on, in the order of the service: by count, then by path. @param {number} limit */
+  pages(limit) {
+    return ranked(this.#pages).slice(0, limit);
+  }
+
+  /** How many are on pages beyond those. @param {number} limit */
+  rest(limit) {
+    const listed = this.pages(limit).reduce((sum, [, count]) => sum + count, 0);
+    return Math.max(0, this.numbers.activeVisitors - listed);
+  }
+
+  /** Countries with somebody; null is unknown. */
+  countries() {
+    return ranked(this.#countries).filter(([, count]) => count > 0);
+  }
+}
+
+/**
+ * @template {string | null} K
+ * @param {Map<K, number>} counts
+ * @returns {[K, number][]}
+ */
+function ranked(counts) {
+  return [...counts].sort(([a, m], [b, n]) => n - m || ((a ?? "") < (b ?? "") ? -1 : 1));
+}

@@ -1,0 +1,65 @@
+/** Numbers, times, paths and countries as people read them. */
+
+const whole = new Intl.NumberFormat();
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clockSeconds = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit", minute: "2-digit", second: "2-digit",
+});
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+const regions = new Intl.DisplayNames(undefined, { type: "region" });
+
+/** @param {number} count */
+export const number = (count) => whole.format(count);
+/** @param {number} ms */
+export const time = (ms) => clock.format(ms);
+/** @param {number} ms */
+export const timeWithSeconds = (ms) => clockSeconds.format(ms);
+/** @param {number} ms */
+export const date = (ms) => day.format(ms);
+/** @param {number} ms */
+export const timeOfDay = (ms) => weekday.format(ms);
+
+/** @param {number} count */
+export const people = (count) => `${number(count)} ${count === 1 ? "person" : "people"}`;
+
+/** A duration in the unit that suits it: "120 s", "5 min". @param {number} ms */
+export function duration(ms) {
+  return ms < 300_000 ? `${number(ms / 1000)} s` : `${number(ms / 60_000)} min`;
+}
+
+/** How long ago, counted in seconds, then in minutes. @param {number} ms */
+export function ago(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return seconds < 100 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
+}
+
+/**
+ * A path to read: what is percent-encoded is decoded, and what would not be seen, or would turn the
+ * text around, is shown as its code.
+ *
+ * @param {string} path
+ */
+export function readable(path) {
+  let text = path;
+  try {
+    text = decodeURI(path);
+  } catch {
+    // not UTF-8: as it is
+  }
+  return text.replace(/[\p{C}\p{Z}]/gu, (character) => (character === " " ? " " : encodeURIComponent(character)));
+}
+
+/** A country's flag, by the letters of its code. @param {string} code */
+export function flag(code) {
+  return String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
+}
+
+/** A country's name, or its code where none is known. @param {string} code */
+export function country(code) {
+  try {
+    return regions.of(code) ?? code;
+  } catch {
+    return code;
+  }
+}
