@@ -15,15 +15,31 @@ PAGES = [
     "/customers", "/status", "/blog/one-lua-script", "/legal/privacy", "/search",
 ]  # fmt: skip
 PLACES = [
-    ("DE", "Berlin", 52.5, 13.4), ("US", "New York", 40.7, -74.0), ("GB", "London", 51.5, -0.1),
-    ("FR", "Paris", 48.9, 2.4), ("US", "San Francisco", 37.8, -122.4), ("IN", "Bengaluru", 13.0, 77.6),
-    ("BR", "São Paulo", -23.5, -46.6), ("JP", "Tokyo", 35.7, 139.7), ("DE", "Köln", 50.9, 7.0),
-    ("PL", "Warszawa", 52.2, 21.0), ("CA", "Toronto", 43.7, -79.4), ("AU", "Sydney", -33.9, 151.2),
-    ("SE", "Stockholm", 59.3, 18.1), ("ZA", "Cape Town", -33.9, 18.4), ("NL", "Amsterdam", 52.4, 4.9),
-    ("MX", "Ciudad de México", 19.4, -99.1), ("KR", "Seoul", 37.6, 127.0), ("ES", "Madrid", 40.4, -3.7),
-    ("NG", "Lagos", 6.5, 3.4), ("AR", "Buenos Aires", -34.6, -58.4), ("US", "Chicago", 41.9, -87.6),
-    ("IT", "Milano", 45.5, 9.2), ("SG", "Singapore", 1.4, 103.8), ("FI", "Helsinki", 60.2, 24.9),
-]  # fmt: skip
+    ("DE", "Berlin", 52.5, 13.4),
+    ("US", "New York", 40.7, -74.0),
+    ("GB", "London", 51.5, -0.1),
+    ("FR", "Paris", 48.9, 2.4),
+    ("US", "San Francisco", 37.8, -122.4),
+    ("IN", "Bengaluru", 13.0, 77.6),
+    ("BR", "São Paulo", -23.5, -46.6),
+    ("JP", "Tokyo", 35.7, 139.7),
+    ("DE", "Köln", 50.9, 7.0),
+    ("PL", "Warszawa", 52.2, 21.0),
+    ("CA", "Toronto", 43.7, -79.4),
+    ("AU", "Sydney", -33.9, 151.2),
+    ("SE", "Stockholm", 59.3, 18.1),
+    ("ZA", "Cape Town", -33.9, 18.4),
+    ("NL", "Amsterdam", 52.4, 4.9),
+    ("MX", "Ciudad de México", 19.4, -99.1),
+    ("KR", "Seoul", 37.6, 127.0),
+    ("ES", "Madrid", 40.4, -3.7),
+    ("NG", "Lagos", 6.5, 3.4),
+    ("AR", "Buenos Aires", -34.6, -58.4),
+    ("US", "Chicago", 41.9, -87.6),
+    ("IT", "Milano", 45.5, 9.2),
+    ("SG", "Singapore", 1.4, 103.8),
+    ("FI", "Helsinki", 60.2, 24.9),
+]
 
 
 class Crowd:

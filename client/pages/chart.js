@@ -1,10 +1,9 @@
 /** People here and views per minute, drawn by uPlot. */
 
-import uPlot from "../uplot.js";
+import uPlot from "uplot";
 import { setText } from "./dom.js";
 import { number, people, time, timeOfDay } from "./words.js";
 
-const Plot = /** @type {any} */ (uPlot);
 const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 10 ** power)).sort((a, b) => a - b);
 
 /**
@@ -17,7 +16,7 @@ const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 
 export function chart(plot, readout) {
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const colour = colours(plot.parentElement ?? plot);
-  /** @type {any} */
+  /** @type {uPlot | null} */
   let drawn = null;
   let moment = time;
 
@@ -29,20 +28,17 @@ export function chart(plot, readout) {
   };
   const size = () => ({ width: plot.clientWidth, height: plot.clientHeight });
 
-  /** @param {any} data */
+  /** @param {uPlot.AlignedData} data */
   const draw = (data) =>
-    new Plot(
+    new uPlot(
       {
         ...size(),
         legend: { show: false },
         padding: [rem / 2, rem, 0, 0],
         cursor: { y: false, points: { size: rem / 2 }, drag: { x: false, y: false } },
         scales: {
-          x: { range: (/** @type {any} */ u, /** @type {number} */ from, /** @type {number} */ to) => {
-            const half = (u.data[0][1] - u.data[0][0]) / 2 || 30; // the first and the last bar are whole
-            return [from - half, to + half];
-          } },
-          y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ most) => [0, Math.max(4, most * 1.1)] },
+          x: { range: ({ data: [at] }, from, to) => [from - margin(at), to + margin(at)] },
+          y: { range: (_, __, most) => [0, Math.max(4, most * 1.1)] },
         },
         axes: [
           {
@@ -50,21 +46,21 @@ export function chart(plot, readout) {
             grid: { show: false },
             space: rem * 5,
             size: rem * 1.8,
-            values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((s) => time(s * 1000)),
+            values: (_, at) => at.map((s) => time(s * 1000)),
           },
           {
             ...axis,
             incrs: STEPS,
             space: rem * 2.4,
-            size: (/** @type {any} */ _, /** @type {string[] | null} */ values) =>
+            size: (_, values) =>
               rem * (0.9 + 0.5 * Math.max(1, ...(values ?? []).map((text) => text.length))),
-            values: (/** @type {any} */ _, /** @type {number[]} */ counts) => counts.map(number),
+            values: (_, counts) => counts.map(number),
           },
         ],
         series: [
           {},
           {
-            paths: Plot.paths.bars({ size: [0.7, rem * 1.5] }),
+            paths: uPlot.paths.bars?.({ size: [0.7, rem * 1.5] }),
             fill: () => colour(".views", "color"),
             width: 0,
             points: { show: false },
@@ -76,17 +72,17 @@ export function chart(plot, readout) {
             points: { show: false },
           },
         ],
-        hooks: { setCursor: [(/** @type {any} */ u) => read(u)] },
+        hooks: { setCursor: [(u) => read(u)] },
       },
       data,
       plot,
     );
 
-  /** @param {any} u */
+  /** @param {uPlot} u */
   const read = (u) => {
     const index = u.cursor.idx;
     if (index === null || index === undefined) return setText(readout, "");
-    const [at, views, active] = u.data.map((/** @type {number[]} */ column) => column[index]);
+    const [at, views, active] = u.data.map((column) => column[index] ?? 0);
     setText(readout, `${moment(at * 1000)}: ${people(active)}, ${number(Math.round(views * 10) / 10)} views per minute`);
   };
 
@@ -95,6 +91,7 @@ export function chart(plot, readout) {
     const { points, resolutionMs } = series;
     moment = resolutionMs > 60_000 ? timeOfDay : time;
     const minutes = resolutionMs / 60_000;
+    /** @type {uPlot.AlignedData} */
     const data = [
       points.map(({ at }) => at / 1000),
       points.map(({ views }) => views / minutes),
@@ -114,6 +111,9 @@ export function chart(plot, readout) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   return { show, redraw };
 }
+
+/** Half a bar, so that the first and the last are whole. @param {ArrayLike<number>} at */
+const margin = (at) => (at[1] - at[0]) / 2 || 30;
 
 /**
  * A canvas knows no custom properties: colours are those of elements that have them.
