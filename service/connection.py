@@ -36,10 +36,12 @@ def _options(answer_within_s: float) -> dict[str, Any]:
     """What every connection is opened with.
 
     RESP2, because with RESP3 redis-py skips its check for unread data on a pooled connection
-    unless maintenance notifications are off. One retry: a repeated script changes nothing.
+    unless maintenance notifications are off. One retry: a repeated script changes nothing. Nothing
+    is told of the driver: a user with our commands only (deploy/redis.acl) may not say it.
     """
     return {
         "decode_responses": True,
+        "driver_info": None,
         "protocol": 2,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "socket_connect_timeout": CONNECT_TIMEOUT_S,

@@ -1,0 +1,151 @@
+"""The ACL of deploy/redis.acl is exactly what the service needs, on both servers."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from service.connection import connect
+from service.doctor import Doctor
+from service.keys import Keys
+from tests.conftest import MakeService, Service
+from tests.servers import Server
+
+ACL = Path(__file__).parents[2] / "deploy" / "redis.acl"
+PASSWORD = "a-s3cret-password"
+OPERATOR = {"Authorization": "Bearer operator"}
+S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+
+# Sent by clients as they connect, or only in another topology, or by redis-cli.
+_NOT_IN_STATISTICS = {"auth", "select", "ping"}
+
+
+@pytest.fixture(params=["valkey", "redis7"])
+def restricted(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server with the user of the file, and with the password of a test."""
+    with Server(request.param) as server:
+        user = ACL.read_text().splitlines()[1].split()
+        assert user[:2] == ["user", "presence"]
+        rules = [rule.replace(">CHANGE-THIS-PASSWORD", f">{PASSWORD}") for rule in user[2:]]
+        server.client.execute_command("ACL", "SETUSER", "presence", *rules)
+        yield server
+
+
+def url_of(server: Server, password: str = PASSWORD) -> str:
+    return f"redis://presence:{password}@127.0.0.1:{server.port}"
+
+
+async def do_everything(service: Service) -> None:
+    """Every endpoint that speaks to Redis, with outcomes of each kind."""
+    client, site = service.client, "/v1/sites/blog"
+
+    async def post(what: str, body: Any) -> int:
+        answer = await client.post(f"{site}/{what}", json=body, headers=OPERATOR)
+        return answer.status_code
+
+    place = {"country": "DE", "city": "Köln", "latitude": 50.9, "longitude": 7.0}
+    beat = {"sessionId": S, "currentPath": "/a", "pageType": "post", **place}
+    for path in ("/a", "/a", "/b"):
+        assert await post("heartbeat", beat | {"currentPath": path}) == 204
+    many = [{"sessionId": f"{n:032d}", "currentPath": f"/{n % 3}", **place} for n in range(20)]
+    for _ in range(3):
+        assert await post("heartbeats", {"heartbeats": many}) == 200
+        many = [beat | {"currentPath": f"{beat['currentPath']}x"} for beat in many]
+    assert await post("heartbeat?counts=1", beat) == 200
+    assert await post("views", {"sessionId": S, "path": "/c", "pageType": "post"}) == 204
+    assert await post("leave", {"sessionId": f"{0:032d}"}) == 204
+    assert (await client.delete(f"{site}/sessions/{S}", headers=OPERATOR)).status_code == 204
+    for what in (
+        "stats", "active?path=/a", "history", "history?hours=3", "sessions", "sessions?path=/0xx",
+        f"sessions/{1:032d}", "views", "views?format=csv", "badge.svg",
+    ):  # fmt: skip
+        answer = await client.get(f"{site}/{what}", headers=OPERATOR)
+        assert answer.status_code == 200, (what, answer.text)
+    assert (await client.get("/v1/sites", headers=OPERATOR)).status_code == 200
+    assert (await client.get("/readyz")).status_code == 200
+
+
+async def use(service: Service, key_prefix: str) -> None:
+    """All that the service does with Redis, the sweeps and the doctor included."""
+    await do_everything(service)
+    store = service.store
+    _, places = await store.stats_and_places("blog")
+    await service.client.post(
+        "/v1/sites/blog/heartbeat", json={"sessionId": S, "currentPath": "/again"}
+    )
+    assert await store.changes("blog", places)
+    assert await store.last_happenings("blog", places)
+    connection = connect(url_of_store(service))
+    try:
+        doctor = Doctor(connection, Keys(key_prefix))
+        checkup = await doctor.check()
+        assert not checkup.findings
+        await connection.client.zincrby(Keys(key_prefix).of_site("blog")[0].pages, 5, "/again")
+        await doctor.repair(await doctor.check())
+        assert not (await doctor.check()).findings
+    finally:
+        await connection.close()
+
+
+def url_of_store(service: Service) -> str:
+    url: str = service.app.rest.state.context.settings.redis_url
+    return url
+
+
+async def test_it_is_enough_and_not_more(
+    restricted: Server, make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restricted.client.execute_command("CONFIG", "RESETSTAT")
+    service = await make_service(
+        url_of(restricted), KEY_PREFIX="presence", ADMIN_TOKEN="operator", LEAVE_GRACE="0",
+        NEW_SESSIONS_PER_MINUTE="60",
+    )  # fmt: skip
+    await use(service, "presence")
+    denied = [
+        entry
+        for entry in restricted.client.execute_command("ACL", "LOG")
+        if entry["reason"] != "auth"
+    ]
+    assert not denied
+    allowed = set(re.findall(r"\+([a-z|]+)", ACL.read_text()))
+    used = {
+        name.removeprefix("cmdstat_").lower()
+        for name in restricted.client.execute_command("INFO", "commandstats")
+    }
+    assert allowed - used - _NOT_IN_STATISTICS == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("FLUSHALL",), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("GET", "other:key"),
+        ("DEBUG", "SLEEP", "0"), ("SET", "other", "1"), ("SHUTDOWN",), ("ACL", "LIST"),
+        ("SUBSCRIBE", "x"), ("MONITOR",),
+        ("EVAL", "return redis.call('GET', 'other')", "0"), ("REPLICAOF", "NO", "ONE"),
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_nothing_else_is_permitted(restricted: Server, command: tuple[str, ...]) -> None:
+    with redis.Redis.from_url(url_of(restricted)) as client:  # noqa: SIM117
+        with pytest.raises(redis.RedisError, match=r"(?i)permission|NOPERM|can't access"):
+            client.execute_command(*command)
+
+
+@pytest.mark.fault("F17")
+@pytest.mark.parametrize("password, detail", [("wrong-s3cret", "credentials")])
+async def test_a_wrong_password_is_told_to_nobody(
+    restricted: Server,
+    make_service: MakeService,
+    caplog: pytest.LogCaptureFixture,
+    password: str,
+    detail: str,
+) -> None:
+    service = await make_service(url_of(restricted, password))
+    answer = await service.client.get("/v1/sites/blog/stats")
+    assert answer.status_code == 503
+    assert detail in answer.json()["detail"]
+    assert "s3cret" not in answer.text
+    assert "s3cret" not in caplog.text
