@@ -14,9 +14,10 @@ from starlette.types import ASGIApp
 
 from service.connection import Connection, connect
 from service.demo import Visitors
-from service.errors import PresenceError, RequestError
+from service.errors import LayoutError, PresenceError, RequestError
 from service.feed import Feed
 from service.keys import Keys
+from service.layout import agree_or_ask_later
 from service.limits import Slots
 from service.logs import configure_logs
 from service.metrics import Metrics
@@ -89,6 +90,11 @@ def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIA
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            asking = await agree_or_ask_later(store)
+        except LayoutError:
+            await store.close()
+            raise
         sweeper = Sweeper(store, metrics)
         sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
         visiting: asyncio.Task[None] | None = None
@@ -98,9 +104,10 @@ def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIA
         try:
             yield
         finally:
-            if visiting is not None:
-                visiting.cancel()
-                await asyncio.wait((visiting,))
+            for task in (asking, visiting):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait((task,))
             feed.close()
             sweeper.stop()
             await sweeping

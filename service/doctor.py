@@ -160,6 +160,8 @@ class Doctor:
             return _Kind("zset", 400 * _DAY_MS)
         if key == keys.probe:
             return _Kind("string", 60_000)
+        if key == keys.layout:
+            return _Kind("string", 400 * _DAY_MS)
         tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")
         first, _, rest = name.partition(":")
         idle, kept = rules.site_idle_ms, 400 * _DAY_MS

@@ -207,6 +207,7 @@ class Keys:
         self.due = f"{prefix}:due"
         self.sites = f"{prefix}:sites"
         self.probe = f"{prefix}:probe"
+        self.layout = f"{prefix}:shards"
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
     def _make(self, tag: str) -> ShardKeys:

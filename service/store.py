@@ -16,7 +16,7 @@ from service import models
 from service.batcher import Answer, Batch, Batcher, Waiter
 from service.calls import is_stale
 from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
-from service.errors import StoreBusy, StoreError, StoreRefused
+from service.errors import LayoutError, StoreBusy, StoreError, StoreRefused
 from service.failures import FAILURES, kind_of
 from service.gathered import Gathered
 from service.keys import Keys, ShardKeys, site_of
@@ -337,6 +337,30 @@ class PresenceStore(Reading):
             self._mixes_sites = False  # a proxy before a cluster; the next calls are of one site
         return [self._translated(r) if isinstance(r, Exception) else r for r in replies]
 
+    async def agree_on_shards(self) -> None:
+        """Notes into how many shards sites are split, or finds that they are split otherwise.
+
+        Raises:
+            LayoutError: they are; whatever was written would not be found by the other copies.
+            StoreError: Redis cannot say now.
+        """
+        ours = str(self.keys.shards)
+        async with self._failures():
+            is_first = await self._client.set(self.keys.layout, ours, nx=True, px=LISTS_LIFE_MS)
+            noted = ours if is_first else await self._client.get(self.keys.layout)
+            # A release that noted nothing may have left sites behind.
+            some: list[str] = await self._client.zrange(self.keys.due, 0, 0) if is_first else []
+        if some and ("/" in some[0]) != (self.keys.shards > 1):
+            async with self._failures():
+                await self._client.delete(self.keys.layout)
+            noted = "several" if "/" in some[0] else "1"
+        if noted not in (ours, None):
+            raise LayoutError(
+                f"PRESENCE_SHARDS is {ours}, but what is in Redis below "
+                f"{self.keys.prefix}: was written with {noted}: set it to that, or choose another "
+                "PRESENCE_KEY_PREFIX to begin anew"
+            )
+
     # The list of due sites
 
     def _note_due(self, tag: str, is_opened: bool, now_ms: int) -> None:
@@ -360,7 +384,7 @@ class PresenceStore(Reading):
                     pipeline.execute_command("ZADD", self.keys.due, how, at_ms, tag)
                     if how == "NX" or tag not in self._entered_at:
                         pipeline.zadd(self.keys.sites, {site_of(tag): 0})
-                for key in (self.keys.due, self.keys.sites):
+                for key in (self.keys.due, self.keys.sites, self.keys.layout):
                     pipeline.pexpire(key, LISTS_LIFE_MS)
                 await pipeline.execute()
         except FAILURES as error:

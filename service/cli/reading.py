@@ -66,9 +66,15 @@ def reachable(settings: Settings) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[PresenceStore]:
-    """A store by the settings, closed at the end."""
+    """A store by the settings, closed at the end.
+
+    Raises:
+        LayoutError: what is in Redis was written with another PRESENCE_SHARDS.
+        StoreError: Redis cannot be asked.
+    """
     store = make_store(settings, connect(settings.redis_url), Metrics())
     try:
+        await store.agree_on_shards()
         yield store
     finally:
         await store.close()

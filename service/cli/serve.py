@@ -77,8 +77,8 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
     configure_logs(settings.log_level)
     with _listening(settings) as sock, _owning(settings) as settings:
         _announce(settings, sock.getsockname()[1], demo)
-        if not (is_memory or settings.is_embedded):
-            asyncio.run(_warn_of_silence(settings))
+        if not is_memory:
+            asyncio.run(_look_at_redis(settings))
         if is_told_to_stop:  # and what was raised got lost, in a destructor
             raise SystemExit(0)
         if workers == 1:
@@ -110,14 +110,15 @@ def _owning(settings: Settings) -> Iterator[Settings]:
         yield settings
 
 
-async def _warn_of_silence(settings: Settings) -> None:
-    async with open_store(settings) as store:
-        try:
+async def _look_at_redis(settings: Settings) -> None:
+    """Warns where it is away, which is no reason not to start. Raises LayoutError."""
+    try:
+        async with open_store(settings) as store:
             await store.probe()
-        except StoreError as error:
-            stderr().print(
-                f"warning: {error.detail}; until that is over, answers are 503", style="yellow"
-            )
+    except StoreError as error:
+        stderr().print(
+            f"warning: {error.detail}; until that is over, answers are 503", style="yellow"
+        )
 
 
 def _warn_of_memory() -> None:

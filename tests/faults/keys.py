@@ -27,7 +27,7 @@ SHAPES = {
     r"minutes:\d{10}": ("hash", r"(?:views|peak):\d\d"),
     r"hours:\d{8}": ("hash", r"(?:views|peak):\d\d"),
 }
-OUTSIDE = {"due": "zset", "sites": "zset", "probe": "string"}
+OUTSIDE = {"due": "zset", "sites": "zset", "probe": "string", "shards": "string"}
 
 
 def grammar_faults(client: Any, prefix: str) -> list[str]:
