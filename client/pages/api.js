@@ -30,7 +30,8 @@ export class Api {
   }
 
   set token(token) {
-    sessionStorage.setItem(TOKEN_KEY + this.site, token);
+    if (token) sessionStorage.setItem(TOKEN_KEY + this.site, token);
+    else sessionStorage.removeItem(TOKEN_KEY + this.site);
   }
 
   /** What opens a private site. @returns {Record<string, string>} */

@@ -82,7 +82,9 @@ export class Model {
 
   /** The pages most are on, in the order of the service: by count, then by path. @param {number} limit */
   pages(limit) {
-    return ranked(this.#pages).slice(0, limit);
+    return ranked(this.#pages)
+      .filter(([, count]) => count > 0)
+      .slice(0, limit);
   }
 
   /** How many are on pages beyond those. @param {number} limit */

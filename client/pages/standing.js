@@ -80,10 +80,7 @@ export function standing(site, { onRetry, onToken, onChange }) {
     tick();
     if (!isNews) return;
     if (next.phase === "locked") {
-      if (next.status === 403 || token.value) {
-        setText(byId("unlock-text"), "That token does not open it.");
-        token.setAttribute("aria-invalid", "true");
-      }
+      if (next.status === 403 || token.value) refuse();
       token.value = "";
       token.focus();
     }
@@ -91,9 +88,16 @@ export function standing(site, { onRetry, onToken, onChange }) {
     onChange(next, trouble ? sentence : "");
   };
 
+  const refuse = () => {
+    setText(byId("unlock-text"), "That token does not open it.");
+    token.setAttribute("aria-invalid", "true");
+  };
+
   unlock.addEventListener("submit", (event) => {
     event.preventDefault();
-    onToken(token.value.trim());
+    const given = token.value.trim();
+    if (/^[\x21-\x7e]+$/.test(given)) onToken(given);
+    else refuse(); // no header could carry it
   });
   byId("retry").addEventListener("click", onRetry);
   setInterval(tick, 1000);

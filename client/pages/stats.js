@@ -26,6 +26,8 @@ let model = null;
 let picked = query.get("page");
 let isIncomplete = false;
 let isPastKnown = false;
+/** The service's clock, less this one's, ms. */
+let aheadMs = 0;
 
 const state = standing(site, {
   onRetry: () => stream.retry(),
@@ -35,7 +37,10 @@ const state = standing(site, {
   },
   onChange: ({ phase }, sentence) => {
     if (sentence) say(sentence);
-    if (phase === "locked") byId("board").hidden = byId("welcome").hidden = true;
+    if (phase === "locked") {
+      api.token = ""; // it does not open this site, now or any more
+      byId("board").hidden = byId("welcome").hidden = true;
+    }
     if (phase !== "live") isPastKnown = false; // whatever happens until it is back
     showTitle();
   },
@@ -46,6 +51,7 @@ const stream = liveStream({
   headers: () => api.headers(),
   onMessage: ({ event, data }) => {
     const told = JSON.parse(data);
+    aheadMs = told.asOf - Date.now();
     if (event === "snapshot") begin(told);
     else if (event === "change" && model) go(model, told);
     if (!isPastKnown && model) history.restart(model.numbers);
@@ -95,14 +101,17 @@ function pick(path) {
   picked = path === picked ? null : path;
   if (picked === null) query.delete("page");
   else query.set("page", picked);
-  window.history.replaceState(null, "", `?${query}`);
+  window.history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
   happenings.filter(picked);
   if (picked !== null && model && !model.knows(picked)) stream.restart();
   showAll();
 }
 
 async function complete() {
-  if (!isIncomplete || !model || document.hidden || !state.isLive()) return;
+  if (!model || !state.isLive()) return;
+  // Time goes on where nothing happens.
+  history.add({ ...model.numbers, asOf: Date.now() + aheadMs });
+  if (!isIncomplete || document.hidden) return;
   isIncomplete = false;
   const numbers = await api.ask("stats");
   if (!numbers) return;

@@ -1,5 +1,7 @@
 """The HTTP resources, one module each, and the table of them all."""
 
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -15,14 +17,16 @@ class _Heartbeat:
 
 
 _SITE = "/v1/sites/{site}"
+# Two days of history are 14 kB of JSON, and 1 kB of gzip.
+_GZIPPED = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
 ROUTES = [
     Route(f"{_SITE}/heartbeat", _Heartbeat(), methods=["POST"]),
     Route(f"{_SITE}/heartbeats", heartbeats.heartbeats, methods=["POST"]),
     Route(f"{_SITE}/leave", heartbeats.leave, methods=["POST"]),
     Route(f"{_SITE}/views", views.views, methods=["GET", "POST"]),
-    Route(f"{_SITE}/stats", stats.stats),
+    Route(f"{_SITE}/stats", stats.stats, middleware=_GZIPPED),
     Route(f"{_SITE}/active", stats.active),
-    Route(f"{_SITE}/history", stats.history),
+    Route(f"{_SITE}/history", stats.history, middleware=_GZIPPED),
     Route(f"{_SITE}/badge.svg", badge.badge),
     Route(f"{_SITE}/live", live.Live(), methods=["GET"]),
     Route("/v1/sites", sessions.sites),
