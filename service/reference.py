@@ -106,14 +106,14 @@ class _Page:
 
     def _example(self, operation: dict[str, Any]) -> str:
         shown = "".join(
-            f"<h4>{escape(sample['label'])}</h4>\n<pre><code>{escape(sample['source'])}</code></pre>\n"
+            f"<h4>{escape(sample['label'])}</h4>\n{_code(sample['source'])}"
             for sample in operation["x-codeSamples"]
         )
         for status, answer in operation["responses"].items():
             for content in self._resolved(answer).get("content", {}).values():
                 if status.startswith("2") and isinstance(content.get("example"), dict):
                     text = json.dumps(content["example"], indent=2, ensure_ascii=False)
-                    shown += f"<h4>{status}</h4>\n<pre><code>{escape(text)}</code></pre>\n"
+                    shown += f"<h4>{status}</h4>\n{_code(text)}"
         return shown
 
     def _parameter(self, parameter: dict[str, Any]) -> str:
@@ -178,6 +178,11 @@ class _Page:
         if "pattern" in schema and "format" not in schema:
             kind += f" <code>{escape(schema['pattern'])}</code>"
         return kind
+
+
+def _code(text: str) -> str:
+    # With a place among the tab stops, so that long lines can be scrolled by keyboard.
+    return f'<pre tabindex="0"><code>{escape(text)}</code></pre>\n'
 
 
 def _description(schema: dict[str, Any]) -> str:

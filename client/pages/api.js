@@ -2,7 +2,23 @@
 
 const TOKEN_KEY = "presence-token ";
 
+/**
+ * What a tab remembers, or null: in a frame of another site a browser may refuse it.
+ *
+ * @template T
+ * @param {(storage: Storage) => T} use
+ */
+function tabMemory(use) {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null;
+  }
+}
+
 export class Api {
+  #token = "";
+
   /** @param {string} site @param {string} root where the service is, seen from the page */
   constructor(site, root) {
     this.site = site;
@@ -26,12 +42,12 @@ export class Api {
 
   /** The token of a private site; of this tab only, and never in an address. */
   get token() {
-    return sessionStorage.getItem(TOKEN_KEY + this.site) ?? "";
+    return tabMemory((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? this.#token;
   }
 
   set token(token) {
-    if (token) sessionStorage.setItem(TOKEN_KEY + this.site, token);
-    else sessionStorage.removeItem(TOKEN_KEY + this.site);
+    this.#token = token;
+    tabMemory((storage) => storage.setItem(TOKEN_KEY + this.site, token));
   }
 
   /** What opens a private site. @returns {Record<string, string>} */

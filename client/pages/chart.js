@@ -86,6 +86,9 @@ export function chart(plot, readout) {
     setText(readout, `${moment(at * 1000)}: ${people(active)}, ${number(Math.round(views * 10) / 10)} views per minute`);
   };
 
+  /** What is under a pointer that rests is another. */
+  const look = () => drawn?.setCursor({ left: drawn.cursor.left ?? -1, top: drawn.cursor.top ?? -1 });
+
   /** @param {import("./series.js").Series} series @param {string} span */
   const show = (series, span) => {
     const { points, resolutionMs } = series;
@@ -99,6 +102,7 @@ export function chart(plot, readout) {
     ];
     if (drawn) drawn.setData(data);
     else drawn = draw(data);
+    queueMicrotask(look); // after uPlot's own, which has it draw
     const peak = series.peak(0);
     const now = points.at(-1);
     plot.ariaLabel = peak && now

@@ -1,6 +1,7 @@
 """Chromium, and pages of it that fail a test on any error, violation or foreign request."""
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.site import LiveService, running
 from tests.servers import Server, missing
@@ -19,6 +27,8 @@ ARGUMENTS = [
 ]  # fmt: skip
 OWN_HOSTS = ("127.0.0.1", "localhost")
 PATIENCE_MS = 10_000
+CALM_PREFIX = "calm"
+_numbers = itertools.count()
 
 
 def chromium() -> str:
@@ -27,6 +37,9 @@ def chromium() -> str:
     if not found:
         missing("chromium")
     return found
+
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -112,7 +125,7 @@ def page(new_context: NewContext) -> Page:
     return new_context().new_page()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser_valkey() -> Iterator[Server]:
     """The Valkey behind the services of these tests; each has a key prefix of its own."""
     with Server("valkey") as server:
@@ -144,8 +157,30 @@ def live(make_live: MakeLive) -> LiveService:
     return make_live()
 
 
+@pytest.fixture(scope="package")
+def calm(browser_valkey: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    """One service for all tests that neither stop it nor want settings of their own. Nobody times
+    out; each test has its own `site`."""
+    with running(
+        tmp_path_factory.mktemp("calm"),
+        browser_valkey.url,
+        KEY_PREFIX=CALM_PREFIX,
+        SESSION_TIMEOUT="600",
+    ) as service:
+        yield service
+
+
 @pytest.fixture
-def sites_file(tmp_path: Path) -> Callable[[str], str]:
+def site() -> str:
+    """A site that nobody has been at."""
+    return f"site-{next(_numbers)}.example"
+
+
+SitesFile = Callable[[str], str]
+
+
+@pytest.fixture
+def sites_file(tmp_path: Path) -> SitesFile:
     """Writes a sites file and gives its name, for SITES_FILE."""
 
     def write(text: str) -> str:

@@ -1,15 +1,475 @@
 """The stats page in Chromium: what it shows at each step is what is so."""
 
+import re
+
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.site import LiveService
+from tests.browser.board import Board
+from tests.browser.conftest import CALM_PREFIX, MakeLive, NewContext, SitesFile, Watched
+from tests.browser.crowd import Crowd
+from tests.browser.site import LiveService, numbers_in
+from tests.servers import Server
+
+STAYS = {"SESSION_TIMEOUT": "600"}  # nobody times out while a test looks
 
 
-def test_the_number_follows(live: LiveService, page: Page) -> None:
-    page.goto(f"{live.url}/sites/blog")
-    now = page.locator("#now")
-    expect(now).to_have_text("0")
-    visitor = live.visitor().at("/")
-    expect(now).to_have_text("1")
-    visitor.leave()
-    expect(now).to_have_text("0")
+def test_the_numbers_follow(make_live: MakeLive, page: Page) -> None:
+    live = make_live(SESSION_TIMEOUT="2.5")
+    ann, ben = live.visitor(country="DE").at("/"), live.visitor()
+    board = Board.open(page, live)
+    board.expect_now(1, home=1)
+    expect(page.locator("#definition")).to_have_text("with a heartbeat in the last 2.5 s")
+
+    ben.at("/pricing")
+    board.expect_now(2, home=1, pricing=1)
+    expect(page.locator("#views")).to_have_text("2")
+    expect(page.locator("#uniques")).to_have_text("2")
+    expect(page.locator("#today")).to_have_text("2")
+
+    ann.at("/pricing")
+    board.expect_now(2, home=0, pricing=2)
+    expect(page.locator("#views")).to_have_text("3")
+    expect(page.locator("#pages li[data-change=up] .mark")).to_have_text("+1")
+
+    ben.beat().leave()
+    ann.beat()
+    board.expect_now(1, pricing=1)
+    expect(board.count("Germany", "countries")).to_have_text("1")
+    expect(board.row("unknown", "countries")).to_have_count(0)
+
+    board.expect_now(0, pricing=0)  # ann has beaten for the last time, and times out
+    expect(board.feed.first).to_contain_text("timed out on /pricing")
+    expect(page.locator("#views")).to_have_text("3")
+    expect(board.standing).to_have_text(re.compile(r"^Live · updated \d s ago$"))
+
+
+def test_it_says_honestly_that_it_is_not_live(
+    live: LiveService, page: Page, watched: Watched
+) -> None:
+    watched.allowed += ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED"]
+    page.clock.install()
+    ann, ben = live.visitor().at("/"), live.visitor().at("/")
+    board = Board.open(page, live)
+    board.expect_now(2, home=2)
+
+    live.stop()
+    expect(board.trouble).to_be_visible()
+    expect(board.trouble).to_contain_text("Connection lost.")
+    expect(board.trouble).to_contain_text(
+        re.compile(r"These numbers are from \d\d:\d\d:\d\d\. Trying again (in \d+ s|now)\.")
+    )
+    expect(board.now).to_have_text("2")
+    expect(board.standing).to_have_text("Not live")
+    expect(page).to_have_title("⚠ not live: 2 here · blog")
+    page.clock.fast_forward(21_000)
+    expect(page.locator("#said")).to_have_text(re.compile("^Connection lost"))
+
+    live.start()
+    ben.beat().leave()
+    ann.at("/back")
+    page.get_by_role("button", name="Try now").click()
+    board.expect_now(1, home=0, back=1)
+    expect(board.trouble).to_be_hidden()
+
+
+def test_it_comes_back_by_itself(live: LiveService, page: Page, watched: Watched) -> None:
+    watched.allowed += ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED"]
+    ann = live.visitor().at("/")
+    board = Board.open(page, live)
+    board.expect_now(1)
+    live.stop()
+    expect(board.trouble).to_be_visible()
+    live.start()
+    ann.at("/again")
+    board.expect_now(1, again=1)
+
+
+def test_a_silent_server_is_noticed(live: LiveService, page: Page, watched: Watched) -> None:
+    page.clock.install()
+    live.visitor().at("/")
+    board = Board.open(page, live)
+    board.expect_now(1)
+    with live.frozen():
+        page.clock.fast_forward(39_000)
+        expect(board.trouble).to_be_hidden()
+        page.clock.fast_forward(2_000)
+        expect(board.trouble).to_contain_text("Connection lost.")
+    page.clock.fast_forward(10_000)
+    expect(board.trouble).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    "query, listed", [("", 12), ("?wall", 7), ("?embed", 5)], ids=["page", "wall", "embed"]
+)
+def test_pages_sum_to_the_total(
+    calm: LiveService, site: str, page: Page, query: str, listed: int
+) -> None:
+    calm.beat_all(site, [{"currentPath": f"/{n % 70}"} for n in range(200)])
+    board = Board.open(page, calm, site, query=query)
+    board.expect_now(200)
+    rows = board.rows()
+    assert [label for label, _ in rows][-1] == "other pages"
+    assert len(rows) == listed + 1
+    # A new page comes to the top, and one that was listed joins the rest.
+    calm.beat_all(site, [{"currentPath": "/new"}] * 5)
+    board.expect_now(205, new=5)
+    assert board.rows()[0] == ("/new", 5)
+
+
+def test_rows_move_as_counts_change(calm: LiveService, site: str, new_context: NewContext) -> None:
+    for n in range(3):
+        calm.beat_all(site, [{"currentPath": f"/{n}"}] * (5 - n))
+    moving = Board.open(new_context(reduced_motion="no-preference").new_page(), calm, site)
+    still = Board.open(new_context(reduced_motion="reduce").new_page(), calm, site)
+    for board in (moving, still):
+        board.expect_now(12)
+        # An animation is over soon: what began is written down as it begins.
+        board.call(
+            """() => {
+              const animate = Element.prototype.animate;
+              window.began = [];
+              Element.prototype.animate = function (frames, options) {
+                window.began.push(Object.keys(frames[0])[0]);
+                return animate.call(this, frames, options);
+              };
+            }"""
+        )
+    calm.beat_all(site, [{"currentPath": "/2"}] * 4)
+    for board in (moving, still):
+        board.expect_now(16)
+        assert [label for label, _ in board.rows()] == ["/2", "/0", "/1"]
+    assert moving.call("window.began").count("transform") >= 3
+    assert still.call("window.began") == []
+
+
+def test_a_page_can_be_chosen(calm: LiveService, site: str, page: Page) -> None:
+    calm.visitor(site).at("/")
+    ann, ben = calm.visitor(site).at("/a b"), calm.visitor(site).at("/a b")
+    board = Board.open(page, calm, site)
+    board.expect_now(3, home=1)
+
+    board.row("/a b").get_by_role("button").click()
+    expect(board.now).to_have_text("2")
+    expect(page.locator("#now-label")).to_have_text("people on /a b now")
+    expect(page.locator("#filter")).to_contain_text("of 3 people on the site.")
+    expect(page).to_have_title(f"2 on /a b · {site}")
+    expect(page).to_have_url(re.compile(r"\?page=%2Fa\+b$"))
+    expect(board.row("/a b").get_by_role("button", pressed=True)).to_have_count(1)
+
+    ann.at("/elsewhere")
+    calm.visitor(site).at("/another")
+    expect(board.now).to_have_text("1")
+    expect(page.locator("#filter")).to_contain_text("of 4 people on the site.")
+    expect(board.feed.first).to_contain_text("went from /a b to /elsewhere")
+    expect(board.feed.filter(has_text="/another")).to_have_count(0)
+
+    page.reload()
+    expect(board.now).to_have_text("1")
+    ben.leave()
+    expect(board.now).to_have_text("0")
+    expect(page.locator("#now-label")).to_have_text("people on /a b now")
+
+    page.get_by_role("button", name="Show the whole site").click()
+    board.expect_now(3, home=1, elsewhere=1, another=1)
+    expect(page).to_have_url(f"{calm.url}/sites/{site}")
+
+
+def test_the_feed_stands_still_when_asked_to(calm: LiveService, site: str, page: Page) -> None:
+    calm.visitor(site).at("/first")
+    board = Board.open(page, calm, site)
+    board.expect_now(1)
+    ann = calm.visitor(site, country="FR").at("/second")
+    expect(board.feed.first).to_contain_text("came to /second")
+    expect(board.feed.first.get_by_role("img", name="France")).to_be_visible()
+    shown = board.feed.count()
+
+    page.get_by_role("button", name="Pause").click()
+    ann.at("/third")
+    expect(page.locator("#pause")).to_have_text("Resume, 1 new")
+    ann.at("/fourth")
+    expect(page.locator("#pause")).to_have_text("Resume, 2 new")
+    board.expect_now(2, fourth=1)
+    expect(board.feed).to_have_count(shown)
+
+    page.get_by_role("button", name="Resume").click()
+    expect(board.feed).to_have_count(shown + 2)
+    expect(board.feed.nth(0)).to_contain_text("went from /third to /fourth")
+    expect(board.feed.nth(1)).to_contain_text("went from /second to /third")
+    ann.leave()
+    expect(board.feed.nth(0)).to_contain_text("left /fourth")
+
+
+def test_the_chart_has_two_spans(
+    calm: LiveService, site: str, page: Page, browser_valkey: Server
+) -> None:
+    crowd = Crowd(site)
+    crowd.remember(browser_valkey.client, CALM_PREFIX, now=100)
+    crowd.arrive(calm, 20)
+    board = Board.open(page, calm, site)
+    board.expect_now(20)
+    plot = page.locator("#plot")
+    minutes = re.compile(
+        r"^People here over the last 30 minutes: at most (\d+) at \d\d:\d\d, (\d+) now\.$"
+    )
+    expect(plot).to_have_attribute("aria-label", minutes)
+    expect(plot.locator("canvas")).to_be_visible()
+    plot.hover()
+    expect(page.locator("#readout")).to_have_text(
+        re.compile(r"^\d\d:\d\d: \d+ people, [\d.]+ views per minute$")
+    )
+
+    peak, yesterday = page.locator("#peak"), page.locator("#yesterday")
+    expect(peak).to_have_text(re.compile(r"^\d{2,3}$"))
+    expect(page.locator("#peak-at")).to_have_text(re.compile(r"^at \d\d:\d\d$"))
+    expect(yesterday).to_have_text(re.compile(r"^\d{2,3}$"))
+
+    page.get_by_role("button", name="48 h").click()
+    expect(plot).to_have_attribute("aria-label", re.compile("last 48 hours: at most"))
+    expect(page.get_by_role("button", name="48 h")).to_have_attribute("aria-pressed", "true")
+    plot.hover()
+    expect(page.locator("#readout")).to_have_text(re.compile(r"^\w{3},? \d\d:\d\d: "))
+
+    # It goes on with what happens.
+    page.get_by_role("button", name="30 min").click()
+    most = numbers_in(plot.get_attribute("aria-label") or "")[1]
+    crowd.arrive(calm, most)
+    expect(plot).to_have_attribute("aria-label", re.compile(f"at most {most + 20} at"))
+    expect(page.locator("#peak")).to_have_text(re.compile(rf"^({most + 20}|\d{{3}})$"))
+
+
+def test_yesterday_is_not_made_up(calm: LiveService, site: str, page: Page) -> None:
+    calm.visitor(site).at("/")
+    Board.open(page, calm, site).expect_now(1)
+    expect(page.locator("#peak")).to_have_text("1")
+    expect(page.locator("#yesterday-at")).to_have_text("not counted yet")
+    expect(page.locator("#yesterday")).to_have_text("–")
+
+
+def test_where_they_are(calm: LiveService, site: str, page: Page) -> None:
+    berlin = {"country": "DE", "city": "Berlin", "latitude": 52.5, "longitude": 13.4}
+    sydney = {"country": "AU", "city": "Sydney", "latitude": -33.9, "longitude": 151.2}
+    calm.beat_all(site, [{"currentPath": "/", **berlin}] * 3 + [{"currentPath": "/", **sydney}])
+    calm.beat_all(site, [{"currentPath": "/"}])
+    board = Board.open(page, calm, site)
+    board.expect_now(5)
+    assert board.rows("countries") == [("Germany", 3), ("Australia", 1), ("unknown", 1)]
+    expect(board.row("Germany", "countries").locator(".sign")).to_have_text("🇩🇪")
+    dots = page.locator("#dots circle")
+    expect(dots).to_have_count(2)
+    expect(page.locator("#map")).to_have_attribute("aria-label", "World map with 2 places")
+    places = {
+        title: (float(x), float(y))
+        for title, x, y in board.call(
+            """() => [...document.querySelectorAll("#dots circle")].map((dot) =>
+              [dot.textContent, dot.getAttribute("cx"), dot.getAttribute("cy")])"""
+        )
+    }
+    # As d3's geoNaturalEarth1().scale(182.8).translate([500, 257]) has them.
+    assert places["Berlin: 3"] == pytest.approx((532.1, 88.6), abs=0.2)
+    assert places["Sydney: 1"] == pytest.approx((896.9, 366.3), abs=0.2)
+
+
+def test_a_site_where_nobody_has_been(calm: LiveService, site: str, page: Page) -> None:
+    board = Board.open(page, calm, site)
+    expect(page.locator("#welcome")).to_be_visible()
+    expect(page.locator("#board")).to_be_hidden()
+    tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}"></script>'
+    expect(page.locator("#tag")).to_have_text(tag)
+    calm.visitor(site).at("/hello")
+    board.expect_now(1, hello=1)
+    expect(page.locator("#welcome")).to_be_hidden()
+
+
+def test_the_tag_can_be_copied(calm: LiveService, site: str, new_context: NewContext) -> None:
+    context = new_context(permissions=["clipboard-read", "clipboard-write"])
+    board = Board.open(context.new_page(), calm, site)
+    board.page.locator("#copy").click()
+    expect(board.page.locator("#copy")).to_have_text("Copied")
+    assert board.call("navigator.clipboard.readText()").startswith("<script defer src=")
+
+
+PRIVATE = """
+["secret"]
+public = false
+token = "open-sesame"
+"""
+
+
+def test_a_private_site_asks_for_its_token(
+    make_live: MakeLive, new_context: NewContext, sites_file: SitesFile, watched: Watched
+) -> None:
+    watched.allowed += ["status of 401", "status of 403"]
+    live = make_live(SITES_FILE=sites_file(PRIVATE), **STAYS)
+    live.beat_all("secret", [{"currentPath": "/"}] * 3, token="open-sesame")
+    context = new_context()
+    page = context.new_page()
+    board = Board.open(page, live, site="secret")
+    field = page.get_by_label("This site is private.")
+    expect(field).to_be_focused()
+    assert field.get_attribute("type") == "password"
+    expect(page.locator("#board")).to_be_hidden()
+    expect(page).not_to_have_title(re.compile("here"))
+
+    for wrong in ("guess", "wörong"):
+        field.fill(wrong)
+        field.press("Enter")
+        expect(page.locator("#unlock-text")).to_have_text("That token does not open it.")
+        expect(page.locator("#board")).to_be_hidden()
+
+    field.fill("open-sesame")
+    page.get_by_role("button", name="Open").click()
+    board.expect_now(3, home=3)
+    expect(page.locator("#plot canvas")).to_be_visible()  # the history was let in as well
+    assert page.url == f"{live.url}/sites/secret"
+    assert board.call("[localStorage.length, document.cookie]") == [0, ""]
+
+    page.reload()
+    board.expect_now(3)
+    other = Board.open(context.new_page(), live, site="secret")
+    expect(other.page.locator("#unlock")).to_be_visible()
+
+
+def test_an_unknown_site(
+    make_live: MakeLive, page: Page, sites_file: SitesFile, watched: Watched
+) -> None:
+    watched.allowed += ["status of 404"]
+    live = make_live(SITES_FILE=sites_file(PRIVATE))
+    board = Board.open(page, live, site="nowhere")
+    expect(board.trouble).to_have_text(
+        re.compile(
+            "There is no site “nowhere” here. This service counts only the sites it was told of."
+        )
+    )
+    expect(page.locator("#board")).to_be_hidden()
+    expect(page.locator("#welcome")).to_be_hidden()
+
+
+def test_too_many_requests(make_live: MakeLive, page: Page, watched: Watched) -> None:
+    watched.allowed += ["status of 429"]
+    live = make_live(REQUESTS_PER_SECOND="1")
+    live.visitor().at("/")
+    while live.get("/v1/sites/blog/active").status_code != 429:
+        pass
+    board = Board.open(page, live)
+    expect(board.trouble).to_contain_text("Too many at once.")
+    expect(board.trouble).to_contain_text("Trying again")
+    expect(board.now).to_have_text(re.compile(r"\d"))  # it waits as long as it was told, no less
+    expect(board.trouble).to_be_hidden()
+
+
+def test_redis_is_away(make_live: MakeLive, page: Page, watched: Watched) -> None:
+    watched.allowed += ["status of 503", "ERR_INCOMPLETE_CHUNKED"]
+    with Server("valkey") as server:
+        live = make_live(server.url, **STAYS)
+        live.visitor().at("/")
+        server.freeze()
+        board = Board.open(page, live)
+        expect(board.trouble).to_contain_text("The service cannot reach its database.")
+        server.thaw()
+        board.expect_now(1, home=1)
+        expect(board.trouble).to_be_hidden()
+
+
+HOSTILE = [
+    "/<script>document.title='pwned'</script>",
+    "/<img src=x onerror=alert(1)>",
+    "/%3Cscript%3Ealert(1)%3C/script%3E",
+    '/"onmouseover="alert(1)',
+    "/مرحبا/سعر",
+    "/%E2%80%AEgnp.exe",  # raw, the service refuses it
+    "/%E2%81%A7x",
+    "/%ff%fe",
+    "/&lt;b&gt;",
+    "/" + "long" * 120,
+    "/zero%E2%80%8Bwidth",
+]
+
+
+def test_texts_are_only_texts(calm: LiveService, site: str, page: Page) -> None:
+    city = "<svg onload=alert(1)>"
+    details = {"country": "XX", "city": city, "latitude": 1, "longitude": 2}
+    board = Board.open(page, calm, site)
+    calm.beat_all(site, [{"currentPath": path, **details} for path in HOSTILE])
+    board.expect_now(len(HOSTILE))
+    expect(board.feed.first).to_be_visible()
+    labels = [label for label, _ in board.rows()]
+    assert HOSTILE[0] in labels
+    assert HOSTILE[3] in labels
+    assert "/%E2%80%AEgnp.exe" in labels, "what turns texts around is shown as its code"
+    assert "/%ff%fe" in labels
+    assert "/&lt;b&gt;" in labels
+    assert "/مرحبا/سعر" in labels
+    assert not [label for label in labels if re.search("[\u200b\u202a-\u202e\u2066-\u2069]", label)]
+    inside = board.call(
+        """() => [...document.querySelectorAll("main *")].map((node) => node.localName)
+          .filter((name) => ["script", "img", "iframe", "b"].includes(name))"""
+    )
+    assert inside == []
+    page.locator("#pages .label").first.hover()
+    board.row(HOSTILE[0]).get_by_role("button").click()
+    expect(page).to_have_title(f"1 on {HOSTILE[0]} · {site}")
+    assert board.call("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_by_keyboard_alone(calm: LiveService, site: str, page: Page) -> None:
+    calm.beat_all(site, [{"currentPath": "/"}] * 3 + [{"currentPath": "/a"}] * 2)
+    board = Board.open(page, calm, site)
+    board.expect_now(5)
+    reached: list[str] = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(board.call("document.activeElement.innerText.split('\\n')[0]"))
+        outline = board.call("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", reached[-1]
+        if reached[-1] == "/a":
+            break
+    assert reached == ["Wallboard", "API", "30 min", "48 h", "/", "/a"]
+    page.keyboard.press("Enter")
+    expect(board.now).to_have_text("2")
+    # The row moves up, and the focus with it.
+    calm.beat_all(site, [{"currentPath": "/a"}] * 2)
+    expect(board.now).to_have_text("4")
+    assert board.rows()[0] == ("/a", 4)
+    assert board.call("document.activeElement.innerText").startswith("/a")
+    page.keyboard.press("Enter")
+    expect(board.now).to_have_text("7")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Resume")).to_be_focused()
+
+
+def test_a_screen_reader_is_not_talked_over(calm: LiveService, site: str, page: Page) -> None:
+    page.clock.install()
+    calm.visitor(site).at("/")
+    board = Board.open(page, calm, site)
+    said = page.locator("[aria-live]:not([aria-live=off]), [role=status], [role=alert]")
+    expect(said).to_have_count(1)
+    expect(said).to_have_text("1 person here")
+    for n in range(2, 7):
+        calm.visitor(site).at("/")
+        expect(board.now).to_have_text(str(n))
+    page.clock.fast_forward(15_000)
+    expect(said).to_have_text("1 person here")
+    page.clock.fast_forward(6_000)
+    expect(said).to_have_text("6 people here")
+    page.clock.fast_forward(15_000)
+    calm.visitor(site).at("/")
+    expect(board.now).to_have_text("7")
+    expect(said).to_have_text("6 people here")
+    page.clock.fast_forward(6_000)
+    expect(said).to_have_text("7 people here")
+
+
+@pytest.mark.parametrize("query", ["", "?wall", "?embed"], ids=["page", "wall", "embed"])
+def test_nothing_sticks_out(calm: LiveService, site: str, page: Page, query: str) -> None:
+    Crowd(site).arrive(calm, 300)
+    board = Board.open(page, calm, site, query=query)
+    board.expect_now(300)
+    for width in (320, 390, 800, 1280, 3840):
+        page.set_viewport_size({"width": width, "height": width * 9 // 16})
+        assert board.call("document.documentElement.scrollWidth") <= width
+        if query == "?wall" and width > 1000:
+            assert board.call("document.documentElement.scrollHeight <= innerHeight")
+            assert (page.locator("#plot").bounding_box() or {"height": 0})["height"] > width / 16
