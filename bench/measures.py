@@ -25,23 +25,16 @@ ENTRIES = (
     Entry("copies", ("P15",)),
     Entry("redis_spread", ("P16",)),
     Entry("latency", ("P17",)),
+    Entry("client", ("P18",)),
 )
 ATTEMPTS = 2
-# What cannot be measured yet, and why.
-PENDING = {
-    "P18": (
-        "browser client, minified / gzip",
-        "≤ 2,048 B / 1,100 B",
-        "there is no built client yet",
-    ),
-}
 
 
 def _place(id: str) -> int:
     return int(id[1:])
 
 
-IDS = tuple(sorted([*(id for entry in ENTRIES for id in entry.ids), *PENDING], key=_place))
+IDS = tuple(sorted((id for entry in ENTRIES for id in entry.ids), key=_place))
 
 
 def run_all(context: Context) -> list[Result]:
@@ -59,9 +52,6 @@ def run_all(context: Context) -> list[Result]:
                 why = f"{type(error).__name__}: {error}"
                 given = [not_measured(id, "", "", why) for id in wanted]
         results += [result for result in given if context.wants(result.id)]
-    for id, (what, bar, why) in PENDING.items():
-        if context.wants(id):
-            results.append(not_measured(id, what, bar, why))
     return sorted(results, key=lambda result: _place(result.id))
 
 

@@ -34,7 +34,9 @@ TRIED: dict[str, str] = {
     "often: at 70 % of the heartbeats it is busier than 70 %. What stays for ever is "
     "out of the garbage collector's way (`gc.freeze()`; a full collection took 46 ms). Runs on a "
     "calm machine reach the bar; others on the same cores show in p99 first.",
-    "P18": "Nothing: it is measured as soon as there is something to measure.",
+    "P18": "One state machine without a special case for background, prerendering and the "
+    "back-forward cache; what few pages need (live numbers, locks without Web Locks) in a file of "
+    "its own; no referrer.",
 }
 
 

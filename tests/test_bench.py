@@ -86,7 +86,7 @@ RESULTS = [
 
 
 def test_every_row_is_there_once() -> None:
-    ids = [id for entry in measures.ENTRIES for id in entry.ids] + list(measures.PENDING)
+    ids = [id for entry in measures.ENTRIES for id in entry.ids]
     assert Counter(ids) == Counter(f"P{number}" for number in range(1, 19))
     assert list(measures.IDS) == [f"P{number}" for number in range(1, 19)]
 
@@ -105,10 +105,17 @@ def test_a_measure_that_fails_gives_red_rows_and_never_none(
     assert all("the disk is full" in row.note for row in results)
 
 
-def test_what_cannot_be_measured_yet_is_red_and_says_why(tmp_path: Path) -> None:
+def test_a_size_is_measured_without_a_server(tmp_path: Path) -> None:
     (row,) = measures.run_all(Context(True, Silent(), tmp_path, frozenset({"P18"})))
-    assert row.note == "not measured: there is no built client yet"
     assert row.bar == "≤ 2,048 B / 1,100 B"
+    assert row.reached is True
+    assert row.value == row.detail["gzip"] <= 1_100
+    assert row.detail["minified"] <= 2_048
+
+
+def test_what_is_not_measured_is_red_and_says_why() -> None:
+    row = measures.not_measured("P3", "a cost", "≤ 1 ×", "there is no nginx")
+    assert row.note == "not measured: there is no nginx"
     assert row.reached is False
     assert "| 🔴 not measured |" in report.markdown([row], MACHINE, [], False)
 

@@ -1,0 +1,9 @@
+export interface BuiltFile {
+  readonly name: string;
+  readonly entry: string;
+  readonly isTag: boolean;
+  readonly most: number;
+  readonly mostGzip: number;
+}
+export const FILES: readonly BuiltFile[];
+export const bundle: (file: BuiltFile, isMinified?: boolean) => Promise<string>;

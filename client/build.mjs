@@ -1,0 +1,99 @@
+/**
+ * Writes the browser's files into ../service/static:
+ *
+ *   presence.js       the script tag
+ *   presence-live.js  live numbers, and locks for browsers without: loaded when they are needed
+ *
+ * `node build.mjs` writes them; `--check` instead exits 1 where one is not up to date. Both exit 1
+ * where one is too large. Files are the same, byte for byte, wherever they are built.
+ */
+
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { minify } from "terser";
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Name, entry, and the most bytes it may have: minified, and with gzip. */
+export const FILES = [
+  { name: "presence.js", entry: "src/core.ts", isTag: true, most: 2048, mostGzip: 1100 },
+  { name: "presence-live.js", entry: "src/more.ts", isTag: false, most: 4096, mostGzip: 1600 },
+];
+
+/**
+ * Puts the body of `createCore` at the top level: a function that is called once, and the names of
+ * its arguments, are 15 bytes that say nothing.
+ */
+const unwrapCore = {
+  name: "unwrap core",
+  setup(build) {
+    build.onLoad({ filter: /core\.ts$/ }, async ({ path }) => {
+      const source = await readFile(path, "utf8");
+      const parts = /^([^]*)export const createCore = \(.*\): Presence => \{\n([^]*)\n {2}return \{\n([^]*)\};\n$/.exec(source);
+      if (!parts) throw new Error("core.ts is not of the form that can be unwrapped");
+      const [, head, body, api] = parts;
+      return {
+        loader: "ts",
+        contents: `import { loadMore, options, url } from "./tag.js";\n${head}${body}\nself.presence = {\n${api}`,
+      };
+    });
+  },
+};
+
+/** One file as text; not minified where it is only read by people and tests. */
+export const bundle = async ({ entry, isTag }, isMinified = true) => {
+  const bundled = await build({
+    absWorkingDir: here("."),
+    entryPoints: [entry],
+    plugins: isTag ? [unwrapCore] : [],
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "es2022",
+    minifySyntax: isMinified,
+  });
+  const [{ text }] = bundled.outputFiles;
+  const code = isMinified ? await minified(text) : text;
+  // A page that loads the script twice counts once; `presence` may also be an element's id.
+  return isTag ? `if(!self.presence?.optOut){${scoped(code)}}` : code;
+};
+
+const minified = async (text) => {
+  const { code } = await minify(text, {
+    ecma: 2020,
+    module: true,
+    compress: { passes: 2, inline: 1, unsafe: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true },
+    format: { comments: false },
+  });
+  return code.replace(/;$/, "");
+};
+
+/** A block keeps to itself what is declared with let and const; esbuild says var at the top level. */
+const scoped = (code) => {
+  const inBlock = code.replace(/\bvar(?=[ {])/g, "let");
+  if (/\bfunction\b/.test(inBlock)) throw new Error("presence.js would leave names on the page");
+  return inBlock;
+};
+
+const run = async () => {
+  const isCheck = process.argv.includes("--check");
+  for (const file of FILES) {
+    const target = here(`../service/static/${file.name}`);
+    const code = `${await bundle(file)}\n`;
+    const gzipped = gzipSync(code, { level: 9 }).length;
+    console.log(`${file.name}: ${code.length} of ${file.most} B, gzip ${gzipped} of ${file.mostGzip} B`);
+    if (code.length > file.most || gzipped > file.mostGzip) {
+      console.error(`${file.name} is too large`);
+      process.exitCode = 1;
+    }
+    if (!isCheck) await writeFile(target, code);
+    else if ((await readFile(target, "utf8").catch(() => "")) !== code) {
+      console.error(`${file.name} is not up to date: run npm run build in client/`);
+      process.exitCode = 1;
+    }
+  }
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await run();

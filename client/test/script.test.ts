@@ -1,0 +1,646 @@
+/** The script tag, rule by rule, as its source says and as it is built. */
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { API, Browser, INTERVAL_MS, SCRIPTS, SITE, pass, type Answer, type Tab } from "./world.js";
+
+const START = Date.UTC(2026, 0, 1);
+const DEBOUNCE_MS = 5_000;
+const HUNG_MS = 10_000;
+
+const unhandled: unknown[] = [];
+const note = (error: unknown) => unhandled.push(error);
+
+describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
+  let browser: Browser;
+
+  beforeEach(() => {
+    vi.useFakeTimers({ now: START, toFake: ["setTimeout", "clearTimeout", "Date"] });
+    vi.spyOn(Math, "random").mockReturnValue(0); // no jitter, but where it is what is tested
+    browser = new Browser(script);
+    unhandled.length = 0;
+    process.on("unhandledRejection", note);
+  });
+
+  afterEach(() => {
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
+    expect(browser.unhandled).toEqual([]);
+    expect(browser.logged).toEqual([]);
+    vi.useRealTimers();
+  });
+
+  const times = () => browser.sent.map(({ at }) => at - START);
+
+  describe("a heartbeat", () => {
+    it("says who is where, without a preflight, a cookie, or a query string", async () => {
+      browser.open("/blog/hello?mail=a@b.c#top");
+      await pass();
+      expect(browser.sent).toHaveLength(1);
+      const { init, body, what } = browser.sent[0]!;
+      expect(what).toBe("heartbeat");
+      expect(body).toEqual({ sessionId: expect.stringMatching(/^[\w-]{16,64}$/), currentPath: "/blog/hello" });
+      expect(init).toMatchObject({ method: "POST", credentials: "omit", keepalive: true });
+      expect(init!.headers).toBeUndefined(); // a text is sent as text/plain
+    });
+
+    it.each([
+      ["/", {}, "/"],
+      ["//double/slash", {}, "/double/slash"],
+      ["/a#/b", {}, "/a"],
+      ["/caf%C3%A9", {}, "/caf%C3%A9"],
+      ["/!important", {}, "/!important"],
+      ["/app#/cart?x=1", { hash: "" }, "/cart"],
+      ["/app#!/cart", { hash: "" }, "/cart"],
+      ["/app#cart", { hash: "" }, "/cart"],
+      ["/app#/a#b", { hash: "" }, "/a"],
+      ["/app", { hash: "" }, "/"],
+    ])("reports %s with %o as %s", async (path, attributes, reported) => {
+      browser.open(path, attributes);
+      await pass();
+      expect(browser.beats).toEqual([reported]);
+    });
+
+    it("goes where the script came from, or where data-api says", async () => {
+      const { window } = browser.open("/", { api: `${API}` });
+      await pass();
+      expect(browser.sent).toHaveLength(1);
+      expect(window.presence).toBeDefined();
+    });
+  });
+
+  describe("the interval", () => {
+    it("is 30 s, and the same path counts again with each", async () => {
+      browser.open("/a");
+      await pass(3 * INTERVAL_MS + 1);
+      expect(times()).toEqual([0, 1, 2, 3].map((n) => n * INTERVAL_MS));
+    });
+
+    it.each([
+      ["10", 10_000],
+      ["0.5", 500],
+      ["30s", INTERVAL_MS],
+      ["", INTERVAL_MS],
+    ])("is what data-interval=%o says", async (interval, ms) => {
+      browser.open("/a", { interval });
+      await pass(ms + 1);
+      expect(times()).toEqual([0, ms]);
+    });
+
+    it.each([
+      [{ "Presence-Interval": "60" }, 60_000],
+      [{ "Presence-Interval": "12.5" }, 12_500],
+      [{ "Presence-Interval": "soon" }, INTERVAL_MS],
+      [{ "Presence-Interval": "0" }, INTERVAL_MS],
+      [{ "Presence-Interval": "99999999" }, 3_600_000], // a longer timer would fire at once
+      [{}, INTERVAL_MS],
+    ])("is what the service says: %o", async (headers, ms) => {
+      browser.answer = { headers: headers as Record<string, string> };
+      browser.open("/a");
+      await pass(2 * ms + 1);
+      expect(times()).toEqual([0, ms, 2 * ms]);
+    });
+
+    it("is longer by up to a tenth, so that tabs do not beat in step", async () => {
+      vi.mocked(Math.random).mockReturnValue(0.999);
+      browser.open("/a");
+      await pass(INTERVAL_MS * 1.05);
+      expect(times()).toEqual([0]);
+      await pass(INTERVAL_MS * 0.05);
+      expect(times()).toEqual([0, 32_997]);
+    });
+  });
+
+  describe("the path", () => {
+    const changes: [string, (tab: Tab) => void][] = [
+      ["pushState", (tab) => tab.push("/b")],
+      ["replaceState", (tab) => tab.window.history.replaceState(null, "", "/b")],
+      [
+        "popstate",
+        (tab) => {
+          // As jsdom goes back: the address first, then the event.
+          tab.window.History.prototype.pushState.call(tab.window.history, null, "", "/b");
+          tab.window.dispatchEvent(new tab.window.Event("popstate"));
+        },
+      ],
+    ];
+
+    it.each(changes)("is reported at once when it changes by %s", async (_, change) => {
+      const tab = browser.open("/a");
+      await pass();
+      change(tab);
+      await pass();
+      expect(browser.beats).toEqual(["/a", "/b"]);
+    });
+
+    it("starts the interval anew when it changes", async () => {
+      const tab = browser.open("/a");
+      await pass(INTERVAL_MS - 1_000);
+      tab.push("/b");
+      await pass(INTERVAL_MS - 1);
+      expect(browser.beats).toEqual(["/a", "/b"]);
+      await pass(2);
+      expect(browser.beats).toEqual(["/a", "/b", "/b"]);
+    });
+
+    it("is the fragment on request", async () => {
+      const tab = browser.open("/app#/a", { hash: "" });
+      await pass();
+      tab.window.location.hash = "#/b";
+      tab.window.dispatchEvent(new tab.window.Event("popstate"));
+      await pass(100);
+      expect(browser.beats).toEqual(["/a", "/b"]);
+    });
+
+    it("is not reported again within 5 s while it is the same", async () => {
+      const tab = browser.open("/a");
+      await pass();
+      for (const state of ["?page=2", "#there", "/a"]) tab.push(state);
+      tab.presence.heartbeat();
+      await pass(DEBOUNCE_MS - 2);
+      tab.presence.heartbeat();
+      await pass();
+      expect(browser.beats).toEqual(["/a"]);
+      await pass();
+      tab.presence.heartbeat();
+      await pass();
+      expect(browser.beats).toEqual(["/a", "/a"]);
+    });
+
+    it("changes as history.pushState does without us", async () => {
+      const tab = browser.open("/a");
+      const calls: unknown[] = [];
+      const { history } = tab.window;
+      const ours = history.pushState;
+      history.pushState = function (this: History, ...args: Parameters<History["pushState"]>) {
+        calls.push(args);
+        ours.apply(this, args); // somebody else patches it later
+      };
+      history.pushState({ n: 1 }, "", "/b");
+      await pass();
+      expect(history.state).toEqual({ n: 1 });
+      expect(calls).toHaveLength(1);
+      expect(browser.beats.at(-1)).toBe("/b");
+      expect(() => history.pushState(null, "", "https://elsewhere.example.com/")).toThrow();
+    });
+  });
+
+  describe("at most one heartbeat is in flight", () => {
+    it("and a change that came meanwhile is sent right after it", async () => {
+      browser.answer = ({ body }) => ({ afterMs: body.currentPath == "/a" ? 3_000 : 0 });
+      const tab = browser.open("/a");
+      await pass(1_000);
+      tab.push("/b");
+      tab.push("/c");
+      await pass(1_000);
+      expect(browser.beats).toEqual(["/a"]);
+      await pass(1_001);
+      expect(browser.beats).toEqual(["/a", "/c"]);
+      expect(times()).toEqual([0, 3_000]);
+    });
+
+    it("and nothing is sent after it when the path is the same again", async () => {
+      browser.answer = { afterMs: 3_000 };
+      const tab = browser.open("/a");
+      await pass(1_000);
+      tab.push("/b");
+      tab.push("/a");
+      await pass(4_000);
+      expect(browser.beats).toEqual(["/a"]);
+    });
+
+    it("and one that hangs is given up after 10 s", async () => {
+      browser.answer = "hangs";
+      browser.open("/a");
+      await pass(HUNG_MS);
+      browser.answer = {};
+      await pass(2 * INTERVAL_MS + 1);
+      expect(times()).toEqual([0, HUNG_MS + 2 * INTERVAL_MS]);
+    });
+  });
+
+  describe("a failure", () => {
+    const failures: [string, Answer][] = [
+      ["no connection", "nothing"],
+      ["500", { status: 500 }],
+      ["404", { status: 404 }],
+      ["422", { status: 422 }],
+      ["503", { status: 503, headers: { "Retry-After": "1" } }],
+      ["429", { status: 429, headers: { "Retry-After": "Wed, 25 Nov 2026 19:42:00 GMT" } }],
+    ];
+
+    it.each(failures)("is silent, and tried again later and later: %s", async (_, answer) => {
+      browser.answer = answer;
+      browser.open("/a");
+      await pass(60_000 + 120_000 + 240_000 + 1);
+      expect(times()).toEqual([0, 60_000, 180_000, 420_000]);
+    });
+
+    it("is tried again after an hour at the latest", async () => {
+      browser.answer = "nothing";
+      browser.open("/a");
+      await pass(10 * 3_600_000);
+      const gaps = times().slice(1).map((at, n) => at - times()[n]!);
+      expect(gaps.slice(0, 7)).toEqual([60, 120, 240, 480, 960, 1920, 3600].map((s) => s * 1000));
+      expect(new Set(gaps.slice(7))).toEqual(new Set([3_600_000]));
+    });
+
+    it("that says Retry-After is not tried again before", async () => {
+      browser.answer = { status: 429, headers: { "Retry-After": "90" } };
+      const tab = browser.open("/a");
+      await pass(30_000);
+      tab.push("/b");
+      tab.presence.heartbeat();
+      tab.hide();
+      tab.show();
+      browser.answer = {};
+      await pass(59_999);
+      expect(browser.beats).toEqual(["/a"]);
+      await pass(2);
+      expect(browser.beats).toEqual(["/a", "/b"]);
+      expect(times()).toEqual([0, 90_000]);
+    });
+
+    it("is jittered", async () => {
+      vi.mocked(Math.random).mockReturnValue(0.5);
+      browser.answer = "nothing";
+      browser.open("/a");
+      await pass(64_000);
+      expect(times()).toEqual([0, 63_000]);
+    });
+
+    it("is forgotten with the first success", async () => {
+      browser.answer = "nothing";
+      browser.open("/a");
+      await pass(60_001);
+      browser.answer = {};
+      await pass(120_000 + 2 * INTERVAL_MS);
+      expect(times()).toEqual([0, 60_000, 180_000, 210_000, 240_000]);
+    });
+  });
+
+  describe("the session", () => {
+    it("is the same in every tab and on every page, and 16 random bytes", async () => {
+      const first = browser.open("/a");
+      await pass();
+      first.leave();
+      browser.open("/b");
+      await pass();
+      const ids = browser.sent.map(({ body }) => body.sessionId);
+      expect(ids.length).toBeGreaterThan(1);
+      expect(new Set(ids).size).toBe(1);
+      const other = new Browser(script);
+      other.open("/a");
+      await pass();
+      expect(other.sent[0]!.body.sessionId).not.toBe(ids[0]);
+    });
+
+    it("lives as long as the page where storage throws", async () => {
+      browser.storage = "throws";
+      const tab = browser.open("/a");
+      await pass(INTERVAL_MS + 1);
+      tab.leave();
+      expect(browser.said).toEqual(["heartbeat /a", "heartbeat /a", "leave"]);
+      expect(new Set(browser.sent.map(({ body }) => body.sessionId)).size).toBe(1);
+    });
+
+    it("lives as long as the page where storage is full", async () => {
+      browser.storage = new Proxy({} as Record<string, string>, {
+        set() {
+          throw new DOMException("full", "QuotaExceededError");
+        },
+      });
+      browser.open("/a");
+      await pass(INTERVAL_MS + 1);
+      expect(browser.beats).toEqual(["/a", "/a"]);
+      expect(new Set(browser.sent.map(({ body }) => body.sessionId)).size).toBe(1);
+    });
+
+    it("is not made up before it is needed", async () => {
+      browser.open("/a", {}, { isHidden: true });
+      browser.open("/a", { auto: "false" });
+      browser.open("/a", {}, { navigator: { webdriver: true } });
+      await pass();
+      expect(browser.storage).toEqual({});
+    });
+  });
+
+  describe("of several tabs", () => {
+    it("only one beats, with the path of the visible one", async () => {
+      const first = browser.open("/first");
+      await pass();
+      first.hide();
+      const second = browser.open("/second");
+      await pass(2 * INTERVAL_MS + 1);
+      expect(browser.beats).toEqual(["/first", "/second", "/second", "/second"]);
+      second.hide();
+      first.show();
+      await pass();
+      expect(browser.beats.slice(4)).toEqual(["/first"]);
+    });
+
+    it("that are all visible the first one beats, and when it closes the next", async () => {
+      const tabs = ["/1", "/2", "/3"].map((path) => browser.open(path));
+      await pass(INTERVAL_MS + 1);
+      expect(browser.said).toEqual(["heartbeat /1", "heartbeat /1"]);
+      tabs[0]!.leave();
+      await pass();
+      expect(browser.said.slice(2)).toEqual(["leave", "heartbeat /2"]);
+      tabs[1]!.leave();
+      await pass();
+      expect(browser.said.slice(4)).toEqual(["leave", "heartbeat /3"]);
+    });
+
+    it("one that waits and is closed says nothing", async () => {
+      browser.open("/1");
+      const second = browser.open("/2");
+      await pass();
+      second.leave();
+      await pass();
+      expect(browser.said).toEqual(["heartbeat /1"]);
+    });
+
+    it("the one that was looked at in between does not leave the wrong path behind", async () => {
+      const first = browser.open("/first");
+      await pass();
+      const second = browser.open("/second", {}, { isHidden: true });
+      first.hide();
+      second.show();
+      await pass();
+      second.hide();
+      first.show();
+      await pass();
+      expect(browser.beats).toEqual(["/first", "/second", "/first"]); // all within 5 s
+    });
+
+    it.each(["refused", "missing"] as const)("each beats where locks are %s", async (locks) => {
+      browser.locks = locks; // and here the BroadcastChannel in their place cannot be loaded
+      const first = browser.open("/first");
+      await pass();
+      first.hide();
+      browser.open("/second");
+      await pass(INTERVAL_MS + 1);
+      first.show();
+      await pass();
+      expect(browser.beats).toEqual(["/first", "/second", "/second", "/first"]);
+    });
+  });
+
+  describe("a hidden tab", () => {
+    it("sends nothing, and at once when it is visible again", async () => {
+      const tab = browser.open("/a");
+      await pass(10_000);
+      tab.hide();
+      await pass(10 * INTERVAL_MS);
+      expect(browser.said).toEqual(["heartbeat /a"]);
+      tab.show();
+      await pass();
+      expect(browser.said).toEqual(["heartbeat /a", "heartbeat /a"]);
+      await pass(INTERVAL_MS);
+      expect(browser.beats).toHaveLength(3);
+    });
+
+    it("beats again however short the interval", async () => {
+      const tab = browser.open("/a", { interval: "1" });
+      await pass(500);
+      tab.hide();
+      await pass(1_000);
+      tab.show();
+      await pass(3_001);
+      expect(browser.beats).toHaveLength(5);
+    });
+
+    it("that is prerendered waits until it is shown", async () => {
+      const tab = browser.open("/next", {}, { isHidden: true });
+      await pass(INTERVAL_MS + 1);
+      expect(browser.sent).toEqual([]);
+      tab.show();
+      await pass();
+      expect(browser.beats).toEqual(["/next"]);
+    });
+
+    it("says nothing when it is closed", async () => {
+      const tab = browser.open("/a");
+      await pass();
+      tab.hide();
+      tab.leave();
+      await pass();
+      expect(browser.said).toEqual(["heartbeat /a"]);
+    });
+  });
+
+  describe("a page that is left", () => {
+    it("says goodbye, with the session's id, and nothing more", async () => {
+      const tab = browser.open("/a");
+      await pass();
+      tab.leave();
+      await pass(10 * INTERVAL_MS);
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+      expect(browser.sent[1]!.body.sessionId).toBe(browser.sent[0]!.body.sessionId);
+    });
+
+    it("beats at once when it comes back out of the back-forward cache", async () => {
+      const tab = browser.open("/a");
+      await pass();
+      tab.leave();
+      await pass(1_000);
+      tab.comeBack();
+      await pass();
+      expect(browser.said).toEqual(["heartbeat /a", "leave", "heartbeat /a"]);
+      await pass(INTERVAL_MS);
+      expect(browser.beats).toHaveLength(3);
+    });
+
+    it("beats when it comes back even while its last heartbeat is in flight", async () => {
+      browser.answer = { afterMs: 3_000 };
+      const tab = browser.open("/a");
+      await pass(1_000);
+      tab.leave();
+      await pass(500);
+      tab.comeBack();
+      await pass(2_000);
+      expect(browser.said).toEqual(["heartbeat /a", "leave", "heartbeat /a"]);
+    });
+
+    it("does not mind a browser without beacons", async () => {
+      const tab = browser.open("/a", {}, { navigator: { sendBeacon: undefined } });
+      await pass();
+      tab.leave();
+      await pass();
+      expect(browser.said).toEqual(["heartbeat /a"]);
+    });
+  });
+
+  describe("nobody is counted", () => {
+    const visits: [string, Record<string, string>, Parameters<Browser["open"]>[2], boolean][] = [
+      ["localhost", {}, { host: "http://localhost:3000" }, false],
+      ["127.0.0.1", {}, { host: "http://127.0.0.1:8080" }, false],
+      ["127.1.2.3", {}, { host: "http://127.1.2.3" }, false],
+      ["[::1]", {}, { host: "http://[::1]:8080" }, false],
+      ["a file", {}, { host: "file://" }, false],
+      ["webdriver", {}, { navigator: { webdriver: true } }, false],
+      ["localhost that is told", { "allow-localhost": "" }, { host: "http://localhost" }, true],
+      ["webdriver that is told", { "allow-localhost": "" }, { navigator: { webdriver: true } }, true],
+      ["a host that is named alike", {}, { host: "https://localhost.example.org" }, true],
+      ["DNT", { "respect-dnt": "" }, { navigator: { doNotTrack: "1" } }, false],
+      ["Sec-GPC", { "respect-dnt": "" }, { navigator: { globalPrivacyControl: true } }, false],
+      ["DNT 0", { "respect-dnt": "" }, { navigator: { doNotTrack: "0" } }, true],
+      ["no DNT", { "respect-dnt": "" }, { navigator: { doNotTrack: null } }, true],
+      ["DNT that is not asked for", {}, { navigator: { doNotTrack: "1", globalPrivacyControl: true } }, true],
+      ["an excluded path", { exclude: "/x, /a" }, {}, false],
+      ["an excluded beginning", { exclude: "/x,\n  /a*" }, {}, false],
+      ["a path that begins like an excluded one", { exclude: "/ab, /" }, {}, true],
+      ["nothing excluded", { exclude: "" }, {}, true],
+      ["everything excluded", { exclude: "/*" }, {}, false],
+    ];
+
+    it.each(visits)("or somebody is: %s", async (_, attributes, options, isCounted) => {
+      const tab = browser.open("/a", attributes, options);
+      await pass(INTERVAL_MS + 1);
+      tab.presence.heartbeat();
+      await pass();
+      tab.leave();
+      expect(browser.sent.length > 0).toBe(isCounted);
+      expect(browser.storage).toEqual(isCounted ? { presenceId: expect.any(String) } : {});
+    });
+
+    it("on an excluded path, and who comes to it has left the others", async () => {
+      const tab = browser.open("/a", { exclude: "/admin*" });
+      await pass();
+      tab.push("/admin/users");
+      await pass(2 * INTERVAL_MS);
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+      tab.push("/b");
+      await pass();
+      expect(browser.said).toEqual(["heartbeat /a", "leave", "heartbeat /b"]);
+    });
+
+    it("on an excluded path, and one that was passed at once does not stop anything", async () => {
+      const tab = browser.open("/a", { exclude: "/admin*" });
+      await pass();
+      tab.push("/admin");
+      tab.push("/login"); // a router's redirect
+      await pass();
+      expect(browser.said.at(-1)).toBe("heartbeat /login");
+    });
+  });
+
+  describe("window.presence", () => {
+    it("has exactly what is promised", () => {
+      const { presence } = browser.open("/");
+      expect(Object.keys(presence).sort()).toEqual(["heartbeat", "leave", "optOut", "subscribe"]);
+    });
+
+    it("leave says goodbye and stops, heartbeat starts again", async () => {
+      const tab = browser.open("/a");
+      await pass();
+      tab.presence.leave();
+      tab.presence.leave();
+      await pass(3 * INTERVAL_MS);
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+      tab.presence.heartbeat();
+      await pass(INTERVAL_MS + 1);
+      expect(browser.said.slice(2)).toEqual(["heartbeat /a", "heartbeat /a"]);
+      tab.presence.leave();
+      tab.presence.heartbeat(); // in the same moment
+      await pass();
+      expect(browser.said.slice(4)).toEqual(["leave", "heartbeat /a"]);
+    });
+
+    it("optOut ends it in all tabs and for good, and takes the id away", async () => {
+      const tab = browser.open("/a");
+      const other = browser.open("/b", {}, { isHidden: true });
+      await pass();
+      tab.presence.optOut();
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+      tab.hide();
+      other.show();
+      other.presence.heartbeat();
+      browser.open("/c");
+      await pass(3 * INTERVAL_MS);
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+      expect(browser.storage).toEqual({ presenceId: "" });
+    });
+
+    it("optOut in another tab ends this one at its next heartbeat", async () => {
+      browser.open("/a");
+      const other = browser.open("/b", {}, { isHidden: true });
+      await pass();
+      other.presence.optOut();
+      await pass(3 * INTERVAL_MS);
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+      expect(new Set(browser.sent.map(({ body }) => body.sessionId)).size).toBe(1);
+    });
+
+    it("optOut holds as long as the page where storage throws", async () => {
+      browser.storage = "throws";
+      const tab = browser.open("/a");
+      await pass();
+      tab.presence.optOut();
+      tab.presence.heartbeat();
+      await pass(3 * INTERVAL_MS);
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+    });
+
+    it("optOut before anything was sent is kept too", async () => {
+      const tab = browser.open("/a", { auto: "false" });
+      tab.presence.optOut();
+      tab.presence.heartbeat();
+      await pass();
+      expect(browser.said).toEqual([]);
+      expect(browser.storage).toEqual({ presenceId: "" });
+    });
+
+    it("waits for heartbeat() with data-auto=false, and goes on from there", async () => {
+      const tab = browser.open("/a", { auto: "false" });
+      await pass(INTERVAL_MS + 1);
+      tab.push("/b");
+      tab.hide();
+      tab.show();
+      await pass();
+      expect(browser.sent).toEqual([]);
+      tab.presence.heartbeat();
+      await pass(INTERVAL_MS + 1);
+      tab.push("/c");
+      await pass();
+      expect(browser.beats).toEqual(["/b", "/b", "/c"]);
+    });
+
+    it("is there once, however often the script is", async () => {
+      browser.open("/a", {}, { scripts: 3 });
+      await pass(INTERVAL_MS + 1);
+      expect(browser.beats).toEqual(["/a", "/a"]);
+    });
+
+    it("is there when an element has its name", async () => {
+      const tab = browser.open("/a", {}, { html: "<b id=presence></b>" });
+      await pass();
+      expect(browser.beats).toEqual(["/a"]);
+      expect(tab.presence.heartbeat).toBeTypeOf("function");
+    });
+
+    it("subscribe gives back a function even where live numbers cannot be loaded", async () => {
+      const tab = browser.open("/a", {}, { html: "<b data-presence-count>–</b>" });
+      const stop = tab.presence.subscribe(() => {});
+      stop();
+      stop();
+      await pass();
+      expect(tab.window.document.querySelector("b")!.textContent).toBe("–");
+    });
+
+    it("leaves nothing else on the page", async () => {
+      const before = new Set(Object.getOwnPropertyNames(browser.open("/", {}, { scripts: 0 }).window));
+      const after = Object.getOwnPropertyNames(browser.open("/").window);
+      expect(after.filter((name) => !before.has(name))).toEqual(["presence"]);
+    });
+  });
+
+  it("keeps to at most one heartbeat an interval over an hour of use", async () => {
+    const tab = browser.open("/a");
+    for (let minute = 0; minute < 60; minute++) {
+      tab.push(`/page/${minute}`);
+      await pass(60_000);
+    }
+    expect(browser.beats.length).toBeLessThanOrEqual(1 + 60 * 3);
+    expect(SITE).toBeTruthy();
+  });
+});
