@@ -20,15 +20,15 @@ def run(context: Context) -> list[Result]:
     """The row of the script that every page loads."""
     context.progress.start("browser client", 1)
     minified, gzipped = sizes(SCRIPT)
+    shown = "{:,} B / {:,} B".format
     context.progress.step()
     return [
         Result(
             "P18", "browser client, minified / gzip",
             gzipped, "B gzip", "", None, None, f"≤ {MOST_BYTES:,} B / {MOST_GZIP_BYTES:,} B",
             minified <= MOST_BYTES and gzipped <= MOST_GZIP_BYTES,
-            note="{:,} B / {:,} B; live numbers, loaded where they are shown: {:,} B / {:,} B".format(
-                minified, gzipped, *sizes(LIVE)
-            ),
+            note=f"{shown(minified, gzipped)}; "
+            f"live numbers, loaded where they are shown: {shown(*sizes(LIVE))}",
             detail={"minified": minified, "gzip": gzipped},
         )
     ]  # fmt: skip
