@@ -48,14 +48,20 @@ def launch(playwright: Playwright) -> Browser:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """One Chromium for all tests here. No longer: while Playwright runs, no other event loop can
-    in this thread, and other tests have theirs."""
+def playwright_of_tests() -> Iterator[Playwright]:
+    """Playwright for all tests here. No longer: while it runs, no other event loop can in this
+    thread, and other tests have theirs."""
     chromium()
     with sync_playwright() as playwright:
-        started = launch(playwright)
-        yield started
-        started.close()
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def browser(playwright_of_tests: Playwright) -> Iterator[Browser]:
+    """One Chromium for all tests here."""
+    started = launch(playwright_of_tests)
+    yield started
+    started.close()
 
 
 class Watched:
