@@ -451,13 +451,10 @@ OPERATIONS = [
         "Service",
         "The live stats page",
         "For people. `?wall` is for a screen on a wall, `?embed` for a frame: pages of the site's "
-        "origins may show it, any page where none are configured. An unknown site has a page that "
-        "says so.",
-        [
-            Answer(200, "The page", {"text/html": _TEXT}),
-            Answer(404, "There is no such site", {"text/html": _TEXT}),
-        ],
-        (422,),
+        "origins may show it, any page where none are configured. Of an unknown site, whoever "
+        "accepts HTML gets a page that says so, with 404.",
+        [Answer(200, "The page", {"text/html": _TEXT})],
+        (404, 422),
         ("site",),
     ),
     Operation(

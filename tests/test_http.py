@@ -639,7 +639,8 @@ async def test_no_address_is_in_redis(
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 async def test_other_methods_are_405_with_allow(make_service: MakeService, route: Any) -> None:
     service = await make_service()
-    path = route.path.format(site="blog", session_id=S)
+    names = {"site": "blog", "session_id": S, "part": "live", "version": "0", "name": "stats.js"}
+    path = route.path_format.format(**names)
     allowed = route.methods or set()
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "NONSENSE"):
         if method not in allowed:

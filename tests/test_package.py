@@ -97,6 +97,8 @@ def test_wheel(built: Path) -> None:
     assert lua == [f"service/lua/{name}" for name in script_names()]
     modules = {f"service/{p.relative_to(ROOT / 'service')}" for p in ROOT.glob("service/**/*.py")}
     assert modules <= set(names)
+    static = {f"service/{p.relative_to(ROOT / 'service')}" for p in ROOT.glob("service/static/*")}
+    assert static <= set(names)
     assert "service/py.typed" in names
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"service", f"presence_service-{service.__version__}.dist-info"}

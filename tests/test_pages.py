@@ -127,7 +127,7 @@ async def test_who_may_see_and_frame_it(
     make_service: MakeService, sites: str, path: str, is_configured: bool, status: int, framers: str
 ) -> None:
     service = await make_service(**({"SITES_FILE": sites} if is_configured else {}))
-    page = await service.client.get(path)
+    page = await service.client.get(path, headers={"Accept": "text/html,*/*"})
     assert page.status_code == status
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert policy_of(page.headers["content-security-policy"]) == STRICT | {
@@ -135,6 +135,8 @@ async def test_who_may_see_and_frame_it(
     }
     again = await service.client.get(path, headers={"If-None-Match": "*"})
     assert again.status_code == (304 if status == 200 else 404)
+    if status == 404:  # it did not ask for a page
+        assert again.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ export function chart(plot, readout) {
             ...axis,
             grid: { show: false },
             space: rem * 5,
-            size: rem * 1.8,
+            size: rem * 1.5,
             values: (_, at) => at.map((s) => time(s * 1000)),
           },
           {

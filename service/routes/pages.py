@@ -4,6 +4,7 @@ A proxy may serve all of it below a prefix of its own, which is not told here: a
 are relative.
 """
 
+import functools
 from html import escape
 from string import Template
 
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.assets import FOR_EVER, STATIC, answer, asset_of, assets
+from service.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
 from service.models import check_site
 from service.routes.address import base_url
 from service.routes.context import context_of
@@ -43,10 +44,13 @@ async def start(request: Request) -> Response:
 
 
 async def stats(request: Request) -> Response:
-    """The live numbers of a site. An unknown site has the page as well, with 404, and the page
-    says so in words; it is the numbers that are refused."""
+    """The live numbers of a site. For an unknown one a browser is given the page as well, with 404,
+    and the page says so in words; whoever does not ask for HTML, a problem as from the API."""
     name = check_site(request.path_params["site"])
-    site = context_of(request).security.find_site(name)
+    security = context_of(request).security
+    site = security.find_site(name)
+    if site is None and "text/html" not in request.headers.get("accept", ""):
+        security.site(name)
     is_embedded = "embed" in request.query_params
     mode = "embed" if is_embedded else "wall" if "wall" in request.query_params else "page"
     page = _STATS.substitute(
@@ -69,8 +73,13 @@ def _framers(site: Site | None) -> str:
 def _page(request: Request, page: str, ancestors: str, status: int = 200) -> Response:
     headers = {"Content-Security-Policy": _POLICY + ancestors, "Cache-Control": "no-cache"}
     if status != 200:  # a refusal is said in full, not by 304
-        return Response(page, status, headers, "text/html; charset=utf-8")
-    return answer(asset_of(page.encode(), ".html"), request.headers, headers)
+        return Response(page, status, headers | {"Vary": "Accept"}, "text/html; charset=utf-8")
+    return answer(_rendered(page.encode()), request.headers, headers)
+
+
+@functools.lru_cache(maxsize=64)  # so that asking again and again costs no gzip
+def _rendered(page: bytes) -> Asset:
+    return asset_of(page, ".html")
 
 
 async def static(request: Request) -> Response:

@@ -85,6 +85,19 @@ def test_it_comes_back_by_itself(live: LiveService, page: Page, watched: Watched
     board.expect_now(1, again=1)
 
 
+def test_it_is_left_and_come_back_to(calm: LiveService, site: str, page: Page) -> None:
+    ann = calm.visitor(site).at("/")
+    board = Board.open(page, calm, site)
+    board.expect_now(1, home=1)
+    page.get_by_role("link", name="API").click()
+    expect(page).to_have_url(f"{calm.url}/docs")
+    ann.at("/meanwhile")
+    page.go_back()
+    board.expect_now(1, home=0, meanwhile=1)
+    ann.leave()
+    board.expect_now(0)
+
+
 def test_a_silent_server_is_noticed(live: LiveService, page: Page, watched: Watched) -> None:
     page.clock.install()
     live.visitor().at("/")
@@ -460,6 +473,27 @@ def test_a_screen_reader_is_not_talked_over(calm: LiveService, site: str, page: 
     expect(said).to_have_text("6 people here")
     page.clock.fast_forward(6_000)
     expect(said).to_have_text("7 people here")
+
+
+# what each view is made of
+@pytest.mark.parametrize(
+    "query, parts",
+    [
+        ("", {"now", "chart", "totals", "pages", "feed", "places", "top"}),
+        ("?wall", {"now", "chart", "totals", "pages", "feed"}),
+        ("?embed", {"now", "pages"}),
+    ],
+    ids=["page", "wall", "embed"],
+)
+def test_the_views(calm: LiveService, site: str, page: Page, query: str, parts: set[str]) -> None:
+    calm.visitor(site).at("/")
+    board = Board.open(page, calm, site, query=query)
+    board.expect_now(1)
+    shown = board.call(
+        """() => [...document.querySelectorAll("#board > section")]
+          .filter((section) => section.checkVisibility()).map((section) => section.className)"""
+    )
+    assert set(shown) == parts
 
 
 @pytest.mark.parametrize("query", ["", "?wall", "?embed"], ids=["page", "wall", "embed"])
