@@ -16,6 +16,7 @@
 
 import type { Attributes, LiveCallback, Locks, More, Presence, Subscription, SubscribeOptions } from "./types.js";
 
+const ASK_AGAIN_MS = 250;
 const DEBOUNCE_MS = 5_000;
 const HUNG_MS = 10_000;
 const INTERVAL_MS = 30_000;
@@ -23,18 +24,16 @@ const INTERVAL_MS = 30_000;
 const LONGEST_WAIT_MS = 3_600_000;
 
 export const createCore = (options: Attributes, url: string, loadMore: () => Promise<More>): Presence => {
-  let isRunning: unknown = options.auto != "false";
+  let isRunning: boolean | 1 | 0 = options.auto != "false";
   /** Set while this tab leads: gives the lock back. */
   let release: (() => void) | 0 | undefined;
-  /** Set while this tab waits for the lock or holds it. */
-  let competing: Promise<void> | 0 | undefined;
 
   /** Set while a heartbeat is in flight, and after one that failed until it is time for the next. */
   let isBlocked: boolean | 1 | 0 | undefined;
   /** What was reported last; 0: nothing, so whatever the path is, it is news. */
   let lastBody: string | 0 | undefined;
   let lastAt: number | undefined;
-  let timer: ReturnType<typeof setTimeout>;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const interval = 1000 * (options.interval as unknown as number) || INTERVAL_MS;
   let delay = interval;
 
@@ -49,23 +48,20 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
     return id;
   };
 
-  const live = (subscription?: Subscription, isWanted?: boolean) =>
+  const live = (subscription?: Subscription, isWanted?: unknown) =>
     loadMore().then((more) => more.live(url, subscription, isWanted), () => {});
 
-  const lead = () =>
-    new Promise<void>((resolve) => {
-      release = resolve;
-      wake();
-    });
-
-  /** The lock is asked for by one request at a time, which ends when this tab gives it back. */
-  const compete = () =>
-    (async () => ((navigator.locks as Locks) || (await loadMore())).request(url, lead))()
-      .catch(lead) // no locks of any kind, or no access to them: each tab leads itself
-      .then(() => {
-        competing = 0;
-        setTimeout(wake); // not at once: a page that is left is not hidden yet
-      });
+  /**
+   * With the lock: leads until it is given back. Without: asks again soon. Nobody queues for it,
+   * since a page that is frozen in a queue would be given the lock and keep it.
+   */
+  const lead = (lock: unknown): any =>
+    lock
+      ? new Promise<void>((resolve) => {
+          release = resolve;
+          wake();
+        })
+      : isBlocked || (clearTimeout(timer), (timer = setTimeout(wake, ASK_AGAIN_MS)));
 
   const wake = async (event?: Event) => {
     document.querySelector("[data-presence-count]") && live();
@@ -75,13 +71,15 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
       isRunning &&
       !(options.respectDnt != null && ((navigator.doNotTrack as unknown as number) > 0 || navigator.globalPrivacyControl)) &&
       (options.allowLocalhost != null ||
-        !(navigator.webdriver || /^(|localhost|127[.\d]+|\[::1])$/.test(location.hostname))) &&
+        !(navigator.webdriver || /^(localhost$|127\.|\[::1|$)/.test(location.hostname))) &&
       !options.exclude?.split(/,\s*/).some((entry) => path == entry || path.slice(0, entry.length - 1) + "*" == entry) &&
       event?.type != "pagehide" &&
       !document.hidden &&
       sessionId()
     ) {
-      competing ||= compete();
+      // With no locks of any kind, or no access to them, each tab leads itself.
+      release ||
+        (async () => ((navigator.locks as Locks) || (await loadMore())).request(url, { ifAvailable: true }, lead))().catch(lead);
     } else if (release) {
       // Hidden is not gone: there is no goodbye for it, perhaps another tab is visible instead.
       lastBody && (document.hidden || navigator.sendBeacon?.(url + "leave", lastBody));
@@ -97,7 +95,7 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
     ) {
       let answer: any = 0;
       isBlocked = 1;
-      clearTimeout(timer!);
+      clearTimeout(timer);
       try {
         answer = await fetch(url + "heartbeat", {
           method: "POST",
@@ -133,11 +131,6 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
   }
   wake();
 
-  const run = (value?: unknown) => () => {
-    isRunning = value;
-    wake();
-  };
-
   return {
     optOut() {
       id = "";
@@ -145,9 +138,15 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
       wake();
     },
     subscribe: (...subscription: [LiveCallback, SubscribeOptions?]) => (
-      live(subscription, true), () => live(subscription)
+      live(subscription, 1), () => live(subscription)
     ),
-    heartbeat: run(1),
-    leave: run(),
+    heartbeat() {
+      isRunning = 1;
+      wake();
+    },
+    leave() {
+      isRunning = 0;
+      wake();
+    },
   };
 };

@@ -2,49 +2,41 @@
  * `navigator.locks` for browsers that have none, which today are those on plain http: the tabs of
  * an origin agree over a BroadcastChannel who holds a lock.
  *
- * A tab that wants the lock says its number and has it when nobody objects. Who objects is the
- * holder, and a tab that wants it too and has a lower number. A holder that is done says so; one
- * that has crashed is noticed when the others ask again.
+ * A tab that wants the lock says its number and has it when nobody refuses. The holder refuses,
+ * and of two tabs that want it in the same moment the one with the lower number.
  */
 
+import type { Locks } from "./types.js";
+
 const OBJECTION_MS = 100;
-const ASK_AGAIN_MS = 2_000;
 
-type Message = number | "taken" | "free";
+interface Message {
+  /** Who asks for the lock. */
+  readonly asks?: number;
+  /** Who must not have it. */
+  readonly refused?: number;
+}
 
-export const request = (name: string, whenHeld: () => unknown): Promise<void> =>
+export const request: Locks["request"] = (name, _, whenAsked) =>
   new Promise((resolve) => {
-    const channel = new BroadcastChannel(name);
+    const channel = new BroadcastChannel(`${name}`);
+    const say = (message: Message) => channel.postMessage(message);
     const number = Math.random();
     let isHeld = false;
-    let timer: ReturnType<typeof setTimeout>;
 
-    const say = (message: Message) => channel.postMessage(message);
-    const after = (milliseconds: number, next: () => void) => {
+    const end = async (lock: number | null) => {
       clearTimeout(timer);
-      timer = setTimeout(next, milliseconds);
-    };
-
-    const ask = () => {
-      say(number);
-      after(OBJECTION_MS, take);
-    };
-
-    const take = async () => {
-      isHeld = true;
-      await whenHeld();
-      say("free");
+      isHeld = lock != null;
+      await whenAsked(lock);
       channel.close();
-      resolve();
+      resolve(undefined);
     };
+    const timer = setTimeout(() => end(number), OBJECTION_MS);
 
-    channel.onmessage = ({ data }: MessageEvent<Message>) => {
-      if (typeof data == "number") {
-        if (isHeld || number < data) say("taken");
-      } else if (!isHeld) {
-        if (data == "free") ask();
-        else after(ASK_AGAIN_MS, ask);
-      }
+    channel.onmessage = ({ data: { asks, refused } }: MessageEvent<Message>) => {
+      const isMine = isHeld || (asks != null && number < asks);
+      if (asks != null && isMine) say({ refused: asks });
+      else if (!isHeld && (asks != null || refused == number)) void end(null);
     };
-    ask();
+    say({ asks: number });
   });

@@ -54,8 +54,15 @@ export interface Presence {
 
 /** As much of `navigator.locks` as is used here. */
 export interface Locks {
-  /** Calls `whenHeld` once nobody else holds the lock, and holds it until its promise settles. */
-  request(name: string, whenHeld: () => unknown): Promise<unknown>;
+  /**
+   * Where nobody holds the lock, calls `whenAsked` with it, and holds it until the promise that
+   * gives settles; else calls it with null.
+   */
+  request(
+    name: string,
+    options: { readonly ifAvailable: true },
+    whenAsked: (lock: unknown) => unknown,
+  ): Promise<unknown>;
 }
 
 export type Subscription = readonly [callback: LiveCallback, options?: SubscribeOptions | undefined];
@@ -63,5 +70,5 @@ export type Subscription = readonly [callback: LiveCallback, options?: Subscribe
 /** The part of the client that most pages never need, loaded when it is needed. */
 export interface More extends Locks {
   /** Starts or ends a subscription; without one, shows the numbers in the page's elements. */
-  live(url: string, subscription?: Subscription, isWanted?: boolean): void;
+  live(url: string, subscription?: Subscription, isWanted?: unknown): void;
 }

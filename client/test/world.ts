@@ -24,6 +24,7 @@ export type Answer = { status?: number; headers?: Record<string, string>; afterM
 
 export interface Sent {
   readonly at: number;
+  readonly url: string;
   readonly what: string;
   readonly tab: string;
   readonly body: { sessionId: string; currentPath?: string };
@@ -35,10 +36,9 @@ export class Browser {
   readonly unhandled: unknown[] = [];
   readonly logged: unknown[] = [];
   storage: Record<string, string> | "throws" = {};
-  /** The Web Locks of this browser: those who wait, the first of them the holder. */
   locks: "yes" | "missing" | "refused" = "yes";
   answer: Answer | ((sent: Sent) => Answer) = {};
-  private readonly queues = new Map<string, (() => Promise<void>)[]>();
+  private readonly held = new Set<string>();
 
   constructor(readonly script: string) {}
 
@@ -56,19 +56,17 @@ export class Browser {
     return this.sent.map(({ what, body }) => (what == "heartbeat" ? `${what} ${body.currentPath}` : what));
   }
 
-  /** navigator.locks.request, as far as the specification matters here. */
-  async request(name: string, whenHeld: () => unknown): Promise<unknown> {
+  /** navigator.locks.request with ifAvailable, as far as the specification matters here. */
+  async request(name: string, options: LockOptions, whenAsked: (lock: unknown) => unknown): Promise<unknown> {
     if (this.locks == "refused") throw new DOMException("no access", "SecurityError");
-    const queue = this.queues.get(`${name}`) ?? [];
-    this.queues.set(`${name}`, queue);
-    return new Promise((resolve) => {
-      queue.push(async () => {
-        resolve(await whenHeld());
-        queue.shift();
-        void queue[0]?.();
-      });
-      if (queue.length == 1) void Promise.resolve().then(queue[0]);
-    });
+    if (!options.ifAvailable) throw new Error("this would wait in a queue");
+    await undefined; // never at once
+    const lock = `${name}`;
+    if (this.held.has(lock)) return whenAsked(null);
+    this.held.add(lock);
+    const result = await whenAsked({ name: lock });
+    this.held.delete(lock);
+    return result;
   }
 }
 
@@ -79,6 +77,7 @@ interface TabOptions {
   isHidden: boolean;
   navigator: Record<string, unknown>;
   scripts: number;
+  src: string;
 }
 
 export class Tab {
@@ -119,13 +118,13 @@ export class Tab {
       console: { ...console, error: this.log, warn: this.log, log: this.log },
     });
     window.addEventListener("error", ({ error }: { error: unknown }) => browser.unhandled.push(error));
-    for (let n = options.scripts ?? 1; n > 0; n--) this.run(attributes);
+    for (let n = options.scripts ?? 1; n > 0; n--) this.run(options.src ?? `${API}/presence.js`, attributes);
   }
 
-  private run(attributes: Record<string, string>): void {
+  private run(src: string, attributes: Record<string, string>): void {
     const { document } = this.window;
     const script = document.createElement("script");
-    script.setAttribute("src", `${API}/presence.js`);
+    script.setAttribute("src", src);
     for (const [name, value] of Object.entries({ site: "blog", ...attributes })) {
       script.setAttribute(`data-${name}`, value);
     }
@@ -166,8 +165,8 @@ export class Tab {
   }
 
   private sent(url: string, body: string, init?: RequestInit): Sent {
-    const [, what] = new RegExp(`^${API}/v1/sites/blog/(.*)$`).exec(`${url}`) ?? [];
-    const sent = { at: Date.now(), what: what!, tab: this.path, body: JSON.parse(body), ...(init && { init }) };
+    const what = `${url}`.split("/v1/sites/blog/")[1]!;
+    const sent = { at: Date.now(), url: `${url}`, what, tab: this.path, body: JSON.parse(body), ...(init && { init }) };
     this.browser.sent.push(sent);
     return sent;
   }
