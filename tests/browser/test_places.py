@@ -62,25 +62,25 @@ def proxy_to(port: int, prefix: str) -> Answer:
     return answer
 
 
-def test_below_a_prefix(live: LiveService, page: Page) -> None:
-    with web_server(proxy_to(live.port, "/tools/presence")) as port:
+def test_below_a_prefix(calm: LiveService, site: str, page: Page) -> None:
+    with web_server(proxy_to(calm.port, "/tools/presence")) as port:
         root = f"http://127.0.0.1:{port}/tools/presence"
-        live.visitor().at("/")
-        page.goto(f"{root}/sites/blog")
+        calm.visitor(site).at("/")
+        page.goto(f"{root}/sites/{site}")
         board = Board(page)
         board.expect_now(1, home=1)
         expect(page.locator("#plot canvas")).to_be_visible()
 
-        page.goto(f"{root}/sites/new")
-        tag = f'<script defer src="{root}/presence.js" data-site="new"></script>'
+        page.goto(f"{root}/sites/new.{site}")
+        tag = f'<script defer src="{root}/presence.js" data-site="new.{site}"></script>'
         expect(page.locator("#tag")).to_have_text(tag)
         page.get_by_role("link", name="Other ways to begin").click()
         expect(page).to_have_url(f"{root}/")
-        page.get_by_label("Name your site").fill("new")
+        page.get_by_label("Name your site").fill(f"new.{site}")
         expect(page.locator("#tag")).to_have_text(tag)
-        live.visitor("new").at("/")
+        calm.visitor(f"new.{site}").at("/")
         page.get_by_role("link", name="Open the stats page").click()
-        expect(page).to_have_url(f"{root}/sites/new")
+        expect(page).to_have_url(f"{root}/sites/new.{site}")
         board.expect_now(1, home=1)
         page.get_by_role("link", name="API").click()
         page.get_by_role("link", name="Getting started").first.click()

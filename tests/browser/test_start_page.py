@@ -8,40 +8,46 @@ from tests.browser.conftest import MakeLive, NewContext, SitesFile, Watched
 from tests.browser.site import LiveService
 
 
-def test_it_sees_the_first_heartbeat(live: LiveService, page: Page) -> None:
-    page.goto(f"{live.url}/")
+def test_it_sees_the_first_heartbeat(calm: LiveService, site: str, page: Page) -> None:
+    page.goto(f"{calm.url}/")
     name, found = page.get_by_label("Name your site"), page.locator("#found")
     expect(name).to_have_value("blog")
-    expect(found).to_contain_text("Waiting for the first heartbeat of blog")
+    expect(found).to_contain_text("blog")
     expect(page.locator("#stats-link")).to_be_hidden()
 
-    name.fill("example.org")
-    tag = f'<script defer src="{live.url}/presence.js" data-site="example.org"></script>'
+    name.fill(site)
+    tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}"></script>'
     expect(page.locator("#tag")).to_have_text(tag)
     expect(page.locator("#curl-beat")).to_contain_text(
-        f"curl -i {live.url}/v1/sites/example.org/heartbeat"
+        f"curl -i {calm.url}/v1/sites/{site}/heartbeat"
     )
-    expect(found).to_contain_text("Waiting for the first heartbeat of example.org")
-    live.visitor("blog").at("/")  # another site's tells nothing
-    live.visitor("example.org").at("/hello")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    calm.visitor("another").at("/")  # another site's tells nothing
+    calm.visitor(site).at("/hello")
     expect(found).to_contain_text(
         re.compile("It works: (somebody has just come to /hello|1 person)")
     )
     expect(found).to_have_attribute("data-state", "seen")
 
     page.get_by_role("link", name="Open the stats page").click()
-    expect(page).to_have_url(f"{live.url}/sites/example.org")
+    expect(page).to_have_url(f"{calm.url}/sites/{site}")
     expect(page.locator("#now")).to_have_text("1")
 
 
-def test_it_knows_a_site_that_is_counted_already(live: LiveService, page: Page) -> None:
-    live.visitor().at("/")
-    page.goto(f"{live.url}/")
-    expect(page.locator("#found")).to_contain_text("It works: 1 person on blog right now.")
+def test_it_knows_a_site_that_is_counted_already(calm: LiveService, site: str, page: Page) -> None:
+    ann = calm.visitor(site).at("/")
+    page.goto(f"{calm.url}/")
+    name, found = page.get_by_label("Name your site"), page.locator("#found")
+    name.fill(site)
+    expect(found).to_contain_text(f"It works: 1 person on {site} right now.")
+    ann.leave()
+    name.fill("another")
+    name.fill(site)
+    expect(found).to_contain_text(re.compile(f"{site}( has been counted before|.* right now)"))
 
 
-def test_a_name_that_is_none(live: LiveService, page: Page) -> None:
-    page.goto(f"{live.url}/")
+def test_a_name_that_is_none(calm: LiveService, page: Page) -> None:
+    page.goto(f"{calm.url}/")
     name = page.get_by_label("Name your site")
     for wrong in ("", "Blog", "my blog", "-x", "<script>"):
         name.fill(wrong)
@@ -49,7 +55,7 @@ def test_a_name_that_is_none(live: LiveService, page: Page) -> None:
         expect(name).to_have_attribute("aria-invalid", "true")
         expect(page.locator("#tag")).to_contain_text('data-site="blog"')
     name.press("Enter")
-    expect(page).to_have_url(f"{live.url}/")
+    expect(page).to_have_url(f"{calm.url}/")
 
 
 def test_sites_that_were_told(
@@ -65,9 +71,9 @@ def test_sites_that_were_told(
     expect(page.locator("#stats-link")).to_be_visible()
 
 
-def test_the_tag_can_be_copied(live: LiveService, new_context: NewContext) -> None:
+def test_the_tag_can_be_copied(calm: LiveService, new_context: NewContext) -> None:
     page = new_context(permissions=["clipboard-read", "clipboard-write"]).new_page()
-    page.goto(f"{live.url}/")
+    page.goto(f"{calm.url}/")
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     text = page.locator("#tag").text_content()
