@@ -2,9 +2,7 @@
 
 import contextlib
 import http.client
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -12,31 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.board import Board
 from tests.browser.conftest import MakeLive, SitesFile, Watched
 from tests.browser.site import LiveService
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextlib.contextmanager
-def web_server(answer: Answer) -> Iterator[int]:
-    """A small web server of this test; its port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with contextlib.suppress(ConnectionError):
-                answer(self)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+from tests.browser.web import Answer, answer_page, web_server
 
 
 def proxy_to(port: int, prefix: str) -> Answer:
@@ -88,19 +62,6 @@ def test_below_a_prefix(calm: LiveService, site: str, page: Page) -> None:
         page.goto("about:blank")  # so that the stream ends, and the proxy can
 
 
-def framing(address: str) -> Answer:
-    """A page of another origin that shows an address in a frame."""
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        body = f'<!doctype html><link rel="icon" href="data:,"><iframe src="{address}"></iframe>'
-        request.send_response(200)
-        request.send_header("Content-Type", "text/html")
-        request.end_headers()
-        request.wfile.write(body.encode())
-
-    return answer
-
-
 # query, origins -> whether the frame may show it. HERE is the origin of the framing page.
 @pytest.mark.parametrize(
     "query, origins, is_shown",
@@ -122,7 +83,9 @@ def test_in_a_frame(
     is_shown: bool,
 ) -> None:
     address = ""
-    with web_server(lambda request: framing(address)(request)) as port:
+    with web_server(
+        lambda request: answer_page(request, f'<iframe src="{address}"></iframe>')
+    ) as port:
         here = f"http://localhost:{port}"
         settings = {}
         if origins:

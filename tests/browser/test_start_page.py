@@ -4,8 +4,10 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.board import Board
 from tests.browser.conftest import MakeLive, NewContext, SitesFile, Watched
 from tests.browser.site import LiveService
+from tests.browser.web import answer_page, web_server
 
 
 def test_it_sees_the_first_heartbeat(calm: LiveService, site: str, page: Page) -> None:
@@ -78,3 +80,25 @@ def test_the_tag_can_be_copied(calm: LiveService, new_context: NewContext) -> No
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     text = page.locator("#tag").text_content()
     assert page.evaluate("navigator.clipboard.readText()") == text
+
+
+def test_it_sees_the_tag_at_work(calm: LiveService, site: str, new_context: NewContext) -> None:
+    start, visited = new_context().new_page(), new_context().new_page()
+    start.goto(f"{calm.url}/")
+    start.get_by_label("Name your site").fill(site)
+    found = start.locator("#found")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    tag = (start.locator("#tag").text_content() or "").replace(
+        "data-", "data-allow-localhost data-"
+    )
+
+    with web_server(lambda request: answer_page(request, tag)) as port:
+        visited.goto(f"http://localhost:{port}/pasted")
+        expect(found).to_contain_text(re.compile("It works: (somebody .* /pasted|1 person)"))
+        start.get_by_role("link", name="Open the stats page").click()
+        board = Board(start)
+        board.expect_now(1, pasted=1)
+        visited.evaluate("history.pushState(null, '', '/elsewhere')")
+        board.expect_now(1, pasted=0, elsewhere=1)
+        visited.close()
+        board.expect_now(0)
