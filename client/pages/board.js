@@ -7,7 +7,7 @@ import { country, date, duration, flag, number, people, readable } from "./words
 
 /** How many rows each list has, by the mode of the page. */
 const LENGTHS = {
-  page: { pages: 12, top: 10, countries: 8 },
+  page: { pages: 12, top: 10, countries: 6 },
   wall: { pages: 7, top: 0, countries: 6 },
   embed: { pages: 5, top: 0, countries: 0 },
 };
