@@ -35,7 +35,6 @@ def _version(node: str) -> int:
 
 def run(*command: str) -> str:
     """What a command in client/ prints; the test fails with it where the command does."""
-    # Without CI: there, Vitest would write its results for another machine.
     environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "0"}
     ran = subprocess.run(command, cwd=CLIENT, env=environment, capture_output=True, text=True)
     if ran.returncode:

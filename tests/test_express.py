@@ -323,7 +323,15 @@ def counters(served: Served) -> list[str]:
     [
         ({"NEW_SESSIONS_PER_MINUTE": "1"}, [204, 429]),
         ({"REQUESTS_PER_SECOND": "1"}, [204, 204, 429]),
-        ({"REDIS_URL": "redis://127.0.0.1:1"}, [503]),
+        # An interval below two seconds, so that there is one Retry-After to choose from.
+        (
+            {
+                "REDIS_URL": "redis://127.0.0.1:1",
+                "HEARTBEAT_INTERVAL": "1.5",
+                "HEARTBEAT_DEDUP": "1",
+            },
+            [503],
+        ),
     ],
 )
 async def test_refusals_are_alike(settings: dict[str, str], answers: list[int]) -> None:

@@ -1352,6 +1352,20 @@ NEEDS_REDIS: list[tuple[str, str, Any]] = [
 ]
 
 
+async def test_clients_that_fail_together_do_not_come_back_together(
+    make_service: MakeService,
+) -> None:
+    service = await make_service("redis://127.0.0.1:1")
+    waits = set()
+    for _ in range(40):
+        answer = await service.client.post(f"{SITE}/heartbeat", json=BEAT)
+        assert answer.status_code == 503
+        waits.add(int(answer.headers["retry-after"]))
+    assert len(waits) > 5, "spread over the interval"
+    assert min(waits) >= 1
+    assert max(waits) <= 30
+
+
 @pytest.mark.parametrize("method, path, body", NEEDS_REDIS)
 async def test_a_dead_redis_is_503(
     make_service: MakeService, method: str, path: str, body: Any

@@ -14,16 +14,28 @@
  * script, where `tag.ts` gives what are arguments here. Hence loose types, and zeros for nothing.
  */
 
-import type { Attributes, LiveCallback, Locks, More, Presence, Subscription, SubscribeOptions } from "./types.js";
+import type {
+  Attributes,
+  LiveCallback,
+  Locks,
+  More,
+  Presence,
+  Subscription,
+  SubscribeOptions,
+} from "./types.js";
 
 const ASK_AGAIN_MS = 250;
 const DEBOUNCE_MS = 5_000;
 const HUNG_MS = 10_000;
 const INTERVAL_MS = 30_000;
-/** A longer timer would overflow and fire at once. */
-const LONGEST_WAIT_MS = 3_600_000;
+/** However long the service was away, visitors are back within this time. */
+const LONGEST_WAIT_MS = 600_000;
 
-export const createCore = (options: Attributes, url: string, loadMore: () => Promise<More>): Presence => {
+export const createCore = (
+  options: Attributes,
+  url: string,
+  loadMore: () => Promise<More>,
+): Presence => {
   let isRunning: boolean | 1 | 0 = options.auto != "false";
   /** Set while this tab leads: gives the lock back. */
   let release: (() => void) | 0 | undefined;
@@ -52,8 +64,9 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
     loadMore().then((more) => more.live(url, subscription, isWanted), () => {});
 
   /**
-   * With the lock: leads until it is given back. Without: asks again soon. Nobody queues for it,
-   * since a page that is frozen in a queue would be given the lock and keep it.
+   * With the lock: leads until it is given back. Without: asks again soon, unless this tab leads
+   * (it was woken, and so asked, twice) or has a timer that will wake it. Nobody queues for the
+   * lock, since a page that is frozen in a queue would be given it and keep it.
    */
   const lead = (lock: unknown): any =>
     lock
@@ -61,25 +74,37 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
           release = resolve;
           wake();
         })
-      : isBlocked || (clearTimeout(timer), (timer = setTimeout(wake, ASK_AGAIN_MS)));
+      : release || isBlocked || (clearTimeout(timer), (timer = setTimeout(wake, ASK_AGAIN_MS)));
 
   const wake = async (event?: Event) => {
     document.querySelector("[data-presence-count]") && live();
-    const path = "/" + (options.hash != null ? location.hash : location.pathname).replace(/^#?!?\/*|[?#].*/g, "");
+    const path =
+      "/" +
+      (options.hash != null ? location.hash : location.pathname).replace(/^#?!?\/*|[?#].*/g, "");
 
     if (
       isRunning &&
-      !(options.respectDnt != null && ((navigator.doNotTrack as unknown as number) > 0 || navigator.globalPrivacyControl)) &&
+      !(
+        options.respectDnt != null &&
+        ((navigator.doNotTrack as unknown as number) > 0 || navigator.globalPrivacyControl)
+      ) &&
       (options.allowLocalhost != null ||
         !(navigator.webdriver || /^(localhost$|127\.|\[::1|$)/.test(location.hostname))) &&
-      !options.exclude?.split(/,\s*/).some((entry) => path == entry || path.slice(0, entry.length - 1) + "*" == entry) &&
+      !options.exclude
+        ?.split(/,\s*/)
+        .some((entry) => path == entry || path.slice(0, entry.length - 1) + "*" == entry) &&
       event?.type != "pagehide" &&
       !document.hidden &&
       sessionId()
     ) {
       // With no locks of any kind, or no access to them, each tab leads itself.
       release ||
-        (async () => ((navigator.locks as Locks) || (await loadMore())).request(url, { ifAvailable: true }, lead))().catch(lead);
+        (async () =>
+          ((navigator.locks as Locks) || (await loadMore())).request(
+            url,
+            { ifAvailable: true },
+            lead,
+          ))().catch(lead);
     } else if (release) {
       // Hidden is not gone: there is no goodbye for it, perhaps another tab is visible instead.
       lastBody && (document.hidden || navigator.sendBeacon?.(url + "leave", lastBody));
@@ -107,9 +132,10 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
         isBlocked = !answer.ok;
         answer = 1000 * answer.headers.get(isBlocked ? "Retry-After" : "Presence-Interval") || 0;
       } catch {}
-      // Here `answer` is how long the service said to wait, and whoever failed is still blocked.
+      // Here `answer` is how long the service said to wait, which is what it can take; where it said
+      // nothing, it may be in trouble. Whoever failed is still blocked.
       lastAt = Date.now();
-      delay = Math.min(isBlocked ? Math.max(answer, 2 * delay) : answer || interval, LONGEST_WAIT_MS);
+      delay = Math.min(answer || (isBlocked ? 2 * delay : interval), LONGEST_WAIT_MS);
       timer = setTimeout(
         () => {
           isBlocked = lastAt = 0;
@@ -121,7 +147,9 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
     }
   };
 
-  for (const event of ["pagehide", "pageshow", "visibilitychange", "popstate"]) addEventListener(event, wake);
+  for (const event of ["pagehide", "pageshow", "visibilitychange", "popstate"]) {
+    addEventListener(event, wake);
+  }
   for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
     history[name] = (...change) => {
@@ -132,6 +160,14 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
   wake();
 
   return {
+    leave() {
+      isRunning = 0;
+      wake();
+    },
+    heartbeat() {
+      isRunning = 1;
+      wake();
+    },
     optOut() {
       id = "";
       sessionId();
@@ -140,13 +176,5 @@ export const createCore = (options: Attributes, url: string, loadMore: () => Pro
     subscribe: (...subscription: [LiveCallback, SubscribeOptions?]) => (
       live(subscription, 1), () => live(subscription)
     ),
-    heartbeat() {
-      isRunning = 1;
-      wake();
-    },
-    leave() {
-      isRunning = 0;
-      wake();
-    },
   };
 };

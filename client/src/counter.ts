@@ -59,7 +59,9 @@ export class Counter {
     if (this.asking.has(path)) return;
     this.asking.add(path);
     try {
-      const answer = await fetch(`${this.url}active?path=${encodeURIComponent(path)}`, { credentials: "omit" });
+      const answer = await fetch(`${this.url}active?path=${encodeURIComponent(path)}`, {
+        credentials: "omit",
+      });
       if (answer.ok) numbers.learn(path, (await answer.json()).activeVisitors);
     } catch {
       // Asked again with the next event.

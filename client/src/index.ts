@@ -5,7 +5,13 @@
  */
 
 import { createCore } from "./core.js";
-import type { Attributes, LiveCallback, Presence, Subscription, SubscribeOptions } from "./types.js";
+import type {
+  Attributes,
+  LiveCallback,
+  Presence,
+  Subscription,
+  SubscribeOptions,
+} from "./types.js";
 
 export type { LiveCallback, LiveCounts, Presence, SubscribeOptions } from "./types.js";
 
@@ -61,7 +67,9 @@ export const watchPresence = (
 ): (() => void) => {
   if (typeof document == "undefined") return () => {};
   const subscription: Subscription = [callback, options];
-  const live = (isWanted: boolean) => void loadMore().then((more) => more.live(urlOf(site), subscription, isWanted));
+  const live = (isWanted: boolean) => {
+    loadMore().then((more) => more.live(urlOf(site), subscription, isWanted), () => {});
+  };
   live(true);
   return () => live(false);
 };
@@ -70,14 +78,14 @@ export const watchPresence = (
 export const currentPresence = (): Presence =>
   latest ?? (typeof window == "undefined" ? undefined : window.presence) ?? NOBODY;
 
-const attributesOf = ({ interval, hash, exclude, respectDnt, allowLocalhost, auto }: PresenceOptions): Attributes => {
+const attributesOf = (options: PresenceOptions): Attributes => {
   const attribute = (isOn: boolean | undefined) => (isOn ? "" : undefined);
   return {
-    interval: interval?.toString(),
-    hash: attribute(hash),
-    exclude: exclude?.join(","),
-    respectDnt: attribute(respectDnt),
-    allowLocalhost: attribute(allowLocalhost),
-    auto: auto === false ? "false" : undefined,
+    interval: options.interval?.toString(),
+    hash: attribute(options.hash),
+    exclude: options.exclude?.join(","),
+    respectDnt: attribute(options.respectDnt),
+    allowLocalhost: attribute(options.allowLocalhost),
+    auto: options.auto === false ? "false" : undefined,
   };
 };

@@ -1,7 +1,13 @@
 /** React hooks. Both work with the script tag's client as well, where no options are given. */
 
 import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
-import { createPresence, currentPresence, watchPresence, type LiveCounts, type PresenceOptions } from "./index.js";
+import {
+  createPresence,
+  currentPresence,
+  watchPresence,
+  type LiveCounts,
+  type PresenceOptions,
+} from "./index.js";
 
 /**
  * Reports the page that is shown, with heartbeats on an interval and on every change of the path,

@@ -53,11 +53,15 @@ it("has types that a strict program compiles against", () => {
   writeFileSync(
     join(folder, "program.ts"),
     `
-    import { createPresence, type LiveCounts, type Presence, type PresenceOptions } from "presence-client";
+    import { createPresence } from "presence-client";
+    import type { LiveCounts, Presence, PresenceOptions } from "presence-client";
     import { usePageTracking, usePresence } from "presence-client/react";
-    const options: PresenceOptions = { api: "https://presence.example.org", site: "blog", exclude: ["/admin*"] };
+    const options: PresenceOptions = { api: "https://a.example", site: "blog", exclude: ["/b*"] };
     const presence: Presence = createPresence(options);
-    const stop: () => void = presence.subscribe(({ activeVisitors, activeOnPath }) => activeVisitors + (activeOnPath ?? 0), { path: "/" });
+    const stop: () => void = presence.subscribe(
+      ({ activeVisitors, activeOnPath }) => activeVisitors + (activeOnPath ?? 0),
+      { path: "/" },
+    );
     stop();
     export const Here = (): number | undefined => {
       usePageTracking(options);
@@ -69,9 +73,17 @@ it("has types that a strict program compiles against", () => {
     createPresence({});
     `,
   );
-  const compilerOptions = { strict: true, noEmit: true, module: "nodenext", target: "es2022", lib: ["es2022", "dom"], types: [] };
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    module: "nodenext",
+    target: "es2022",
+    lib: ["es2022", "dom"],
+    types: [],
+  };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["program.ts"] }));
-  const compiled = spawnSync(join(CLIENT, "node_modules/.bin/tsc"), ["-p", "."], { cwd: folder, encoding: "utf8" });
+  const tsc = join(CLIENT, "node_modules/.bin/tsc");
+  const compiled = spawnSync(tsc, ["-p", "."], { cwd: folder, encoding: "utf8" });
   expect(compiled.stdout).toBe("");
   expect(compiled.status).toBe(0);
 }, 60_000);

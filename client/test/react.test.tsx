@@ -29,8 +29,14 @@ const sent: string[] = [];
 const settle = (ms = 60) => act(() => new Promise((resolve) => setTimeout(resolve, ms)));
 
 const snapshot = async (source: Source, activeVisitors: number, onA: number) => {
-  const event = { activeVisitors, activeByPath: [{ path: "/a", count: onA }], totalPageViews: 9, uniqueVisitors: 8, asOf: 7 };
-  await act(() => void source.dispatchEvent(new MessageEvent("snapshot", { data: JSON.stringify(event) })));
+  const data = JSON.stringify({
+    activeVisitors,
+    activeByPath: [{ path: "/a", count: onA }],
+    totalPageViews: 9,
+    uniqueVisitors: 8,
+    asOf: 7,
+  });
+  await act(() => void source.dispatchEvent(new MessageEvent("snapshot", { data })));
 };
 
 type Listening = Parameters<typeof window.addEventListener>;

@@ -37,6 +37,8 @@ export class Browser {
   readonly logged: unknown[] = [];
   storage: Record<string, string> | "throws" = {};
   locks: "yes" | "missing" | "refused" = "yes";
+  /** How long it takes until a lock that is held is refused. */
+  refusedAfterMs = 0;
   answer: Answer | ((sent: Sent) => Answer) = {};
   private readonly held = new Set<string>();
 
@@ -62,7 +64,10 @@ export class Browser {
     if (!options.ifAvailable) throw new Error("this would wait in a queue");
     await undefined; // never at once
     const lock = `${name}`;
-    if (this.held.has(lock)) return whenAsked(null);
+    if (this.held.has(lock)) {
+      await new Promise((resolve) => setTimeout(resolve, this.refusedAfterMs));
+      return whenAsked(null);
+    }
     this.held.add(lock);
     const result = await whenAsked({ name: lock });
     this.held.delete(lock);

@@ -4,6 +4,7 @@ They stand here once for the two ways a heartbeat takes: `routes.heartbeats.answ
 like any other, and `service.express`, which answers without one.
 """
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -96,6 +97,7 @@ class Intake:
         self._security = context.security
         self._geo_headers = context.settings.geo_headers
         self.count_hot = context.metrics.count_hot
+        self._spread_s = max(1, int(context.settings.heartbeat_interval))
         interval = b"presence-interval", f"{context.settings.heartbeat_interval:g}".encode()
         # What an answer says of each outcome, and when the next heartbeat is wanted.
         self.told: dict[str, RawHeaders] = {
@@ -190,6 +192,9 @@ class Intake:
             log.error("unexpected_error", kind=type(error).__name__, exc_info=error)
             error = unexpected()
         status, headers, body = problem(error)
+        if status == 503:
+            # All clients of a site fail in the same moment; they are not to come back in one.
+            headers["Retry-After"] = str(random.randint(1, self._spread_s))  # noqa: S311
         raw = tuple((key.lower().encode(), value.encode()) for key, value in headers.items())
         self.context.metrics.requests.labels("POST", TEMPLATE, str(status)).inc()
         return Reply(status, raw + cors, body)
