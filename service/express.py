@@ -24,7 +24,7 @@ from service.store import WRITTEN, Beat
 class _Heads:
     """The bytes of answers of 204, kept while uvicorn's own headers (the date) stay."""
 
-    _MOST = 512
+    _MOST = 4096
 
     def __init__(self) -> None:
         self._defaults: object = None
@@ -98,7 +98,7 @@ class _Flight:
             intake = protocol.intake
             intake.count_hot(outcome)
             defaults = protocol.server_state.default_headers
-            self.answer(_heads.of_outcome(intake.told[outcome], self.cors, defaults))
+            self.answer(_heads.of_outcome(intake.told_of(outcome), self.cors, defaults))
         else:
             protocol.answer_by_app(self, self._settle(outcome))
 

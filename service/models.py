@@ -523,9 +523,10 @@ class SiteCount(Struct, frozen=True):
 
 
 class SiteList(Struct, frozen=True):
-    """The sites known."""
+    """Some of the sites known, by name; `nextCursor` is null at the end."""
 
     sites: list[SiteCount]
+    nextCursor: str | None
     asOf: Moment
 
 

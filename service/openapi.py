@@ -100,6 +100,12 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         "hours": query("hours", "How many hours, instead of minutes.", _whole(1, 2160)),
         "every": query("every", "How many minutes, or hours, make one point.", _whole(1, 2880, 1)),
         "label": query("label", "What is written before it.", {"type": "string", "maxLength": 64}),
+        "sitesLimit": query("limit", "Sites, at most.", _whole(1, 1000, 1000)),
+        "siteCursor": query(
+            "cursor",
+            "What an earlier answer gave as `nextCursor`.",
+            {"type": "string", "pattern": SITE_PATTERN},
+        ),
         "sessionsLimit": query("limit", "Sessions, at most.", _whole(1, 1000, 100)),
         "cursor": query(
             "cursor",

@@ -304,16 +304,22 @@ OPERATIONS = [
         "sites",
         "Operate",
         "All sites",
-        "Those that are configured and those that were heard of, with how many are on each.",
+        "Those that are configured, or, where none are, those that were heard of, with how many "
+        "are on each; page by page.",
         [
             Answer(
                 200,
-                "The sites by name",
+                "Sites by name",
                 {JSON: models.SiteList},
-                example={"sites": [{"site": "blog", "activeVisitors": 3}], "asOf": _AS_OF},
+                example={
+                    "sites": [{"site": "blog", "activeVisitors": 3}],
+                    "nextCursor": None,
+                    "asOf": _AS_OF,
+                },
             )
         ],
-        (401, 403, 503),
+        (401, 403, 422, 503),
+        ("sitesLimit", "siteCursor"),
         security=OPERATOR,
     ),
     Operation(

@@ -221,11 +221,18 @@ class Reading(Calls):
                 now_ms,
             )
 
-    async def sites(self) -> models.SiteList:
-        """The sites known to Redis, with how many are on each. Raises StoreError."""
+    async def site_names(self, after: str, limit: int) -> list[str]:
+        """The sites known to Redis that come after a name, by name. Raises StoreError."""
+        low = f"({after}" if after else "-"
+        async with self._failures():
+            names: list[str] = await self._client.zrangebylex(
+                self.keys.sites, low, "+", start=0, num=limit
+            )
+        return names
+
+    async def sites(self, names: Sequence[str]) -> models.SiteList:
+        """How many are on each of these sites, without sweeping any. Raises StoreError."""
         async with self.deadline():
-            async with self._failures():
-                names: list[str] = await self._client.zrange(self.keys.sites, 0, -1)
             now_ms = await self.now_ms()
             async with self._failures():
                 pipeline = self._client.pipeline(transaction=False)
@@ -239,6 +246,7 @@ class Reading(Calls):
                     models.SiteCount(name, sum(counts[n * per_site : (n + 1) * per_site]))
                     for n, name in enumerate(names)
                 ],
+                None,
                 now_ms,
             )
 

@@ -129,6 +129,11 @@ class PresenceStore(Reading):
         outcome = await waiter
         return outcome if outcome in OUTCOMES else await self.settle(site, beat, outcome)
 
+    @property
+    def queue(self) -> Batcher[ShardKeys, Any, str]:
+        """Where heartbeats wait for Redis; `waiting` says how many."""
+        return self._batcher
+
     def submit(self, site: str, beat: Beat, waiter: Waiter[str]) -> None:
         """As `heartbeat`, for one who does not want to wait: the waiter is told the outcome,
         which, if it is none of OUTCOMES, `settle` turns into one. Raises StoreBusy."""

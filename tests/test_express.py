@@ -20,6 +20,7 @@ from service.app import create_app
 from service.batcher import Batch
 from service.errors import StoreUnreachable
 from service.express import ExpressProtocol
+from service.routes.intake import CROWD, SPREAD
 from service.settings import Settings
 from service.store import Beat
 from tests.conftest import Clock
@@ -354,6 +355,38 @@ async def test_refusals_are_alike(settings: dict[str, str], answers: list[int]) 
             writer.close()
         assert texts[0] == texts[1]
         assert counters(express) == counters(plain)
+
+
+@pytest.mark.parametrize("protocol", [ExpressProtocol, HttpToolsProtocol])
+@pytest.mark.parametrize(
+    "settings, low, high",
+    [
+        ({}, 15, 30),
+        ({"HEARTBEAT_DEDUP": "25"}, 25, 30),  # one that came earlier would not be seen
+    ],
+)
+async def test_a_crowd_is_told_to_come_back_at_different_times(
+    protocol: type[HttpToolsProtocol], settings: dict[str, str], low: float, high: float
+) -> None:
+    async with serving(protocol, **settings) as served:
+        reader, writer = await served.connect()
+
+        async def told() -> float:
+            writer.write(request(beat("/a")))
+            head = await reader.readuntil(b"\r\n\r\n")
+            found = re.search(rb"presence-interval: ([\d.]+)\r", head)
+            assert found
+            return float(found[1])
+
+        assert {await told() for _ in range(3)} == {high}
+        served.store.queue.waiting += CROWD
+        spread = [await told() for _ in range(SPREAD)]
+        served.store.queue.waiting -= CROWD
+        assert len(set(spread)) == SPREAD
+        assert low < min(spread) < low + 1
+        assert max(spread) == high
+        assert await told() == high
+        writer.close()
 
 
 # While Redis has not answered yet

@@ -1010,6 +1010,34 @@ async def test_sites(make_service: MakeService, sites_file: str) -> None:
         for row in (await configured.client.get("/v1/sites", headers=ADMIN)).json()["sites"]
     ]
     assert names == ["blog", "closed", "own"]
+    for cursor in ("A", "a b", "{x}"):
+        refused = await service.client.get(f"/v1/sites?cursor={cursor}", headers=ADMIN)
+        assert refusal(refused) == (422, "cursor")
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+async def test_sites_page_by_page(
+    make_service: MakeService, tmp_path: Path, is_configured: bool
+) -> None:
+    names = [f"site-{n:02d}" for n in range(25)]
+    settings = {"ADMIN_TOKEN": "admin-token"}
+    if is_configured:
+        path = tmp_path / "many.toml"
+        path.write_text("".join(f'["{name}"]\n' for name in names))
+        settings["SITES_FILE"] = str(path)
+    service = await make_service(**settings)
+    for name in names:
+        await service.client.post(f"/v1/sites/{name}/heartbeat", json=BEAT)
+    for limit, pages in [(10, 3), (25, 1), (1, 25), (1000, 1)]:
+        listed: list[str] = []
+        cursor, asked = "", 0
+        while cursor is not None:
+            url = f"/v1/sites?limit={limit}&cursor={cursor}"
+            page = (await service.client.get(url, headers=ADMIN)).json()
+            assert all(row["activeVisitors"] == 1 for row in page["sites"])
+            listed += [row["site"] for row in page["sites"]]
+            cursor, asked = page["nextCursor"], asked + 1
+        assert (listed, asked) == (names, pages)
 
 
 @pytest.mark.parametrize("backend", ["memory", "valkey"])

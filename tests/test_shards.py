@@ -209,8 +209,18 @@ async def test_the_known_sites_with_all_their_shards(make_store: MakeStore) -> N
     store = make_store(Clock(), shards=3)
     for n, site in enumerate(["blog", "empty.example", "shop"]):
         await store.heartbeats(site, [beat(session) for session in SESSIONS[: 10 * n]])
-    assert await store.sites() == models.SiteList(
-        [models.SiteCount("empty.example", 10), models.SiteCount("shop", 20)], NOW
+    names = await store.site_names("", 10)
+    assert names == ["empty.example", "shop"]
+    assert await store.site_names("empty.example", 10) == ["shop"]
+    assert await store.site_names("", 1) == ["empty.example"]
+    assert await store.sites([*names, "unknown"]) == models.SiteList(
+        [
+            models.SiteCount("empty.example", 10),
+            models.SiteCount("shop", 20),
+            models.SiteCount("unknown", 0),
+        ],
+        None,
+        NOW,
     )
 
 

@@ -259,7 +259,7 @@ async def answered_in_time(store: PresenceStore) -> None:
         lambda: store.probe(),
         lambda: store.heartbeat_and_count("blog", beat()),
         lambda: store.history("blog", 60_000, 30),
-        lambda: store.sites(),
+        lambda: store.sites(["blog", "shop"]),
         lambda: store.session("blog", str(uuid.uuid4())),
         lambda: store.sessions("blog", limit=10, cursor=None, path=None),
     ]
@@ -319,7 +319,7 @@ async def test_an_answer_made_of_several_is_in_time_too() -> None:
         async with store_on(connect(f"redis://127.0.0.1:{port}")) as store:
             for way in (
                 lambda: store.history("blog", 60_000, 30),
-                lambda: store.sites(),
+                lambda: store.sites(["blog", "shop"]),
                 lambda: store.session("blog", str(uuid.uuid4())),
                 lambda: store.sessions("blog", limit=10, cursor=None, path=None),
                 lambda: store.heartbeat_and_count("blog", beat()),

@@ -79,7 +79,7 @@ async def _counted(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> R
     intake.count_hot(outcome, status="200")
     next_ms = round(context.settings.heartbeat_interval * 1000)
     counts = Counts(outcome, active, on_path, next_ms, as_of)
-    return Reply(200, (*intake.told[outcome], *cors, *_JSON), msgspec.json.encode(counts))
+    return Reply(200, (*intake.told_of(outcome), *cors, *_JSON), msgspec.json.encode(counts))
 
 
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))

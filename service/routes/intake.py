@@ -4,6 +4,7 @@ They stand here once for the two ways a heartbeat takes: `routes.heartbeats.answ
 like any other, and `service.express`, which answers without one.
 """
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -26,6 +27,18 @@ log = structlog.get_logger(__name__)
 TEMPLATE = "/v1/sites/{site}/heartbeat"
 _PREFIX, _SUFFIX = "/v1/sites/", "/heartbeat"
 _LIMITED = "this address has opened too many sessions in this minute"
+
+
+CROWD = 256  # heartbeats waiting at once; at a steady load they are as many as connections
+SPREAD = 32  # times they are then told in turn
+
+
+def _told(interval_s: float) -> dict[str, RawHeaders]:
+    interval = b"presence-interval", f"{interval_s:g}".encode()
+    return {
+        outcome: ((b"presence-status", outcome.encode()), interval)
+        for outcome in (*sorted(OUTCOMES), "dropped")
+    }
 
 
 def limited() -> RequestError:
@@ -98,12 +111,23 @@ class Intake:
         self._geo_headers = context.settings.geo_headers
         self.count_hot = context.metrics.count_hot
         self._spread_s = max(1, int(context.settings.heartbeat_interval))
-        interval = b"presence-interval", f"{context.settings.heartbeat_interval:g}".encode()
+        self.queue = context.store.queue
+        settings = context.settings
+        interval_s = settings.heartbeat_interval
         # What an answer says of each outcome, and when the next heartbeat is wanted.
-        self.told: dict[str, RawHeaders] = {
-            outcome: ((b"presence-status", outcome.encode()), interval)
-            for outcome in (*sorted(OUTCOMES), "dropped")
-        }
+        self.told = _told(interval_s)
+        earliest_s = max(interval_s / 2, settings.heartbeat_dedup)
+        step_s = (interval_s - earliest_s) / SPREAD
+        self._told_in_turn = itertools.cycle(
+            [_told(round(interval_s - n * step_s, 2)) for n in range(SPREAD)]
+        )
+
+    def told_of(self, outcome: str) -> RawHeaders:
+        """The headers that tell an outcome. While many wait at once they will all be back at once:
+        each is told another time, from half the interval on, and the next time they are spread."""
+        if self.queue.waiting < CROWD:
+            return self.told[outcome]
+        return next(self._told_in_turn)[outcome]
 
     def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
@@ -178,7 +202,7 @@ class Intake:
     def written(self, outcome: str, cors: RawHeaders) -> Reply:
         """The answer that tells an outcome."""
         self.count_hot(outcome)
-        return Reply(204, (*self.told[outcome], *cors))
+        return Reply(204, (*self.told_of(outcome), *cors))
 
     def check_outcome(self, outcome: str) -> None:
         """Raises RequestError, 429, where the script refused to open a session."""

@@ -1,24 +1,34 @@
 """For operators: `/v1/sites`, `/v1/sites/{site}/sessions` and one session of them."""
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.errors import RequestError
-from service.models import SiteCount, SiteList, check_session_id
+from service.errors import FieldError, RequestError
+from service.models import check_session_id
 from service.routes.context import context_of, integer, json_response
 from service.routes.stats import path_parameter
 from service.security import headers_of
+from service.sites import is_site_id
 
 
 async def sites(request: Request) -> Response:
-    """The configured sites, or, where none are, those heard of; with how many are on each."""
+    """The configured sites, or, where none are, those heard of, page by page; with how many are on
+    each."""
     context = context_of(request)
     context.security.check_operator(request.scope, headers_of(request.scope))
-    known = await context.store.sites()
-    counts = {row.site: row.activeVisitors for row in known.sites}
-    names = sorted(context.settings.sites.by_id or counts)
-    rows = [SiteCount(name, counts.get(name, 0)) for name in names]
-    return json_response(SiteList(rows, known.asOf))
+    limit = integer(request, "limit", 1000, 1, 1000)
+    after = request.query_params.get("cursor", "")
+    if after and not is_site_id(after):
+        raise FieldError("cursor", "cursor must be what an earlier answer gave as nextCursor")
+    if configured := context.settings.sites.by_id:
+        names = [name for name in sorted(configured) if name > after][: limit + 1]
+    else:
+        names = await context.store.site_names(after, limit + 1)
+    page = await context.store.sites(names[:limit])
+    if len(names) > limit:
+        page = msgspec.structs.replace(page, nextCursor=names[limit - 1])
+    return json_response(page)
 
 
 async def sessions(request: Request) -> Response:
