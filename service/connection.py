@@ -20,6 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from service.embedded import socket_of
 from service.errors import SettingsError
+from service.hardened import hardened
 from service.held import Held
 from service.packing import packing
 from service.scripts import Client
@@ -132,7 +133,7 @@ def _standalone(url: str, topology: str, options: dict[str, Any]) -> Connection:
     pool = BlockingConnectionPool.from_url(
         url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **options
     )
-    pool.connection_class = packing(pool.connection_class)
+    pool.connection_class = hardened(packing(pool.connection_class))
     return Connection(Redis.from_pool(pool), topology, Held(pool))
 
 
@@ -194,7 +195,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Connection:
         **options,
     )
     pool = client.connection_pool
-    pool.connection_class = packing(pool.connection_class)
+    pool.connection_class = hardened(packing(pool.connection_class))
     return Connection(client, "sentinel", Held(pool), tuple(sentinel.sentinels))
 
 
@@ -214,5 +215,5 @@ def _cluster(url: str, options: dict[str, Any]) -> Connection:
     )
     # What the nodes are opened with, as the cluster makes them known.
     kwargs = client.nodes_manager.connection_kwargs
-    kwargs["connection_class"] = packing(kwargs["connection_class"])
+    kwargs["connection_class"] = hardened(packing(kwargs["connection_class"]))
     return Connection(client, "cluster")

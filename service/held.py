@@ -67,6 +67,8 @@ class Held:
 async def _exchange(connection: Any, packed: list[bytes], count: int) -> list[Any]:
     # What fails closes the connection, in redis-py. `connect`, and not the next send, asks the
     # Sentinels where the primary is now.
+    if connection.should_reconnect():
+        await connection.disconnect(nowait=True)
     if not connection.is_connected:
         await connection.connect()
     await connection.send_packed_command(packed)

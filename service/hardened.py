@@ -1,0 +1,79 @@
+"""redis-py's connections, hardened against what networks and failovers do to them."""
+
+import asyncio
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError, ReadOnlyError
+
+RENEW_S = 1.0  # a connection to what takes no writes is made anew, but not more often than that
+PAUSE_S = 0.1  # between two tries to reach what could not be reached
+C = TypeVar("C", bound=AbstractConnection)
+
+
+@dataclass(slots=True)
+class _Way:
+    """The way to one address. While it is closed, one tries at a time."""
+
+    is_closed: bool = False
+    is_tried: bool = False
+    not_before: float = 0.0
+
+
+class _Hardened(AbstractConnection):
+    """Put before a connection class."""
+
+    _ways: defaultdict[tuple[Any, Any], _Way]  # by address; each client has its own
+    _renewed_at = 0.0
+
+    async def connect(self) -> None:
+        """As redis-py's. Where the last one has failed, one tries again after a pause and the
+        others fail at once: with each request trying, a Redis that is down would be stormed."""
+        if self.is_connected:
+            return
+        way = self._ways[getattr(self, "host", None), getattr(self, "port", None)]
+        is_retrying = way.is_closed
+        if is_retrying and way.is_tried:
+            raise ConnectionError("the last connect has failed, and another one is under way")
+        try:
+            if is_retrying:
+                way.is_tried = True
+                await asyncio.sleep(way.not_before - time.monotonic())
+            await super().connect()  # type: ignore[no-untyped-call]
+            way.is_closed = False
+        except BaseException:
+            way.is_closed = True
+            way.not_before = time.monotonic() + PAUSE_S
+            raise
+        finally:
+            if is_retrying:
+                way.is_tried = False
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's. Where the other side has just closed, uvloop raises a RuntimeError, which
+        redis-py does not take for what it is."""
+        try:
+            await super().send_packed_command(*args, **kwargs)
+        except RuntimeError as error:
+            raise ConnectionError("the connection was closed while writing") from error
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's. A primary that has become a replica keeps its connections: the next
+        command goes to whatever its name, or its load balancer, now leads to."""
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ReadOnlyError:
+            now = time.monotonic()
+            if now - self._renewed_at > RENEW_S:
+                self._renewed_at = now
+                self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+            raise
+
+
+def hardened(connection_class: type[C]) -> type[C]:
+    """The connection class, hardened."""
+    name, ways = f"Hardened{connection_class.__name__}", defaultdict[Any, _Way](_Way)
+    return type(name, (_Hardened, connection_class), {"_ways": ways})
