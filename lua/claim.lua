@@ -34,15 +34,26 @@ end
 local now_text = string.format('%.0f', now)
 -- @end
 
+-- Redis refuses ZADD when it is out of memory, unless the script has written before, and sweeping
+-- is what makes room: PEXPIRE, which it allows, comes first.
+local is_renewed = false
+local function set(score, site)
+  if not is_renewed then
+    is_renewed = true
+    redis.call('PEXPIRE', due, LIFE_MS)
+  end
+  redis.call('ZADD', due, score, site)
+end
+
 for argument = 4, #ARGV, 3 do
   local site, held, next_due = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
   if redis.call('ZSCORE', due, site) == held then
     if tonumber(held) - now < lease_ms / 2 then
-      redis.call('ZADD', due, now_text, site)
+      set(now_text, site)
     elseif next_due == '' then
       redis.call('ZREM', due, site)
     else
-      redis.call('ZADD', due, next_due, site)
+      set(next_due, site)
     end
   end
 end
@@ -50,16 +61,13 @@ end
 -- stood ahead.
 local latest = string.format('%.0f', now + LATEST_MS)
 for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, latest, '+inf', 'LIMIT', 0, limit)) do
-  redis.call('ZADD', due, now_text, site)
+  set(now_text, site)
 end
 local lease_end = string.format('%.0f', now + lease_ms)
 local reply = {now_text}
 for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_text, 'LIMIT', 0, limit)) do
-  redis.call('ZADD', due, lease_end, site)
+  set(lease_end, site)
   reply[#reply + 1] = site
   reply[#reply + 1] = lease_end
-end
-if #reply > 1 then
-  redis.call('PEXPIRE', due, LIFE_MS)
 end
 return reply

@@ -32,6 +32,7 @@ _REFUSED = {
     "BUSY": "Redis is busy in a script",
     "AUTH": "Redis refuses our credentials",
     "NOPERM": "Redis does not permit a command that is needed",
+    "MASTERDOWN": "Redis is a replica that has lost its primary",
     "CLUSTERDOWN": "a part of the Redis cluster is down",
     "WRONGTYPE": "a key of this site has the wrong type: run presence doctor",
 }
@@ -49,6 +50,9 @@ def kind_of(error: BaseException) -> str:
         return "timeout"
     text = str(error)
     if isinstance(error, ResponseError):
+        # redis-py takes the first word off the text of errors that it has a class for.
+        if error.status_code in _REFUSED:
+            return str(error.status_code)
         # A script's error carries the first word of the cause somewhere in its text.
         for word in _REFUSED:
             if word in text:

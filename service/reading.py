@@ -356,7 +356,8 @@ def _member(session_id: str, fields: dict[str, str]) -> str:
 
 def _session(session_id: str, fields: dict[str, str], score: float, now_ms: int) -> models.Session:
     # The clock may have been set back: nothing was seen in the future.
-    seen, since = min(int(fields["seen"]), now_ms), min(int(fields["since"]), now_ms)
+    seen = min(int(fields["seen"]), now_ms)
+    since = min(int(fields["since"]), seen)
     latitude, longitude = fields.get("latitude"), fields.get("longitude")
     return models.Session(
         sessionId=session_id,
