@@ -118,6 +118,10 @@ class Server:
             self.process.wait()
             self.process = None
 
+    def forget(self) -> None:
+        """Removes what a dead server has kept, so that it starts empty."""
+        shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+
     def freeze(self) -> None:
         """SIGSTOP."""
         assert self.process is not None

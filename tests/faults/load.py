@@ -167,6 +167,11 @@ class Load:
         before = len(self.acks)
         self.until(lambda: len(self.acks) >= before + count)
 
+    def fail(self, rounds: int = 2) -> None:
+        """Waits for so many failures for each client that are yet to begin, on average."""
+        start = time.monotonic()
+        self.until(lambda: len(self.failed(start)) >= rounds * self.clients)
+
     def recovers(self, seconds: float = 30.0, *, since: float | None = None) -> float:
         """Waits until every client was answered well twice in a row by requests that it began
         from now on; the moment at which the last of those that failed was answered, in seconds
@@ -185,6 +190,19 @@ class Load:
                 streak[client] = streak.get(client, 0) + 1 if ack.is_written else 0
         return sum(count >= 2 for count in streak.values()) == self.clients
 
+    def looks_at(self, path: str, since: float = 0.0) -> list[Look]:
+        """Answers to a path of `looks`, asked since a moment."""
+        return [look for look in list(self.looked) if look.path == path and look.begun >= since]
+
+    def livez_was_well(self, within_s: float) -> float:
+        """Asserts that `/livez`, one of `looks`, was answered well all the while, and in time;
+        how long the longest answer took, in seconds."""
+        looks = self.looks_at("/livez")
+        assert {look.status for look in looks} == {200}
+        longest = max(look.took for look in looks)
+        assert longest < within_s + self.lag_s
+        return round(longest, 3)
+
     def failed(self, since: float = 0.0, site: str | None = None) -> list[Ack]:
         """Heartbeats begun since a moment that were not acknowledged."""
         return [
@@ -197,7 +215,7 @@ class Load:
         """What was answered, for an error message."""
         counts: dict[str, int] = {}
         for ack in list(self.acks):
-            key = f"{ack.status} {ack.outcome}"
+            key = f"{ack.status} {ack.outcome or ack.body.decode()}"
             counts[key] = counts.get(key, 0) + 1
         return str(counts)
 
