@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ReadOnlyError
 
-RENEW_S = 1.0  # a connection to what takes no writes is made anew, but not more often than that
+RENEW_S = 1.0  # connections to what takes no writes are made anew, but not more often than that
 PAUSE_S = 0.1  # between two tries to reach what could not be reached
 C = TypeVar("C", bound=AbstractConnection)
 
@@ -21,20 +21,32 @@ class _Way:
     is_closed: bool = False
     is_tried: bool = False
     not_before: float = 0.0
+    renewed_at: float = 0.0  # connections that are older lead to where it led before
 
 
 class _Hardened(AbstractConnection):
     """Put before a connection class."""
 
     _ways: defaultdict[tuple[Any, Any], _Way]  # by address; each client has its own
-    _renewed_at = 0.0
+    _made_at = 0.0
+
+    @property
+    def _way(self) -> _Way:
+        return self._ways[getattr(self, "host", None), getattr(self, "port", None)]
+
+    def should_reconnect(self) -> bool:
+        """As redis-py's."""
+        marked: bool = super().should_reconnect()  # type: ignore[no-untyped-call]
+        return marked or self._made_at < self._way.renewed_at
 
     async def connect(self) -> None:
         """As redis-py's. Where the last one has failed, one tries again after a pause and the
         others fail at once: with each request trying, a Redis that is down would be stormed."""
         if self.is_connected:
-            return
-        way = self._ways[getattr(self, "host", None), getattr(self, "port", None)]
+            if not self.should_reconnect():
+                return
+            await self.disconnect(nowait=True)
+        way = self._way
         is_retrying = way.is_closed
         if is_retrying and way.is_tried:
             raise ConnectionError("the last connect has failed, and another one is under way")
@@ -42,6 +54,7 @@ class _Hardened(AbstractConnection):
             if is_retrying:
                 way.is_tried = True
                 await asyncio.sleep(way.not_before - time.monotonic())
+            self._made_at = time.monotonic()
             await super().connect()  # type: ignore[no-untyped-call]
             way.is_closed = False
         except BaseException:
@@ -61,15 +74,14 @@ class _Hardened(AbstractConnection):
             raise ConnectionError("the connection was closed while writing") from error
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """As redis-py's. A primary that has become a replica keeps its connections: the next
-        command goes to whatever its name, or its load balancer, now leads to."""
+        """As redis-py's. A primary that has become a replica keeps its connections; whoever asks
+        next goes to whatever its name, or its load balancer, leads to now."""
         try:
             return await super().read_response(*args, **kwargs)
         except ReadOnlyError:
-            now = time.monotonic()
-            if now - self._renewed_at > RENEW_S:
-                self._renewed_at = now
-                self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+            way, now = self._way, time.monotonic()
+            if now - way.renewed_at > RENEW_S:
+                way.renewed_at = now
             raise
 
 
