@@ -18,6 +18,7 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError, TimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from service.cluster import Cluster
 from service.embedded import socket_of
 from service.errors import SettingsError
 from service.hardened import hardened
@@ -201,7 +202,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Connection:
 
 def _cluster(url: str, options: dict[str, Any]) -> Connection:
     address = _Address.parse(url, 6379)
-    client = RedisCluster(
+    client = Cluster(
         startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
         username=address.username,
         password=address.password,

@@ -10,6 +10,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
     MaxConnectionsError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TimeoutError,
@@ -17,7 +18,7 @@ from redis.exceptions import (
 
 from service.errors import StoreError, StoreRefused, StoreUnreachable
 
-FAILURES = (RedisError, OSError, asyncio.TimeoutError)
+FAILURES = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 
 _UNREACHABLE = {
     "timeout": "Redis does not answer in time",
@@ -61,7 +62,7 @@ def kind_of(error: BaseException) -> str:
             return "OOM"
         first = text.partition(" ")[0]
         return first if first.isupper() and first.isalpha() else "error"
-    if isinstance(error, (ConnectionError, OSError)):
+    if isinstance(error, (ConnectionError, RedisClusterException, OSError)):
         return "pool" if "No connection available" in text else "connection"
     return type(error).__name__
 

@@ -29,6 +29,8 @@ LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on a
 CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
+ENTER_AGAIN_S = 1.0  # after a failure to
+
 
 class Beat(NamedTuple):
     """A heartbeat as it is handed to the script. `client` is the keyed hash of an address, empty
@@ -103,6 +105,7 @@ class PresenceStore(Reading):
         self._mixes_sites = connection.mixes_sites
         self._due: dict[str, tuple[str, int]] = {}
         self._entered_at: dict[str, float] = {}
+        self._enter_due_at = 0.0
         self._rule_args = (
             rules.heartbeat_dedup_ms,
             rules.session_timeout_ms,
@@ -221,7 +224,8 @@ class PresenceStore(Reading):
                 own = replies[place : place + len(batch.items)]
                 place += len(batch.items)
                 answers.append(self._single_answers(batch, own))
-        if self._due:
+        # Where the list cannot be written to, heartbeats do not wait for it each time.
+        if self._due and time.monotonic() >= self._enter_due_at:
             await self._enter_due()
         return answers
 
@@ -395,6 +399,7 @@ class PresenceStore(Reading):
         except FAILURES as error:
             self._observe_error(kind_of(error))
             self._due = entries | self._due
+            self._enter_due_at = time.monotonic() + ENTER_AGAIN_S
             return
         moment = time.monotonic()
         if len(self._entered_at) > 100_000:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -150,27 +152,44 @@ class Server:
 
 
 @contextlib.contextmanager
-def cluster(kind: str = "valkey", nodes: int = 3) -> Iterator[list[Server]]:
-    """A cluster of primaries that share the slots evenly."""
+def cluster(kind: str = "valkey", nodes: int = 3, replicas: int = 0) -> Iterator[list[Server]]:
+    """A cluster of primaries that share the slots evenly; behind them in the list, replicas of
+    the first ones."""
+    count = nodes + replicas
     with contextlib.ExitStack() as stack:
         servers = [
             stack.enter_context(
                 Server(
                     kind, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500",
-                    "--cluster-require-full-coverage", "no", port=port,
+                    "--cluster-require-full-coverage", "no",
+                    "--repl-diskless-sync-delay", "0", port=port,
                 )
             )
-            for port in [free_port(with_bus=True) for _ in range(nodes)]
+            for port in [free_port(with_bus=True) for _ in range(count)]
         ]  # fmt: skip
         per_node = 16384 // nodes
         for n, server in enumerate(servers):
-            last = 16383 if n == nodes - 1 else (n + 1) * per_node - 1
-            server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", n * per_node, last)
             server.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
-        for server in servers[1:]:
-            servers[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
-        wait_until(lambda: all(_knows_all(server, nodes) for server in servers), what="cluster")
+            if n < nodes:
+                last = 16383 if n == nodes - 1 else (n + 1) * per_node - 1
+                server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", n * per_node, last)
+        for one, other in itertools.combinations(servers, 2):  # faster than by hearsay
+            one.client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+        wait_until(lambda: all(_knows_all(server, count) for server in servers), what="cluster")
+        for primary, replica in zip(servers[:nodes], servers[nodes:], strict=False):
+            replica.client.execute_command("CLUSTER", "REPLICATE", node_id(primary))
+        for replica in servers[nodes:]:
+            wait_until(functools.partial(_is_in_sync, replica), what="a replica")
         yield servers
+
+
+def node_id(server: Server) -> str:
+    """What a cluster calls one of its nodes."""
+    return str(server.client.execute_command("CLUSTER", "MYID"))
+
+
+def _is_in_sync(replica: Server) -> bool:
+    return bool(replica.client.info("replication").get("master_link_status") == "up")
 
 
 def _knows_all(server: Server, nodes: int) -> bool:
@@ -180,6 +199,68 @@ def _knows_all(server: Server, nodes: int) -> bool:
         line in text
         for line in ("cluster_state:ok", "cluster_slots_ok:16384", f"cluster_known_nodes:{nodes}")
     )
+
+
+@dataclass
+class Guarded:
+    """A primary with a replica, both asking for a password, watched by three Sentinels."""
+
+    primary: Server
+    replica: Server
+    watchers: list[Server]
+
+    @property
+    def url(self) -> str:
+        """Its address as PRESENCE_REDIS_URL takes it."""
+        hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in self.watchers)
+        return f"redis+sentinel://:word@{hosts}/web"
+
+
+@contextlib.contextmanager
+def guarded(kind: str = "valkey", down_after_ms: int = 1000) -> Iterator[Guarded]:
+    """A primary and a replica under Sentinels, which say that it is down after that time."""
+    with contextlib.ExitStack() as stack:
+        options = [
+            "--requirepass", "word", "--masterauth", "word", "--repl-diskless-sync-delay", "0",
+        ]  # fmt: skip
+        primary = stack.enter_context(_with_password(Server(kind, *options)))
+        behind = ("--replicaof", f"127.0.0.1 {primary.port}")
+        replica = stack.enter_context(_with_password(Server(kind, *options, *behind)))
+        wait_until(functools.partial(_is_in_sync, replica), what="the replica")
+        watchers = []
+        for _ in range(3):
+            watcher = Server(kind, "--sentinel")
+            (watcher.folder / "s.conf").write_text(
+                f"port {watcher.port}\nbind 127.0.0.1\n"
+                f"sentinel monitor web 127.0.0.1 {primary.port} 2\n"
+                "sentinel auth-pass web word\n"
+                f"sentinel down-after-milliseconds web {down_after_ms}\n"
+                "sentinel failover-timeout web 4000\n"
+            )
+            stack.callback(watcher.close)
+            watcher.process = subprocess.Popen(
+                [binary_of(kind), str(watcher.folder / "s.conf"), "--sentinel"],
+                stdout=subprocess.DEVNULL,
+                cwd=watcher.folder,
+            )
+            wait_until(watcher.client.ping)
+            watchers.append(watcher)
+        for watcher in watchers:
+            for question in ("CKQUORUM", "REPLICAS"):
+                wait_until(
+                    functools.partial(watcher.client.execute_command, "SENTINEL", question, "web"),
+                    what=question,
+                )
+        yield Guarded(primary, replica, watchers)
+
+
+@contextlib.contextmanager
+def _with_password(server: Server) -> Iterator[Server]:
+    server.client = server.client.__class__(
+        port=server.port, password="word", decode_responses=True
+    )
+    with server:
+        yield server
 
 
 def cluster_url(servers: list[Server]) -> str:

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import functools
 import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from service.settings import mask_url
 from service.store import Beat, PresenceStore
 from tests import servers
 from tests.conftest import patient_store
-from tests.servers import Server, wait_until
+from tests.servers import Server
 
 ANSWER_WITHIN_S = 2.0
 
@@ -178,67 +177,16 @@ async def test_thousands_of_sites_beat_at_once_on_a_cluster(
     await store.close()
 
 
-@pytest.fixture
-def guarded() -> Iterator[tuple[Server, Server, list[Server]]]:
-    """A primary with a replica, both asking for a password, watched by three Sentinels."""
-    with contextlib.ExitStack() as stack:
-        auth = ("--requirepass", "word", "--masterauth", "word")
-        primary = stack.enter_context(_with_password(Server("valkey", *auth)))
-        replica = stack.enter_context(
-            _with_password(Server("valkey", *auth, "--replicaof", f"127.0.0.1 {primary.port}"))
-        )
-        wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
-        watchers = []
-        for _ in range(3):
-            watcher = Server("valkey", "--sentinel")
-            (watcher.folder / "s.conf").write_text(
-                f"port {watcher.port}\nbind 127.0.0.1\n"
-                f"sentinel monitor web 127.0.0.1 {primary.port} 2\n"
-                "sentinel auth-pass web word\n"
-                "sentinel down-after-milliseconds web 1000\n"
-                "sentinel failover-timeout web 4000\n"
-            )
-            stack.callback(watcher.close)
-            watcher.process = subprocess.Popen(
-                [servers.binary_of("valkey"), str(watcher.folder / "s.conf"), "--sentinel"],
-                stdout=subprocess.DEVNULL,
-                cwd=watcher.folder,
-            )
-            wait_until(watcher.client.ping)
-            watchers.append(watcher)
-        for watcher in watchers:
-            wait_until(
-                functools.partial(watcher.client.execute_command, "SENTINEL", "CKQUORUM", "web"),
-                what="quorum",
-            )
-            wait_until(
-                functools.partial(watcher.client.execute_command, "SENTINEL", "REPLICAS", "web"),
-                what="replica known",
-            )
-        yield primary, replica, watchers
-
-
-@contextlib.contextmanager
-def _with_password(server: Server) -> Iterator[Server]:
-    server.client = server.client.__class__(
-        port=server.port, password="word", decode_responses=True
-    )
-    with server:
-        yield server
-
-
-async def test_sentinel_and_failover(guarded: tuple[Server, Server, list[Server]]) -> None:
-    primary, replica, watchers = guarded
-    hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in watchers)
-    url = f"redis+sentinel://:word@{hosts}/web"
-    await works(url)
-    async with store_on(connect(url)) as store:
-        assert await store.heartbeat("blog", beat()) == "created"
-        primary.kill()
-        with pytest.raises(StoreUnreachable):
-            await store.heartbeat("blog", beat())
-        await recovers(store, 30)
-        assert replica.client.info("replication")["role"] == "master"
+async def test_sentinel_and_failover() -> None:
+    with servers.guarded() as guarded:
+        await works(guarded.url)
+        async with store_on(connect(guarded.url)) as store:
+            assert await store.heartbeat("blog", beat()) == "created"
+            guarded.primary.kill()
+            with pytest.raises(StoreUnreachable):
+                await store.heartbeat("blog", beat())
+            await recovers(store, 30)
+            assert guarded.replica.client.info("replication")["role"] == "master"
 
 
 async def test_wrong_password() -> None:

@@ -71,6 +71,7 @@ def judge(
     may_break: bool = False,
     may_repeat: bool = True,
     beside: str = "nobody's",
+    expiry_slack_ms: int = 0,
     **settings: str,
 ) -> Measured:
     """Stops the load and checks everything.
@@ -82,6 +83,7 @@ def judge(
             copy was killed.
         may_repeat: whether the service may have had to try again, without seeing the answer to
             its first try: then the outcome is `duplicate` though this heartbeat was written.
+        expiry_slack_ms: see tests/invariants.py.
         beside: what the ids of sessions begin with that are not the load's.
     """
     load.stop()
@@ -90,7 +92,9 @@ def judge(
         check_answer(ack, load.lag_s, may_break=may_break)
     for copy in copies:
         check_log(copy)
-    kept = asyncio.run(_look_at_redis(url, sorted({ack.site for ack in acks}), settings))
+    kept = asyncio.run(
+        _look_at_redis(url, sorted({ack.site for ack in acks}), settings, expiry_slack_ms)
+    )
     repeated = sum(
         replay(session, own, kept.places.get(session), losses) for session, own in by_session(acks)
     )
@@ -203,7 +207,9 @@ class _Kept(NamedTuple):
     views: Counter[tuple[str, str]]  # session and path -> times counted
 
 
-async def _look_at_redis(url: str, sites: Sequence[str], settings: dict[str, str]) -> _Kept:
+async def _look_at_redis(
+    url: str, sites: Sequence[str], settings: dict[str, str], slack_ms: int
+) -> _Kept:
     given = Settings.from_env(
         {k: v for k, v in environ_of(url, **settings).items() if k.startswith("PRESENCE_")}
     )
@@ -213,7 +219,8 @@ async def _look_at_redis(url: str, sites: Sequence[str], settings: dict[str, str
     try:
         for site in sites:
             seconds, micros = await _any_time(store)
-            await invariants.check(store, site, seconds * 1000 + micros // 1000)
+            now = seconds * 1000 + micros // 1000
+            await invariants.check(store, site, now, expiry_slack_ms=slack_ms)
             client: Any = store.connection.client
             for keys in store.keys.of_site(site):
                 for member in await client.zrange(keys.active, 0, -1):

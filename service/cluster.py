@@ -1,0 +1,192 @@
+"""A cluster's client that takes what happens to clusters in its stride.
+
+redis-py's own sends ASKING on one connection and the command on another, closes every connection
+to every node where a slot is down for a moment, and makes all calls wait while it asks a node that
+is dead for the slots. `Cluster` carries out commands on one key or one slot, alone and in
+pipelines, by the rules of the cluster specification; all else is left to redis-py.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio.cluster import (
+    ClusterNode,
+    ClusterPipeline,
+    PipelineCommand,
+    PipelineStrategy,
+    RedisCluster,
+)
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ConnectionError,
+    MaxConnectionsError,
+    MovedError,
+    RedisClusterException,
+    RedisError,
+    TimeoutError,
+    TryAgainError,
+)
+
+LEARN_EVERY_S = 0.2  # at the most: each time, redis-py makes all connections anew
+UNSETTLED_S = 0.6  # for how long a slot is waited for that is just being moved
+UNSETTLED_PAUSE_S = 0.01
+REDIRECTS = 5
+# Where the key of a command stands; a script's keys share a slot, so the first will do.
+_KEY_AT = {"EVALSHA": 3, "EVAL": 3} | dict.fromkeys(
+    (
+        "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "SET", "XRANGE", "XREVRANGE", "ZADD",
+        "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZSCORE",
+    ),
+    1,
+)  # fmt: skip
+Redirect = MovedError | AskError | TryAgainError
+
+
+class Cluster(RedisCluster):
+    """redis-py's client, with commands on one slot carried out here."""
+
+    _learning: asyncio.Task[None] | None = None
+    _learned_at = 0.0
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's."""
+        if args[0] not in _KEY_AT or "target_nodes" in kwargs:
+            return await super().execute_command(*args, **kwargs)
+        command = PipelineCommand(0, *args, **kwargs)
+        await self.carry_out([command])
+        if isinstance(command.result, Exception):
+            raise command.result
+        return command.result
+
+    def pipeline(self, transaction: bool | None = None, shard_hint: Any = None) -> ClusterPipeline:
+        """As redis-py's."""
+        pipeline = super().pipeline(transaction, shard_hint)
+        if not transaction:
+            pipeline._execution_strategy = _Strategy(pipeline)
+        return pipeline
+
+    async def carry_out(self, commands: Sequence[PipelineCommand]) -> None:
+        """Gives each command its result, or the error that it ended with. Those of one node
+        travel together, in order.
+
+        Raises:
+            RedisClusterException: no node can be reached that says where the slots are.
+        """
+        if not self.nodes_manager.slots_cache:
+            await self.initialize()
+        until = time.monotonic() + UNSETTLED_S
+        redirects, may_retry = REDIRECTS, True
+        todo = list(commands)
+        while todo:
+            await self._send(todo)
+            # Alone those whose redirection can be followed, and those of a connection that broke.
+            todo = [command for command in commands if isinstance(command.result, Redirect)]
+            if todo:
+                if any(isinstance(command.result, TryAgainError) for command in todo):
+                    if time.monotonic() > until:
+                        return
+                    await asyncio.sleep(UNSETTLED_PAUSE_S)
+                elif redirects == 0:
+                    return
+                else:
+                    redirects -= 1
+            if may_retry and (lost := [c for c in commands if _is_lost(c.result)]):
+                may_retry = False
+                todo += lost
+
+    async def _send(self, commands: Sequence[PipelineCommand]) -> None:
+        by_node: dict[str, tuple[ClusterNode, list[PipelineCommand]]] = {}
+        for command in commands:
+            try:
+                node, is_asking = await self._node_of(command)
+            except RedisError as error:
+                command.result = error
+                continue
+            _, batch = by_node.setdefault(node.name, (node, []))
+            if is_asking:
+                batch.append(PipelineCommand(0, "ASKING"))
+            batch.append(command)
+        await asyncio.gather(*(self._send_to(*one) for one in by_node.values()))
+
+    async def _send_to(self, node: ClusterNode, batch: list[PipelineCommand]) -> None:
+        for command in batch:
+            command.result = None
+        try:
+            await node.execute_pipeline(batch)
+        except (RedisError, OSError) as error:
+            for command in batch:
+                command.result = error
+        results = [command.result for command in batch]
+        if any(_is_lost(result) for result in results):
+            # Whatever else is open to it is as dead.
+            node.update_active_connections_for_reconnect()
+            await node.disconnect_free_connections()
+            self._learn(node.name)
+        elif any(isinstance(result, ClusterDownError) for result in results):
+            self._learn()
+
+    async def _node_of(self, command: PipelineCommand) -> tuple[ClusterNode, bool]:
+        """Where a command goes, by its last answer; and whether it must be asked for there."""
+        nodes, last = self.nodes_manager, command.result
+        if isinstance(last, AskError):
+            node = nodes.get_node(last.host, last.port)
+            if node is None:  # one that has no slots yet
+                node = ClusterNode(last.host, last.port, "primary", **nodes.connection_kwargs)
+                nodes.set_nodes(nodes.nodes_cache, {node.name: node})
+            return node, True
+        slot = key_slot(str(command.args[_KEY_AT[command.args[0]]]).encode())
+        if isinstance(last, MovedError) and slot in nodes.slots_cache:
+            await nodes.move_slot(last)
+        holders = nodes.slots_cache.get(slot)
+        if not holders:
+            self._learn()
+            raise ClusterDownError("nobody holds the slot")
+        return holders[0], False
+
+    def _learn(self, failed: str | None = None) -> None:
+        """Asks some node which one holds which slots, while everything else goes on."""
+        is_due = time.monotonic() - self._learned_at > LEARN_EVERY_S
+        if is_due and (self._learning is None or self._learning.done()):
+            self._learning = asyncio.create_task(self._learn_slots(failed))
+
+    async def _learn_slots(self, failed: str | None) -> None:
+        try:
+            await self.nodes_manager.initialize(last_failed_node_name=failed)
+        except (RedisClusterException, RedisError, OSError):
+            pass  # what was known may still help, and the next failure asks again
+        finally:
+            self._learned_at = time.monotonic()
+
+    async def aclose(self) -> None:
+        """As redis-py's."""
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.wait((self._learning,))
+        await super().aclose()
+
+
+class _Strategy(PipelineStrategy):
+    """How a pipeline is carried out that is no transaction."""
+
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> Any:
+        """As redis-py's."""
+        commands = self._command_queue
+        if any(command.args[0] not in _KEY_AT or command.kwargs for command in commands):
+            return await super().execute(raise_on_error, allow_redirections)
+        client = self._pipe.cluster_client
+        assert isinstance(client, Cluster)
+        await client.carry_out(commands)
+        results = [command.result for command in commands]
+        for result in results:
+            if raise_on_error and isinstance(result, Exception):
+                raise result
+        return results
+
+
+def _is_lost(result: Any) -> bool:
+    is_broken = isinstance(result, (ConnectionError, TimeoutError, OSError))
+    return is_broken and not isinstance(result, MaxConnectionsError)
