@@ -168,6 +168,7 @@ def test_primary_becomes_a_replica(
     server: Server, proxy: Proxy, copy: Copy, load: Load, measured: dict[str, Any]
 ) -> None:
     """Behind one address, such as a load balancer's, which leaves open connections as they are."""
+    server.client.config_set("repl-diskless-sync-delay", 0)
     with Server("valkey", "--replicaof", f"127.0.0.1 {server.port}") as replica:
         wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
         try:
