@@ -26,7 +26,10 @@ def measured(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     assert marker is not None, "mark the test with its row"
     if not figures:
         return  # it did not come so far
-    line = {"fault": marker.args[0], "test": request.node.name} | figures
+    line = {"fault": marker.args[0], "test": request.node.name} | {
+        name: round(figure, 3) if isinstance(figure, float) else figure
+        for name, figure in figures.items()
+    }
     print(json.dumps(line))
     if place := os.environ.get("FAULTS_REPORT"):
         with Path(place).open("a") as file:
