@@ -13,14 +13,12 @@ from tests.faults.load import Load
 from tests.faults.verdict import Loss, judge
 from tests.servers import Server, cluster_url, node_id, wait_until
 
-PRIMARIES = 3
 
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[list[Server], Copy]]:
+@pytest.fixture(scope="module", params=["valkey", "redis7"])
+def shared(request: pytest.FixtureRequest) -> Iterator[tuple[list[Server], Copy]]:
     """A cluster, and a copy of the service that outlives all faults of this file."""
     with (
-        servers.cluster(replicas=3) as nodes,
+        servers.cluster(request.param, replicas=3) as nodes,
         copies(1, cluster_url(nodes)) as (copy,),
     ):
         yield nodes, copy
@@ -29,10 +27,9 @@ def shared() -> Iterator[tuple[list[Server], Copy]]:
 @pytest.fixture
 def nodes(shared: tuple[list[Server], Copy]) -> list[Server]:
     nodes, _ = shared
-    for node in nodes:
-        if node.client.role()[0] == "master":
-            node.client.flushall()
     wait_until(lambda: len({str(slots_of(node)) for node in nodes}) == 1, what="agreement")
+    for node in primaries(nodes):
+        node.client.flushall()
     return nodes
 
 
@@ -41,15 +38,18 @@ def copy(shared: tuple[list[Server], Copy]) -> Copy:
     return shared[1]
 
 
-def sites_of(nodes: list[Server]) -> list[str]:
-    """A site on each of the primaries, in their order."""
+def primaries(nodes: list[Server]) -> list[Server]:
+    """Those that hold slots."""
+    holding = {port for _, _, port in slots_of(nodes[-1])}
+    return [node for node in nodes if node.port in holding]
+
+
+def sites_of(holders: list[Server]) -> list[str]:
+    """A site of each of these primaries, in their order."""
     found: dict[int, str] = {}
     for site in (f"site-{n}" for n in range(1000)):
-        holder = holder_of(key_slot(site.encode()), nodes)
-        found.setdefault(holder.port, site)
-        if len(found) == PRIMARIES:
-            break
-    return [found[node.port] for node in nodes[:PRIMARIES]]
+        found.setdefault(holder_of(key_slot(site.encode()), holders).port, site)
+    return [found[node.port] for node in holders]
 
 
 def move_slot(slot: int, source: Server, target: Server, nodes: list[Server]) -> None:
@@ -61,22 +61,22 @@ def move_slot(slot: int, source: Server, target: Server, nodes: list[Server]) ->
             "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys
         )
     for node in (target, source, *nodes):
-        if node.client.role()[0] == "master":
-            node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
+        node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
 
 
 @pytest.mark.fault("F15")
 def test_slots_move(nodes: list[Server], copy: Copy, measured: dict[str, Any]) -> None:
-    sites = sites_of(nodes)
+    holders = primaries(nodes)
+    sites = sites_of(holders)
     with Load([copy.port], sites=sites) as load:
         moves = 0
         longest = 0.0
         for site in sites[:2] * 3:
             slot = key_slot(site.encode())
-            holder = holder_of(slot, nodes)
-            others = [node for node in nodes[:PRIMARIES] if node is not holder]
+            holder = holder_of(slot, holders)
+            others = [node for node in holders if node is not holder]
             begun = time.monotonic()
-            move_slot(slot, holder, others[moves % 2], nodes[:PRIMARIES])
+            move_slot(slot, holder, others[moves % 2], holders)
             longest = max(longest, time.monotonic() - begun)
             moves += 1
             load.more(50)
@@ -100,23 +100,36 @@ def holder_of(slot: int, nodes: list[Server]) -> Server:
 
 
 @pytest.mark.fault("F14")
-def test_a_primary_dies(nodes: list[Server], copy: Copy, measured: dict[str, Any]) -> None:
-    sites = sites_of(nodes)
-    with Load([copy.port], sites=sites) as load:
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_a_primary_dies(
+    nodes: list[Server], copy: Copy, how: str, measured: dict[str, Any]
+) -> None:
+    victim = nodes[0 if how == "killed" else 1]
+    heir = nodes[nodes.index(victim) + 3]
+    others = [node for node in primaries(nodes) if node is not victim]
+    own, *unconcerned = sites_of([victim, *others])
+    with Load([copy.port], sites=(own, *unconcerned)) as load:
         died = time.monotonic()
-        nodes[0].kill()
-        load.until(lambda: load.failed(died + 0.1, sites[0]))
-        wait_until(lambda: nodes[3].client.role()[0] == "master", 30, "the failover")
-        promoted = time.monotonic()
-        recovery = load.recovers(since=died)
-        load.more()
-        for site in sites[1:]:
-            assert not load.failed(0.0, site), f"{site} has nothing to do with it"
-        assert load.failed(died, sites[0])
-        loss = Loss(died - 1.0, died, promoted)
-        alive = nodes[1:]
-        figures = judge(load, cluster_url(alive), [copy], losses=[loss])
-        longest = max(ack.took for ack in load.acks if ack.site != sites[0])
+        try:
+            if how == "killed":
+                victim.kill()
+            else:
+                victim.freeze()
+            load.until(lambda: load.failed(died + 0.1, own))
+            wait_until(lambda: heir.client.role()[0] == "master", 30, "the failover")
+            promoted = time.monotonic()
+            recovery = load.recovers(since=died)
+            load.more()
+            for site in unconcerned:
+                assert not load.failed(0.0, site), f"{site} has nothing to do with it"
+            loss = Loss(died - 1.0, died, promoted)
+            figures = judge(load, cluster_url([heir, *others]), [copy], losses=[loss])
+        finally:
+            if how == "killed":
+                victim.start()
+            else:
+                victim.thaw()
+        longest = max(ack.took for ack in load.acks if ack.site != own)
     measured |= figures.as_dict() | {
         "recovery_s": recovery,
         "failover_s": promoted - died,

@@ -16,9 +16,10 @@ REPLICATION_LAG_S = 1.0  # what a primary may have acknowledged that no replica 
 
 
 @pytest.mark.fault("F13")
-def test_failover(measured: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", ["valkey", "redis7"])
+def test_failover(kind: str, measured: dict[str, Any]) -> None:
     with (
-        servers.guarded(down_after_ms=int(DOWN_AFTER_S * 1000)) as guarded,
+        servers.guarded(kind, down_after_ms=int(DOWN_AFTER_S * 1000)) as guarded,
         copies(1, guarded.url) as (copy,),
         Load([copy.port], looks=("/livez",)) as load,
     ):
