@@ -175,7 +175,7 @@ def cluster(kind: str = "valkey", nodes: int = 3, replicas: int = 0) -> Iterator
                 server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", n * per_node, last)
         for one, other in itertools.combinations(servers, 2):  # faster than by hearsay
             one.client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
-        wait_until(lambda: all(_knows_all(server, count) for server in servers), what="cluster")
+        wait_until(lambda: all(knows_all(server, count) for server in servers), what="cluster")
         for primary, replica in zip(servers[:nodes], servers[nodes:], strict=False):
             replica.client.execute_command("CLUSTER", "REPLICATE", node_id(primary))
         for replica in servers[nodes:]:
@@ -192,7 +192,8 @@ def _is_in_sync(replica: Server) -> bool:
     return bool(replica.client.info("replication").get("master_link_status") == "up")
 
 
-def _knows_all(server: Server, nodes: int) -> bool:
+def knows_all(server: Server, nodes: int) -> bool:
+    """Whether a node of a cluster knows so many, and all is well by its own word."""
     info = server.client.execute_command("CLUSTER", "INFO")
     text = info if isinstance(info, str) else "\n".join(f"{k}:{v}" for k, v in info.items())
     return all(
