@@ -40,12 +40,16 @@ class _Hardened(AbstractConnection):
         return marked or self._made_at < self._way.renewed_at
 
     async def connect(self) -> None:
-        """As redis-py's. Where the last one has failed, one tries again after a pause and the
-        others fail at once: with each request trying, a Redis that is down would be stormed."""
-        if self.is_connected:
-            if not self.should_reconnect():
-                return
+        """As redis-py's."""
+        if self.is_connected and self.should_reconnect():
             await self.disconnect(nowait=True)
+        await super().connect()  # type: ignore[no-untyped-call]
+
+    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's: one try. Where the last one has failed, one tries again after a pause and
+        the others fail at once: with each request trying, a Redis that is down would be stormed."""
+        if self.is_connected:
+            return
         way = self._way
         is_retrying = way.is_closed
         if is_retrying and way.is_tried:
@@ -55,7 +59,7 @@ class _Hardened(AbstractConnection):
                 way.is_tried = True
                 await asyncio.sleep(way.not_before - time.monotonic())
             self._made_at = time.monotonic()
-            await super().connect()  # type: ignore[no-untyped-call]
+            await super().connect_check_health(*args, **kwargs)
             way.is_closed = False
         except BaseException:
             way.is_closed = True

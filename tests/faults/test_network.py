@@ -39,6 +39,7 @@ def shared() -> Iterator[tuple[Server, Proxy, Copy]]:
 
 @pytest.fixture
 def server(shared: tuple[Server, Proxy, Copy]) -> Server:
+    shared[0].client.config_set("maxclients", 10_000)
     shared[0].client.flushall()
     return shared[0]
 
@@ -205,11 +206,11 @@ def test_primary_becomes_a_replica(
 def test_too_many_clients(
     server: Server, proxy: Proxy, copy: Copy, load: Load, measured: dict[str, Any]
 ) -> None:
-    server.client.config_set("maxclients", 5)
     others = [redis.Redis(port=server.port) for _ in range(4)]
-    proxy.reset()
     for other in others:
-        wait_until(lambda other=other: other.ping(), what="a place")  # type: ignore[misc]
+        other.ping()
+    server.client.config_set("maxclients", 5)
+    proxy.reset()
     full = time.monotonic()
     proxy.connected_at.clear()
     load.fail(8)
