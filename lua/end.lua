@@ -104,10 +104,10 @@ local function end_lives(lives, ended_at, reason)
     end
     if is_alone then
       redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
-        'path', path, 'at', at_text, 'reason', why)
+        'path', path, 'at', at_text, 'reason', why, 'country', country)
     else
       redis.call('XADD', events, '*', 'type', 'left', 'session', id, 'path', path, 'at', at_text,
-        'reason', why)
+        'reason', why, 'country', country)
     end
   end
   if not is_alone then

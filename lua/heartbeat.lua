@@ -189,10 +189,10 @@ local function build_rest()
       end
       if is_alone then
         redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
-          'path', path, 'at', at_text, 'reason', why)
+          'path', path, 'at', at_text, 'reason', why, 'country', country)
       else
         redis.call('XADD', events, '*', 'type', 'left', 'session', id, 'path', path, 'at', at_text,
-          'reason', why)
+          'reason', why, 'country', country)
       end
     end
     if not is_alone then
@@ -418,9 +418,16 @@ local function build_rest()
     is_index_checked = true
   end
 
-  local function add_member(member)
-    members[#members + 1] = expires_text
+  local function add_member(member, score)
+    members[#members + 1] = score or expires_text
     members[#members + 1] = member
+  end
+
+  -- When a session ends that is created after its own goodbye, which leave.lua has noted with its
+  -- path; nil: it is not over.
+  local function goodbye_of(noted, path)
+    local ends, left_path = string.match(noted, '^(%d+) (.*)$')
+    return left_path == path and tonumber(ends) > now and tonumber(ends) or nil
   end
 
   -- The members of those who were created or moved.
@@ -466,7 +473,7 @@ local function build_rest()
     return lives
   end
 
-  local function create(session, marker, id, path, country, client, details, was)
+  local function create(session, marker, id, path, country, client, details, was, noted)
     if new_sessions_limit > 0 and client ~= '' then
       if tonumber(call('HGET', newcomers, client) or '0') >= new_sessions_limit then
         return 'limited'
@@ -497,9 +504,11 @@ local function build_rest()
       call('ZREM', active, earlier)
       end_lives({earlier, score}, now_text)
     end
-    if was then
+    if was or noted then
       call('DEL', session)
     end
+    local ends = noted and goodbye_of(noted, path)
+    local ends_text = ends and string.format('%.0f', ends)
     local fields = {'path', path, 'seen', now_text, 'since', now_text}
     local function add(name, value)
       if value and value ~= '' then
@@ -507,14 +516,15 @@ local function build_rest()
         fields[#fields + 1] = value
       end
     end
+    add('leaving', ends_text)
     add('country', country)
     add('type', details.type)
     add('city', details.city)
     add('latitude', details.latitude)
     add('longitude', details.longitude)
     call('HSET', session, unpack(fields))
-    call('PEXPIREAT', session, expires_text)
-    add_member(member)
+    call('PEXPIREAT', session, ends_text or expires_text)
+    add_member(member, ends and string.format('%.1f', ends - 0.5)) -- as leave.lua does
     on_page[path] = (on_page[path] or 0) + 1
     in_country[country_text] = (in_country[country_text] or 0) + 1
     if details.latitude and details.longitude then
@@ -618,7 +628,7 @@ local function build_rest()
     local details = ARGV[argument + 4] ~= '' and cjson.decode(ARGV[argument + 4]) or NO_DETAILS
     local id = string.sub(session, id_at)
     if not (was[PATH] and was[SEEN]) then
-      return create(session, marker, id, path, country, client, details)
+      return create(session, marker, id, path, country, client, details, nil, was[LEAVING])
     end
     local seen, leaving = tonumber(was[SEEN]), was[LEAVING] and tonumber(was[LEAVING])
     local age, outcome = now - seen, nil

@@ -3,19 +3,24 @@
   between cancels it, so that a reload does not flicker. Who has gone is noticed like any
   timeout, by the sweep.
 
+  From a page that is left at once the goodbye may come before the first heartbeat: they travel on
+  two connections. So one of an unknown session is noted for the grace, with its path, and
+  heartbeat.lua gives a session that is created on that path meanwhile no longer life.
+
   KEYS[1] active   zset  "<id> <country or --> <path>" -> when it expires, ms
   KEYS[2] session  hash  its last part is the session id
 
   ARGV[1] now, ms since the epoch; empty: ask TIME
   ARGV[2] grace, ms
   ARGV[3] session timeout, ms
+  ARGV[4] path of the page that was left; empty: not known
 
   Returns {now, outcome, expires}
     outcome  'leaving'  the session expires at `expires`, ms
-             'unknown'  there is no such session, nothing was written; `expires` is empty
+             'unknown'  there is no such session; `expires` is when its being noted ends, or empty
 ]]
 local active, session = KEYS[1], KEYS[2]
-local grace_ms, timeout_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local grace_ms, timeout_ms, path = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 -- @include clock
 -- The only clock is the one of Redis, asked once; tests and replays may give their own.
 local now
@@ -30,6 +35,12 @@ local now_text = string.format('%.0f', now)
 
 local known = redis.call('HMGET', session, 'path', 'seen', 'country', 'leaving')
 if not (known[1] and known[2]) then
+  if path ~= '' and grace_ms > 0 then
+    local until_text = string.format('%.0f', now + grace_ms)
+    redis.call('HSET', session, 'leaving', until_text .. ' ' .. path)
+    redis.call('PEXPIREAT', session, until_text)
+    return {now_text, 'unknown', until_text}
+  end
   return {now_text, 'unknown', ''}
 end
 local expires = known[4] and tonumber(known[4]) or tonumber(known[2]) + timeout_ms

@@ -110,7 +110,9 @@ def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIA
                     await asyncio.wait((task,))
             feed.close()
             sweeper.stop()
-            await sweeping
+            # Told twice to stop, it is cancelled here; what was accepted is still written below.
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeping
             await store.close()
 
     app = Starlette(

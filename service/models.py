@@ -157,9 +157,19 @@ class HeartbeatBatch(Struct, frozen=True):
 
 
 class Leave(Struct, frozen=True):
-    """Session S has gone."""
+    """Session S has gone. Where a first heartbeat is still on its way, `currentPath` tells that it
+    is that page which was left; one that is no path is as good as none."""
 
     sessionId: SessionId
+    currentPath: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The page that was left, cleaned; empty: not known."""
+        try:
+            return clean_path(self.currentPath or "")
+        except ValueError:
+            return ""
 
 
 class PageView(Struct, frozen=True):

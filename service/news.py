@@ -54,7 +54,8 @@ class Snapshot:
         if wish not in self._encoded:
             stats = self.stats
             if wish.path is not None:
-                row = PathCount(wish.path, self._counts[wish.path])
+                # msgspec does not encode what is more than a str, such as a PagePath.
+                row = PathCount(str(wish.path), self._counts[wish.path])
                 stats = msgspec.structs.replace(stats, activeByPath=[*stats.activeByPath, row])
             if wish.feed:
                 stats = StatsWithFeed(**msgspec.structs.asdict(stats), feed=self._feed)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> 
 
     for number in _STOPS:
         signal.signal(number, stop)
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, demo=demo), **_options()))
+    server = _Server(uvicorn.Config(create_app(settings, demo=demo), **_options()))
     _leave_alone_what_stays()
     if is_told_to_stop:
         return True
@@ -107,9 +108,52 @@ def run_workers(settings: Settings, sock: socket.socket, workers: int) -> bool:
         config = uvicorn.Config(
             "service.server:worker_app", factory=True, workers=workers, **_options()
         )
-        supervisor = Multiprocess(config, sockets=[sock])
+        resource_tracker.ensure_running()  # as it starts, it undoes what the supervisor blocks
+        supervisor = _Supervisor(config, sockets=[sock])
         supervisor.run()
         return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, but a second Ctrl-C does not tear it down: it ends soon anyway, in order."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """As uvicorn's."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's, whose workers do not hear Ctrl-C: a terminal sends it to all processes, and one
+    that is just starting would end with a traceback. Their parent ends them."""
+
+    def init_processes(self) -> None:
+        """As uvicorn's."""
+        with _deaf_to_interrupts():
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        """As uvicorn's."""
+        with _deaf_to_interrupts():
+            super().keep_subprocess_alive()
+
+    def handle_signals(self) -> None:
+        """As uvicorn's."""
+        with _deaf_to_interrupts():
+            super().handle_signals()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    # What is blocked is inherited; here it is only heard later.
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -84,7 +84,11 @@ def _site(name: str, table: Any) -> Site:
         raise ValueError(f'must give {name!r} as a table: ["{name}"]')
     unknown = set(table) - {"origins", "public", "token"}
     if unknown:
-        raise ValueError(f"has an unknown key {sorted(unknown)[0]!r} for the site {name!r}")
+        first = sorted(unknown)[0]
+        hint = ""
+        if isinstance(table[first], dict):  # [blog.example.org] is a table in a table
+            hint = f'; a name with dots stands in quotes: ["{name}.{first}…"]'
+        raise ValueError(f"has an unknown key {first!r} for the site {name!r}{hint}")
     origins = table.get("origins", [])
     if not isinstance(origins, list) or not all(isinstance(o, str) for o in origins):
         raise ValueError(f"must give the origins of {name!r} as a list of texts")

@@ -190,10 +190,11 @@ class PresenceStore(Reading):
             return "failed"
         return outcome
 
-    async def leave(self, site: str, session_id: str) -> str:
-        """Says goodbye: `leaving` or `unknown`. Raises as `heartbeat`."""
+    async def leave(self, site: str, session_id: str, path: str = "") -> str:
+        """Says goodbye, from a page where it is known: `leaving` or `unknown`. Raises as
+        `heartbeat`."""
         keys = self.keys.of_session(site, session_id)
-        return await self._batcher.result_of(keys, "leave", session_id)
+        return await self._batcher.result_of(keys, "leave", (session_id, path))
 
     async def view(self, site: str, view: models.PageView, *, client: str = "") -> str:
         """Records a page view: `recorded`, `duplicate` or `limited`. Raises as `heartbeat`."""
@@ -270,7 +271,7 @@ class PresenceStore(Reading):
             if isinstance(reply, BaseException):
                 outcomes.append(reply)
             elif batch.kind == "leave":
-                if reply[1] == "leaving":
+                if reply[2]:
                     self._due_by(batch.key.tag, int(reply[2]))
                 outcomes.append(reply[1])
             else:
@@ -302,9 +303,9 @@ class PresenceStore(Reading):
                 Call(
                     load("leave"),
                     keys.for_leave(session_id),
-                    (now, rules.leave_grace_ms, rules.session_timeout_ms),
+                    (now, rules.leave_grace_ms, rules.session_timeout_ms, path),
                 )
-                for session_id in batch.items
+                for session_id, path in batch.items
             ]
         hour = self._hour()
         return [

@@ -110,7 +110,9 @@ class Site:
         session = self.sessions.pop(session_id, None)
         if session is None:
             return False
-        self.events.append(Event("left", session_id, session.path, now, reason="ended"))
+        self.events.append(
+            Event("left", session_id, session.path, now, session.country, reason="ended")
+        )
         return True
 
     def expire(self, now: int) -> None:
@@ -119,9 +121,8 @@ class Site:
             if session.ends_at <= now:
                 del self.sessions[session.id]
                 reason = "leave" if session.is_leaving else "timeout"
-                self.events.append(
-                    Event("left", session.id, session.path, session.ends_at, reason=reason)
-                )
+                path, country, at = session.path, session.country, session.ends_at
+                self.events.append(Event("left", session.id, path, at, country, reason=reason))
 
     def active(self, path: str | None = None) -> int:
         """How many are here, or on one page."""

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -383,7 +384,10 @@ def test_a_second_owner_and_a_port_that_is_taken(folder: Path, tmp_path: Path) -
         with start("serve", "--port", port, cwd=tmp_path) as third:
             assert third.wait(20) == 1
         (line,) = (tmp_path / "stderr").read_text().splitlines()
-        assert line == f"presence: cannot listen on 127.0.0.1 port {port}: Address already in use"
+        assert line == (
+            f"presence: cannot listen on 127.0.0.1 port {port}: Address already in use; "
+            "choose another with --port, or --port 0 for any that is free"
+        )
         assert not (tmp_path / ".presence").exists()
         assert beat(service) == "created"
 
@@ -514,6 +518,71 @@ def test_on_a_terminal_there_are_tables(shell: Shell, tmp_path: Path) -> None:
     os.close(parent)
     assert "5 page views in x" in seen
     assert "━" in seen
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "200"])
+@pytest.mark.parametrize("command", [("config",), ("sessions", "blog"), ("views", "blog")])
+def test_no_name_id_or_time_is_broken(
+    shell: Shell, tmp_path: Path, command: tuple[str, ...], columns: str
+) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, int(columns), 0, 0))
+    environ = ENVIRON | shell.environ | {"TERM": "xterm", "COLUMNS": columns}
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", *command], cwd=tmp_path, env=environ, stdout=child
+    ) as process:
+        assert process.wait(20) == 0
+    os.close(child)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(parent, 65_536):
+            seen += piece
+    os.close(parent)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", seen.decode())
+    whole = {
+        "config": r"PRESENCE_NEW_SESSIONS_PER_MINUTE\b",
+        "sessions": r"[\w-]{16,}  .*\d\d:\d\d",
+        "views": r"\d\d:\d\d.*  [\w-]{16,}",
+    }[command[0]]
+    assert re.search(whole, text), text
+
+
+def test_a_site_that_nobody_knows(shell: Shell) -> None:
+    result = shell("stats", "blgo")
+    assert "nothing was ever heard of blgo; sites known: blog" in result.stderr
+    result = shell("doctor", "blgo")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "presence: nothing is kept of a site 'blgo'\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("pauses_s", [[0.0], [0.03, 0.03], [0.5, 0.0, 0.1]])
+def test_ctrl_c_ends_it_without_a_traceback(
+    tmp_path: Path, valkey: Server, workers: str, pauses_s: list[float]
+) -> None:
+    """A terminal sends it to all processes of the group, and people press it more than once."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "serve", "--port", "0", "--workers", workers],
+        cwd=tmp_path, env=ENVIRON | {"PRESENCE_REDIS_URL": valkey.url},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Ctrl-C" in line:
+                break
+        for pause_s in pauses_s:  # too early, or again while it ends: all of it must do
+            time.sleep(pause_s)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+        _, log = process.communicate(timeout=30)
+    assert "Traceback" not in log
+    assert "KeyboardInterrupt" not in log
 
 
 def test_listening_socket_is_ready_before_the_screen(tmp_path: Path, valkey: Server) -> None:

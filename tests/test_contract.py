@@ -421,6 +421,7 @@ async def test_a_goodbye_ends_the_session_after_its_grace(make_store: MakeStore)
     await store.stats("blog")
     assert (await events(store))[-1] == {
         "type": "left", "session": S, "path": "/", "at": str(NOW + 3_000), "reason": "leave",
+        "country": "--",
     }  # fmt: skip
 
 
@@ -468,6 +469,56 @@ async def test_a_goodbye_never_prolongs_a_life(make_store: MakeStore) -> None:
     assert (await store.active("blog")).activeVisitors == 0
 
 
+@pytest.mark.parametrize("beats_in", ["call of its own", "batch"])
+@pytest.mark.parametrize(
+    "left, after_ms, path, lives_ms",
+    [
+        ("/a", 100, "/a", 3_000),  # the hello comes after its goodbye
+        ("/a", 2_999, "/a", 3_000),
+        ("/a", 3_000, "/a", 123_000),  # so late that it is another
+        ("/a", 100, "/b", 120_100),  # the next page of somebody who goes on
+        ("", 100, "/a", 120_100),  # nobody knows of which page it was
+    ],
+)
+async def test_a_goodbye_that_overtakes_its_hello(
+    make_store: MakeStore, beats_in: str, left: str, after_ms: int, path: str, lives_ms: int
+) -> None:
+    """They travel on two connections; else whoever leaves at once would stay for a timeout."""
+    clock = Clock()
+    store = make_store(clock)
+    assert await store.leave("blog", S, left) == "unknown"
+    clock.advance(after_ms)
+    if beats_in == "batch":
+        others = [beat("/x", f"session-{n:012d}") for n in range(3)]
+        outcomes = await store.heartbeats("blog", [*others, beat(path)])
+        assert outcomes == ["created"] * 4
+    else:
+        assert await store.heartbeat("blog", beat(path)) == "created"
+    session = await store.session("blog", S)
+    assert session
+    assert (session.currentPath, session.expiresAt) == (path, NOW + lives_ms)
+    await invariants.check(store, "blog", NOW + after_ms)
+    clock.advance(lives_ms - after_ms)
+    await store.stats("blog")
+    assert await store.session("blog", S) is None
+    departures = [event for event in await events(store) if event["type"] == "left"]
+    last = next(event for event in departures if event["session"] == S)
+    assert last["reason"] == ("leave" if lives_ms == 3_000 else "timeout")
+    assert last["at"] == str(NOW + lives_ms)
+    await invariants.check(store, "blog", NOW + lives_ms)
+
+
+async def test_who_beats_again_after_an_overtaken_hello_stays(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock)
+    await store.leave("blog", S, "/a")
+    assert await store.heartbeats("blog", [beat("/a"), beat("/a")]) == ["created", "refreshed"]
+    session = await store.session("blog", S)
+    assert session
+    assert session.expiresAt == NOW + 120_000
+    await invariants.check(store, "blog", NOW)
+
+
 async def test_nobody_leaves_who_is_not_here(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock)
@@ -489,6 +540,7 @@ async def test_an_operator_ends_a_session_at_once(make_store: MakeStore) -> None
     assert (await store.active("blog", "/a")).activeVisitors == 1
     assert (await events(store))[-1] == {
         "type": "left", "session": S, "path": "/a", "at": str(NOW + 5_000), "reason": "ended",
+        "country": "DE",
     }  # fmt: skip
     await invariants.check(store, "blog", NOW + 5_000)
     assert await store.heartbeat("blog", beat("/a")) == "created"

@@ -106,7 +106,7 @@ def test_named_files_exist() -> None:
         for name in re.findall(pattern, text):
             assert (ROOT / name).exists(), f"{document.name}: {name}"
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (ROOT / link).exists(), f"{document.name}: {link}"
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
 def main() -> None:

@@ -676,3 +676,33 @@ async def test_changes_while_redis_stops_are_caught_up(
                     break
             while stream.screen.pages.get("/b") != 1:
                 assert await stream.next() != "end"
+
+
+@pytest.mark.parametrize("path, count", [("/few", 1), ("/nobody", 0), ("/a", 2)])
+async def test_a_page_that_is_watched_over_http(path: str, count: int) -> None:
+    """The path comes from a query here, and is more than a plain text."""
+    async with serving(ExpressProtocol, **FAST) as served:
+        await served.store.heartbeats("blog", [beat(1), beat(2), beat(3, "/few")])
+        reader, writer = await served.connect()
+        writer.write(request(b"", method="GET", target=f"/v1/sites/blog/live?feed=1&path={path}"))
+        await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(20):
+            event = b""
+            while b"\n\n" not in event.partition(b"data: ")[2]:
+                event += await reader.read(65_536)
+        data = json.loads(event.partition(b"data: ")[2].partition(b"\n")[0])
+        assert {row["path"]: row["count"] for row in data["activeByPath"]}[path] == count
+        writer.close()
+
+
+async def test_departures_say_their_country(make_store: MakeStore) -> None:
+    """So that whoever shows countries can count them down."""
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", [beat(1, "/a", "DE"), beat(2)])
+    _, places = await store.stats_and_places("blog")
+    clock.advance(120_000)
+    changes = await store.changes("blog", places)
+    assert changes
+    told = [(happening.type, happening.country) for happening in changes.change.feed or ()]
+    assert told == [("left", "DE"), ("left", None)]

@@ -164,7 +164,9 @@ async def test_calls_keep_their_order_when_the_scripts_are_gone(make_store: Make
     await client.script_flush()
     keys = store.keys.of_session("blog", S)
     calls = [call for path in ("/a", "/b", "/a") for call in _heartbeat_calls(store, path)]
-    calls.insert(1, Call(load("leave"), keys.for_leave("nobody-is-here-01"), (NOW, 3000, 120_000)))
+    calls.insert(
+        1, Call(load("leave"), keys.for_leave("nobody-is-here-01"), (NOW, 3000, 120_000, ""))
+    )
     replies = await run_many(client, calls)
     assert [reply[-1] or reply[-2] for reply in replies] == ["created", "unknown", "moved", "moved"]
     entries = await client.xrange(keys.events)
@@ -183,7 +185,7 @@ async def test_one_call_that_fails_does_not_fail_the_others(make_store: MakeStor
     keys = store.keys.of_site("blog")[0]
     await client.set(keys.session(S), "wrong", px=100_000)
     leave = [
-        Call(load("leave"), keys.for_leave(session), (NOW, 3000, 120_000))
+        Call(load("leave"), keys.for_leave(session), (NOW, 3000, 120_000, ""))
         for session in ("nobody-is-here-01", S, "nobody-is-here-02")
     ]
     replies = await run_many(client, leave)

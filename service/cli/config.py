@@ -1,21 +1,37 @@
 """`presence config`."""
 
 import click
+from rich.text import Text
 
-from service.cli.printing import print_rows
+from service.cli.printing import print_rows, stdout
 from service.settings import PREFIX, SETTINGS, Settings
+
+_WIDE = 140  # columns of a terminal on which a table can be read
 
 
 @click.command()
 def config() -> None:
-    """Show every setting: its value, where it came from and what it means.
+    """Show every setting: value, source, meaning.
 
     Passwords and tokens are masked. Into a pipe it writes one setting a line: name, value,
     source, unit and help, with tabs between them.
     """
     settings = Settings.from_env()
+    console = stdout()
+    if console.is_terminal and console.width < _WIDE:
+        for setting in SETTINGS:
+            source = settings.sources[setting.name]
+            line = Text.assemble(
+                (PREFIX + setting.name, "bold"),
+                " = ",
+                (settings.shown(setting.name) or "(none)", "green"),
+                ("" if source == "default" else f"  from the {source}", "yellow"),
+                (f"\n    {setting.help} ({setting.unit})", "dim"),
+            )
+            console.print(line)
+        return
     print_rows(
-        ("setting", "value", "source", "unit", "meaning"),
+        ("setting!", "value", "source!", "unit", "meaning"),
         [
             (
                 PREFIX + setting.name,

@@ -4,6 +4,7 @@ import click
 from rich.text import Text
 
 from service.app import rules_of
+from service.cli.group import Failure
 from service.cli.printing import stderr, stdout
 from service.cli.reading import optional_site_argument, reachable, run
 from service.connection import connect
@@ -62,6 +63,8 @@ async def _examine(settings: Settings, site: str | None, repair: bool) -> bool:
                 ),
             )
             checkup = await doctor.check(site)
+            if site is not None and checkup.keys == 0:
+                raise Failure(f"nothing is kept of a site {site!r}")
             if not checkup.findings or not repair:
                 return _report(checkup)
             _report(checkup)

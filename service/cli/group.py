@@ -6,7 +6,8 @@ from typing import IO, Any
 
 import click
 
-from service.errors import FieldError, PresenceError, SettingsError
+from service.errors import FieldError, PresenceError, SettingsError, StoreError
+from service.settings import Settings
 
 
 class Failure(click.ClickException):
@@ -32,6 +33,9 @@ class PresenceGroup(click.Group):
             return super().invoke(ctx)
         except (SettingsError, FieldError) as error:
             raise UsageFailure(str(error)) from None
+        except StoreError as error:
+            url = Settings.from_env().shown("REDIS_URL")
+            raise Failure(f"{error.detail} (PRESENCE_REDIS_URL is {url})") from None
         except PresenceError as error:
             raise Failure(str(error)) from None
         except KeyboardInterrupt:

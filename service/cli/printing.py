@@ -28,19 +28,22 @@ def stderr() -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
-    """A plain table; columns whose name ends in `#` hold numbers. Nothing in a cell is markup."""
+    """A plain table; columns whose name ends in `#` hold numbers, in `!` what is not to be broken.
+    Nothing in a cell is markup."""
     result = Table(title=title or None, title_justify="left", title_style="bold", box=None)
     for name in columns:
         is_number = name.endswith("#")
         result.add_column(
-            name.rstrip("#"),
+            name.rstrip("#!"),
             justify="right" if is_number else "left",
             header_style="dim",
             overflow="fold",
-            no_wrap=is_number,
+            no_wrap=is_number or name.endswith("!"),
         )
     for row in rows:
-        result.add_row(*(Text(shown(cell)) for cell in row))
+        result.add_row(
+            *(Text(cell.short if isinstance(cell, Moment) else shown(cell)) for cell in row)
+        )
     return result
 
 
@@ -59,7 +62,18 @@ def shown(cell: object) -> str:
     return "" if cell is None else str(cell)
 
 
-def moment(ms: int) -> str:
-    """A time in ms since the epoch, UTC, by ISO 8601."""
+class Moment(str):
+    """A time by ISO 8601, UTC; `short` is what a person needs of it, in a table."""
+
+    __slots__ = ("short",)
+    short: str
+
+
+def moment(ms: int) -> Moment:
+    """A time in ms since the epoch."""
     seconds, rest = divmod(ms, 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:03d}Z"
+    at = time.gmtime(seconds)
+    result = Moment(time.strftime("%Y-%m-%dT%H:%M:%S", at) + f".{rest:03d}Z")
+    is_today = time.strftime("%j%Y", at) == time.strftime("%j%Y", time.gmtime())
+    result.short = time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", at)
+    return result

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -50,13 +51,15 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
     Without settings it needs nothing: it starts a private Valkey that keeps its data in
     ./.presence. PRESENCE_REDIS_URL names another place; see `presence config`.
     """
-    is_told_to_stop = False
+    is_told_to_stop, is_looking = False, False
 
     def stop(number: int, frame: object) -> None:
-        # While it starts: everything entered so far is left in order.
+        # While it starts: everything entered so far is left in order. A look at Redis is soon
+        # over, and a loop that is torn out of it complains.
         nonlocal is_told_to_stop
         is_told_to_stop = True
-        raise SystemExit(0)
+        if not is_looking:
+            raise SystemExit(0)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -78,7 +81,9 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
     with _listening(settings) as sock, _owning(settings) as settings:
         _announce(settings, sock.getsockname()[1], demo)
         if not is_memory:
+            is_looking = True
             asyncio.run(_look_at_redis(settings))
+            is_looking = False
         if is_told_to_stop:  # and what was raised got lost, in a destructor
             raise SystemExit(0)
         if workers == 1:
@@ -95,6 +100,8 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         sock = listen(settings.host, settings.port)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+        if error.errno == errno.EADDRINUSE:
+            why += "; choose another with --port, or --port 0 for any that is free"
         raise Failure(f"cannot listen on {settings.host} port {settings.port}: {why}") from None
     with sock:
         yield sock
@@ -117,7 +124,10 @@ async def _look_at_redis(settings: Settings) -> None:
             await store.probe()
     except StoreError as error:
         stderr().print(
-            f"warning: {error.detail}; until that is over, answers are 503", style="yellow"
+            f"warning: {error.detail} ({settings.shown('REDIS_URL')}); until that is over, "
+            "answers are 503",
+            style="yellow",
+            soft_wrap=True,
         )
 
 

@@ -12,7 +12,7 @@ from service.settings import Settings
 from service.store import PresenceStore
 
 _PAGE = 500
-_COLUMNS = ("session", "page", "last seen", "since", "country", "city")
+_COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")
 
 
 @click.command()

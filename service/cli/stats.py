@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from service.cli.printing import moment, stdout, table
+from service.cli.printing import moment, stderr, stdout, table
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import StoreError
 from service.models import Stats
@@ -42,7 +42,13 @@ def stats(site: str, watch: bool, top: int) -> None:
 
 async def _once(settings: Settings, site: str, top: int) -> None:
     async with open_store(settings) as store:
-        stdout().print(_drawn(site, await store.stats(site), top))
+        numbers = await store.stats(site)
+        stdout().print(_drawn(site, numbers, top))
+        if not numbers.uniqueVisitors and site not in (known := await store.site_names("", 10)):
+            names = ", ".join(known) or "none"
+            stderr().print(
+                f"nothing was ever heard of {site}; sites known: {names}", style="yellow"
+            )
 
 
 async def _watch(settings: Settings, site: str, top: int) -> None:

@@ -13,7 +13,7 @@ from service.settings import Settings
 
 _PAGE = 1000
 _POLL_S = 0.5
-_COLUMNS = ("at", "page", "session", "type", "referrer", "country")
+_COLUMNS = ("at!", "page", "session!", "type", "referrer", "country")
 
 
 @click.command()

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.security import Security, headers_of
-from service.sites import Site
+from service.sites import ANY_SITE, Site
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 EXPOSED: RawHeaders = (
@@ -70,12 +70,13 @@ class PublicCors:
         await self._app(scope, receive, send_marked)
 
     def _public_site(self, scope: Scope) -> Site | None:
-        """The site whose public endpoint this is, or None where it is none."""
+        """The site whose public endpoint this is, or None where it is none. That there is no such
+        site, any page may know."""
         method = scope["method"]
         match = _READS.match(scope["path"]) if method in ("GET", "HEAD", "OPTIONS") else None
         if match is None and method in ("POST", "OPTIONS"):
             match = _WRITES.match(scope["path"])
-        return self._security.find_site(match[1]) if match else None
+        return (self._security.find_site(match[1]) or ANY_SITE) if match else None
 
 
 def _mark(headers: MutableHeaders, site: Site, origin: str | None) -> None:
