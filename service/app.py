@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from service.connection import Connection, connect
 from service.demo import Visitors
+from service.draining import Draining
 from service.errors import LayoutError, PresenceError, RequestError
 from service.feed import Feed
 from service.keys import Keys
@@ -71,11 +72,14 @@ def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> 
     )
 
 
-def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIApp:
+def create_app(
+    settings: Settings | None = None, *, demo: bool = False, drains: bool = False
+) -> ASGIApp:
     """The whole service as one ASGI app; without settings, by the environment.
 
     Args:
         demo: also serve a demo site, with simulated visitors.
+        drains: on SIGTERM and SIGINT, drain before the server that runs the app is told.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -87,6 +91,7 @@ def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIA
     security = Security(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
     feed = Feed(store, settings.live_tick)
+    draining = Draining(settings.drain, feed.close)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -102,7 +107,8 @@ def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIA
             visitors = Visitors(store, settings.heartbeat_interval)
             visiting = asyncio.create_task(visitors.run(), name="demo")
         try:
-            yield
+            with draining.before_signals() if drains else contextlib.nullcontext():
+                yield
         finally:
             for task in (asking, visiting):
                 if task is not None:
@@ -130,7 +136,8 @@ def create_app(settings: Settings | None = None, *, demo: bool = False) -> ASGIA
     )
     # A redirect to where the Host header says is no answer of ours.
     app.router.redirect_slashes = False
-    context = Context(settings, store, security, metrics, feed, Slots(STREAMS, STREAMS_EACH))
+    streams = Slots(STREAMS, STREAMS_EACH)
+    context = Context(settings, store, security, metrics, feed, streams, draining)
     app.state.context = context
     app.state.intake = Intake(context)
     return HotHeartbeat(app, app.state.intake)

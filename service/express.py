@@ -154,6 +154,12 @@ class ExpressProtocol(BoundedProtocol):
         self.intake: Intake = cast(Intake, getattr(self.app, "intake", None))
         # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
         self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
+        self._is_draining = False
+        if self.intake is not None:
+            draining = self.intake.context.draining
+            draining.connections = self.connections  # type: ignore[assignment]  # all are of this class
+            if draining.is_on:
+                self.drain()
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
 
@@ -204,13 +210,23 @@ class ExpressProtocol(BoundedProtocol):
         if self._name is not None:
             self._wait_for_the_body()
 
-    # Called by the server
+    # Called when the service is told to stop
+
+    def drain(self) -> None:
+        """From now on each answer is the connection's last, and says so."""
+        self._is_draining, self._is_on = True, False
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """The server is told to stop: live streams, which have no end of their own, end now."""
+        """uvicorn stops: live streams, which have no end of their own, end now; a request of which
+        a part is here is waited for."""
         if self.intake is not None:
             self.intake.context.feed.close()
-        super().shutdown()
+        if self.awaits and self.headers is not None:
+            self.drain()
+        else:
+            super().shutdown()
 
     # The short way
 
@@ -233,6 +249,7 @@ class ExpressProtocol(BoundedProtocol):
     def _begin(self, name: str) -> None:
         flight = _Flight(self, name)
         self.cycle = cast(RequestResponseCycle, flight)
+        flight.keep_alive = self._is_on
         peer = self.client[0] if self.client else ""
         begun, flight.cors = self.intake.begin(name, peer, self.headers, self._body, flight)
         if isinstance(begun, Beat):
@@ -250,6 +267,8 @@ class ExpressProtocol(BoundedProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers = self.scope["headers"] = headers
         super().on_headers_complete()
+        if self._is_draining:
+            self.cycle.keep_alive = False
 
     def _wait_for_the_body(self) -> None:
         body, self._name, self._body = self._body, None, b""

@@ -84,7 +84,7 @@ def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> 
 
     for number in _STOPS:
         signal.signal(number, stop)
-    server = _Server(uvicorn.Config(create_app(settings, demo=demo), **_options()))
+    server = _Server(uvicorn.Config(create_app(settings, demo=demo, drains=True), **_options()))
     _leave_alone_what_stays()
     if is_told_to_stop:
         return True
@@ -142,6 +142,13 @@ class _Supervisor(Multiprocess):
         with _deaf_to_interrupts():
             super().handle_signals()
 
+    def terminate_all(self) -> None:
+        """As uvicorn's. The workers accept for a while yet; what the supervisor alone kept
+        listening to after that would wait for nobody."""
+        for sock in self.sockets:
+            sock.close()
+        super().terminate_all()
+
 
 @contextlib.contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
@@ -174,7 +181,7 @@ def worker_app() -> ASGIApp:
     configure_logs(settings.log_level)
     _end_with_parent()
     _forget_dead_workers()
-    app = create_app(settings)
+    app = create_app(settings, drains=True)
     _leave_alone_what_stays()
     return app
 

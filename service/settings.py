@@ -141,6 +141,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LIVE_TICK", "0.5", "s", "Shortest time between two changes pushed to a live stream", _seconds(0.05, 60)),
     Setting("RESPECT_DNT", "false", "true, false", "Whether heartbeats that carry DNT or Sec-GPC are dropped", _bool),
     Setting("SITE_IDLE", str(_DAY), "s", "After this time without a heartbeat a site's index keys expire", _seconds(1, 400 * _DAY)),
+    Setting("DRAIN", "1", "s", "How long, when told to stop, it still answers what comes while load balancers turn away; less when nobody is connected", _seconds(0, 600)),
     Setting("LOG_LEVEL", "info", ", ".join(LOG_LEVELS), "Least severe level that is logged", _choice(*LOG_LEVELS)),
 )  # fmt: skip  # a table reads better with one setting a line
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -175,6 +176,7 @@ class Settings:
     live_tick: float
     respect_dnt: bool
     site_idle: float
+    drain: float
     log_level: str
     sources: Mapping[str, str] = field(repr=False)
     raw: Mapping[str, str] = field(repr=False)

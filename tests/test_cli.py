@@ -604,9 +604,9 @@ def test_told_to_stop_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     create: Any = vars(server)["create_app"]
 
-    def told(settings: Settings, *, demo: bool) -> Any:
+    def told(settings: Settings, **options: bool) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
-        return create(settings, demo=demo)
+        return create(settings, **options)
 
     monkeypatch.setattr(server, "create_app", told)
     try:

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from service.draining import Draining
 from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.feed import Feed
 from service.limits import Slots
@@ -33,6 +34,7 @@ class Context:
     metrics: Metrics
     feed: Feed
     streams: Slots
+    draining: Draining
 
     def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was

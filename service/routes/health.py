@@ -5,7 +5,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from service.errors import StoreError
+from service.errors import StoreBusy, StoreError
 from service.metrics import CONTENT_TYPE
 from service.models import Ready
 from service.routes.context import context_of, json_response
@@ -18,8 +18,11 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """A real write has reached Redis; 503 otherwise, as a problem."""
-    await context_of(request).store.probe()
+    """A real write has reached Redis; 503 otherwise, as a problem, and while the service stops."""
+    context = context_of(request)
+    if context.draining.is_on:
+        raise StoreBusy("the service is stopping")
+    await context.store.probe()
     return json_response(Ready("ready"))
 
 
