@@ -23,6 +23,7 @@ from service.limits import Slots
 from service.logs import configure_logs
 from service.metrics import Metrics
 from service.middleware import Observed
+from service.pulse import take_pulse
 from service.routes import ROUTES
 from service.routes.context import Context, problem_response, unexpected
 from service.routes.cors import PublicCors
@@ -88,6 +89,7 @@ def create_app(
         settings = Settings.from_env()
         configure_logs(settings.log_level)
     metrics = Metrics()
+    metrics.streams_limit.set(STREAMS)
     security = Security(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
     feed = Feed(store, settings.live_tick)
@@ -102,18 +104,19 @@ def create_app(
             raise
         sweeper = Sweeper(store, metrics)
         sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
-        visiting: asyncio.Task[None] | None = None
+        others = [asyncio.create_task(take_pulse(metrics), name="pulse")]
+        if asking is not None:
+            others.append(asking)
         if demo:
             visitors = Visitors(store, settings.heartbeat_interval)
-            visiting = asyncio.create_task(visitors.run(), name="demo")
+            others.append(asyncio.create_task(visitors.run(), name="demo"))
         try:
             with draining.before_signals() if drains else contextlib.nullcontext():
                 yield
         finally:
-            for task in (asking, visiting):
-                if task is not None:
-                    task.cancel()
-                    await asyncio.wait((task,))
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
             feed.close()
             sweeper.stop()
             # Told twice to stop, it is cancelled here; what was accepted is still written below.
@@ -123,10 +126,7 @@ def create_app(
 
     app = Starlette(
         routes=[*ROUTES, *(DEMO_ROUTES if demo else ())],
-        middleware=[
-            Middleware(Observed, metrics=metrics),
-            Middleware(PublicCors, security=security),
-        ],
+        middleware=[Middleware(PublicCors, security=security)],
         exception_handlers={
             PresenceError: _presence_error,
             HTTPException: _http_error,
@@ -140,6 +140,8 @@ def create_app(
     context = Context(settings, store, security, metrics, feed, streams, draining)
     app.state.context = context
     app.state.intake = Intake(context)
+    # Outermost: what nobody thought of, Starlette answers outside of the middleware it is given.
+    app.middleware_stack = Observed(app.build_middleware_stack(), metrics, security)
     return HotHeartbeat(app, app.state.intake)
 
 

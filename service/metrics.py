@@ -17,6 +17,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from service import __version__
+
 # One more line per label, that nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -81,6 +83,36 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.swept_at = Gauge(
+            "presence_sweep_last_success_timestamp_seconds",
+            "When the background sweep last heard from Redis",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.streams_limit = Gauge(
+            "presence_streams_limit",
+            "Live streams that may be open at once",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.loop_lag = Histogram(
+            "presence_event_loop_lag_seconds",
+            "How late the event loop does what is due",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.cpu_seconds = Counter(
+            "presence_cpu_seconds",
+            "User and system CPU time of the service",
+            registry=registry,
+        )
+        Gauge(
+            "presence_build_info",
+            "1, for the version that runs",
+            ["version"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        ).labels(__version__).set(1)
         self.swept = Counter(
             "presence_swept", "Sessions whose end was noticed by the sweep", registry=registry
         )

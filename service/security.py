@@ -208,6 +208,10 @@ class Security:
                     break
         return _limit_address(peer)
 
+    def is_from_trusted_proxy(self, scope: Scope) -> bool:
+        """Whether the other end of the connection is one of PRESENCE_TRUSTED_PROXIES."""
+        return bool(self._trusted) and self._is_trusted(peer_of(scope))
+
     def _is_trusted(self, address: str) -> bool:
         if not address:  # a unix socket: whoever may open it is let in by its owner
             return True

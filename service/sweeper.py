@@ -44,6 +44,7 @@ class Sweeper:
         while not self._stopping.is_set():
             try:
                 settled = await self._round(settled)
+                self._metrics.swept_at.set_to_current_time()
                 self._note("", None)
             except StoreError as error:
                 # What was claimed falls due again by itself.
