@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.applications import Starlette
@@ -35,6 +37,10 @@ from service.security import Security
 from service.settings import Settings
 from service.store import PresenceStore
 from service.sweeper import Sweeper
+from service.tracing import Tracing, provider_from_env
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 STREAMS = 10_000  # live streams that one process holds: some 30 KB each
 STREAMS_EACH = 256  # those of one address, behind which a whole office may be
@@ -74,13 +80,19 @@ def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> 
 
 
 def create_app(
-    settings: Settings | None = None, *, demo: bool = False, drains: bool = False
+    settings: Settings | None = None,
+    *,
+    demo: bool = False,
+    drains: bool = False,
+    traces: "TracerProvider | None" = None,
 ) -> ASGIApp:
     """The whole service as one ASGI app; without settings, by the environment.
 
     Args:
         demo: also serve a demo site, with simulated visitors.
         drains: on SIGTERM and SIGINT, drain before the server that runs the app is told.
+
+        traces: where traces go; unless given, as OpenTelemetry's variables say.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -94,6 +106,8 @@ def create_app(
     store = make_store(settings, connect(settings.redis_url), metrics)
     feed = Feed(store, settings.live_tick)
     draining = Draining(settings.drain, feed.close)
+    traces = traces or provider_from_env(os.environ)
+    tracing = Tracing(traces, security.is_from_trusted_proxy) if traces else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -123,6 +137,8 @@ def create_app(
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeping
             await store.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.shutdown)
 
     app = Starlette(
         routes=[*ROUTES, *(DEMO_ROUTES if demo else ())],
@@ -141,7 +157,10 @@ def create_app(
     app.state.context = context
     app.state.intake = Intake(context)
     # Outermost: what nobody thought of, Starlette answers outside of the middleware it is given.
-    app.middleware_stack = Observed(app.build_middleware_stack(), metrics, security)
+    stack = app.build_middleware_stack()
+    if tracing is not None:
+        stack, store.span = tracing.around(stack), tracing.call
+    app.middleware_stack = Observed(stack, metrics, security)
     return HotHeartbeat(app, app.state.intake)
 
 

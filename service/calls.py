@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from service.connection import DEADLINE_S, Connection
@@ -19,7 +19,8 @@ class Calls:
     without secrets in it.
 
     `clock` gives the `now_ms` argument of the scripts: empty, for Redis's own time, in all but
-    tests and replays.
+    tests and replays. `span` is around each call that a request waits for, given the name of its
+    script: a trace is made of it where the app is traced.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Calls:
         # redis-py's types say bytes or str everywhere; here it is always str.
         self._client: Any = connection.client
         self._observe_error = observe_error
+        self.span: Callable[[str], AbstractContextManager[None]] = lambda script: nullcontext()
         self._clock_offset_ms = 0.0
 
     async def now_ms(self) -> int:
@@ -78,11 +80,14 @@ class Calls:
 
     async def _read(self, call: Call) -> Any:
         async with self._failures():
-            return await run(self._client, call)
+            with self.span(call.script.name):
+                return await run(self._client, call)
 
     async def _read_all(self, calls: Iterable[Call]) -> list[Any]:
+        calls = list(calls)
         async with self._failures():
-            replies = await run_many(self._client, list(calls))
+            with self.span(calls[0].script.name if calls else "nothing"):
+                replies = await run_many(self._client, calls)
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply

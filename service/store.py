@@ -169,7 +169,8 @@ class PresenceStore(Reading):
         except StoreBusy:
             gathered.cancel()
             raise
-        outcomes = await gathered.results()
+        with self.span("heartbeat"):
+            outcomes = await gathered.results()
         for place, outcome in enumerate(outcomes):
             if outcome not in OUTCOMES:
                 outcomes[place] = await self._settle_outcome(keys_of[place], beats[place], outcome)
@@ -194,12 +195,14 @@ class PresenceStore(Reading):
         """Says goodbye, from a page where it is known: `leaving` or `unknown`. Raises as
         `heartbeat`."""
         keys = self.keys.of_session(site, session_id)
-        return await self._batcher.result_of(keys, "leave", (session_id, path))
+        with self.span("leave"):
+            return await self._batcher.result_of(keys, "leave", (session_id, path))
 
     async def view(self, site: str, view: models.PageView, *, client: str = "") -> str:
         """Records a page view: `recorded`, `duplicate` or `limited`. Raises as `heartbeat`."""
         keys = self.keys.of_session(site, view.sessionId)
-        return await self._batcher.result_of(keys, "view", (view, client))
+        with self.span("view"):
+            return await self._batcher.result_of(keys, "view", (view, client))
 
     async def end(self, site: str, session_id: str) -> bool:
         """Ends a session at once; whether there was one. Raises as `heartbeat`."""
