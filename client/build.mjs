@@ -63,8 +63,11 @@ export const bundle = async ({ entry, isTag }, isMinified = true) => {
   });
   const [{ text }] = bundled.outputFiles;
   const code = isMinified ? await minified(text) : text;
-  // A page that loads the script twice counts once; `presence` may also be an element's id.
-  return isTag ? `if(!self.presence?.leave){${scoped(code)}}` : code;
+  // A page that loads the script twice counts once; `presence` may also be an element's id. Without
+  // the name of a site nothing is begun, or visitors would be counted on one called "undefined".
+  return isTag
+    ? `if(!self.presence?.leave&&document.currentScript.dataset.site){${scoped(code)}}`
+    : code;
 };
 
 /**

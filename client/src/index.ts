@@ -45,12 +45,18 @@ const NOBODY: Presence = {
   subscribe: () => () => {},
 };
 
-const urlOf = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) =>
-  `${api.replace(/\/$/, "")}/v1/sites/${site}/`;
+const urlOf = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
+  // Without types nothing else would say it, and visitors be counted on a site called "undefined".
+  if (!site) throw new TypeError('presence: "site" is missing, the name of the site');
+  return `${api.replace(/\/$/, "")}/v1/sites/${site}/`;
+};
 
 const loadMore = () => import("./more.js");
 
-/** Starts the client for a site. A second call for the same site gives the first one's client. */
+/**
+ * Starts the client for a site. A second call for the same site gives the first one's client.
+ * Throws a TypeError where `site` is missing.
+ */
 export const createPresence = (options: PresenceOptions): Presence => {
   if (typeof document == "undefined") return NOBODY;
   const url = urlOf(options);
@@ -66,9 +72,10 @@ export const watchPresence = (
   options?: SubscribeOptions,
 ): (() => void) => {
   if (typeof document == "undefined") return () => {};
+  const url = urlOf(site);
   const subscription: Subscription = [callback, options];
   const live = (isWanted: boolean) => {
-    loadMore().then((more) => more.live(urlOf(site), subscription, isWanted), () => {});
+    loadMore().then((more) => more.live(url, subscription, isWanted), () => {});
   };
   live(true);
   return () => live(false);

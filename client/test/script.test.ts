@@ -71,6 +71,16 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.sent.map((sent) => sent.url)).toEqual([url]);
     });
 
+    it.each([undefined, ""])("is not sent where data-site is %o, nor is anything else done", async (site) => {
+      const tab = browser.open("/", { site }, { html: "<b data-presence-count></b>" });
+      tab.push("/a");
+      await pass(2 * INTERVAL_MS);
+      tab.leave();
+      expect(browser.sent).toEqual([]);
+      expect(browser.storage).toEqual({});
+      expect(tab.window.presence).toBeUndefined();
+    });
+
     it("goes below the path that the script came from", async () => {
       browser.open("/", {}, { src: "https://example.org/below/presence.js?v=1" });
       await pass();

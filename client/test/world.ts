@@ -44,7 +44,8 @@ export class Browser {
 
   constructor(readonly script: string) {}
 
-  open(path = "/", attributes: Record<string, string> = {}, options: Partial<TabOptions> = {}): Tab {
+  /** A tab with the tag, of the site "blog" where nothing else is said; undefined: no such attribute. */
+  open(path = "/", attributes: Record<string, string | undefined> = {}, options: Partial<TabOptions> = {}): Tab {
     return new Tab(this, path, attributes, { host: SITE, referrer: "", ...options });
   }
 
@@ -92,7 +93,7 @@ export class Tab {
   constructor(
     readonly browser: Browser,
     readonly path: string,
-    attributes: Record<string, string>,
+    attributes: Record<string, string | undefined>,
     options: Partial<TabOptions> & { host: string },
   ) {
     this.isHidden = options.isHidden ?? false;
@@ -126,12 +127,12 @@ export class Tab {
     for (let n = options.scripts ?? 1; n > 0; n--) this.run(options.src ?? `${API}/presence.js`, attributes);
   }
 
-  private run(src: string, attributes: Record<string, string>): void {
+  private run(src: string, attributes: Record<string, string | undefined>): void {
     const { document } = this.window;
     const script = document.createElement("script");
     script.setAttribute("src", src);
     for (const [name, value] of Object.entries({ site: "blog", ...attributes })) {
-      script.setAttribute(`data-${name}`, value);
+      if (value !== undefined) script.setAttribute(`data-${name}`, value);
     }
     document.body.append(script);
     Object.defineProperty(document, "currentScript", { value: script, configurable: true });
