@@ -32,6 +32,7 @@ from service.routes.cors import PublicCors
 from service.routes.demo import DEMO_ROUTES
 from service.routes.heartbeats import HotHeartbeat
 from service.routes.intake import Intake
+from service.routes.pages import refusal
 from service.rules import Rules
 from service.security import Security
 from service.settings import Settings
@@ -166,19 +167,21 @@ def create_app(
 
 async def _presence_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PresenceError)
+    if isinstance(error, RequestError):
+        return refusal(request, error)
     return problem_response(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    details = {404: "there is nothing here; see /docs", 405: "not that method; see Allow"}
-    return problem_response(
-        RequestError(
-            error.status_code,
-            details.get(error.status_code, error.detail),
-            headers=dict(error.headers or {}),
-        )
-    )
+    headers = dict(error.headers or {})
+    detail = error.detail
+    if error.status_code == 404:
+        detail = "there is nothing here; see /docs"
+    elif error.status_code == 405:
+        allowed = ", ".join(sorted(headers["Allow"].split(", ")))
+        detail = f"{request.method} is not allowed here; allowed: {allowed}"
+    return refusal(request, RequestError(error.status_code, detail, headers=headers))
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

@@ -59,7 +59,8 @@ _ABOUT = (
     "Times (`…At`, `at`, `lastSeen`, `since`, `asOf`) are integers, milliseconds since the Unix "
     "epoch, UTC; durations end in `Ms`. Errors are problems by RFC 9457: `detail` says what is "
     "wrong and what would be right, and `field` which field is meant. A path that is none of "
-    "these is answered 404, another method 405 with `Allow`. Any page may call the public "
+    "these is answered 404, another method 405 with `Allow`; outside `/v1/`, 404, 405 and 422 are "
+    "HTML for whoever accepts that. Any page may call the public "
     "endpoints (CORS) of a site without origins, else only pages of these; `Presence-Status`, "
     "`Presence-Dropped`, `Presence-Interval`, `Retry-After` and `ETag` are exposed to them."
 )
@@ -193,7 +194,7 @@ _PROBLEMS: dict[int, tuple[str, tuple[str, ...], str | None, str]] = {
         "There is no such method here.",
         ("Allow",),
         None,
-        "not that method; see Allow",
+        "GET is not allowed here; allowed: POST",
     ),
     408: ("The body takes too long to arrive.", (), None, "the body takes too long"),
     413: (

@@ -4,6 +4,7 @@ import gzip
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -252,6 +253,66 @@ async def test_only_to_read(make_service: MakeService, path: str) -> None:
     answer = await (await make_service()).client.post(path)
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
+
+
+# method, path -> status, the way to the start page, the sentence
+@pytest.mark.parametrize(
+    "method, path, status, root, detail",
+    [
+        ("GET", "/nope", 404, "./", "there is nothing here"),
+        ("GET", "/nope/deeper%2Fstill/", 404, "../../", "there is nothing here"),
+        ("GET", "//nope", 404, "../", "there is nothing here"),
+        ("GET", "/sites", 404, "./", "there is nothing here"),
+        ("GET", "/sites/B%20ad", 422, "../", "site must"),
+        ("GET", "/sites/%3Cscript%3E", 422, "../", "site must"),
+        ("POST", "/docs", 405, "./", "POST is not allowed here; allowed: GET, HEAD"),
+    ],
+)
+async def test_a_refusal_is_a_page_for_people(
+    make_service: MakeService, method: str, path: str, status: int, root: str, detail: str
+) -> None:
+    service = await make_service()
+    url = f"http://127.0.0.1:8080{path}"
+    problem = await service.client.request(method, url)
+    assert problem.status_code == status
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert problem.headers["vary"] == "Accept"
+    said = problem.json()["detail"]
+    assert said.startswith(detail)
+
+    page = await service.client.request(method, url, headers={"Accept": BROWSER})
+    assert page.status_code == status
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["vary"] == "Accept"
+    assert page.headers["cache-control"] == "no-store"
+    assert page.headers.get("allow") == problem.headers.get("allow")
+    policy = policy_of(page.headers["content-security-policy"])
+    assert policy == STRICT | {"frame-ancestors": "'none'"}
+    assert said[1:] in unescape(page.text)
+    outline = _Outline(page.text)
+    assert outline.inline == []
+    assert outline.links == {root, f"{root}docs"}
+    for address in outline.loads | outline.links:
+        there = page.url.join(address)
+        assert (await service.client.get(str(there))).status_code == 200, address
+
+
+@pytest.mark.parametrize("accept", ["*/*", BROWSER])
+@pytest.mark.parametrize(
+    "path, status",
+    [("/v1/sites/blog/heartbeat", 405), ("/v1/nope", 404), ("/v1/sites/B/stats", 422)],
+)
+async def test_of_the_api_it_is_a_problem_for_anyone(
+    make_service: MakeService, path: str, status: int, accept: str
+) -> None:
+    answer = await (await make_service()).client.get(path, headers={"Accept": accept})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    if status == 405:
+        assert answer.json()["detail"] == "GET is not allowed here; allowed: POST"
 
 
 async def test_the_client_is_for_the_pages_of_any_host(

@@ -13,13 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
-from service.models import check_site
+from service.errors import RequestError
+from service.models import check_site, title_of
 from service.routes.address import base_url
-from service.routes.context import context_of
+from service.routes.context import context_of, problem_response
 from service.sites import Site
 
+_ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
 _START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
 _STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
+_SAID_TO_PEOPLE = (404, 405, 422)  # what a mistyped or stale address leads to
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
@@ -61,6 +64,30 @@ async def stats(request: Request) -> Response:
     )
     ancestors = _framers(site) if is_embedded else "'none'"
     return _page(request, page, ancestors, 200 if site else 404)
+
+
+def refusal(request: Request, error: RequestError) -> Response:
+    """A refusal for people where it is a browser that asked for a page, else as from the API."""
+    is_page = not request.url.path.startswith("/v1/") and error.status in _SAID_TO_PEOPLE
+    if not is_page:
+        return problem_response(error)
+    if "text/html" not in request.headers.get("accept", ""):
+        response = problem_response(error)
+        response.headers["Vary"] = "Accept"
+        return response
+    # Relative, from however deep: where this service begins only the browser knows.
+    depth = request.scope.get("raw_path", b"/").count(b"/") - 1
+    root = "../" * depth or "./"
+    page = _ERROR.substitute(
+        static=f"{root}static/{assets().version}",
+        root=root,
+        status=error.status,
+        title=escape(title_of(error.status)),
+        detail=escape(error.detail[:1].upper() + error.detail[1:]),
+    )
+    headers = {"Content-Security-Policy": _POLICY + "'none'", "Cache-Control": "no-store"}
+    headers |= {"Vary": "Accept"} | error.headers
+    return Response(page, error.status, headers, "text/html; charset=utf-8")
 
 
 def _framers(site: Site | None) -> str:
