@@ -106,12 +106,13 @@ OPERATIONS = [
         f"{_SITE}/heartbeat",
         "heartbeat",
         "Write",
-        "Session S is on page P",
-        "Creates the session, moves it, renews its life, or changes nothing, in one atomic step. "
-        "Send one every heartbeat interval and one on each change of page; sending it again never "
-        "does harm. Within the dedup window a repeat on the same path is a `duplicate` and writes "
-        "nothing. Bots, prefetches and, where the service respects them, `DNT: 1` and "
-        "`Sec-GPC: 1` are `dropped`: nothing is read of the body and nothing is written.",
+        "Heartbeat",
+        "Session S is on page P. Creates the session, moves it, renews its life, or changes "
+        "nothing, in one atomic step. Send one every heartbeat interval and one on each change of "
+        "page; sending it again never does harm. Within the dedup window a repeat on the same path "
+        "is a `duplicate` and writes nothing. Bots, prefetches and, where the service respects "
+        "them, `DNT: 1` and `Sec-GPC: 1` are `dropped`: nothing is read of the body and nothing is "
+        "written.",
         [
             Answer(
                 204,
@@ -149,7 +150,7 @@ OPERATIONS = [
         f"{_SITE}/heartbeats",
         "heartbeats",
         "Write",
-        "Many heartbeats at once",
+        "Many heartbeats",
         "For backends and edge workers. Where the site or the operator has a token, one of them "
         "is needed, and then no limit per address applies. One invalid heartbeat refuses all of "
         "them: `field` says which, and nothing is written.",
@@ -173,9 +174,9 @@ OPERATIONS = [
         f"{_SITE}/leave",
         "leave",
         "Write",
-        "Session S goes",
-        "The session is gone after the leave grace, unless it beats again until then: so a reload "
-        "does not flicker. Meant for `navigator.sendBeacon` on `pagehide`.",
+        "Leave",
+        "Session S goes: it is gone after the leave grace, unless it beats again until then, so a "
+        "reload does not flicker. Meant for `navigator.sendBeacon` on `pagehide`.",
         [Answer(204, "Heard", headers={"Presence-Status": ["leaving", "unknown"]})],
         _WRITE,
         ("site",),
@@ -187,9 +188,10 @@ OPERATIONS = [
         f"{_SITE}/views",
         "recordView",
         "Write",
-        "Session S has seen page P",
-        "Counts a page view once per session and path within the view dedup window. Heartbeats "
-        "that create or move a session already do so, unless the service is set not to.",
+        "Page view",
+        "Session S has seen page P: counted once per session and path within the view dedup "
+        "window. Heartbeats that create or move a session already do so, unless the service is "
+        "set not to.",
         [
             Answer(
                 204,
@@ -371,7 +373,7 @@ OPERATIONS = [
         f"{_SITE}/views",
         "views",
         "Operate",
-        "The log of page views",
+        "Log of page views",
         "In order, a page at a time; give `next` as `after` to go on. As CSV or NDJSON all of it "
         "after `after` is streamed. In CSV no cell can be taken for a formula.",
         [
@@ -397,8 +399,9 @@ OPERATIONS = [
         "/livez",
         "livez",
         "Service",
-        "Is the process up?",
-        "Says nothing of Redis, so that nobody restarts the service for Redis's sake.",
+        "Liveness",
+        "Whether the process is up. Says nothing of Redis, so that nobody restarts the service for "
+        "Redis's sake.",
         [Answer(200, "It is", {PLAIN: _TEXT}, example="ok\n")],
     ),
     Operation(
@@ -406,8 +409,8 @@ OPERATIONS = [
         "/readyz",
         "readyz",
         "Service",
-        "Does a write reach Redis?",
-        "Writes for real; meant for load balancers.",
+        "Readiness",
+        "Whether a write reaches Redis. Writes for real; meant for load balancers.",
         [Answer(200, "It does", {JSON: models.Ready}, example={"status": "ready"})],
         (503,),
     ),
@@ -428,8 +431,8 @@ OPERATIONS = [
         "/openapi.json",
         "openapi",
         "Service",
-        "This document",
-        "OpenAPI 3.1.",
+        "OpenAPI",
+        "The document that describes all of this, OpenAPI 3.1.",
         [Answer(200, "The document", {JSON: {"type": "object"}})],
     ),
     Operation(
@@ -437,8 +440,8 @@ OPERATIONS = [
         "/docs",
         "docs",
         "Service",
-        "This document to read",
-        "One page without scripts and without any other host.",
+        "Reference",
+        "The OpenAPI document to read: one page without scripts and without any other host.",
         [Answer(200, "The page", {"text/html": _TEXT})],
     ),
     Operation(

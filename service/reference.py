@@ -52,6 +52,15 @@ class _Page:
         return [row for row in self._operations if tag in row[2]["tags"]]
 
     def navigation(self) -> str:
+        """The contents twice, one for each width: to open and close by width takes a script."""
+        contents = self._contents()
+        return (
+            f'<nav class="beside" aria-label="Endpoints">\n{contents}</nav>\n'
+            '<details class="above">\n<summary>Endpoints</summary>\n'
+            f'<nav aria-label="Endpoints">\n{contents}</nav>\n</details>'
+        )
+
+    def _contents(self) -> str:
         groups = "".join(
             f"<h4>{escape(tag['name'])}</h4>\n<ul>\n"
             + "".join(
@@ -63,9 +72,9 @@ class _Page:
             for tag in self._document["tags"]
         )
         return (
-            '<nav aria-label="Endpoints">\n<a href="./">Getting started</a> · '
+            '<a href="./">Getting started</a> · '
             f'<a href="openapi.json">OpenAPI</a>\n{groups}'
-            '<h4>More</h4>\n<ul><li><a href="#schemas">Schemas</a></li></ul>\n</nav>'
+            '<h4>More</h4>\n<ul><li><a href="#schemas">Schemas</a></li></ul>\n'
         )
 
     def section(self, tag: dict[str, Any]) -> str:

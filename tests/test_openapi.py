@@ -326,6 +326,16 @@ async def test_the_reference_shows_every_endpoint(make_service: MakeService) -> 
     assert "http://127.0.0.1:8080/v1/sites/blog/heartbeat" in page
 
 
+async def test_the_navigation_says_what_each_is_in_a_word_or_two(make_service: MakeService) -> None:
+    page = (await (await make_service()).client.get("/docs")).text
+    assert page.count("<details") == 1, "for a phone it is folded"
+    for operation in OPERATIONS:
+        entry = f'<li><a href="#{operation.id}">{operation.summary}</a></li>'
+        assert page.count(entry) == 2, "once for each width"
+        assert not re.match("Session S|This|Is|Does", operation.summary)
+    assert {"Heartbeat", "Leave", "OpenAPI", "Reference"} <= {row.summary for row in OPERATIONS}
+
+
 # Host -> what stands in the examples
 @pytest.mark.parametrize(
     "host, shown",
