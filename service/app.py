@@ -156,6 +156,7 @@ def create_app(
     streams = Slots(STREAMS, STREAMS_EACH)
     context = Context(settings, store, security, metrics, feed, streams, draining)
     app.state.context = context
+    app.state.demo = demo
     app.state.intake = Intake(context)
     # Outermost: what nobody thought of, Starlette answers outside of the middleware it is given.
     stack = app.build_middleware_stack()

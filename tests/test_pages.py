@@ -8,10 +8,13 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service import assets
+from service.app import create_app
 from service.assets import load_assets
+from service.settings import Settings
 from tests.conftest import MakeService
 from tests.servers import missing
 
@@ -161,12 +164,41 @@ async def test_a_page_shows_the_tag_for_this_very_address(make_service: MakeServ
     service = await make_service(HEARTBEAT_INTERVAL="12.5")
     headers = {"Host": "presence.example.org"}
     stats = (await service.client.get("/sites/blog", headers=headers)).text
-    tag = 'src="http://presence.example.org/presence.js" data-site="blog"'
-    assert tag in stats
+    tag = 'src="http://presence.example.org/presence.js" data-site="{}"'
+    assert tag.format("blog") in stats
     start = (await service.client.get("/", headers=headers)).text
-    assert tag in start
+    assert tag.format("demo") in start
     assert "every 12.5 seconds" in start
-    assert "curl -i http://presence.example.org/v1/sites/blog/heartbeat" in start
+    assert "curl -i http://presence.example.org/v1/sites/demo/heartbeat" in start
+
+
+async def test_the_start_page_begins_with_the_site_of_the_terminal(
+    make_service: MakeService,
+) -> None:
+    page = (await (await make_service()).client.get("/")).text
+    assert 'value="demo"' in page
+    assert not {"demo/", "sites/demo"} <= _Outline(page).links
+
+
+async def test_the_start_page_keeps_the_names_of_sites_to_itself(
+    make_service: MakeService, sites: str
+) -> None:
+    page = (await (await make_service(SITES_FILE=sites)).client.get("/")).text
+    assert 'value=""' in page
+    assert 'data-site="your-site"' in page
+    assert "secret" not in page
+
+
+async def test_the_start_page_leads_to_the_demo() -> None:
+    app = create_app(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"}), demo=True)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080"
+    ) as client:
+        page = await client.get("/")
+        assert {"demo/", "sites/demo"} <= _Outline(page.text).links
+        assert 'value="demo"' in page.text
+        for link in ("demo/", "sites/demo"):
+            assert (await client.get(f"/{link}")).status_code == 200
 
 
 STATS = f"/static/{VERSION}/stats.js"

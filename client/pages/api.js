@@ -1,5 +1,7 @@
 /** The API of this service, for one site, wherever a proxy has put it. */
 
+import { isLocal } from "./local.js";
+
 const TOKEN_KEY = "presence-token ";
 
 /**
@@ -35,9 +37,10 @@ export class Api {
     return new URL(`v1/sites/${this.site}/${path}`, this.root).href;
   }
 
-  /** The line that makes a page count its visitors here. */
+  /** The line that makes a page count its visitors here; where this is tried out, on localhost too. */
   get tag() {
-    return `<script defer src="${new URL("presence.js", this.root)}" data-site="${this.site}"></script>`;
+    const local = isLocal() ? " data-allow-localhost" : "";
+    return `<script defer src="${new URL("presence.js", this.root)}" data-site="${this.site}"${local}></script>`;
   }
 
   /** The token of a private site; of this tab only, and never in an address. */

@@ -18,7 +18,7 @@ function reason(status, site, hasNumbers) {
     case 0:
       return [hasNumbers ? "Connection lost." : "The service does not answer.", ""];
     case 404:
-      return [`There is no site “${site}” here.`, "This service counts only the sites it was told of."];
+      return [`There is no site “${site}” here.`, "This service counts only the sites that its operator has listed."];
     case 429:
       return ["Too many at once.", "Your network address has asked for more than this service allows one address."];
     case 503:

@@ -2,6 +2,8 @@
 
 import { Api } from "./api.js";
 import { byId, copies, setText } from "./dom.js";
+import { hint } from "./hint.js";
+import { tellLocal } from "./local.js";
 import { liveStream } from "./stream.js";
 import { people, readable } from "./words.js";
 
@@ -10,16 +12,19 @@ const TYPING_MS = 400;
 
 const name = /** @type {HTMLInputElement} */ (byId("site"));
 const found = byId("found");
+const help = hint(byId("hint"));
 let api = new Api(name.value, "./");
 let hasNumbers = false;
 /** @type {{restart: () => void, close: () => void} | null} */
 let stream = null;
 let timer = 0;
 
-/** @param {string} text @param {"waiting" | "seen" | "trouble"} state */
+/** @param {string} text @param {"waiting" | "seen" | "trouble" | "idle"} state */
 function tell(text, state) {
   setText(byId("found-text"), text);
   found.dataset.state = state;
+  if (state === "waiting") help.wait();
+  else help.stop();
   byId("stats-link").hidden = state !== "seen";
 }
 
@@ -44,7 +49,7 @@ function stand({ phase, status }) {
   } else if (phase === "waiting") {
     tell(
       status === 404
-        ? `This service was told its sites, and ${api.site} is none of them.`
+        ? `The operator has listed the sites of this service, and ${api.site} is none of them.`
         : hasNumbers || status === 0
           ? "The service does not answer; trying again …"
           : `The service refuses for now (${status}); trying again …`,
@@ -57,7 +62,9 @@ function watch() {
   stream?.close();
   stream = null;
   hasNumbers = false;
-  name.setAttribute("aria-invalid", String(!SITE.test(name.value)));
+  help.stop(); // what was waited for is another site
+  name.setAttribute("aria-invalid", String(!!name.value && !SITE.test(name.value)));
+  if (!name.value) return tell("First name your site, above.", "idle");
   if (!SITE.test(name.value)) return tell("A name is made of a-z, 0-9, dots and dashes.", "trouble");
   api = new Api(name.value, "./");
   showName();
@@ -75,12 +82,14 @@ function watch() {
 
 function showName() {
   setText(byId("tag"), api.tag);
+  setText(byId("hint-site"), api.site);
   byId("stats-link").setAttribute("href", `sites/${api.site}`);
   const heartbeat = `{"sessionId": "my-first-session", "currentPath": "/hello"}`;
   setText(byId("curl-beat"), `curl -i ${api.address("heartbeat")} \\\n  -d '${heartbeat}'`);
   setText(byId("curl-stats"), `curl ${api.address("stats")}`);
 }
 
+tellLocal();
 copies(byId("copy"), byId("tag"));
 byId("form").addEventListener("submit", (event) => event.preventDefault());
 name.addEventListener("input", () => {

@@ -4,6 +4,8 @@ import { Api } from "./api.js";
 import { board } from "./board.js";
 import { byId, copies, setText } from "./dom.js";
 import { feed } from "./feed.js";
+import { hint } from "./hint.js";
+import { tellLocal } from "./local.js";
 import { Model } from "./model.js";
 import { past } from "./past.js";
 import { announcer } from "./said.js";
@@ -20,6 +22,7 @@ const say = announcer(byId("said"));
 const show = board(pick);
 const history = past(api);
 const happenings = feed();
+const help = hint(byId("hint"));
 /** @type {Model | null} */
 let model = null;
 /** The page that was chosen. */
@@ -84,6 +87,8 @@ function showAll() {
   const isEmpty = !activeVisitors && trackingSince === null;
   byId("welcome").hidden = !isEmpty;
   byId("board").hidden = isEmpty;
+  if (isEmpty) help.wait();
+  else help.stop();
   show(model, picked);
   say(picked === null ? `${people(activeVisitors)} here` : `${people(model.on(picked))} on ${readable(picked)}`);
   showTitle();
@@ -120,6 +125,7 @@ async function complete() {
 }
 
 setText(byId("tag"), api.tag);
+tellLocal();
 copies(byId("copy"), byId("tag"));
 byId("unfilter").addEventListener("click", () => pick(null));
 if (picked !== null) happenings.filter(picked);

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
+from service.demo import SITE as DEMO_SITE
 from service.errors import RequestError
 from service.models import check_site, title_of
 from service.routes.address import base_url
@@ -22,6 +23,10 @@ from service.sites import Site
 _ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
 _START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
 _STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
+_DEMO = (
+    '<p class="soft">A demo is running, with visitors on it: <a href="demo/">walk around in it</a> '
+    f'and <a href="sites/{DEMO_SITE}">watch them all</a>.</p>\n'
+)
 _SAID_TO_PEOPLE = (404, 405, 422)  # what a mistyped or stale address leads to
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -37,11 +42,17 @@ _CLIENT_HEADERS = {
 
 async def start(request: Request) -> Response:
     """Getting started: the script tag, and the first heartbeat as it comes in."""
-    interval_s = context_of(request).settings.heartbeat_interval
+    settings = context_of(request).settings
+    has_demo = request.app.state.demo
+    # The terminal's example is of the same. Names that were configured are not for everybody.
+    site = DEMO_SITE if has_demo or not settings.sites.by_id else ""
     page = _START.substitute(
         static=f"static/{assets().version}",
         base=escape(base_url(request)),
-        interval=f"{interval_s:g}",
+        interval=f"{settings.heartbeat_interval:g}",
+        site=site,
+        shown=site or "your-site",
+        demo=_DEMO if has_demo else "",
     )
     return _page(request, page, "'none'")
 

@@ -46,7 +46,8 @@ def test_below_a_prefix(calm: LiveService, site: str, page: Page) -> None:
         expect(page.locator("#plot canvas")).to_be_visible()
 
         page.goto(f"{root}/sites/new.{site}")
-        tag = f'<script defer src="{root}/presence.js" data-site="new.{site}"></script>'
+        local = "data-allow-localhost"
+        tag = f'<script defer src="{root}/presence.js" data-site="new.{site}" {local}></script>'
         expect(page.locator("#tag")).to_have_text(tag)
         page.get_by_role("link", name="Other ways to begin").click()
         expect(page).to_have_url(f"{root}/")

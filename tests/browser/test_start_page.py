@@ -13,13 +13,14 @@ from tests.browser.web import answer_page, web_server
 def test_it_sees_the_first_heartbeat(calm: LiveService, site: str, page: Page) -> None:
     page.goto(f"{calm.url}/")
     name, found = page.get_by_label("Name your site"), page.locator("#found")
-    expect(name).to_have_value("blog")
-    expect(found).to_contain_text("blog")
+    expect(name).to_have_value("demo")
+    expect(found).to_contain_text("demo")
     expect(page.locator("#stats-link")).to_be_hidden()
 
     name.fill(site)
-    tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}"></script>'
-    expect(page.locator("#tag")).to_have_text(tag)
+    tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}" data-allow-localhost>'
+    expect(page.locator("#tag")).to_have_text(f"{tag}</script>")
+    expect(page.locator("main")).to_contain_text("This page is on your own machine, so")
     expect(page.locator("#curl-beat")).to_contain_text(
         f"curl -i {calm.url}/v1/sites/{site}/heartbeat"
     )
@@ -51,11 +52,13 @@ def test_it_knows_a_site_that_is_counted_already(calm: LiveService, site: str, p
 def test_a_name_that_is_none(calm: LiveService, page: Page) -> None:
     page.goto(f"{calm.url}/")
     name = page.get_by_label("Name your site")
-    for wrong in ("", "Blog", "my blog", "-x", "<script>"):
+    for wrong in ("Blog", "my blog", "-x", "<script>"):
         name.fill(wrong)
         expect(page.locator("#found")).to_contain_text("A name is made of a-z")
         expect(name).to_have_attribute("aria-invalid", "true")
-        expect(page.locator("#tag")).to_contain_text('data-site="blog"')
+        expect(page.locator("#tag")).to_contain_text('data-site="demo"')
+    name.fill("")
+    expect(page.locator("#found")).to_contain_text("First name your site")
     name.press("Enter")
     expect(page).to_have_url(f"{calm.url}/")
 
@@ -67,10 +70,50 @@ def test_sites_that_were_told(
     live = make_live(SITES_FILE=sites_file('[secret]\npublic = false\ntoken = "x"\n'))
     page.goto(f"{live.url}/")
     found = page.locator("#found")
-    expect(found).to_contain_text("This service was told its sites, and blog is none of them.")
+    expect(page.get_by_label("Name your site")).to_have_value("")
+    expect(found).to_contain_text("First name your site")
+    expect(page.locator("#tag")).to_contain_text('data-site="your-site"')
+    page.get_by_label("Name your site").fill("blog")
+    expect(found).to_contain_text(
+        "The operator has listed the sites of this service, and blog is none of them."
+    )
     page.get_by_label("Name your site").fill("secret")
     expect(found).to_contain_text("secret is private")
     expect(page.locator("#stats-link")).to_be_visible()
+
+
+def test_who_waits_in_vain_is_told_what_may_be_wrong(
+    calm: LiveService, site: str, page: Page
+) -> None:
+    page.clock.install()
+    page.goto(f"{calm.url}/")
+    name, found = page.get_by_label("Name your site"), page.locator("#found")
+    hint = page.locator("#hint")
+    name.fill(f"not.{site}")
+    page.clock.fast_forward(19_000)
+    name.fill(site)  # another site is waited for anew
+    page.clock.fast_forward(19_000)
+    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    expect(hint).to_be_hidden()
+    page.clock.fast_forward(2_000)
+    expect(hint).to_be_visible()
+    for cause in ("localhost", "ad blocker", f"data-site is not {site}", "other origins"):
+        expect(hint).to_contain_text(cause)
+    calm.visitor(site).at("/")
+    expect(found).to_contain_text("It works")
+    expect(hint).to_be_hidden()
+
+
+def test_on_a_phone_nothing_lies_on_the_line(calm: LiveService, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{calm.url}/")
+    line, button = page.locator("#tag").bounding_box(), page.locator("#copy").bounding_box()
+    assert line
+    assert button
+    assert button["y"] >= line["y"] + line["height"]
+    cut = "[...document.querySelectorAll('pre')].filter((e) => e.scrollWidth > e.clientWidth)"
+    assert page.evaluate(f"{cut}.length") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_the_tag_can_be_copied(calm: LiveService, new_context: NewContext) -> None:
@@ -88,9 +131,7 @@ def test_it_sees_the_tag_at_work(calm: LiveService, site: str, new_context: NewC
     start.get_by_label("Name your site").fill(site)
     found = start.locator("#found")
     expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
-    tag = (start.locator("#tag").text_content() or "").replace(
-        "data-", "data-allow-localhost data-"
-    )
+    tag = start.locator("#tag").text_content() or ""
 
     with web_server(lambda request: answer_page(request, tag)) as port:
         visited.goto(f"http://localhost:{port}/pasted")

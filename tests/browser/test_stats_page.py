@@ -297,11 +297,24 @@ def test_a_site_where_nobody_has_been(calm: LiveService, site: str, page: Page) 
     board = Board.open(page, calm, site)
     expect(page.locator("#welcome")).to_be_visible()
     expect(page.locator("#board")).to_be_hidden()
-    tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}"></script>'
-    expect(page.locator("#tag")).to_have_text(tag)
+    tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}" data-allow-localhost>'
+    expect(page.locator("#tag")).to_have_text(f"{tag}</script>")
+    expect(page.locator("#welcome")).to_contain_text("This page is on your own machine, so")
     calm.visitor(site).at("/hello")
     board.expect_now(1, hello=1)
     expect(page.locator("#welcome")).to_be_hidden()
+
+
+def test_who_waits_in_vain_is_told_what_may_be_wrong(
+    calm: LiveService, site: str, page: Page
+) -> None:
+    page.clock.install()
+    Board.open(page, calm, site)
+    expect(page.locator("#welcome")).to_be_visible()
+    page.clock.fast_forward(17_000)
+    expect(page.locator("#hint")).to_be_hidden()
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#hint")).to_contain_text("An ad blocker stops presence.js")
 
 
 def test_the_tag_can_be_copied(calm: LiveService, site: str, new_context: NewContext) -> None:
@@ -361,7 +374,8 @@ def test_an_unknown_site(
     board = Board.open(page, live, site="nowhere")
     expect(board.trouble).to_have_text(
         re.compile(
-            "There is no site “nowhere” here. This service counts only the sites it was told of."
+            "There is no site “nowhere” here. "
+            "This service counts only the sites that its operator has listed."
         )
     )
     expect(page.locator("#board")).to_be_hidden()
