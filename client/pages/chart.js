@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 import { setText } from "./dom.js";
-import { number, people, time, timeOfDay } from "./words.js";
+import { number, people, time, timesOfDay } from "./words.js";
 
 const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 10 ** power)).sort((a, b) => a - b);
 
@@ -18,7 +18,12 @@ export function chart(plot, readout) {
   const colour = colours(plot.parentElement ?? plot);
   /** @type {uPlot | null} */
   let drawn = null;
-  let moment = time;
+  /** @type {uPlot.AlignedData} */
+  let data = [[]];
+  let resolutionMs = 60_000;
+
+  /** A point's time, as finely as it is known. @param {number} at */
+  const moment = (at) => (resolutionMs > 60_000 ? timesOfDay(at, at + resolutionMs) : time(at));
 
   const axis = {
     stroke: () => colour(".soft", "color"),
@@ -28,8 +33,16 @@ export function chart(plot, readout) {
   };
   const size = () => ({ width: plot.clientWidth, height: plot.clientHeight });
 
-  /** @param {uPlot.AlignedData} data */
-  const draw = (data) =>
+  /** The step from line to line, so that they are not too close up to the highest value. @param {number} most */
+  const stepTo = (most) => {
+    const lines = Math.max(1, Math.floor((plot.clientHeight - rem * 2) / (rem * 2.4)));
+    return STEPS.find((step) => Math.ceil(most / step) <= lines) ?? most;
+  };
+
+  /** Up to a line, so that no value is above the highest of them. @param {number} most */
+  const top = (most) => stepTo(most) * Math.ceil(most / stepTo(most));
+
+  const draw = () =>
     new uPlot(
       {
         ...size(),
@@ -38,7 +51,7 @@ export function chart(plot, readout) {
         cursor: { y: false, points: { size: rem / 2 }, drag: { x: false, y: false } },
         scales: {
           x: { range: ({ data: [at] }, from, to) => [from - margin(at), to + margin(at)] },
-          y: { range: (_, __, most) => [0, Math.max(4, most * 1.1)] },
+          y: { range: (_, __, most) => [0, top(Math.max(4, most))] },
         },
         axes: [
           {
@@ -50,8 +63,10 @@ export function chart(plot, readout) {
           },
           {
             ...axis,
-            incrs: STEPS,
-            space: rem * 2.4,
+            splits: (_, __, ___, most) => {
+              const step = stepTo(most);
+              return Array.from({ length: Math.round(most / step) + 1 }, (_, n) => n * step);
+            },
             size: (_, values) =>
               rem * (0.9 + 0.5 * Math.max(1, ...(values ?? []).map((text) => text.length))),
             values: (_, counts) => counts.map(number),
@@ -83,7 +98,8 @@ export function chart(plot, readout) {
     const index = u.cursor.idx;
     if (index === null || index === undefined) return setText(readout, "");
     const [at, views, active] = u.data.map((column) => column[index] ?? 0);
-    setText(readout, `${moment(at * 1000)}: ${people(active)}, ${number(Math.round(views * 10) / 10)} views per minute`);
+    const most = resolutionMs > 60_000 ? "at most " : "";
+    setText(readout, `${moment(at * 1000)}: ${most}${people(active)}, ${number(Math.round(views * 10) / 10)} views per minute`);
   };
 
   /** What is under a pointer that rests is another. */
@@ -91,27 +107,30 @@ export function chart(plot, readout) {
 
   /** @param {import("./series.js").Series} series @param {string} span */
   const show = (series, span) => {
-    const { points, resolutionMs } = series;
-    moment = resolutionMs > 60_000 ? timeOfDay : time;
+    const { points } = series;
+    resolutionMs = series.resolutionMs;
     const minutes = resolutionMs / 60_000;
-    /** @type {uPlot.AlignedData} */
-    const data = [
+    data = [
       points.map(({ at }) => at / 1000),
       points.map(({ views }) => views / minutes),
       points.map(({ peakActive }) => peakActive),
     ];
     if (drawn) drawn.setData(data);
-    else drawn = draw(data);
+    else drawn = draw();
     queueMicrotask(look); // after uPlot's own, which has it draw
     const peak = series.peak(0);
     const now = points.at(-1);
     plot.ariaLabel = peak && now
-      ? `People here over the last ${span}: at most ${number(peak.peakActive)} at ${moment(peak.at)}, ${number(now.peakActive)} now.`
+      ? `People here over the last ${span}: at most ${number(peak.peakActive)}, ${moment(peak.at)}; ${number(now.peakActive)} now.`
       : `People here over the last ${span}`;
   };
 
   const redraw = () => drawn?.redraw(false);
-  new ResizeObserver(() => drawn?.setSize(size())).observe(plot);
+  const resize = () => {
+    drawn?.setSize(size());
+    drawn?.setData(data); // another height has other lines
+  };
+  new ResizeObserver(resize).observe(plot);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   return { show, redraw };
 }

@@ -80,6 +80,7 @@ function line({ type, path, at, from, country: code, reason }) {
   const where = element("bdi", "path", readable(path));
   const item = element("li", type, element("time", "", timeWithSeconds(at)));
   const text = element("span", "text");
+  const what = element("span", "what", text); // beside the text, where no line break can take it
   if (type === "joined") text.append("came to ", where);
   else if (type === "moved") text.append("went from ", element("bdi", "path", readable(from ?? "")), " to ", where);
   else text.append(reason === "timeout" ? "timed out on " : "left ", where);
@@ -88,8 +89,8 @@ function line({ type, path, at, from, country: code, reason }) {
     sign.title = country(code);
     sign.ariaLabel = country(code);
     sign.setAttribute("role", "img");
-    text.append(" ", sign);
+    what.append(sign);
   }
-  item.append(text);
+  item.append(what);
   return item;
 }

@@ -3,7 +3,7 @@
 import { chart } from "./chart.js";
 import { byId, setText } from "./dom.js";
 import { Series } from "./series.js";
-import { number, time } from "./words.js";
+import { number, time, times } from "./words.js";
 
 const DAY_MS = 86_400_000;
 const SPANS = {
@@ -35,10 +35,22 @@ export function past(api) {
     const now = Date.now();
     const peak = days.peak(new Date(now).setHours(0, 0, 0, 0));
     setText(byId("peak"), number(peak?.peakActive ?? 0));
-    setText(byId("peak-at"), peak?.peakActive ? `at ${time(peak.at)}` : "");
+    setText(byId("peak-at"), peak?.peakActive ? when(peak, now) : "");
     const then = since !== null && since < now - DAY_MS ? days.around(now - DAY_MS) : undefined;
     setText(byId("yesterday"), then ? number(then.peakActive) : "–");
-    setText(byId("yesterday-at"), then ? `around ${time(then.at)}` : "not counted yet");
+    setText(byId("yesterday-at"), then ? `most, ${times(then.at, then.at + days.resolutionMs)}` : "not counted yet");
+  };
+
+  /**
+   * When a peak was, as finely as it is known: the minute where the last 30 hold all of it.
+   *
+   * @param {import("./series.js").Point} peak
+   * @param {number} now
+   */
+  const when = (peak, now) => {
+    const end = peak.at + days.resolutionMs;
+    const minute = recent.first(peak.at, end, peak.peakActive);
+    return minute ? `at ${time(minute.at)}` : times(peak.at, Math.min(end, Math.max(now, peak.at)));
   };
 
   const load = async () => {

@@ -43,6 +43,18 @@ export class Series {
       .reduce((best, point) => (!best || point.peakActive > best.peakActive ? point : best), /** @type {Point | null} */ (null));
   }
 
+  /**
+   * The first point of that many people between two moments, if the series knows all between them.
+   *
+   * @param {number} from
+   * @param {number} to
+   * @param {number} active
+   */
+  first(from, to, active) {
+    if (!this.points.length || this.points[0].at > from) return undefined;
+    return this.points.find(({ at, peakActive }) => at >= from && at < to && peakActive >= active);
+  }
+
   /** The point that a moment is in. @param {number} moment */
   around(moment) {
     return this.points.find(({ at }) => at <= moment && moment < at + this.resolutionMs);

@@ -1,12 +1,13 @@
 /** Numbers, times, paths and countries as people read them. */
 
 const whole = new Intl.NumberFormat();
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+// Hours as the locale writes them: 08:25 where a day has 24 of them, 8:25 PM where it has twice 12.
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const clockSeconds = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit", minute: "2-digit", second: "2-digit",
+  hour: "numeric", minute: "2-digit", second: "2-digit",
 });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
-const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric", minute: "2-digit" });
 const regions = new Intl.DisplayNames(undefined, { type: "region" });
 
 /** @param {number} count */
@@ -17,8 +18,12 @@ export const time = (ms) => clock.format(ms);
 export const timeWithSeconds = (ms) => clockSeconds.format(ms);
 /** @param {number} ms */
 export const date = (ms) => day.format(ms);
-/** @param {number} ms */
-export const timeOfDay = (ms) => weekday.format(ms);
+
+/** A stretch of time: "20:50–21:00". @param {number} from @param {number} to */
+export const times = (from, to) => clock.formatRange(from, to);
+
+/** The same with its day of the week. @param {number} from @param {number} to */
+export const timesOfDay = (from, to) => `${weekday.format(from)}–${clock.format(to)}`;
 
 /** @param {number} count */
 export const people = (count) => `${number(count)} ${count === 1 ? "person" : "people"}`;

@@ -1,10 +1,13 @@
 """The stats page in Chromium: what it shows at each step is what is so."""
 
 import re
+import time
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from service.keys import Keys
 from tests.browser.board import Board
 from tests.browser.conftest import CALM_PREFIX, MakeLive, NewContext, SitesFile, Watched
 from tests.browser.crowd import Crowd
@@ -233,7 +236,7 @@ def test_the_chart_has_two_spans(
     board.expect_now(20)
     plot = page.locator("#plot")
     minutes = re.compile(
-        r"^People here over the last 30 minutes: at most (\d+) at \d\d:\d\d, (\d+) now\.$"
+        r"^People here over the last 30 minutes: at most (\d+), \d\d:\d\d; (\d+) now\.$"
     )
     expect(plot).to_have_attribute("aria-label", minutes)
     expect(plot.locator("canvas")).to_be_visible()
@@ -244,21 +247,110 @@ def test_the_chart_has_two_spans(
 
     peak, yesterday = page.locator("#peak"), page.locator("#yesterday")
     expect(peak).to_have_text(re.compile(r"^\d{2,3}$"))
-    expect(page.locator("#peak-at")).to_have_text(re.compile(r"^at \d\d:\d\d$"))
+    expect(page.locator("#peak-at")).to_have_text(re.compile(r"^(at )?\d\d:\d\d(–\d\d:\d\d)?$"))
     expect(yesterday).to_have_text(re.compile(r"^\d{2,3}$"))
+    expect(page.locator("#yesterday-at")).to_have_text(re.compile(r"^most, \d\d:\d0–\d\d:\d0$"))
 
     page.get_by_role("button", name="48 h").click()
     expect(plot).to_have_attribute("aria-label", re.compile("last 48 hours: at most"))
     expect(page.get_by_role("button", name="48 h")).to_have_attribute("aria-pressed", "true")
     plot.hover()
-    expect(page.locator("#readout")).to_have_text(re.compile(r"^\w{3},? \d\d:\d\d: "))
+    expect(page.locator("#readout")).to_have_text(
+        re.compile(r"^\w{3},? \d\d:\d\d–\d\d:\d\d: at most \d+ ")
+    )
 
     # It goes on with what happens.
     page.get_by_role("button", name="30 min").click()
     most = numbers_in(plot.get_attribute("aria-label") or "")[1]
     crowd.arrive(calm, most)
-    expect(plot).to_have_attribute("aria-label", re.compile(f"at most {most + 20} at"))
+    expect(plot).to_have_attribute("aria-label", re.compile(f"at most {most + 20},"))
     expect(page.locator("#peak")).to_have_text(re.compile(rf"^({most + 20}|\d{{3}})$"))
+
+
+def remember_peak(server: Server, site: str, minutes_ago: int, people: int) -> float:
+    """Writes the peak of one minute; when it began, in seconds since 1970."""
+    minute = int(time.time()) // 60 - minutes_ago
+    name = Keys(CALM_PREFIX).of_site(site)[0].minutes_of(minute // 60)
+    server.client.hset(name, mapping={f"peak:{minute % 60:02d}": people})
+    return minute * 60.0
+
+
+def test_the_peak_is_no_finer_than_it_is_known(
+    calm: LiveService, site: str, new_context: NewContext, browser_valkey: Server
+) -> None:
+    zone = timezone(timedelta(hours=12 - datetime.now(UTC).hour))  # where it is about noon
+    hours = zone.utcoffset(None).total_seconds() // 3600
+    options = {"timezone_id": f"Etc/GMT{-hours:+.0f}"}
+    calm.visitor(site).at("/")
+
+    def said(locale: str) -> str:
+        page = new_context(locale=locale, **options).new_page()
+        Board.open(page, calm, site).expect_now(1)
+        expect(page.locator("#peak-at")).not_to_have_text("")
+        return page.locator("#peak-at").inner_text().replace("\u202f", " ")
+
+    at = remember_peak(browser_valkey, site, minutes_ago=12, people=50)
+    minute = datetime.fromtimestamp(at, zone)
+    assert said("en-GB") == f"at {minute:%H:%M}"
+    assert said("en-US") == f"at {minute:%I:%M %p}".replace("at 0", "at ")
+
+    at = remember_peak(browser_valkey, site, minutes_ago=70, people=60)
+    begin = datetime.fromtimestamp(at - at % 600, zone)
+    end = begin + timedelta(minutes=10)
+    assert re.sub(r"\s", "", said("en-GB")) == f"{begin:%H:%M}–{end:%H:%M}"
+
+
+@pytest.mark.parametrize("query", ["", "?wall"], ids=["page", "wall"])
+@pytest.mark.parametrize("people", [3, 48, 101, 1999])
+def test_no_value_is_above_the_highest_line(
+    calm: LiveService, site: str, page: Page, browser_valkey: Server, query: str, people: int
+) -> None:
+    remember_peak(browser_valkey, site, minutes_ago=5, people=people)
+    calm.visitor(site).at("/")
+    # What uPlot writes beside the lines is text on a canvas: it is noted as it is drawn.
+    page.add_init_script(
+        """const { fillText } = CanvasRenderingContext2D.prototype;
+        window.texts = [];
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+          window.texts.push(text);
+          return fillText.call(this, text, ...where);
+        };"""
+    )
+    board = Board.open(page, calm, site, query=query)
+    expect(page.locator("#plot canvas")).to_be_attached()
+    labels = [text for text in board.call("window.texts") if ":" not in text]
+    assert labels, "the chart has lines"
+    assert people <= max(numbers_in(" ".join(labels))) < 3 * people
+
+
+def test_a_flag_is_in_the_first_line_with_its_marker(
+    calm: LiveService, site: str, page: Page
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    calm.visitor(site, country="DE").at("/blog/an-article-with-a-long-title/and-one-more-part")
+    board = Board.open(page, calm, site)
+    board.expect_now(1)
+    tops = board.call(
+        """() => {
+          const item = document.querySelector("#feed li");
+          const marker = getComputedStyle(item, "::before");
+          const middle = (element) => {
+            const range = document.createRange();
+            range.selectNodeContents(element);
+            const { top, height } = range.getClientRects()[0];
+            return top + height / 2 - item.getBoundingClientRect().top;
+          };
+          const padding = parseFloat(getComputedStyle(item).paddingTop);
+          return [
+            padding + parseFloat(marker.marginTop) + parseFloat(marker.height) / 2,
+            middle(item.querySelector("time")),
+            middle(item.querySelector(".text")),
+            middle(item.querySelector(".sign")),
+          ];
+        }"""
+    )
+    assert max(tops) - min(tops) < 5, tops
+    assert (board.feed.first.bounding_box() or {"height": 0})["height"] > 40, "it has two lines"
 
 
 def test_yesterday_is_not_made_up(calm: LiveService, site: str, page: Page) -> None:
