@@ -49,7 +49,8 @@ export function board(onPick) {
     const rest = model.rest(lengths.pages);
     if (rest) rows.push({ key: "other pages", label: "other pages", count: rest, rest: true });
     pages(rows, picked);
-    setText(byId("pages-sum"), `${people(model.numbers.activeVisitors)} in all`);
+    byId("pages-none").hidden = rows.length > 0;
+    setText(byId("pages-sum"), rows.length ? `${people(model.numbers.activeVisitors)} in all` : "");
   };
 
   /** @param {import("./model.js").Model} model @param {string | null} picked */
@@ -81,12 +82,21 @@ export function board(onPick) {
     const unknown = all.find(([code]) => code === null)?.[1] ?? 0;
     const listed = rows.reduce((sum, row) => sum + row.count, unknown);
     const rest = all.reduce((sum, [, count]) => sum + count, 0) - listed;
+    const isNobody = model.numbers.activeVisitors === 0;
+    const places = isNobody ? [] : model.numbers.visitorLocations;
+    // An empty map, or "unknown" with everybody in it, would say nothing at great length.
+    const isUnknown = isNobody || (!known.length && !places.length);
+    byId("map").hidden = !places.length;
+    byId("countries").hidden = isUnknown;
+    byId("nowhere").hidden = !isUnknown || isNobody;
+    byId("nobody").hidden = !isNobody;
+    byId("places").toggleAttribute("data-short", isUnknown);
     countries([
       ...rows,
       ...(rest ? [{ key: "other", label: "other countries", count: rest, rest: true }] : []),
       ...(unknown ? [{ key: "unknown", label: "unknown", sign: "?", count: unknown, rest: true }] : []),
     ]);
-    map(model.numbers.visitorLocations);
+    map(places);
   };
 
   return (model, picked) => {

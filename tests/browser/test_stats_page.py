@@ -385,6 +385,37 @@ def test_where_they_are(calm: LiveService, site: str, page: Page) -> None:
     assert places["Sydney: 1"] == pytest.approx((896.9, 366.3), abs=0.2)
 
 
+def test_where_nothing_is_known_of_places(calm: LiveService, site: str, page: Page) -> None:
+    ann = calm.visitor(site).at("/")
+    board = Board.open(page, calm, site)
+    board.expect_now(1)
+    places = page.locator("section.places")
+    expect(places).to_contain_text("Countries are unknown")
+    expect(places).to_contain_text("PRESENCE_GEO_HEADERS")
+    expect(page.locator("#map")).to_be_hidden()
+    expect(page.locator("#countries")).to_be_hidden()
+    assert (places.bounding_box() or {"height": 999})["height"] < 150
+    feed, pages = page.locator("section.feed").bounding_box(), page.locator("section.pages")
+    assert feed
+    assert feed["y"] == (pages.bounding_box() or {"y": 0})["y"], (
+        "what has something to show is in front"
+    )
+
+    ann.leave()
+    board.expect_now(0)
+    expect(page.locator("#pages-none")).to_have_text("Nobody on any page right now.")
+    expect(page.locator("#pages-sum")).to_have_text("")
+    expect(places).to_contain_text("Nobody from anywhere right now.")
+    expect(page.locator("#nowhere")).to_be_hidden()
+    expect(page.locator("#map")).to_be_hidden()
+
+    calm.visitor(site, country="DE").at("/a")
+    board.expect_now(1, a=1)
+    expect(page.locator("#pages-none")).to_be_hidden()
+    expect(board.count("Germany", "countries")).to_have_text("1")
+    expect(page.locator("#map")).to_be_hidden()  # it would be empty: nobody knows where in it
+
+
 def test_a_site_where_nobody_has_been(calm: LiveService, site: str, page: Page) -> None:
     board = Board.open(page, calm, site)
     expect(page.locator("#welcome")).to_be_visible()
