@@ -342,14 +342,14 @@ def test_a_flag_is_in_the_first_line_with_its_marker(
           };
           const padding = parseFloat(getComputedStyle(item).paddingTop);
           return [
-            padding + parseFloat(marker.marginTop) + parseFloat(marker.height) / 2,
+            padding + parseFloat(marker.marginTop) + 2 + parseFloat(marker.height) / 2,
             middle(item.querySelector("time")),
             middle(item.querySelector(".text")),
             middle(item.querySelector(".sign")),
           ];
         }"""
     )
-    assert max(tops) - min(tops) < 5, tops
+    assert max(tops) - min(tops) < 4, tops
     assert (board.feed.first.bounding_box() or {"height": 0})["height"] > 40, "it has two lines"
 
 
