@@ -38,7 +38,7 @@ export function past(api) {
     setText(byId("peak-at"), peak?.peakActive ? when(peak, now) : "");
     const then = since !== null && since < now - DAY_MS ? days.around(now - DAY_MS) : undefined;
     setText(byId("yesterday"), then ? number(then.peakActive) : "–");
-    setText(byId("yesterday-at"), then ? `most, ${times(then.at, then.at + days.resolutionMs)}` : "not counted yet");
+    setText(byId("yesterday-at"), then ? `peak of ${times(then.at, then.at + days.resolutionMs)}` : "not counted yet");
   };
 
   /**
