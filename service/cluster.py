@@ -32,6 +32,7 @@ from redis.exceptions import (
 )
 
 LEARN_EVERY_S = 0.2  # at the most: each time, redis-py makes all connections anew
+LEARNED_WITHIN_S = 0.25  # for how long a second try waits for it
 UNSETTLED_S = 0.6  # for how long a slot is waited for that is just being moved
 UNSETTLED_PAUSE_S = 0.01
 REDIRECTS = 5
@@ -97,6 +98,9 @@ class Cluster(RedisCluster):
             if may_retry and (lost := [c for c in commands if _is_lost(c.result)]):
                 may_retry = False
                 todo += lost
+                # Its slots may be elsewhere by now, and what was known of them out of date.
+                if self._learning is not None:
+                    await asyncio.wait((self._learning,), timeout=LEARNED_WITHIN_S)
 
     async def _send(self, commands: Sequence[PipelineCommand]) -> None:
         by_node: dict[str, tuple[ClusterNode, list[PipelineCommand]]] = {}
