@@ -32,6 +32,7 @@ from redis.exceptions import (
 )
 
 LEARN_EVERY_S = 0.2  # at the most: each time, redis-py makes all connections anew
+LOST_AFTER_S = 0.5  # who is given up after so long does not answer; before, nobody waits any more
 LEARNED_WITHIN_S = 0.25  # for how long a second try waits for it
 UNSETTLED_S = 0.6  # for how long a slot is waited for that is just being moved
 UNSETTLED_PAUSE_S = 0.01
@@ -119,8 +120,14 @@ class Cluster(RedisCluster):
     async def _send_to(self, node: ClusterNode, batch: list[PipelineCommand]) -> None:
         for command in batch:
             command.result = None
+        started = time.monotonic()
         try:
             await node.execute_pipeline(batch)
+        except asyncio.CancelledError:
+            # The caller's deadline may come before redis-py's own: a frozen node is lost as well.
+            if time.monotonic() - started > LOST_AFTER_S:
+                self._learn(node.name)
+            raise
         except (RedisError, OSError) as error:
             for command in batch:
                 command.result = error

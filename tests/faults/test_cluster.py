@@ -10,8 +10,11 @@ from redis.crc import key_slot
 from tests import servers
 from tests.faults.copies import Copy, copies
 from tests.faults.load import Load
-from tests.faults.verdict import Loss, judge
+from tests.faults.verdict import ALLOWANCE_S, ANSWER_WITHIN_S, Loss, judge
 from tests.servers import Server, cluster_url, node_id, wait_until
+
+# After the failover: an answer that was waited for all in vain, and the next.
+RECOVERY_S = ANSWER_WITHIN_S + ALLOWANCE_S
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis7"])
@@ -120,6 +123,7 @@ def test_a_primary_dies(
             promoted = time.monotonic()
             recovery = load.recovers(since=died)
             load.more()
+            assert recovery < promoted - died + RECOVERY_S + load.lag_s
             for site in unconcerned:
                 assert not load.failed(0.0, site), f"{site} has nothing to do with it"
             loss = Loss(died - 1.0, died, promoted)
