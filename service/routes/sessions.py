@@ -18,9 +18,10 @@ async def sites(request: Request) -> Response:
     context = context_of(request)
     context.security.check_operator(request.scope, headers_of(request.scope))
     limit = integer(request, "limit", 1000, 1, 1000)
-    after = request.query_params.get("cursor", "")
-    if after and not is_site_id(after):
+    cursor = request.query_params.get("cursor")
+    if cursor is not None and not is_site_id(cursor):
         raise FieldError("cursor", "cursor must be what an earlier answer gave as nextCursor")
+    after = cursor or ""
     if configured := context.settings.sites.by_id:
         names = [name for name in sorted(configured) if name > after][: limit + 1]
     else:
