@@ -63,18 +63,15 @@ export const bundle = async ({ entry, isTag }, isMinified = true) => {
   });
   const [{ text }] = bundled.outputFiles;
   const code = isMinified ? await minified(text) : text;
-  // A page that loads the script twice counts once; `presence` may also be an element's id. Without
-  // the name of a site nothing is begun, or visitors would be counted on one called "undefined".
-  return isTag
-    ? `if(!self.presence?.leave&&document.currentScript.dataset.site){${scoped(code)}}`
-    : code;
+  // A page that loads the script twice counts once; `presence` may also be an element's id.
+  return isTag ? `if(!self.presence?.leave){${scoped(code)}}` : code;
 };
 
 /**
  * Names of variables, the first for the one used most. Any order works; in this one presence.js
- * compresses best (7 bytes), which was found by trying many.
+ * compresses best (10 bytes), which was found by trying many.
  */
-const NAMES = "tecrPanlfsdpimhywoTWURxbSBENjKgYZAXJuF_QHvVOCkLGqz$DIM";
+const NAMES = "etoracinlfuhgvkpswdAymbxqjzTEPSILNMORCDBFHWUJKGVQXYZ_$";
 const nth_identifier = { get: (n) => NAMES[n] ?? `$${n}` };
 
 const minified = async (text) => {

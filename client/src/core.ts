@@ -20,21 +20,25 @@ import type {
   Locks,
   More,
   Presence,
-  Subscription,
   SubscribeOptions,
 } from "./types.js";
 
 const ASK_AGAIN_MS = 250;
+/** Less than LEAVE_GRACE: the visitor of a window that is closed is not gone before the next leads. */
+const ASK_AGAIN_AT_MOST_MS = 2_000;
 const DEBOUNCE_MS = 5_000;
 const HUNG_MS = 10_000;
 const INTERVAL_MS = 30_000;
+const LOAD_AGAIN_MS = 30_000;
+/** Statuses above, from 429 on, are of the service; up to here, of this one heartbeat. */
+const LAST_OF_ITS_OWN = 428;
 /** However long the service was away, visitors are back within this time. */
 const LONGEST_WAIT_MS = 600_000;
 
 export const createCore = (
   options: Attributes,
   url: string,
-  loadMore: () => Promise<More>,
+  loadMore: (retry?: string) => Promise<More>,
 ): Presence => {
   let isRunning: boolean | 1 | 0 = options.auto != "false";
   /** Set while this tab leads: gives the lock back. */
@@ -48,6 +52,22 @@ export const createCore = (
   let timer: ReturnType<typeof setTimeout> | undefined;
   const interval = 1000 * (options.interval as unknown as number) || INTERVAL_MS;
   let delay = interval;
+  /** How long this tab waited before it asked for the lock again. */
+  let pause: number;
+  /** Makes the address of `more` another one after it failed: browsers keep what they were given. */
+  let retry = "";
+
+  /** Roughly who needs `more` to know the path, if any: developers, robots, sites with rules. */
+  const hasRules =
+    navigator.webdriver ||
+    /^(local|127|\[|$)/.test(location.hostname) ||
+    !url ||
+    (options.exclude ?? options.respectDnt ?? options.hash) != null;
+  /**
+   * The path that is reported; nothing where the visitor is not counted. Where it takes more than
+   * this, `more` says; until then nobody is counted.
+   */
+  let currentPath = (): unknown => !hasRules && location.pathname.replace(/^\/+/, "/");
 
   /** 16 random bytes, in decimal. `crypto.randomUUID` is missing on plain http. Empty: opted out. */
   let id = crypto.getRandomValues(new Uint8Array(16)).join("");
@@ -60,13 +80,21 @@ export const createCore = (
     return id;
   };
 
-  const live = (subscription?: Subscription, isWanted?: unknown) =>
-    loadMore().then((more) => more.live(url, subscription, isWanted), () => {});
+  /** Calls `then` with what is loaded only when it is needed; where either fails, later. */
+  const use = (then: (more: More) => void, isOnce?: 1) => {
+    loadMore(retry)
+      .then(then)
+      .catch(() => {
+        retry = "?" + Date.now();
+        isOnce || setTimeout(use, LOAD_AGAIN_MS, then);
+      });
+  };
 
   /**
-   * With the lock: leads until it is given back. Without: asks again soon, unless this tab leads
-   * (it was woken, and so asked, twice) or has a timer that will wake it. Nobody queues for the
-   * lock, since a page that is frozen in a queue would be given it and keep it.
+   * With the lock: leads until it is given back. Without: asks again, soon and then less often,
+   * unless this tab leads (it was woken, and so asked, twice) or has a timer that will wake it.
+   * Nobody queues for the lock, since a page that is frozen in a queue would be given it and keep
+   * it. 0: the lock was lost, which locks over a BroadcastChannel may be.
    */
   const lead = (lock: unknown): any =>
     lock
@@ -74,35 +102,34 @@ export const createCore = (
           release = resolve;
           wake();
         })
-      : release || isBlocked || (clearTimeout(timer), (timer = setTimeout(wake, ASK_AGAIN_MS)));
+      : (release = (lock as 0 | null) ?? release) ||
+        isBlocked ||
+        (clearTimeout(timer),
+        (timer = setTimeout(wake, (pause = Math.min(2 * pause, ASK_AGAIN_AT_MOST_MS)), 1)));
 
-  const wake = async (event?: Event) => {
-    document.querySelector("[data-presence-count]") && live();
-    const path =
-      "/" +
-      (options.hash != null ? location.hash : location.pathname).replace(/^#?!?\/*|[?#].*/g, "");
+  /** `event` is 1 where this tab only asks for the lock again. */
+  const wake = async (event?: any) => {
+    event > 0 ||
+      ((pause = ASK_AGAIN_MS / 2),
+      isRunning &&
+        document.querySelector("[data-presence-count]") &&
+        use((more) => more.live(url), 1));
+    const path = currentPath();
 
     if (
       isRunning &&
-      !(
-        options.respectDnt != null &&
-        ((navigator.doNotTrack as unknown as number) > 0 || navigator.globalPrivacyControl)
-      ) &&
-      (options.allowLocalhost != null ||
-        !(navigator.webdriver || /^(localhost$|127\.|\[::1|$)/.test(location.hostname))) &&
-      !options.exclude
-        ?.split(/,\s*/)
-        .some((entry) => path == entry || path.slice(0, entry.length - 1) + "*" == entry) &&
+      path &&
       event?.type != "pagehide" &&
       !document.hidden &&
+      id && // else it has opted out, and would write that over an absent one, which opts in again
       sessionId()
     ) {
       // With no locks of any kind, or no access to them, each tab leads itself.
       release ||
         (async () =>
-          ((navigator.locks as Locks) || (await loadMore())).request(
+          ((navigator.locks as Locks) || (await loadMore(retry))).request(
             url,
-            { ifAvailable: true },
+            { ifAvailable: 1 },
             lead,
           ))().catch(lead);
     } else if (release) {
@@ -126,10 +153,11 @@ export const createCore = (
           method: "POST",
           body: lastBody, // text/plain, so there is no preflight
           credentials: "omit",
-          keepalive: true,
+          referrer: "",
+          keepalive: 1 as unknown as true,
           signal: AbortSignal.timeout(HUNG_MS),
         });
-        isBlocked = !answer.ok;
+        isBlocked = answer.status > LAST_OF_ITS_OWN;
         answer = 1000 * answer.headers.get(isBlocked ? "Retry-After" : "Presence-Interval") || 0;
       } catch {}
       // Here `answer` is how long the service said to wait, which is what it can take; where it said
@@ -147,7 +175,7 @@ export const createCore = (
     }
   };
 
-  for (const event of ["pagehide", "pageshow", "visibilitychange", "popstate"]) {
+  for (const event of ["pagehide", "pageshow", "visibilitychange", "popstate", "storage"]) {
     addEventListener(event, wake);
   }
   for (const name of ["pushState", "replaceState"] as const) {
@@ -157,6 +185,11 @@ export const createCore = (
       wake();
     };
   }
+  hasRules &&
+    use((more) => {
+      currentPath = more.pathBy(options);
+      wake();
+    });
   wake();
 
   return {
@@ -174,7 +207,7 @@ export const createCore = (
       wake();
     },
     subscribe: (...subscription: [LiveCallback, SubscribeOptions?]) => (
-      live(subscription, 1), () => live(subscription)
+      use((more) => more.live(url, subscription, 1)), () => use((more) => more.live(url, subscription))
     ),
   };
 };

@@ -1,87 +1,96 @@
 /** The live numbers of a site for whoever listens on this page, over one stream. */
 
-import { Numbers, cleanPath, type LiveEvent } from "./numbers.js";
-import { Stream } from "./stream.js";
+import { cleanPath, type LiveEvent } from "./numbers.js";
+import { createStream } from "./stream.js";
 
-export class Counter {
+export interface Counter {
   /** False while the connection is lost: the numbers are the last ones known. */
-  isConnected = false;
-
-  private readonly listeners = new Map<unknown, () => void>();
-  private readonly asking = new Set<string>();
-  private readonly stream: Stream;
-  private numbers: Numbers | undefined;
-
-  constructor(private readonly url: string) {
-    this.stream = new Stream(`${url}live`, {
-      onSnapshot: (event) => {
-        this.numbers = new Numbers(event);
-        this.tell(true);
-      },
-      onChange: (event) => {
-        this.numbers?.change(event);
-        this.tell(true);
-      },
-      onLost: () => this.tell(false),
-    });
-  }
-
-  /** Calls `listener` with every change, and now if there are numbers. `key` ends it. */
-  add(key: unknown, listener: () => void): void {
-    this.listeners.set(key, listener);
-    if (this.numbers) listener();
-    this.stream.want(true);
-  }
-
-  remove(key: unknown): void {
-    this.listeners.delete(key);
-    if (this.listeners.size == 0) {
-      this.stream.want(false);
-      this.numbers = undefined; // they would be old when somebody listens again
-    }
-  }
-
+  isConnected: boolean;
   /** The site's numbers; undefined until they are known. */
-  get site(): LiveEvent | undefined {
-    return this.numbers?.site;
-  }
-
+  site: LiveEvent | undefined;
+  /** Calls `listener` with every change, and now if there are numbers. `key` ends it. */
+  add(key: unknown, listener: () => void): void;
+  remove(key: unknown): void;
   /** Visitors on a page; undefined until they are known, and then listeners are called. */
-  on(path: string): number | undefined {
-    const cleaned = cleanPath(path);
-    const count = this.numbers?.on(cleaned);
-    if (this.numbers && count == null) void this.ask(cleaned, this.numbers);
-    return count;
-  }
+  on(path: string): number | undefined;
+}
+
+const createCounter = (url: string): Counter => {
+  const listeners = new Map<unknown, () => void>();
+  const asking = new Set<string>();
+  let pages = new Map<string, number>();
+  /** Whether a page that is not listed has nobody on it, and is not just one too many to list. */
+  let isComplete = false;
+
+  const want = createStream(`${url}live`, (event, isSnapshot) => {
+    if (event) {
+      if (isSnapshot) {
+        pages = new Map();
+        isComplete =
+          event.activeByPath.reduce((sum, { count }) => sum + count, 0) >= event.activeVisitors;
+      }
+      for (const { path, count } of event.activeByPath) pages.set(path, count);
+      if (isSnapshot || counter.site) counter.site = event;
+    }
+    counter.isConnected = !!event;
+    tell();
+  });
+
+  const tell = () => {
+    for (const listener of [...listeners.values()]) listener();
+  };
 
   /** A stream lists the busiest pages only: of another it tells what changes, and not what is. */
-  private async ask(path: string, numbers: Numbers): Promise<void> {
-    if (this.asking.has(path)) return;
-    this.asking.add(path);
+  const ask = async (path: string, known: typeof pages) => {
+    if (asking.has(path)) return;
+    asking.add(path);
     try {
-      const answer = await fetch(`${this.url}active?path=${encodeURIComponent(path)}`, {
+      const answer = await fetch(`${url}active?path=${encodeURIComponent(path)}`, {
         credentials: "omit",
+        referrer: "",
       });
-      if (answer.ok) numbers.learn(path, (await answer.json()).activeVisitors);
+      const { activeVisitors } = await answer.json();
+      // What the stream has said of the page meanwhile is newer.
+      if (answer.ok && !known.has(path)) known.set(path, activeVisitors);
     } catch {
       // Asked again with the next event.
     }
-    this.asking.delete(path);
-    if (numbers == this.numbers && numbers.on(path) != null) this.tell(this.isConnected);
-  }
+    asking.delete(path);
+    if (known == pages && known.has(path)) tell();
+  };
 
-  private tell(isConnected: boolean): void {
-    this.isConnected = isConnected;
-    for (const listener of [...this.listeners.values()]) listener();
-  }
-}
+  const counter: Counter = {
+    isConnected: false,
+    site: undefined,
+    add(key, listener) {
+      listeners.set(key, listener);
+      if (counter.site) listener();
+      want(true);
+    },
+    remove(key) {
+      listeners.delete(key);
+      if (listeners.size == 0) {
+        want(false);
+        counter.site = undefined; // it would be old when somebody listens again
+      }
+    },
+    on(path) {
+      const cleaned = cleanPath(path);
+      if (!counter.site) return undefined;
+      const count = pages.get(cleaned) ?? (isComplete ? 0 : undefined);
+      if (count == null) void ask(cleaned, pages);
+      return count;
+    },
+  };
+  return counter;
+};
 
 const counters = new Map<string, Counter>();
 
 /** The one counter of a site on this page. */
 export const counterOf = (url: string): Counter => {
   const key = `${url}`;
-  const counter = counters.get(key) ?? new Counter(key);
+  const counter = counters.get(key) ?? createCounter(key);
   counters.set(key, counter);
   return counter;
 };

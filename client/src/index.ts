@@ -46,20 +46,17 @@ const NOBODY: Presence = {
 };
 
 const urlOf = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
-  // Without types nothing else would say it, and visitors be counted on a site called "undefined".
-  if (!site) throw new TypeError('presence: "site" is missing, the name of the site');
-  return `${api.replace(/\/$/, "")}/v1/sites/${site}/`;
+  if (!site) throw new TypeError("presence-client: `site` is missing");
+  return `${api.replace(/\/*$/, "")}/v1/sites/${site}/`;
 };
 
+const LOAD_AGAIN_MS = 30_000;
 const loadMore = () => import("./more.js");
 
-/**
- * Starts the client for a site. A second call for the same site gives the first one's client.
- * Throws a TypeError where `site` is missing.
- */
+/** Starts the client for a site. A second call for the same site gives the first one's client. */
 export const createPresence = (options: PresenceOptions): Presence => {
-  if (typeof document == "undefined") return NOBODY;
   const url = urlOf(options);
+  if (typeof document == "undefined") return NOBODY;
   latest = running.get(url) ?? createCore(attributesOf(options), url, loadMore);
   running.set(url, latest);
   return latest;
@@ -71,11 +68,14 @@ export const watchPresence = (
   callback: LiveCallback,
   options?: SubscribeOptions,
 ): (() => void) => {
-  if (typeof document == "undefined") return () => {};
   const url = urlOf(site);
+  if (typeof document == "undefined") return () => {};
   const subscription: Subscription = [callback, options];
-  const live = (isWanted: boolean) => {
-    loadMore().then((more) => more.live(url, subscription, isWanted), () => {});
+  const live = (isWanted: boolean): void => {
+    loadMore().then(
+      (more) => more.live(url, subscription, isWanted),
+      () => setTimeout(live, LOAD_AGAIN_MS, isWanted),
+    );
   };
   live(true);
   return () => live(false);
@@ -88,6 +88,7 @@ export const currentPresence = (): Presence =>
 const attributesOf = (options: PresenceOptions): Attributes => {
   const attribute = (isOn: boolean | undefined) => (isOn ? "" : undefined);
   return {
+    site: options.site,
     interval: options.interval?.toString(),
     hash: attribute(options.hash),
     exclude: options.exclude?.join(","),

@@ -1,4 +1,7 @@
-/** What the client loads when it is needed: live numbers, and locks for browsers without. */
+/**
+ * What the client loads when it is needed: live numbers, locks for browsers without, and rules about
+ * who is not counted.
+ */
 
 import { counterOf } from "./counter.js";
 import { showCounts } from "./elements.js";
@@ -6,8 +9,10 @@ import { subscribe } from "./subscription.js";
 import type { More } from "./types.js";
 
 export { request } from "./locks.js";
+export { pathBy } from "./rules.js";
 
 export const live: More["live"] = (url, subscription, isWanted) => {
+  if (!url) return; // the script tag names no site
   const counter = counterOf(url);
   if (!subscription) showCounts(counter);
   else if (isWanted) subscribe(counter, subscription);

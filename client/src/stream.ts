@@ -10,67 +10,55 @@ import type { LiveEvent } from "./numbers.js";
 const FIRST_RETRY_MS = 5_000;
 const LONGEST_RETRY_MS = 300_000;
 
-export interface StreamListener {
-  onSnapshot(event: LiveEvent): void;
-  onChange(event: LiveEvent): void;
-  onLost(): void;
-}
+/**
+ * `tell` gets every event, and nothing when the connection is lost. Gives what says whether the
+ * stream is wanted.
+ */
+export const createStream = (
+  url: string,
+  tell: (event?: LiveEvent, isSnapshot?: boolean) => void,
+): ((isWanted: boolean) => void) => {
+  let source: EventSource | 0 | undefined;
+  let isWanted = false;
+  let retryMs = FIRST_RETRY_MS;
+  let timer: ReturnType<typeof setTimeout> | 0 | undefined;
 
-export class Stream {
-  private source: EventSource | undefined;
-  private isWanted = false;
-  private retryMs = FIRST_RETRY_MS;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  const close = () => {
+    if (source) source.close();
+    clearTimeout(timer || undefined);
+    source = timer = 0;
+  };
 
-  constructor(
-    private readonly url: string,
-    private readonly listener: StreamListener,
-  ) {
-    for (const name of ["visibilitychange", "pageshow", "pagehide"]) {
-      // A page with an open connection does not get into the back-forward cache.
-      addEventListener(name, () => this.update(name == "pagehide"));
-    }
-  }
-
-  want(isWanted: boolean): void {
-    this.isWanted = isWanted;
-    this.update();
-  }
-
-  private update(isLeft = false): void {
-    if (!this.isWanted || isLeft || document.hidden) this.close();
-    else if (!this.source && !this.timer) this.open();
-  }
-
-  private open(): void {
-    this.timer = undefined;
-    const source = (this.source = new EventSource(this.url));
-    const on = (name: string, handle: (event: LiveEvent) => void) => {
-      source.addEventListener(name, ({ data }: MessageEvent<string>) => {
-        if (source != this.source) return; // closed meanwhile
-        this.retryMs = FIRST_RETRY_MS;
-        handle(JSON.parse(data));
+  const open = () => {
+    timer = 0;
+    const opened = (source = new EventSource(url));
+    for (const name of ["snapshot", "change"]) {
+      opened.addEventListener(name, ({ data }: MessageEvent<string>) => {
+        if (opened != source) return; // closed meanwhile
+        retryMs = FIRST_RETRY_MS;
+        tell(JSON.parse(data), name == "snapshot");
       });
+    }
+    opened.onerror = () => {
+      if (opened != source) return;
+      if (opened.readyState == EventSource.CLOSED) {
+        close();
+        timer = setTimeout(open, retryMs * (1 + Math.random() / 2));
+        retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
+      }
+      tell();
     };
-    on("snapshot", (event) => this.listener.onSnapshot(event));
-    on("change", (event) => this.listener.onChange(event));
-    source.onerror = () => {
-      if (source != this.source) return;
-      this.listener.onLost();
-      if (source.readyState == EventSource.CLOSED) this.openLater();
-    };
-  }
+  };
 
-  private openLater(): void {
-    this.close();
-    this.timer = setTimeout(() => this.open(), this.retryMs * (1 + Math.random() / 2));
-    this.retryMs = Math.min(2 * this.retryMs, LONGEST_RETRY_MS);
-  }
+  const update = (event?: Event) => {
+    // A page with an open connection does not get into the back-forward cache.
+    if (!isWanted || event?.type == "pagehide" || document.hidden) close();
+    else source || timer || open();
+  };
+  for (const name of ["visibilitychange", "pageshow", "pagehide"]) addEventListener(name, update);
 
-  private close(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.source?.close();
-    this.source = undefined;
-  }
-}
+  return (wanted) => {
+    isWanted = wanted;
+    update();
+  };
+};

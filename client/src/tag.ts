@@ -4,9 +4,14 @@ import type { More } from "./types.js";
 
 const { src, dataset: options } = document.currentScript as HTMLScriptElement;
 
-/** The service is where the script came from, unless `data-api` says otherwise. */
-const url = new URL((options.api || ".") + "/v1/sites/" + options.site + "/", src) as unknown as string;
+/** The service is where the script came from, unless `data-api` says otherwise. No site: none. */
+const url = (options.site &&
+  new URL(
+    /.*[^/]|/.exec(options.api || ".") + "/v1/sites/" + options.site + "/",
+    src,
+  )) as unknown as string;
 
-const loadMore = (): Promise<More> => import(new URL("presence-live.js", src) as unknown as string);
+const loadMore = (retry?: string): Promise<More> =>
+  import(new URL("presence-live.js" + retry, src) as unknown as string);
 
 export { loadMore, options, url };

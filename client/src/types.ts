@@ -2,6 +2,8 @@
 
 /** Settings as the script tag's `data-` attributes have them: text, or nothing. */
 export interface Attributes {
+  /** Name of the site. */
+  readonly site?: string | undefined;
   /** Seconds between heartbeats until the service names its own interval; 30. */
   readonly interval?: string | undefined;
   /** There: the fragment is the path. */
@@ -57,10 +59,11 @@ export interface Locks {
   /**
    * Where nobody holds the lock, calls `whenAsked` with it, and holds it until the promise that
    * gives settles; else calls it with null.
+   * Locks over a BroadcastChannel can be lost: `whenAsked` is called again, with 0.
    */
   request(
     name: string,
-    options: { readonly ifAvailable: true },
+    options: { readonly ifAvailable: true | 1 },
     whenAsked: (lock: unknown) => unknown,
   ): Promise<unknown>;
 }
@@ -69,6 +72,8 @@ export type Subscription = readonly [callback: LiveCallback, options?: Subscribe
 
 /** The part of the client that most pages never need, loaded when it is needed. */
 export interface More extends Locks {
+  /** Gives what says the path that is reported, or nothing where the visitor is not counted. */
+  pathBy(options: Attributes): () => unknown;
   /** Starts or ends a subscription; without one, shows the numbers in the page's elements. */
   live(url: string, subscription?: Subscription, isWanted?: unknown): void;
 }

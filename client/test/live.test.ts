@@ -122,7 +122,7 @@ describe.each([
     source().say("snapshot", event(100, { "/": 60 }));
     expect(told).toEqual([]); // never a guess
     await vi.advanceTimersByTimeAsync(1);
-    expect(fetched.mock.calls).toEqual([[`${URL}active?path=%2Frare`, { credentials: "omit" }]]);
+    expect(fetched.mock.calls).toEqual([[`${URL}active?path=%2Frare`, { credentials: "omit", referrer: "" }]]);
     expect(told.map(({ activeOnPath }) => activeOnPath)).toEqual([2, 2]);
     source().say("change", event(99, { "/rare": 1 }));
     expect(told.map(({ activeOnPath }) => activeOnPath)).toEqual([2, 2, 1, 1]);

@@ -41,3 +41,36 @@ it("ends when what holds it has ended", async () => {
   });
   expect(isHeld).toBe(false);
 });
+
+it("is lost by a holder that was too busy to refuse it", async () => {
+  const name = `test ${names++}`;
+  const told: unknown[] = [];
+  void request(name, { ifAvailable: true }, (lock) => {
+    told.push(lock);
+    return new Promise(() => {});
+  });
+  const isTold = (count: number) => expect.poll(() => told.length).toBe(count);
+  await isTold(1);
+  const channel = new BroadcastChannel(name);
+  channel.postMessage(0); // as another holder says that it is one
+  await isTold(2);
+  channel.close();
+  expect(told).toEqual([expect.any(Number), 0]);
+  expect(await asked(name).lock).not.toBeNull(); // it does not refuse it any more
+});
+
+it("says that it is held, and whoever asks then is refused", async () => {
+  const name = `test ${names++}`;
+  const heard: unknown[] = [];
+  const channel = new BroadcastChannel(name);
+  channel.onmessage = ({ data }: MessageEvent<unknown>) => heard.push(data);
+  const first = asked(name);
+  await first.lock;
+  await expect.poll(() => heard.length).toBe(2);
+  expect(heard).toEqual([expect.any(Number), 0]);
+  const second = asked(name);
+  channel.onmessage = null;
+  channel.postMessage(0);
+  expect(await second.lock).toBeNull();
+  channel.close();
+});

@@ -49,6 +49,16 @@ it("can be imported where there is no page, as when a server renders it", () => 
   expect(said.trim()).toBe("function function");
 });
 
+it("says it when the site is missing, there too", () => {
+  const program = `
+    import { createPresence, watchPresence } from "presence-client";
+    for (const run of [() => createPresence({}), () => createPresence({ site: "" }), () => watchPresence({}, () => {})])
+      try { run(); } catch (error) { console.log(error instanceof TypeError, error.message); }
+  `;
+  const said = run("node", ["--input-type=module", "--eval", program], folder);
+  expect(said).toBe("true presence-client: `site` is missing\n".repeat(3));
+});
+
 it("has types that a strict program compiles against", () => {
   writeFileSync(
     join(folder, "program.ts"),

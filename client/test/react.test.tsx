@@ -111,14 +111,6 @@ describe("createPresence", () => {
     expect(sent.length > 0).toBe(isCounted);
   });
 
-  it.each([{}, { site: "" }, { api: API }])("says what is missing in %o", (options) => {
-    const given = options as Index.PresenceOptions; // as a program without types gives it
-    expect(() => index.createPresence(given)).toThrow(new TypeError('presence: "site" is missing, the name of the site'));
-    expect(() => index.watchPresence(given, () => {})).toThrow(TypeError);
-    expect(sent).toEqual([]);
-    expect(Source.all).toEqual([]);
-  });
-
   it("subscribes over the same stream as the hooks", async () => {
     const told = vi.fn();
     const stop = index.createPresence(OPTIONS).subscribe(told, { path: "/a" });

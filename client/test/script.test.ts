@@ -7,6 +7,7 @@ const START = Date.UTC(2026, 0, 1);
 const DEBOUNCE_MS = 5_000;
 const HUNG_MS = 10_000;
 const ASK_AGAIN_MS = 250;
+const ASK_AGAIN_AT_MOST_MS = 2_000;
 
 const unhandled: unknown[] = [];
 const note = (error: unknown) => unhandled.push(error);
@@ -40,7 +41,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       const { init, body, what } = browser.sent[0]!;
       expect(what).toBe("heartbeat");
       expect(body).toEqual({ sessionId: expect.stringMatching(/^[\w-]{16,64}$/), currentPath: "/blog/hello" });
-      expect(init).toMatchObject({ method: "POST", credentials: "omit", keepalive: true });
+      expect(init).toMatchObject({ method: "POST", credentials: "omit", referrer: "", keepalive: 1 });
       expect(init!.headers).toBeUndefined(); // a text is sent as text/plain
     });
 
@@ -65,20 +66,13 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       [undefined, "https://presence.example.org/v1/sites/blog/heartbeat"],
       ["https://elsewhere.example.org", "https://elsewhere.example.org/v1/sites/blog/heartbeat"],
       ["https://example.org/presence", "https://example.org/presence/v1/sites/blog/heartbeat"],
+      ["https://example.org/", "https://example.org/v1/sites/blog/heartbeat"],
+      ["https://example.org/presence//", "https://example.org/presence/v1/sites/blog/heartbeat"],
+      ["/", "https://presence.example.org/v1/sites/blog/heartbeat"],
     ])("goes where the script came from, or where data-api=%o says", async (api, url) => {
       browser.open("/", api === undefined ? {} : { api });
       await pass();
       expect(browser.sent.map((sent) => sent.url)).toEqual([url]);
-    });
-
-    it.each([undefined, ""])("is not sent where data-site is %o, nor is anything else done", async (site) => {
-      const tab = browser.open("/", { site }, { html: "<b data-presence-count></b>" });
-      tab.push("/a");
-      await pass(2 * INTERVAL_MS);
-      tab.leave();
-      expect(browser.sent).toEqual([]);
-      expect(browser.storage).toEqual({});
-      expect(tab.window.presence).toBeUndefined();
     });
 
     it("goes below the path that the script came from", async () => {
@@ -242,8 +236,6 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     const failures: [string, Answer][] = [
       ["no connection", "nothing"],
       ["500", { status: 500 }],
-      ["404", { status: 404 }],
-      ["422", { status: 422 }],
       ["503", { status: 503 }],
       ["429", { status: 429, headers: { "Retry-After": "Wed, 25 Nov 2026 19:42:00 GMT" } }],
     ];
@@ -253,6 +245,18 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       browser.open("/a");
       await pass(60_000 + 120_000 + 240_000 + 1);
       expect(times()).toEqual([0, 60_000, 180_000, 420_000]);
+    });
+
+    it.each([400, 404, 413, 422])("of one heartbeat says nothing of the next: %s", async (status) => {
+      browser.answer = ({ body }) => (body.currentPath == "/bad" ? { status } : {});
+      const tab = browser.open("/bad");
+      await pass(1_000);
+      tab.push("/good");
+      await pass(1_000);
+      expect(browser.beats).toEqual(["/bad", "/good"]);
+      tab.push("/bad");
+      await pass(2 * INTERVAL_MS + 1);
+      expect(times().slice(2)).toEqual([2_000, 2_000 + INTERVAL_MS, 2_000 + 2 * INTERVAL_MS]);
     });
 
     it("is tried again after ten minutes at the latest", async () => {
@@ -370,11 +374,46 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       await pass(INTERVAL_MS + 1);
       expect(browser.said).toEqual(["heartbeat /1", "heartbeat /1"]);
       tabs[0]!.leave();
-      await pass(ASK_AGAIN_MS);
+      await pass(ASK_AGAIN_AT_MOST_MS);
       expect(browser.said.slice(2)).toEqual(["leave", "heartbeat /2"]);
       tabs[1]!.leave();
-      await pass(ASK_AGAIN_MS);
+      await pass(ASK_AGAIN_AT_MOST_MS);
       expect(browser.said.slice(4)).toEqual(["leave", "heartbeat /3"]);
+    });
+
+    it("one that waits asks for the lock less and less often, and at once when it is looked at", async () => {
+      browser.open("/1");
+      await pass();
+      const asked: number[] = [];
+      const request = browser.request.bind(browser);
+      vi.spyOn(browser, "request").mockImplementation((...args) => {
+        asked.push(Date.now() - START - 1);
+        return request(...args);
+      });
+      const second = browser.open("/2", {}, { html: "<b data-presence-count></b>" });
+      await pass(10_000);
+      const gaps = asked.slice(1).map((at, n) => Math.floor((at - asked[n]!) / 10) * 10); // a refusal takes 1 ms
+      expect(gaps).toEqual([250, 500, 1_000, 2_000, 2_000, 2_000, 2_000]);
+      expect(browser.loaded).toHaveLength(1); // the elements are looked for once
+      second.hide();
+      second.show();
+      await pass(ASK_AGAIN_MS);
+      expect(asked).toHaveLength(8 + 2);
+    });
+
+    it("one that has lost its lock, as only a BroadcastChannel loses it, stops and asks again", async () => {
+      let lose = (_: unknown): unknown => undefined;
+      vi.spyOn(browser, "request").mockImplementationOnce(async (_, __, whenAsked) => {
+        lose = whenAsked;
+        return whenAsked({});
+      });
+      const tab = browser.open("/a");
+      await pass(1_000);
+      lose(0);
+      tab.push("/b");
+      expect(browser.beats).toEqual(["/a"]);
+      await pass(ASK_AGAIN_MS);
+      expect(browser.beats).toEqual(["/a", "/b"]);
     });
 
     it("one that waits and is closed says nothing", async () => {
@@ -409,7 +448,8 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     });
 
     it.each(["refused", "missing"] as const)("each beats where locks are %s", async (locks) => {
-      browser.locks = locks; // and here the BroadcastChannel in their place cannot be loaded
+      browser.locks = locks;
+      browser.more = "missing"; // with the BroadcastChannel that would be in their place
       const first = browser.open("/first");
       await pass();
       first.hide();
@@ -538,6 +578,10 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       ["a path that begins like an excluded one", { exclude: "/ab, /" }, {}, true],
       ["nothing excluded", { exclude: "" }, {}, true],
       ["everything excluded", { exclude: "/*" }, {}, false],
+      ["spaces around commas", { exclude: " /x , /a , /y" }, {}, false],
+      ["a list that ends with a comma", { exclude: "/x,\n" }, {}, true],
+      ["an excluded path that ends with a slash", { exclude: "/a/" }, {}, false],
+      ["what is below an excluded path", { exclude: "/a/*" }, {}, false],
     ];
 
     it.each(visits)("or somebody is: %s", async (_, attributes, options, isCounted) => {
@@ -548,6 +592,45 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       tab.leave();
       expect(browser.sent.length > 0).toBe(isCounted);
       expect(browser.storage).toEqual(isCounted ? { presenceId: expect.any(String) } : {});
+    });
+
+    it.each([
+      ["/admin", "/admin", false],
+      ["/admin/", "/admin", false],
+      ["/admin/", "/admin/", false],
+      ["/admin/users", "/admin", true],
+      ["/admin/users", "/admin/*", false],
+      ["/admin", "/admin/*", false],
+      ["/administration", "/admin/*", true],
+      ["/", "/", false],
+      ["/a", "/", true],
+    ])("on %s where %s is excluded, or somebody is", async (path, exclude, isCounted) => {
+      browser.open(path, { exclude });
+      await pass(1_000);
+      expect(browser.beats).toEqual(isCounted ? [path] : []);
+    });
+
+    it.each(["missing", "old"] as const)("where rules are %s, until they are there", async (more) => {
+      browser.more = more;
+      browser.open("/a", { exclude: "/admin" });
+      await pass(29_999);
+      browser.more = "there";
+      expect(browser.sent).toEqual([]);
+      await pass(2);
+      expect(browser.beats).toEqual(["/a"]);
+    });
+
+    it.each([undefined, ""])("where the tag names no site but %o, which is said", async (site) => {
+      const tab = browser.open("/a", { site }, { html: "<b data-presence-count></b>" });
+      tab.presence.subscribe(() => {})();
+      tab.presence.heartbeat();
+      await pass(INTERVAL_MS + 1);
+      tab.leave();
+      expect(browser.sent).toEqual([]);
+      expect(browser.streams).toEqual([]);
+      expect(browser.storage).toEqual({});
+      expect(browser.logged).toEqual([["presence: no data-site"]]);
+      browser.logged.length = 0;
     });
 
     it("on an excluded path, and who comes to it has left the others", async () => {
@@ -608,6 +691,31 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.storage).toEqual({ presenceId: "" });
     });
 
+    it("optOut in another tab ends this one at once where browsers say so", async () => {
+      const tab = browser.open("/a");
+      const other = browser.open("/b", {}, { isHidden: true });
+      await pass();
+      other.presence.optOut();
+      tab.window.dispatchEvent(new tab.window.Event("storage"));
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+    });
+
+    it("an opt-out that is taken back is not written again, and holds until the page is loaded anew", async () => {
+      const tab = browser.open("/a");
+      await pass();
+      tab.presence.optOut();
+      browser.storage = {};
+      tab.hide();
+      tab.show();
+      tab.presence.heartbeat();
+      await pass(3 * INTERVAL_MS);
+      expect(browser.storage).toEqual({});
+      expect(browser.said).toEqual(["heartbeat /a", "leave"]);
+      browser.open("/b");
+      await pass();
+      expect(browser.beats).toEqual(["/a", "/b"]);
+    });
+
     it("optOut in another tab ends this one at its next heartbeat", async () => {
       browser.open("/a");
       const other = browser.open("/b", {}, { isHidden: true });
@@ -652,6 +760,46 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.beats).toEqual(["/b", "/b", "/c"]);
     });
 
+    it("with data-auto=false shows no numbers either before heartbeat()", async () => {
+      const tab = browser.open("/a", { auto: "false" }, { html: "<b data-presence-count></b>" });
+      tab.hide();
+      tab.show();
+      await pass(INTERVAL_MS);
+      expect(browser.loaded).toEqual([]);
+      tab.presence.heartbeat();
+      await pass();
+      expect(browser.streams).toEqual([`${API}/v1/sites/blog/live`]);
+    });
+
+    it("subscribe and its end wait until presence-live.js can be loaded", async () => {
+      browser.more = "missing";
+      const tab = browser.open("/a", { auto: "false" });
+      tab.presence.subscribe(() => {})();
+      tab.presence.subscribe(() => {});
+      await pass(1_000);
+      browser.more = "there";
+      await pass(28_000);
+      expect(browser.streams).toEqual([]);
+      expect(new Set(browser.loaded)).toEqual(new Set([`${API}/presence-live.js`]));
+      await pass(1_001);
+      expect(browser.streams.length).toBeGreaterThan(0);
+      expect(new Set(browser.loaded.slice(3))).toEqual(new Set([`${API}/presence-live.js?${START}`]));
+      tab.presence.subscribe(() => {});
+      await pass();
+      expect(new Set(browser.loaded.slice(3)).size).toBe(1); // not another copy of it
+    });
+
+    it("elements are filled in when presence-live.js can be loaded, with the next heartbeat", async () => {
+      browser.more = "missing";
+      browser.open("/a", {}, { html: "<b data-presence-count></b>" });
+      await pass();
+      browser.more = "there";
+      await pass(INTERVAL_MS);
+      expect(browser.streams).toEqual([`${API}/v1/sites/blog/live`]);
+      await pass(HUNG_MS);
+      expect(vi.getTimerCount()).toBe(1); // the next heartbeat
+    });
+
     it("is there once, however often the script is", async () => {
       browser.open("/a", {}, { scripts: 3 });
       await pass(INTERVAL_MS + 1);
@@ -666,6 +814,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     });
 
     it("subscribe gives back a function even where live numbers cannot be loaded", async () => {
+      browser.more = "missing";
       const tab = browser.open("/a", {}, { html: "<b data-presence-count>–</b>" });
       const stop = tab.presence.subscribe(() => {});
       stop();

@@ -10,9 +10,18 @@ import { JSDOM } from "jsdom";
 import { vi } from "vitest";
 import { FILES, bundle } from "../build.mjs";
 
-export const SCRIPTS = {
-  source: await bundle(FILES[0]!, false),
-  built: readFileSync(new URL("../../service/static/presence.js", import.meta.url), "utf8"),
+const built = (name: string) =>
+  readFileSync(new URL(`../../service/static/${name}`, import.meta.url), "utf8");
+
+/** presence.js and presence-live.js. */
+export interface Script {
+  readonly tag: string;
+  readonly more: string;
+}
+
+export const SCRIPTS: Record<string, Script> = {
+  source: { tag: await bundle(FILES[0]!, false), more: await bundle(FILES[1]!, false) },
+  built: { tag: built("presence.js"), more: built("presence-live.js") },
 };
 
 export const API = "https://presence.example.org";
@@ -39,13 +48,17 @@ export class Browser {
   locks: "yes" | "missing" | "refused" = "yes";
   /** How long it takes until a lock that is held is refused. */
   refusedAfterMs = 0;
+  /** Whether presence-live.js can be loaded; "old" is one that a cache has kept. */
+  more: "there" | "missing" | "old" = "there";
+  /** What was imported, and which streams were opened. */
+  readonly loaded: string[] = [];
+  readonly streams: string[] = [];
   answer: Answer | ((sent: Sent) => Answer) = {};
   private readonly held = new Set<string>();
 
-  constructor(readonly script: string) {}
+  constructor(readonly script: Script) {}
 
-  /** A tab with the tag, of the site "blog" where nothing else is said; undefined: no such attribute. */
-  open(path = "/", attributes: Record<string, string | undefined> = {}, options: Partial<TabOptions> = {}): Tab {
+  open(path = "/", attributes: Attributes = {}, options: Partial<TabOptions> = {}): Tab {
     return new Tab(this, path, attributes, { host: SITE, referrer: "", ...options });
   }
 
@@ -76,6 +89,9 @@ export class Browser {
   }
 }
 
+/** Of the script tag, without `data-`; undefined: not even `data-site`. */
+type Attributes = Record<string, string | undefined>;
+
 interface TabOptions {
   host: string;
   referrer: string;
@@ -88,12 +104,13 @@ interface TabOptions {
 
 export class Tab {
   readonly window: JSDOM["window"];
+  private readonly modules = new Map<string, unknown>();
   private isHidden: boolean;
 
   constructor(
     readonly browser: Browser,
     readonly path: string,
-    attributes: Record<string, string | undefined>,
+    attributes: Attributes,
     options: Partial<TabOptions> & { host: string },
   ) {
     this.isHidden = options.isHidden ?? false;
@@ -116,10 +133,12 @@ export class Tab {
     for (const [name, value] of Object.entries(given)) Object.defineProperty(navigator, name, { value });
     Object.assign(window, {
       fetch: this.fetch,
-      setTimeout: (next: () => void, ms?: number) => setTimeout(next, ms),
+      setTimeout: (next: (arg: unknown) => void, ms: number, arg: unknown) => setTimeout(next, ms, arg),
       clearTimeout: (timer: number) => clearTimeout(timer),
       Date,
       Math: Object.assign(Object.create(Math), { random: () => Math.random() }),
+      loadModule: this.load,
+      EventSource: this.stream(),
       AbortSignal: { timeout: abortAfter },
       console: { ...console, error: this.log, warn: this.log, log: this.log },
     });
@@ -127,16 +146,16 @@ export class Tab {
     for (let n = options.scripts ?? 1; n > 0; n--) this.run(options.src ?? `${API}/presence.js`, attributes);
   }
 
-  private run(src: string, attributes: Record<string, string | undefined>): void {
+  private run(src: string, attributes: Attributes): void {
     const { document } = this.window;
     const script = document.createElement("script");
     script.setAttribute("src", src);
     for (const [name, value] of Object.entries({ site: "blog", ...attributes })) {
-      if (value !== undefined) script.setAttribute(`data-${name}`, value);
+      if (value != null) script.setAttribute(`data-${name}`, value);
     }
     document.body.append(script);
     Object.defineProperty(document, "currentScript", { value: script, configurable: true });
-    this.window.eval(this.browser.script);
+    this.window.eval(this.browser.script.tag.replace(/\bimport\(/g, "loadModule("));
     Object.defineProperty(document, "currentScript", { value: null, configurable: true });
   }
 
@@ -175,6 +194,34 @@ export class Tab {
     const sent = { at: Date.now(), url: `${url}`, what, tab: this.path, body: JSON.parse(body), ...(init && { init }) };
     this.browser.sent.push(sent);
     return sent;
+  }
+
+  /** `import()`, which jsdom has not: a module once for each address, as browsers do. */
+  private readonly load = async (address: unknown): Promise<unknown> => {
+    const url = `${address}`;
+    this.browser.loaded.push(url);
+    const known = this.modules.get(url);
+    if (known === undefined && this.browser.more == "missing") this.modules.set(url, null);
+    if (this.modules.get(url) === null) throw new TypeError("Failed to fetch module"); // kept, too
+    if (known !== undefined) return known;
+    const body = this.browser.script.more.replace(/export\s*\{([^}]*)\};?\s*$/, (_, names: string) => {
+      return `return {${names.replace(/([\w$]+) as (\w+)/g, "$2: $1")}}`;
+    });
+    const module = this.window.eval(`(() => {${body}})()`);
+    if (this.browser.more == "old" && !url.includes("?")) delete module.pathBy; // out of a cache
+    this.modules.set(url, module);
+    return module;
+  };
+
+  private stream() {
+    const { streams } = this.browser;
+    return class {
+      constructor(url: string) {
+        streams.push(url);
+      }
+      addEventListener() {}
+      close() {}
+    };
   }
 
   private readonly beacon = (url: string, body: string): boolean => Boolean(this.sent(url, body));

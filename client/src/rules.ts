@@ -1,0 +1,35 @@
+/** Who is not counted, and what a path is, on sites that say so; most do not. */
+
+import { cleanPath } from "./numbers.js";
+import type { More } from "./types.js";
+
+export const pathBy: More["pathBy"] = ({
+  site,
+  allowLocalhost,
+  respectDnt,
+  hash,
+  exclude = "",
+}) => {
+  if (!site) console.warn("presence: no data-site");
+  return () => {
+    const path =
+      "/" + (hash != null ? location.hash : location.pathname).replace(/^#?!?\/*|[?#].*/g, "");
+    return (
+      site &&
+      (allowLocalhost != null ||
+        !(navigator.webdriver || /^(localhost$|127\.|\[::1|$)/.test(location.hostname))) &&
+      !(
+        respectDnt != null &&
+        ((navigator.doNotTrack as unknown as number) > 0 || navigator.globalPrivacyControl)
+      ) &&
+      !exclude
+        .split(/[\s,]+/)
+        .some(
+          (entry) =>
+            cleanPath(path) == cleanPath(entry) ||
+            (path + "/").slice(0, entry.length - 1) + "*" == entry,
+        ) &&
+      path
+    );
+  };
+};
