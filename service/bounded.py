@@ -12,12 +12,28 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 REQUEST_S = 9.5  # from its first byte to its last; a body that is read is refused before (408)
 MOST_HEAD_BYTES = 64 * 1024
+LINGER_S = 2.0  # for what still comes of a request that was refused before all of it was here
 SLOW_READER_S = 30.0  # a client that takes nothing for so long is cut off
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
+
+
+class _Patient:
+    """A connection's transport as the answer to one request sees it: closed only when all of the
+    request is here, or after a while. Closed before, the connection would be reset by what still
+    comes, and the answer lost on the way, above all to a proxy."""
+
+    def __init__(self, protocol: "BoundedProtocol") -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        """Closes it, soon."""
+        self._protocol.close_after_the_request()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -32,12 +48,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self.awaits = "head"  # what of a request is still to come: its head, its body, or nothing
         self.head_bytes: int | None = 0  # None: the head began in the piece that is being parsed
         self.idle_since: float | None = None
+        self.is_lingering = False
+        self.patient: _Patient
         self._late: asyncio.TimerHandle | None = None
         self._slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn's; the first request is due from now on."""
         super().connection_made(transport)
+        self.patient = _Patient(self)
         self._late = self.loop.call_later(REQUEST_S, self._cut_off)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -73,6 +92,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write(_TOO_LARGE)
             self.transport.close()
 
+    def close_after_the_request(self) -> None:
+        """Nothing more is answered; what still comes of the request is thrown away."""
+        if self.awaits == "body" and not self.transport.is_closing():
+            self.is_lingering = True
+            self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
+
     # An answer that is not taken
 
     def pause_writing(self) -> None:
@@ -101,6 +128,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
+        if self.is_lingering:
+            return
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)

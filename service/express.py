@@ -7,6 +7,7 @@ does not keep its connection, and any answer but a plain 204. The order of answe
 connection is uvicorn's: a request behind a heartbeat that is not answered yet waits in its queue.
 """
 
+import asyncio
 from functools import lru_cache
 from typing import Any, cast
 
@@ -192,6 +193,8 @@ class ExpressProtocol(BoundedProtocol):
     def on_message_complete(self) -> None:
         """The request is here as a whole."""
         self.awaits = ""
+        if self.is_lingering:
+            self.transport.close()
         name = self._name
         if name is None:
             super().on_message_complete()
@@ -267,6 +270,7 @@ class ExpressProtocol(BoundedProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers = self.scope["headers"] = headers
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, self.patient)
         if self._is_draining:
             self.cycle.keep_alive = False
 

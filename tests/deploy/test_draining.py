@@ -41,6 +41,11 @@ class Wire:
             got += piece
         return got.decode().lower()
 
+    def rest(self) -> None:
+        """Reads on to the end, which comes in order."""
+        while self._socket.recv(65536):
+            pass
+
     def is_closed(self) -> bool:
         """Waits for its end; whether that came in order, with nothing more before it."""
         return self._socket.recv(1) == b""
@@ -130,6 +135,20 @@ def test_the_end_of_the_drain(
         service.stop()
     finally:
         service.close()
+
+
+@pytest.mark.parametrize("path, size", [("heartbeat", 30_000), ("heartbeats", 400_000)])
+def test_a_refusal_is_not_lost_in_a_reset(
+    service: LiveService, connect: Callable[[int], Wire], path: str, size: int
+) -> None:
+    """What is too large is refused at once, and what still comes of it is taken in."""
+    wire = connect(service.port)
+    head = f"POST /v1/sites/blog/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+    wire.send(head.encode() + b" " * 100)
+    assert wire.answer().startswith("http/1.1 413 ")
+    for _ in range(100, size, 100):
+        wire.send(b" " * 100)
+    wire.rest()
 
 
 def test_a_second_interrupt_does_not_wait(
