@@ -28,6 +28,7 @@ export function rowList(list, { onPick, marks = false }) {
   return (rows, picked = null) => {
     const before = mayMove() && !isFirst ? places(views) : null;
     const focused = document.activeElement;
+    const place = [...list.children].findIndex((item) => item.contains(focused));
     const most = Math.max(1, ...rows.map((row) => (row.rest ? 0 : row.count)));
     const keys = new Set(rows.map((row) => row.key));
     for (const [key, view] of views) {
@@ -50,7 +51,13 @@ export function rowList(list, { onPick, marks = false }) {
       if (at === view.item) at = at.nextElementSibling;
       else list.insertBefore(view.item, at);
     }
-    if (focused instanceof HTMLElement && focused !== document.activeElement && list.contains(focused)) focused.focus();
+    if (place >= 0 && !list.contains(document.activeElement)) {
+      // A row that is moved loses the focus; of one that is gone the next one takes it.
+      const heir = list.contains(focused)
+        ? focused
+        : list.children[Math.min(place, list.children.length - 1)]?.querySelector("button");
+      if (heir instanceof HTMLElement) heir.focus();
+    }
     if (before) glide(views, before);
     isFirst = false;
   };

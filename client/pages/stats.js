@@ -26,7 +26,7 @@ const help = hint(byId("hint"));
 /** @type {Model | null} */
 let model = null;
 /** The page that was chosen. */
-let picked = query.get("page");
+let picked = pathOf(query.get("page"));
 let isIncomplete = false;
 let isPastKnown = false;
 /** The service's clock, less this one's, ms. */
@@ -130,3 +130,14 @@ copies(byId("copy"), byId("tag"));
 byId("unfilter").addEventListener("click", () => pick(null));
 if (picked !== null) happenings.filter(picked);
 setInterval(complete, COMPLETE_MS * (0.9 + Math.random() / 5));
+
+/**
+ * A page as the service spells it, or null where it is none: what stands in the address may have
+ * been written by hand.
+ *
+ * @param {string | null} text
+ */
+function pathOf(text) {
+  const path = (text ?? "").replace(/[?#].*$/s, "").normalize("NFC").replace(/(?<=.)\/+$/, "");
+  return /^\/(?!\/)/.test(path) && new TextEncoder().encode(path).length <= 512 ? path : null;
+}

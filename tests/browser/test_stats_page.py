@@ -201,6 +201,39 @@ def test_a_page_can_be_chosen(calm: LiveService, site: str, page: Page) -> None:
     expect(page).to_have_url(f"{calm.url}/sites/{site}")
 
 
+@pytest.mark.parametrize(
+    "query, here",
+    [
+        ("?page=%2Ftea%2F", 2),  # as the service spells it: /tea
+        ("?page=%2Ftea%3Fq%3D1", 2),
+        ("?page=%2Fnobody", 0),  # nobody is there, and its number is shown all the same
+        ("?page=foo", 3),  # no page at all
+        ("?page=", 3),
+        ("?page=%2F%2Fhost", 3),
+    ],
+)
+def test_a_page_in_the_address(
+    calm: LiveService, site: str, page: Page, query: str, here: int
+) -> None:
+    for path in ("/tea", "/tea", "/"):
+        calm.visitor(site).at(path)
+    board = Board.open(page, calm, site, query)
+    expect(board.now).to_have_text(str(here))
+    expect(board.standing).to_have_text(re.compile("^Live"))
+
+
+def test_the_focus_is_not_lost_with_its_row(calm: LiveService, site: str, page: Page) -> None:
+    ann = calm.visitor(site).at("/leaving")
+    for path in ("/", "/", "/stays"):
+        calm.visitor(site).at(path)
+    board = Board.open(page, calm, site)
+    board.expect_now(4, leaving=1)
+    board.row("/leaving").get_by_role("button").focus()
+    ann.at("/")
+    board.expect_now(4, leaving=0)
+    assert board.call("document.activeElement.innerText").startswith("/stays")
+
+
 def test_the_feed_stands_still_when_asked_to(calm: LiveService, site: str, page: Page) -> None:
     calm.visitor(site).at("/first")
     board = Board.open(page, calm, site)

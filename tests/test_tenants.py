@@ -1,0 +1,83 @@
+"""Ten thousand sites on one deployment: what is kept and told does not grow where it must not."""
+
+import asyncio
+
+import pytest
+
+from service.connection import connect
+from service.keys import Keys
+from service.metrics import Metrics
+from service.rules import Rules
+from service.store import Beat, PresenceStore
+from service.sweeper import Sweeper
+from tests.conftest import Clock, patient_store
+from tests.servers import Server
+
+SITES = 10_000
+BYTES_A_SITE = 12 * 1024  # of Redis, with one session on it
+
+
+@pytest.fixture
+def own_valkey() -> "Server":
+    """A Valkey whose memory nobody else uses."""
+    return Server("valkey")
+
+
+async def test_ten_thousand_sites(own_valkey: Server, key_prefix: str) -> None:
+    with own_valkey as server:
+        store = patient_store(server.url, Keys(key_prefix), Rules())
+        clock = Clock()
+        store.clock = clock
+        before = int(server.client.info("memory")["used_memory"])
+        names = [f"site-{n:05d}" for n in range(SITES)]
+        for begin in range(0, SITES, 500):
+            beats = (store.heartbeat(name, _beat()) for name in names[begin : begin + 500])
+            assert set(await asyncio.gather(*beats)) == {"created"}
+        metrics = Metrics()
+        sweeper = Sweeper(store, metrics)
+        await _until_listed(store, SITES)
+        used = int(server.client.info("memory")["used_memory"]) - before
+        assert used / SITES < BYTES_A_SITE
+
+        listed: list[str] = []
+        while page := await store.site_names(listed[-1] if listed else "", 1000):
+            counted = await store.sites(page)
+            assert all(row.activeVisitors == 1 for row in counted.sites)
+            listed += page
+        assert listed == names
+
+        # All of them time out in the same moment, and each is swept once.
+        clock.advance(120_000)
+        settled = await sweeper._round([])
+        while settled:
+            settled = await sweeper._round(settled)
+        counted = await store.sites(names[:1000])
+        assert all(row.activeVisitors == 0 for row in counted.sites)
+        assert metrics.swept._value.get() == SITES
+        ends = [server.client.xlen(f"{key_prefix}:{{{name}}}:events") for name in names[::100]]
+        assert set(ends) == {2}, "joined, and left once"
+        assert server.client.zcard(store.keys.due) == 0
+        assert "site-0" not in metrics.render().decode(), "no label for a site nobody configured"
+        await store.close()
+
+
+def _beat() -> Beat:
+    return Beat("session-0000000001", "/", "DE", "", "")
+
+
+async def _until_listed(store: PresenceStore, sites: int) -> None:
+    """What was opened is entered into the list of due sites behind the heartbeats."""
+    async with asyncio.timeout(60):
+        while await store.connection.client.zcard(store.keys.due) < sites:
+            await store.claim([], 6_000, 0)
+
+
+async def test_ten_thousand_sites_over_a_dead_redis_keep_nothing(key_prefix: str) -> None:
+    """Sites that cannot be written leave nothing behind in the service."""
+    store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), Rules())
+    for begin in range(0, 2_000, 500):
+        beats = (store.heartbeat(f"s{n}", _beat()) for n in range(begin, begin + 500))
+        answers = await asyncio.gather(*beats, return_exceptions=True)
+        assert all(isinstance(answer, Exception) for answer in answers)
+    assert (store.queue.waiting, len(store._due), len(store._entered_at)) == (0, 0, 0)
+    await store.close()
