@@ -109,14 +109,35 @@ def test_named_files_exist() -> None:
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-def main() -> None:
-    """Writes the table of settings."""
-    text = README.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+SCALING = ROOT / "docs" / "scaling.md"
+SIZING = ("<!-- sizing: from docs/benchmarks.md -->", "<!-- end of sizing -->")
+
+
+def sizing_table() -> str:
+    """What a deployment needs, without the arithmetic that docs/benchmarks.md has as well."""
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    section = text.partition("### What a deployment needs")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return "".join(f"{re.sub(r'[^|]* = ', ' ', row).replace('**', '')}\n" for row in rows)
+
+
+def test_the_sizing_is_that_of_the_benchmarks() -> None:
+    told = SCALING.read_text().partition(SIZING[0])[2].partition(SIZING[1])[0]
+    assert told == f"\n{sizing_table()}"
+
+
+def _write(document: Path, marks: tuple[str, str], content: str) -> None:
+    before, begin, rest = document.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     assert begin
     assert end
-    README.write_text(before + begin + settings_table() + end + after)
+    document.write_text(before + begin + content + end + after)
+
+
+def main() -> None:
+    """Writes the tables of settings and of sizing."""
+    _write(README, (BEGIN, END), settings_table())
+    _write(SCALING, SIZING, f"\n{sizing_table()}")
 
 
 if __name__ == "__main__":
