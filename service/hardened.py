@@ -1,13 +1,14 @@
 """redis-py's connections, hardened against what networks and failovers do to them."""
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, ReadOnlyError
+from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
 
 RENEW_S = 1.0  # connections to what takes no writes are made anew, but not more often than that
 PAUSE_S = 0.1  # between two tries to reach what could not be reached
@@ -18,7 +19,7 @@ C = TypeVar("C", bound=AbstractConnection)
 class _Way:
     """The way to one address. While it is closed, one tries at a time."""
 
-    is_closed: bool = False
+    closed_by: BaseException | None = None
     is_tried: bool = False
     not_before: float = 0.0
     renewed_at: float = 0.0  # connections that are older lead to where it led before
@@ -51,23 +52,33 @@ class _Hardened(AbstractConnection):
         if self.is_connected:
             return
         way = self._way
-        is_retrying = way.is_closed
+        is_retrying = way.closed_by is not None
         if is_retrying and way.is_tried:
-            raise ConnectionError("the last connect has failed, and another one is under way")
+            # A password that is wrong is not a Redis that is away: of the same kind as the last.
+            kind = type(way.closed_by) if isinstance(way.closed_by, ConnectionError) else None
+            raise (kind or ConnectionError)("the last connect has failed, and one is under way")
         try:
             if is_retrying:
                 way.is_tried = True
                 await asyncio.sleep(way.not_before - time.monotonic())
             self._made_at = time.monotonic()
             await super().connect_check_health(*args, **kwargs)
-            way.is_closed = False
-        except BaseException:
-            way.is_closed = True
+            way.closed_by = None
+        except BaseException as error:
+            way.closed_by = error
             way.not_before = time.monotonic() + PAUSE_S
             raise
         finally:
             if is_retrying:
                 way.is_tried = False
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """As redis-py's, and one answer: a server that is frozen, or lets nobody in any more,
+        accepts connections all the same."""
+        await super().on_connect_check_health(check_health)
+        await self.send_command("PING", check_health=False)
+        with contextlib.suppress(ResponseError):  # that it may not be asked is an answer as well
+            await self.read_response()
 
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
         """As redis-py's. Where the other side has just closed, uvloop raises a RuntimeError, which

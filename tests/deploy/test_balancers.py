@@ -310,5 +310,5 @@ async def test_addresses_and_a_lost_redis(kind: str, tmp_path: Path) -> None:
                     await asyncio.sleep(0.1)
             answer = await beat(other, url, "/")
             assert answer.status_code == 503
-            assert answer.headers["retry-after"] == "1"
+            assert 1 <= int(answer.headers["retry-after"]) <= 30
             assert answer.headers["content-type"] == "application/problem+json"
