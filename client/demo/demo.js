@@ -1,16 +1,12 @@
 // A site that changes its page without loading another, as many do.
 let stop = () => {};
-
-function show() {
+const show = () => {
   const link = [...document.querySelectorAll("nav a")].find((a) => a.pathname === location.pathname);
   document.querySelector("h1").textContent = link ? link.textContent : "Not found";
   stop();
-  stop = window.presence.subscribe(
-    ({ activeOnPath }) => (document.getElementById("here").textContent = activeOnPath),
-    { path: location.pathname },
-  );
-}
-
+  const tell = ({ activeOnPath }) => (document.getElementById("here").textContent = activeOnPath);
+  stop = window.presence.subscribe(tell, { path: location.pathname });
+};
 document.querySelector("nav").addEventListener("click", (event) => {
   if (!event.target.href || event.metaKey || event.ctrlKey) return;
   event.preventDefault();
