@@ -281,7 +281,7 @@ def test_secrets_in_query_strings(
 
 @pytest.mark.fault("B5")
 def test_a_hundred_thousand_random_paths(service: LiveService, abused_valkey: Server) -> None:
-    """What is kept by path is bounded long before. ABUSE_PATHS=1000000 walks a million, in minutes."""
+    """ABUSE_PATHS=1000000 walks a million, in minutes; what is kept is bounded long before."""
     redis = abused_valkey.client
     steps = int(os.environ.get("ABUSE_PATHS", "100000"))
     with operator(service) as own:
