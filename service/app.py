@@ -92,7 +92,6 @@ def create_app(
     Args:
         demo: also serve a demo site, with simulated visitors.
         drains: on SIGTERM and SIGINT, drain before the server that runs the app is told.
-
         traces: where traces go; unless given, as OpenTelemetry's variables say.
 
     Raises:

@@ -6,6 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.assets import is_known
 from service.errors import FieldError
 from service.merging import TOP_LIMIT
 from service.models import clean_path
@@ -24,15 +25,9 @@ async def stats(request: Request) -> Response:
     content = msgspec.json.encode(msgspec.structs.replace(numbers, asOf=0))
     etag = f'W/"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if _is_known(etag, request.headers.get("if-none-match", "")):
+    if is_known(etag, request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return json_response(numbers, headers)
-
-
-def _is_known(etag: str, if_none_match: str) -> bool:
-    """Whether a client has this very answer: by weak comparison, RFC 9110, 13.1.2."""
-    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return etag.removeprefix("W/") in tags or tags == {"*"}
 
 
 async def active(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """The grammar of what is kept in Redis: whatever comes in, keys and what they hold stay in it."""
 
+import itertools
 import re
 from typing import Any
 
@@ -36,26 +37,33 @@ def grammar_faults(client: Any, prefix: str) -> list[str]:
     Args:
         client: a synchronous client of redis-py that decodes answers.
     """
-    faults = []
-    for key in client.scan_iter(f"{prefix}:*", count=1000):
-        rest = key[len(prefix) + 1 :]
-        if OUTSIDE.get(rest) == client.type(key):
-            continue
-        name = re.sub(rf"\A{_SITE}:", "", rest)
-        shape = next(
-            (shape for pattern, shape in SHAPES.items() if re.fullmatch(pattern, name, re.DOTALL)),
-            None,
-        )
-        if name == rest or shape is None:
-            faults.append(f"no such key: {key!r}")
-            continue
-        kind, names = shape
-        if client.type(key) != kind:
-            faults.append(f"{key!r} is a {client.type(key)}")
-            continue
-        wrong = [found for found in _names_in(client, key, kind) if not re.fullmatch(names, found)]
-        faults += [f"{key!r} holds {found!r}" for found in wrong[:3]]
+    faults: list[str] = []
+    keys = iter(client.scan_iter(f"{prefix}:*", count=1000))
+    while some := list(itertools.islice(keys, 1000)):
+        pipeline = client.pipeline(transaction=False)
+        for key in some:
+            pipeline.type(key)
+        for key, kind in zip(some, pipeline.execute(), strict=True):
+            faults += _faults_of(client, key, key[len(prefix) + 1 :], kind)
     return faults
+
+
+def _faults_of(client: Any, key: str, rest: str, kind: str) -> list[str]:
+    """Those of one key; `rest`: what stands behind the prefix."""
+    if kind == "none" or OUTSIDE.get(rest) == kind:  # none: it has expired meanwhile
+        return []
+    name = re.sub(rf"\A{_SITE}:", "", rest)
+    shape = next(
+        (shape for pattern, shape in SHAPES.items() if re.fullmatch(pattern, name, re.DOTALL)),
+        None,
+    )
+    if name == rest or shape is None:
+        return [f"no such key: {key!r}"]
+    expected, names = shape
+    if kind != expected:
+        return [f"{key!r} is a {kind}"]
+    wrong = [found for found in _names_in(client, key, kind) if not re.fullmatch(names, found)]
+    return [f"{key!r} holds {found!r}" for found in wrong[:3]]
 
 
 def _names_in(client: Any, key: str, kind: str) -> set[str]:
