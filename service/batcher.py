@@ -1,9 +1,11 @@
 """Collects what arrives while a call is in flight, and sends it with the next.
 
-One call in flight per lane; no timer and no lingering: an idle service adds no delay, a busy one
-pays for a call once per batch. The batcher knows nothing of Redis: `send` is given the batches of
-one lane, in the order in which they were begun, and answers each with one result per item, or an
-exception, for one item or for all of them.
+One call in flight per lane: an idle service adds no delay, a busy one pays for a call once per
+batch. Many copies of the service are each less busy, and would ask Redis, which they share, the
+more often with the fewer items; so calls that carried company begin `pace_s` apart, unless enough
+wait before. The batcher knows nothing of Redis: `send` is given the batches of one lane, in the
+order in which they were begun, and answers each with one result per item, or an exception, for one
+item or for all of them.
 """
 
 import asyncio
@@ -49,11 +51,6 @@ class Batch(Generic[K, T, R]):
     items: list[T] = field(default_factory=list)
     waiting: list[Waiter[R]] = field(default_factory=list)
 
-    def add(self, items: Sequence[T], waiters: Sequence[Waiter[R]]) -> None:
-        """More items, each with its waiter."""
-        self.items += items
-        self.waiting += waiters
-
 
 Answer = Sequence[R | BaseException] | BaseException
 Send = Callable[[list[Batch[K, T, R]]], Awaitable[list[Answer[R]]]]
@@ -70,6 +67,9 @@ class Batcher(Generic[K, T, R]):
         lane_of: the lane of a key.
         max_batch: items of one batch; more begin another one.
         max_waiting: items that may wait in all; more are refused with StoreBusy.
+        pace_s: seconds from the beginning of a call of several items to that of the next one on
+            its lane. An item that was alone makes nobody wait, and nobody waits for company.
+        enough: items that do not wait for that.
     """
 
     def __init__(
@@ -79,11 +79,15 @@ class Batcher(Generic[K, T, R]):
         *,
         max_batch: int = 128,
         max_waiting: int = 20_000,
+        pace_s: float = 0.0,
+        enough: int = 24,
     ) -> None:
         self._send = send
         self._lane_of = lane_of
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._pace_s = pace_s
+        self._enough = enough
         self._lanes: dict[Hashable, _Lane[K, T, R]] = {}
         self._is_closed = False
         self.waiting = 0
@@ -96,7 +100,7 @@ class Batcher(Generic[K, T, R]):
             StoreBusy: too many are waiting, or the batcher is closed.
         """
         self._admit(1)
-        self._lane_for(key).open_batch(key, kind, self._max_batch).add((item,), (waiter,))
+        self._lane_for(key).add(key, kind, (item,), (waiter,))
 
     def submit_all(
         self, keys: Sequence[K], kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]
@@ -106,13 +110,12 @@ class Batcher(Generic[K, T, R]):
         begin = 0
         while begin < len(items):
             key = keys[begin]
-            batch = self._lane_for(key).open_batch(key, kind, self._max_batch)
-            most = min(len(items), begin + self._max_batch - len(batch.items))
             end = begin + 1
-            while end < most and keys[end] is key:
+            while end < len(items) and keys[end] is key:
                 end += 1
-            batch.add(items[begin:end], waiters[begin:end])
-            begin = end
+            while begin < end:
+                lane = self._lane_for(key)
+                begin += lane.add(key, kind, items[begin:end], waiters[begin:end])
 
     def _admit(self, count: int) -> None:
         if self.waiting + count > self._max_waiting:
@@ -126,7 +129,7 @@ class Batcher(Generic[K, T, R]):
         lane_key = self._lane_of(key)
         lane = self._lanes.get(lane_key)
         if lane is None:
-            lane = self._lanes[lane_key] = _Lane()
+            lane = self._lanes[lane_key] = _Lane(self._max_batch, self._enough)
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain(lane_key, lane))
         return lane
@@ -140,12 +143,16 @@ class Batcher(Generic[K, T, R]):
     async def close(self) -> None:
         """Refuses what comes now and waits until what was accepted has been answered."""
         self._is_closed = True
+        for lane in self._lanes.values():
+            lane.wake()
         while tasks := [lane.task for lane in self._lanes.values() if lane.task]:
             await asyncio.wait(tasks)
 
     async def _drain(self, lane_key: Hashable, lane: "_Lane[K, T, R]") -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while batches := lane.take():
+                began = clock()
                 self.waiting -= sum(len(batch.items) for batch in batches)
                 batches = _without_cancelled(batches)
                 if not batches:
@@ -160,6 +167,8 @@ class Batcher(Generic[K, T, R]):
                     raise
                 for batch, answer in zip(batches, answers, strict=True):
                     _deliver(batch, answer)
+                if not self._is_closed and sum(len(batch.items) for batch in batches) > 1:
+                    await lane.pause(began + self._pace_s - clock())
         finally:
             lane.task = None
             if not lane.batches:
@@ -169,24 +178,55 @@ class Batcher(Generic[K, T, R]):
 class _Lane(Generic[K, T, R]):
     """What waits for one call at a time."""
 
-    __slots__ = ("_open", "batches", "task")
+    __slots__ = ("_enough", "_max_batch", "_open", "_pause", "_size", "batches", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, max_batch: int, enough: int) -> None:
         self.batches: list[Batch[K, T, R]] = []
         self._open: dict[K, Batch[K, T, R]] = {}
         self.task: asyncio.Task[None] | None = None
+        self._max_batch = max_batch
+        self._enough = enough
+        self._size = 0
+        self._pause: asyncio.Future[None] | None = None
 
-    def open_batch(self, key: K, kind: str, max_batch: int) -> Batch[K, T, R]:
-        """The batch that has room for what comes next."""
+    def add(self, key: K, kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]) -> int:
+        """Adds what the batch that is open has room for, one item at least, and tells how many
+        it were. Enough of them end a pause."""
         batch = self._open.get(key)
-        if batch is None or batch.kind != kind or len(batch.items) >= max_batch:
+        if batch is None or batch.kind != kind or len(batch.items) >= self._max_batch:
             batch = self._open[key] = Batch(key, kind)
             self.batches.append(batch)
-        return batch
+        room = self._max_batch - len(batch.items)
+        batch.items += items[:room]
+        batch.waiting += waiters[:room]
+        count = min(room, len(items))
+        self._size += count
+        if self._pause is not None and self._size >= self._enough:
+            self.wake()
+        return count
 
     def take(self) -> list[Batch[K, T, R]]:
         batches, self.batches, self._open = self.batches, [], {}
+        self._size = 0
         return batches
+
+    async def pause(self, seconds: float) -> None:
+        """Until so many seconds have gone by, or enough items wait."""
+        if seconds <= 0 or self._size >= self._enough:
+            return
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(seconds, self.wake)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+            self._pause = None
+
+    def wake(self) -> None:
+        """Ends a pause, if there is one."""
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
 
 
 def _without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:

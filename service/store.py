@@ -26,6 +26,7 @@ from service.scripts import Call, load, run_many
 
 SWEEP_LIMIT = 150  # sessions removed by one call: 1 to 2 ms in which Redis serves nobody else
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
+CALL_PACE_S = 0.005  # between two calls of several heartbeats, fewer than 24 waiting: see Batcher
 CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
@@ -101,7 +102,9 @@ class PresenceStore(Reading):
         )
         self._batch_deadline_s = batch_deadline_s
         self._observe_batch = observe_batch
-        self._batcher: Batcher[ShardKeys, Any, str] = Batcher(self._send, _lanes_of(connection))
+        self._batcher: Batcher[ShardKeys, Any, str] = Batcher(
+            self._send, _lanes_of(connection), pace_s=CALL_PACE_S
+        )
         self._mixes_sites = connection.mixes_sites
         self._due: dict[str, tuple[str, int]] = {}
         self._entered_at: dict[str, float] = {}

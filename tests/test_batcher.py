@@ -71,6 +71,49 @@ async def test_an_idle_batcher_sends_at_once() -> None:
     assert server.sent == [[0], [1], [2]]
 
 
+FOR_EVER_S = 3600.0
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "sent"),
+    [
+        (1, 1, [1, 1]),  # who was alone makes nobody wait
+        (2, 1, [2]),
+        (2, 2, [2]),
+        (2, 3, [2, 3]),  # enough do not wait
+        (2, 4, [2, 4]),
+    ],
+)
+async def test_calls_with_company_are_paced(first: int, later: int, sent: list[int]) -> None:
+    server = Server()
+    batcher = batcher_of(server, pace_s=FOR_EVER_S, enough=3)
+    await asyncio.gather(*(batcher.result_of("a", "beat", n) for n in range(first)))
+    rest = [batcher.result_of("a", "beat", n) for n in range(later)]
+    await settle()
+    assert [len(items) for items in server.sent] == sent
+    await batcher.close()  # makes nobody wait any more
+    assert await asyncio.gather(*rest) == list(range(later))
+    assert [len(items) for items in server.sent] == [first, later]
+
+
+async def test_a_batch_of_many_at_once_counts_as_many() -> None:
+    server = Server()
+    batcher = batcher_of(server, pace_s=FOR_EVER_S, enough=3)
+    for _ in range(2):
+        results: list[asyncio.Future[int]] = [asyncio.Future() for _ in range(3)]
+        batcher.submit_all(["a"] * 3, "beat", [1, 2, 3], results)
+        assert await asyncio.gather(*results) == [1, 2, 3]
+    await batcher.close()
+
+
+async def test_a_pause_ends_by_itself() -> None:
+    server = Server()
+    batcher = batcher_of(server, pace_s=0.01)
+    for _ in range(3):
+        await asyncio.gather(*(batcher.result_of("a", "beat", n) for n in range(2)))
+    assert [len(items) for items in server.sent] == [2, 2, 2]
+
+
 async def test_lanes_do_not_wait_for_each_other() -> None:
     server = Server()
     batcher: Batcher[str, Any, Any] = Batcher(server.send, lambda key: key)
