@@ -9,6 +9,7 @@ item or for all of them.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -44,10 +45,12 @@ class Waiter(Protocol[R_contra]):
 
 @dataclass(slots=True)
 class Batch(Generic[K, T, R]):
-    """Items of one key and one kind that travel together."""
+    """Items of one key and one kind that travel together. `begun_s`: when the first of them came,
+    by the monotonic clock."""
 
     key: K
     kind: str
+    begun_s: float
     items: list[T] = field(default_factory=list)
     waiting: list[Waiter[R]] = field(default_factory=list)
 
@@ -67,6 +70,10 @@ class Batcher(Generic[K, T, R]):
         lane_of: the lane of a key.
         max_batch: items of one batch; more begin another one.
         max_waiting: items that may wait in all; more are refused with StoreBusy.
+        max_wait_s: what has waited for longer when a call fails is refused so, too: it may not
+            wait for the next call to fail. While calls succeed nothing is too late.
+        max_call: items of one call, and at the most a batch more; what is behind waits for the
+            next one, for a call that takes too long has all its items fail.
         pace_s: seconds from the beginning of a call of several items to that of the next one on
             its lane. An item that was alone makes nobody wait, and nobody waits for company.
         enough: items that do not wait for that.
@@ -79,6 +86,8 @@ class Batcher(Generic[K, T, R]):
         *,
         max_batch: int = 128,
         max_waiting: int = 20_000,
+        max_wait_s: float = 1.0,
+        max_call: int = 1024,
         pace_s: float = 0.0,
         enough: int = 24,
     ) -> None:
@@ -86,6 +95,8 @@ class Batcher(Generic[K, T, R]):
         self._lane_of = lane_of
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._max_wait_s = max_wait_s
+        self._max_call = max_call
         self._pace_s = pace_s
         self._enough = enough
         self._lanes: dict[Hashable, _Lane[K, T, R]] = {}
@@ -150,10 +161,13 @@ class Batcher(Generic[K, T, R]):
 
     async def _drain(self, lane_key: Hashable, lane: "_Lane[K, T, R]") -> None:
         clock = asyncio.get_running_loop().time
+        is_failing = False
         try:
-            while batches := lane.take():
+            while batches := lane.take(self._max_call):
                 began = clock()
                 self.waiting -= sum(len(batch.items) for batch in batches)
+                if is_failing:
+                    batches = self._without_late(batches)
                 batches = _without_cancelled(batches)
                 if not batches:
                     continue
@@ -165,6 +179,7 @@ class Batcher(Generic[K, T, R]):
                 except BaseException:
                     _cancel(batches)
                     raise
+                is_failing = any(isinstance(answer, BaseException) for answer in answers)
                 for batch, answer in zip(batches, answers, strict=True):
                     _deliver(batch, answer)
                 if not self._is_closed and sum(len(batch.items) for batch in batches) > 1:
@@ -173,6 +188,16 @@ class Batcher(Generic[K, T, R]):
             lane.task = None
             if not lane.batches:
                 self._lanes.pop(lane_key, None)
+
+    def _without_late(self, batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
+        """What has not waited too long yet; the rest is refused."""
+        since_s = time.monotonic() - self._max_wait_s
+        if batches[0].begun_s >= since_s:  # they are in the order in which they were begun
+            return batches
+        late = [batch for batch in batches if batch.begun_s < since_s]
+        for batch in late:
+            _deliver(batch, StoreBusy("Redis was busy for too long with what came before"))
+        return batches[len(late) :]
 
 
 class _Lane(Generic[K, T, R]):
@@ -194,7 +219,7 @@ class _Lane(Generic[K, T, R]):
         it were. Enough of them end a pause."""
         batch = self._open.get(key)
         if batch is None or batch.kind != kind or len(batch.items) >= self._max_batch:
-            batch = self._open[key] = Batch(key, kind)
+            batch = self._open[key] = Batch(key, kind, time.monotonic())
             self.batches.append(batch)
         room = self._max_batch - len(batch.items)
         batch.items += items[:room]
@@ -205,9 +230,22 @@ class _Lane(Generic[K, T, R]):
             self.wake()
         return count
 
-    def take(self) -> list[Batch[K, T, R]]:
-        batches, self.batches, self._open = self.batches, [], {}
-        self._size = 0
+    def take(self, most: int) -> list[Batch[K, T, R]]:
+        """The batches that were begun first, until they have so many items."""
+        if self._size <= most:
+            batches, self.batches, self._open = self.batches, [], {}
+            self._size = 0
+            return batches
+        end = size = 0
+        while size < most:
+            batch = self.batches[end]
+            size += len(batch.items)
+            end += 1
+            if self._open.get(batch.key) is batch:
+                del self._open[batch.key]
+        batches = self.batches[:end]
+        del self.batches[:end]
+        self._size -= size
         return batches
 
     async def pause(self, seconds: float) -> None:

@@ -293,12 +293,54 @@ async def test_more_than_can_wait_is_refused() -> None:
     assert await batcher.result_of("b", "beat", 4) == 4
 
 
-async def test_thousands_of_keys_travel_in_one_call() -> None:
+async def test_thousands_of_keys_travel_in_few_calls() -> None:
     server = Server()
-    batcher = batcher_of(server)
+    batcher = batcher_of(server, max_call=4_000)
     futures = [batcher.result_of(f"site-{n % 5_000}", "beat", n) for n in range(10_000)]
     assert await asyncio.gather(*futures) == list(range(10_000))
-    assert [len(call) for call in server.calls] == [5_000]
+    assert [len(call) for call in server.calls] == [2_000, 2_000, 1_000]
+
+
+async def test_a_call_has_no_more_than_it_can_answer_in_time() -> None:
+    server = Server()
+    batcher = batcher_of(server, max_batch=4, max_call=10)
+    futures = [batcher.result_of("a", "beat", n) for n in range(30)]
+    assert await asyncio.gather(*futures) == list(range(30))
+    assert server.sent == [list(range(12)), list(range(12, 24)), list(range(24, 30))]
+
+
+async def test_what_came_while_a_call_was_cut_up_joins_what_still_waits() -> None:
+    server = Server()
+    batcher = batcher_of(server, max_batch=4, max_call=2)
+    server.gate.clear()
+    futures = [batcher.result_of(key, "beat", n) for n, key in enumerate("aabb")]
+    await settle()
+    futures += [batcher.result_of(key, "beat", n) for n, key in enumerate("ab", 4)]
+    server.gate.set()
+    assert await asyncio.gather(*futures) == list(range(6))
+    # What is on its way is never added to; what waits is.
+    assert server.sent == [[0, 1], [2, 3, 5], [4]]
+
+
+async def test_after_a_failure_what_has_waited_too_long_is_refused() -> None:
+    class Failing(Server):
+        async def send(self, batches: Batches) -> list[Answer[Any]]:
+            await super().send(batches)
+            raise StoreError("down")
+
+    server = Failing()
+    batcher = batcher_of(server, max_batch=2, max_call=2, max_wait_s=0.0)
+    futures = [batcher.result_of("a", "beat", n) for n in range(7)]
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert len(server.calls) == 1, "nobody waits for another call to fail"
+    assert [str(error) for error in results[:2]] == ["down"] * 2
+    assert [type(error) for error in results[2:]] == [StoreBusy] * 5
+
+
+async def test_while_calls_succeed_nothing_is_too_late() -> None:
+    batcher = batcher_of(Server(), max_batch=2, max_call=2, max_wait_s=0.0)
+    futures = [batcher.result_of("a", "beat", n) for n in range(7)]
+    assert await asyncio.gather(*futures) == list(range(7))
 
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
