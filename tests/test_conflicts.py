@@ -61,6 +61,17 @@ async def test_ten_thousand_heartbeats_through_two_stores_are_one_write(
     await assert_one_write(copies[0], valkey)
 
 
+async def test_a_crowd_that_comes_at_once_is_not_refused(
+    valkey: Server, make_store: MakeStore
+) -> None:
+    """As many as may wait. In one call they would miss its deadline, all of them."""
+    store = make_store()
+    beats = [Beat(f"session-{n:08d}", f"/{n % 100}", "", "", "") for n in range(20_000)]
+    outcomes = await store.heartbeats("blog", beats)
+    assert Counter(outcomes) == {"created": 20_000}
+    assert (await store.stats("blog")).activeVisitors == 20_000
+
+
 async def test_and_through_two_services(
     valkey: Server, make_store: MakeStore, key_prefix: str, tmp_path: Path
 ) -> None:
