@@ -1,6 +1,9 @@
-"""The ACL of deploy/redis.acl is exactly what the service needs, on both servers."""
+"""The ACL of deploy/redis.acl is exactly what the service needs, on both servers and a cluster."""
 
+import asyncio
+import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,9 @@ from service.connection import connect
 from service.doctor import Doctor
 from service.keys import Keys
 from tests.conftest import MakeService, Service
-from tests.servers import Server
+from tests.servers import Server, cluster, cluster_url
 
+RELIABILITY = Path(__file__).parents[2] / "docs" / "reliability.md"
 ACL = Path(__file__).parents[2] / "deploy" / "redis.acl"
 PASSWORD = "a-s3cret-password"
 OPERATOR = {"Authorization": "Bearer operator"}
@@ -27,11 +31,23 @@ _NOT_IN_STATISTICS = {"auth", "select", "ping"}
 def restricted(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server with the user of the file, and with the password of a test."""
     with Server(request.param) as server:
-        user = ACL.read_text().splitlines()[1].split()
-        assert user[:2] == ["user", "presence"]
-        rules = [rule.replace(">CHANGE-THIS-PASSWORD", f">{PASSWORD}") for rule in user[2:]]
-        server.client.execute_command("ACL", "SETUSER", "presence", *rules)
+        restrict(server)
         yield server
+
+
+def restrict(server: Server, *more: str) -> None:
+    """Makes the user of the file, with the password of a test."""
+    user = ACL.read_text().splitlines()[1].split()
+    assert user[:2] == ["user", "presence"]
+    rules = [rule.replace(">CHANGE-THIS-PASSWORD", f">{PASSWORD}") for rule in user[2:]]
+    server.client.execute_command("ACL", "SETUSER", "presence", *rules, *more)
+
+
+def rights_for_a_cluster() -> list[str]:
+    """What the documentation says is to be added."""
+    told = re.search(r"add `([^`]+)` on a cluster", RELIABILITY.read_text())
+    assert told
+    return told[1].replace("\\|", "|").split()
 
 
 def url_of(server: Server, password: str = PASSWORD) -> str:
@@ -116,6 +132,32 @@ async def test_it_is_enough_and_not_more(
         for name in restricted.client.execute_command("INFO", "commandstats")
     }
     assert allowed - used - _NOT_IN_STATISTICS == set()
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis7"])
+async def test_it_is_enough_on_a_cluster(kind: str, make_service: MakeService) -> None:
+    with cluster(kind) as nodes:
+        for node in nodes:
+            restrict(node, *rights_for_a_cluster())
+        url = cluster_url(nodes).replace("//", f"//presence:{PASSWORD}@")
+        service = await make_service(
+            url, KEY_PREFIX="presence", ADMIN_TOKEN="operator", LEAVE_GRACE="0",
+            NEW_SESSIONS_PER_MINUTE="60",
+        )  # fmt: skip
+        await use(service, "presence")
+        await service.store.claim([], 6000, 10)
+        # A process whose first call is to ask into how many shards sites are split.
+        for command in (("stats", "blog"), ("sessions", "blog"), ("doctor", "blog")):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "service", *command,
+                env=os.environ | {"PRESENCE_REDIS_URL": url, "PRESENCE_KEY_PREFIX": "presence"},
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            told, _ = await process.communicate()
+            assert process.returncode == 0, told.decode()
+        for node in nodes:
+            log = node.client.execute_command("ACL", "LOG")
+            assert not [entry for entry in log if entry["reason"] != "auth"]
 
 
 @pytest.mark.parametrize(
