@@ -40,8 +40,8 @@ REDIRECTS = 5
 # Where the key of a command stands; a script's keys share a slot, so the first will do.
 _KEY_AT = {"EVALSHA": 3, "EVAL": 3} | dict.fromkeys(
     (
-        "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "SET", "XRANGE", "XREVRANGE", "ZADD",
-        "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZSCORE",
+        "DEL", "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "PTTL", "SET", "TYPE", "XRANGE",
+        "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
     ),
     1,
 )  # fmt: skip
