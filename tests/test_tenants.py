@@ -1,6 +1,8 @@
 """Ten thousand sites on one deployment: what is kept and told does not grow where it must not."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from service.metrics import Metrics
 from service.rules import Rules
 from service.store import Beat, PresenceStore
 from service.sweeper import Sweeper
-from tests.conftest import Clock, patient_store
+from tests.conftest import Clock, MakeService, patient_store
 from tests.servers import Server
 
 SITES = 10_000
@@ -81,3 +83,31 @@ async def test_ten_thousand_sites_over_a_dead_redis_keep_nothing(key_prefix: str
         assert all(isinstance(answer, Exception) for answer in answers)
     assert (store.queue.waiting, len(store._due), len(store._entered_at)) == (0, 0, 0)
     await store.close()
+
+
+async def test_a_scrape_of_ten_thousand_configured_sites(
+    make_service: MakeService, valkey: Server, tmp_path: Path
+) -> None:
+    """Every gauge is right, no connection is waited for in vain, and the calls are few."""
+    names = [f"site-{n:05d}" for n in range(SITES)]
+    file = tmp_path / "sites.toml"
+    file.write_text("".join(f"[{name}]\n" for name in names))
+    service = await make_service(valkey.url, SITES_FILE=str(file))
+    busy = names[::1000]
+    for name in busy:
+        assert await service.store.heartbeat(name, _beat()) == "created"
+    pipelines: list[int] = []
+    client = service.store.connection.client
+    make = client.pipeline
+
+    def pipeline(*args: object, **kwargs: object) -> object:
+        pipelines.append(1)
+        return make(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "pipeline", pipeline)
+        text = (await service.client.get("/metrics")).text
+    shown = dict(re.findall(r'presence_active_visitors\{site="([^"]+)"\} (\S+)', text))
+    assert shown == {name: "1.0" if name in busy else "0.0" for name in names}
+    assert not re.search(r"presence_redis_errors_total\{.*\} [1-9]", text)
+    assert len(pipelines) <= 20
