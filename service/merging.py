@@ -126,12 +126,13 @@ def views_of_all(parts: list[Snapshot]) -> dict[str, int]:
 def merge_snapshots(
     parts: list[Snapshot],
     pages: list[tuple[str, int]],
+    places: list[tuple[str, int]],
     top: list[models.PathViews],
     paths: int,
     session_timeout_ms: int,
 ) -> models.Stats:
-    """One answer of all shards. `pages`, `top` and `paths` (how many were viewed) are merged
-    already."""
+    """One answer of all shards. `pages`, `places`, `top` and `paths` (how many were viewed) are
+    merged already."""
     since = [int(part.since) for part in parts if part.since]
     return models.Stats(
         activeVisitors=sum(int(part.active) for part in parts),
@@ -146,10 +147,7 @@ def merge_snapshots(
             models.CountryCount(None if country == "--" else country, count)
             for country, count in sums_of(part.countries for part in parts)
         ],
-        visitorLocations=[
-            _location(text, count)
-            for text, count in sums_of(part.places for part in parts)[:PLACES_LIMIT]
-        ],
+        visitorLocations=[_location(text, count) for text, count in places],
         sessionTimeoutMs=session_timeout_ms,
         sweepBacklog=sum(int(part.backlog) for part in parts),
         asOf=min(int(part.now) for part in parts),
@@ -165,12 +163,9 @@ def _location(text: str, count: int) -> models.Location:
 
 def changes_of(replies: list[list[Any]], counts: dict[str, int]) -> Changes:
     """One answer of all shards' replies of changes.lua, whose pages are counted already."""
-    log = list(
-        heapq.merge(
-            *(_entries(shard, reply[7]) for shard, reply in enumerate(replies)),
-            key=lambda entry: entry.happening.at,
-        )
-    )
+    logs = (_entries(shard, reply[7]) for shard, reply in enumerate(replies))
+    merged = heapq.merge(*map(_by_latest, logs), key=lambda pair: pair[0])
+    log = [entry for _, entry in merged]
     change = models.Change(
         activeVisitors=sum(int(reply[2]) for reply in replies),
         activeByPath=[models.PathCount(path, count) for path, count in counts.items()],
@@ -209,6 +204,15 @@ def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.Happen
 def _entries(shard: int, flat: list[str]) -> Iterator[Entry]:
     for n in range(0, len(flat), 7):
         yield Entry(shard, flat[n], _happening(*flat[n + 1 : n + 7]))
+
+
+def _by_latest(entries: Iterator[Entry]) -> Iterator[tuple[int, Entry]]:
+    """Entries with the latest moment up to each: a departure is logged when it is swept, with the
+    moment at which it was, and still comes after what was logged before it."""
+    latest = 0
+    for entry in entries:
+        latest = max(latest, entry.happening.at)
+        yield latest, entry
 
 
 def _happening(

@@ -26,7 +26,8 @@ from service.merging import (
 from service.paging import read_cursor, read_places, stream_place, write_cursor
 from service.scripts import Call, load, run
 
-MERGE_DEPTH = 1000  # pages that each shard lists, where several are merged
+MERGE_DEPTH = 1000  # pages, and places, that each shard lists, where several are merged
+LOOKED_AT_ONCE = 500  # sessions, for those of one path among them
 CHANGES_LIMIT = 300  # events that are read as changes, in 2 ms; more of them make a snapshot
 COUNTED_AT_ONCE = 1000  # pages in one call
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
@@ -65,17 +66,28 @@ class Reading(Calls):
         timeout_ms = self.rules.session_timeout_ms
         async with self.deadline():
             if len(shards) == 1:
-                parts = await self._snapshots(shards, limit, TOP_LIMIT)
+                parts = await self._snapshots(shards, limit, TOP_LIMIT, PLACES_LIMIT)
                 (part,) = parts
                 pages, top, paths = list(pairs(part.pages)), top_of_one(part), int(part.paths)
+                places = sums_of([part.places])
             else:
                 # `top` is bounded by MAX_PATHS and given whole, for its paths are counted too.
-                parts = await self._snapshots(shards, max(limit, MERGE_DEPTH), -1)
-                pages = await self._highest_pages(shards, [part.pages for part in parts], limit)
+                depth = max(limit, MERGE_DEPTH)
+                parts = await self._snapshots(shards, depth, -1, MERGE_DEPTH)
+                pages = await self._highest(
+                    [(keys.pages, part.pages) for keys, part in zip(shards, parts, strict=True)],
+                    depth,
+                    limit,
+                )
+                places = await self._highest(
+                    [(keys.places, part.places) for keys, part in zip(shards, parts, strict=True)],
+                    MERGE_DEPTH,
+                    PLACES_LIMIT,
+                )
                 views = views_of_all(parts)
                 top = await self._with_types(shards, ranked(views, TOP_LIMIT))
                 paths = len(views.keys() - {"__other__"})
-        merged = merge_snapshots(parts, pages, top, paths, timeout_ms)
+        merged = merge_snapshots(parts, pages, places, top, paths, timeout_ms)
         return merged, [part.event for part in parts]
 
     async def last_happenings(self, site: str, places: Sequence[str]) -> list[models.Happening]:
@@ -128,29 +140,30 @@ class Reading(Calls):
         return {path: sum(int(reply[n]) for reply in replies) for n, path in enumerate(paths, 2)}
 
     async def _snapshots(
-        self, shards: list[ShardKeys], pages_limit: int, top_limit: int
+        self, shards: list[ShardKeys], pages_limit: int, top_limit: int, places_limit: int
     ) -> list[Snapshot]:
-        args = (self.rules.events_maxlen, READ_SWEEP_LIMIT, pages_limit, top_limit, PLACES_LIMIT)
+        args = (self.rules.events_maxlen, READ_SWEEP_LIMIT, pages_limit, top_limit, places_limit)
         replies = await asyncio.gather(
             *(self._read_hourly("snapshot", keys.for_snapshot, args) for keys in shards)
         )
         return [Snapshot(*reply) for reply in replies]
 
-    async def _highest_pages(
-        self, shards: list[ShardKeys], lists: list[list[str]], limit: int
+    async def _highest(
+        self, told: list[tuple[str, list[str]]], depth: int, limit: int
     ) -> list[tuple[str, int]]:
-        """The pages most are on, over all shards, by exact counts."""
-        depth = max(limit, MERGE_DEPTH)
+        """What most are on, over all shards, by exact counts. `told`: each shard's key of counts,
+        and its `depth` highest."""
+        lists = [flat for _, flat in told]
         if all(len(flat) < 2 * depth for flat in lists):
             return sums_of(lists)[:limit]  # each told of all it has
         names = contenders(lists, depth, limit)
         async with self._failures():
             pipeline = self._client.pipeline(transaction=False)
-            for keys in shards:
+            for key, _ in told:
                 if names is None:  # so many with so few on each that only all of them tell
-                    pipeline.zrange(keys.pages, 0, -1, withscores=True)
+                    pipeline.zrange(key, 0, -1, withscores=True)
                 elif names:
-                    pipeline.execute_command("ZMSCORE", keys.pages, *names)
+                    pipeline.execute_command("ZMSCORE", key, *names)
             replies = await pipeline.execute()
         sums: dict[str, int] = {}
         for reply in replies:
@@ -267,8 +280,8 @@ class Reading(Calls):
     async def sessions(
         self, site: str, *, limit: int, cursor: str | None, path: str | None
     ) -> models.SessionPage:
-        """Active sessions, those first that expire first. One that beats while pages are read
-        moves towards the end, so it may come twice but is never missed.
+        """Active sessions, shard after shard, in each those first that expire first. One that beats
+        while pages are read moves towards the end, so it may come twice but is never missed.
 
         Raises:
             RequestError: 422, the cursor is none of ours.
@@ -280,10 +293,11 @@ class Reading(Calls):
             now_ms = await self.now_ms()
             found: list[models.Session] = []
             looked_at = 0
+            rows_limit = limit if path is None else max(limit, LOOKED_AT_ONCE)
             while shard < len(shards) and len(found) < limit and looked_at < 5_000:
                 keys = shards[shard]
                 async with self._failures():
-                    place = (self.clock(), f"{score:.1f}", member, limit)
+                    place = (self.clock(), f"{score:.1f}", member, rows_limit)
                     _, *flat = await run(self._client, Call(load("list"), keys.for_list(), place))
                     rows = list(zip(flat[::2], map(float, flat[1::2]), strict=True))
                     looked_at += max(len(rows), 1)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import models
+from service import models, reading
 from service.errors import FieldError
-from service.merging import contenders, ranked
+from service.merging import changes_of, contenders, ranked
 from service.paging import read_cursor, read_places, stream_place, write_cursor
+from service.scripts import run
 from service.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore
@@ -43,6 +44,60 @@ async def a_busy_hour(store: PresenceStore, clock: Clock, site: str) -> None:
         await store.end(site, chance.choice(SESSIONS))
         await store.view(site, models.PageView(chance.choice(SESSIONS), models.PagePath("/v")))
         clock.advance(chance.randrange(20_000))
+
+
+async def test_places_are_exact_however_many_there_are(make_store: MakeStore) -> None:
+    """More than a shard lists, and one that most are at in all, but not in every shard."""
+    answers = []
+    for shards in (1, 3):
+        store = make_store(Clock(), shards=shards)
+        site = f"places-{shards}"
+        beats = [
+            beat(f"session-{n:010d}", details=f'{{"latitude":"{n // 2}.0","longitude":"2.0"}}')
+            for n in range(9_000)
+        ]
+        beats += [
+            beat(f"rare-{n:010d}", details='{"latitude":"4000.0","longitude":"2.0"}')
+            for n in range(3)
+        ]
+        for first in range(0, len(beats), 1_000):
+            await store.heartbeats(site, beats[first : first + 1_000])
+        stats = await store.stats(site)
+        answers.append([place.count for place in stats.visitorLocations])
+        assert (stats.visitorLocations[0].latitude, stats.visitorLocations[0].count) == (4000.0, 5)
+    assert answers[0] == answers[1] == [5] + [2] * 499
+
+
+async def test_sessions_of_a_rare_path_take_few_calls(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(Clock())
+    await store.heartbeats("rare", [beat(f"session-{n:010d}") for n in range(900)])
+    await store.heartbeats("rare", [beat("session-rare-0", "/rare")])
+    calls = []
+
+    async def counted(client: Any, call: Any) -> Any:
+        calls.append(call)
+        return await run(client, call)
+
+    monkeypatch.setattr(reading, "run", counted)
+    page = await store.sessions("rare", limit=1, cursor=None, path="/rare")
+    assert [session.sessionId for session in page.sessions] == ["session-rare-0"]
+    assert 1 <= len(calls) <= 2
+
+
+def test_the_log_of_several_shards_keeps_the_order_of_each() -> None:
+    """A departure that was swept late has an earlier moment than what was logged before it."""
+
+    def reply(*happenings: tuple[str, int]) -> list[Any]:
+        rows = [
+            [f"{n}-0", kind, "/", "", "", str(at), ""] for n, (kind, at) in enumerate(happenings)
+        ]
+        return ["1", "", "0", "0", "0", "0-0", [], [text for row in rows for text in row]]
+
+    first, second = reply(("joined", 100), ("left", 10), ("joined", 120)), reply(("joined", 50))
+    log = changes_of([first, second], {}).log
+    assert [entry.happening.at for entry in log] == [50, 100, 10, 120]
 
 
 async def test_the_numbers_do_not_depend_on_shards(make_store: MakeStore) -> None:
