@@ -97,6 +97,25 @@ async def check(crowd: Crowd, copies: list[LiveService], valkey: Server) -> None
     assert doctor.returncode == 0, said.decode()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_meets_the_wall_is_told_when_to_come_again(
+    kind: str, copies: list[LiveService]
+) -> None:
+    with (
+        Balancer(kind, [copy.port for copy in copies]) as walled,
+        httpx.Client(verify=walled.tls) as client,
+    ):
+        for _ in range(20_000):  # as many as are let through while it refills
+            answer = client.get(f"{walled.url}/presence.js")
+            if answer.status_code != 200:
+                break
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == 429
+
+
 async def test_one_is_killed(crowd: Crowd, copies: list[LiveService], valkey: Server) -> None:
     """With requests in its hands: they are asked of another copy, POST too, for none of them
     changes anything the second time."""
