@@ -130,6 +130,7 @@ def test_frozen(server: Server, copy: Copy, load: Load, measured: dict[str, Any]
     frozen = time.monotonic()
     try:
         load.fail(4)
+        load.until(lambda: load.looks_at("/readyz", frozen))  # and has answered
     finally:
         server.thaw()
     thawed = time.monotonic()
