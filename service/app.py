@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from service.connection import Connection, connect
 from service.demo import Visitors
 from service.draining import Draining
-from service.errors import LayoutError, PresenceError, RequestError
+from service.errors import LayoutError, PresenceError, RequestError, TokenError
 from service.feed import Feed
 from service.keys import Keys
 from service.layout import agree_or_ask_later
@@ -167,6 +167,13 @@ def create_app(
 
 async def _presence_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PresenceError)
+    if isinstance(error, TokenError):
+        # What a right token lifts: whoever guesses is counted, at every endpoint that asks for one.
+        security = request.app.state.context.security
+        try:
+            security.admit(security.client_address(request.scope))
+        except RequestError as limited:
+            error = limited
     if isinstance(error, RequestError):
         return refusal(request, error)
     return problem_response(error)

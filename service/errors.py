@@ -49,6 +49,10 @@ class RequestError(PresenceError):
         self.headers = dict(headers or {})
 
 
+class TokenError(RequestError):
+    """No token was shown, or a wrong one: 401 or 403."""
+
+
 class FieldError(RequestError):
     """A field is invalid: 422, naming it."""
 

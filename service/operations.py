@@ -52,7 +52,7 @@ class Operation:
 _SITE = "/v1/sites/{site}"
 _WRITE = (400, 403, 404, 408, 413, 422, 429, 503)
 _READ = (401, 403, 404, 422, 429, 503)
-_OPERATE = (401, 403, 404, 422, 503)
+_OPERATE = (401, 403, 404, 422, 429, 503)
 
 _DROPPED = {"Presence-Dropped": "Presence-Dropped"}
 _AS_OF = 1_764_000_000_123
@@ -320,7 +320,7 @@ OPERATIONS = [
                 },
             )
         ],
-        (401, 403, 422, 503),
+        (401, 403, 422, 429, 503),
         ("sitesLimit", "siteCursor"),
         security=OPERATOR,
     ),
@@ -423,7 +423,7 @@ OPERATIONS = [
         "Open, unless the service has a metrics token. Labels are words of the service and route "
         "templates, never what a client sent.",
         [Answer(200, "Prometheus's text format", {PLAIN: _TEXT})],
-        (401, 403),
+        (401, 403, 429),
         security=PRIVATE_SITES,
     ),
     Operation(

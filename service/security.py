@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from service.errors import RequestError
+from service.errors import RequestError, TokenError
 from service.limits import RateLimiter
 from service.settings import Settings
 from service.sites import Site
@@ -298,10 +298,10 @@ def _matches(headers: Headers, tokens: list[bytes]) -> bool:
 
 def _require(headers: Headers, tokens: list[bytes]) -> None:
     if _bearer(headers) is None:
-        raise RequestError(
+        raise TokenError(
             401,
             "a token is needed: Authorization: Bearer …",
             headers={"WWW-Authenticate": "Bearer"},
         )
     if not _matches(headers, tokens):
-        raise RequestError(403, "that token does not open this")
+        raise TokenError(403, "that token does not open this")

@@ -1313,6 +1313,34 @@ async def test_requests_per_second(make_service: MakeService) -> None:
     ).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", f"{SITE}/heartbeats"),
+        ("GET", f"{SITE}/sessions"),
+        ("GET", "/v1/sites"),
+        ("GET", "/metrics"),
+    ],
+)
+async def test_who_guesses_tokens_is_limited(
+    make_service: MakeService, method: str, path: str
+) -> None:
+    service = await make_service(
+        REQUESTS_PER_SECOND="1", ADMIN_TOKEN="operator", METRICS_TOKEN="operator"
+    )
+
+    async def statuses(token: str, times: int) -> list[int]:
+        headers = {"Authorization": f"Bearer {token}"}
+        answers = [
+            await service.client.request(method, path, headers=headers) for _ in range(times)
+        ]
+        return [answer.status_code for answer in answers]
+
+    assert await statuses("a guess", 4) == [403, 403, 429, 429]
+    # Whoever knows it is let in all the same, and is not counted.
+    assert {403, 429}.isdisjoint(await statuses("operator", 5))
+
+
 async def test_a_forged_address_does_not_get_around_the_limit(make_service: MakeService) -> None:
     service = await make_service(REQUESTS_PER_SECOND="1")
     answers = [
