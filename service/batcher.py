@@ -160,11 +160,10 @@ class Batcher(Generic[K, T, R]):
             await asyncio.wait(tasks)
 
     async def _drain(self, lane_key: Hashable, lane: "_Lane[K, T, R]") -> None:
-        clock = asyncio.get_running_loop().time
         is_failing = False
         try:
             while batches := lane.take(self._max_call):
-                began = clock()
+                began_s = time.monotonic()
                 self.waiting -= sum(len(batch.items) for batch in batches)
                 if is_failing:
                     batches = self._without_late(batches)
@@ -183,7 +182,7 @@ class Batcher(Generic[K, T, R]):
                 for batch, answer in zip(batches, answers, strict=True):
                     _deliver(batch, answer)
                 if not self._is_closed and sum(len(batch.items) for batch in batches) > 1:
-                    await lane.pause(began + self._pace_s - clock())
+                    await lane.pause(began_s + self._pace_s - time.monotonic())
         finally:
             lane.task = None
             if not lane.batches:

@@ -43,15 +43,6 @@ class Calls:
         self.span: Callable[[str], AbstractContextManager[None]] = lambda script: nullcontext()
         self._clock_offset_ms = 0.0
 
-    async def now_ms(self) -> int:
-        """Redis's time. Raises StoreError."""
-        given = self.clock()
-        if given:
-            return int(given)
-        async with self._failures():
-            seconds, microseconds = await self._client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
-
     async def probe(self) -> None:
         """Writes for real. Raises StoreError."""
         async with self._failures():
@@ -59,9 +50,12 @@ class Calls:
 
     def _hour(self) -> int:
         """The hour that Redis is thought to live in; the scripts say when it is another."""
+        return self._about_now_ms() // MS_PER_HOUR
+
+    def _about_now_ms(self) -> int:
+        """Redis's time as far as it is known here."""
         given = self.clock()
-        now_ms = int(given) if given else time.time() * 1000 + self._clock_offset_ms
-        return int(now_ms // MS_PER_HOUR)
+        return int(given) if given else int(time.time() * 1000 + self._clock_offset_ms)
 
     def _learn_clock(self, now_text: str) -> None:
         if not self.clock():

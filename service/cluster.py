@@ -186,7 +186,8 @@ class _Strategy(PipelineStrategy):
     async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> Any:
         """As redis-py's."""
         commands = self._command_queue
-        if any(command.args[0] not in _KEY_AT or command.kwargs for command in commands):
+        # `keys` is what redis-py tells itself of a read.
+        if any(c.args[0] not in _KEY_AT or c.kwargs.keys() - {"keys"} for c in commands):
             return await super().execute(raise_on_error, allow_redirections)
         client = self._pipe.cluster_client
         assert isinstance(client, Cluster)

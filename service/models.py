@@ -526,10 +526,10 @@ class History(Struct, frozen=True):
 
 
 class SiteCount(Struct, frozen=True):
-    """A site and how many are on it."""
+    """A site and how many are on it; null: the part of Redis that holds it cannot say now."""
 
     site: str
-    activeVisitors: Count
+    activeVisitors: Count | None
 
 
 class SiteList(Struct, frozen=True):

@@ -3,9 +3,12 @@
 import asyncio
 import heapq
 from collections.abc import Sequence
+from typing import Any
 
 from service import models
 from service.calls import Calls
+from service.errors import StoreError
+from service.failures import FAILURES
 from service.keys import MS_PER_HOUR, ShardKeys
 from service.merging import (
     FEED_LENGTH,
@@ -24,12 +27,12 @@ from service.merging import (
     views_of_all,
 )
 from service.paging import read_cursor, read_places, stream_place, write_cursor
-from service.scripts import Call, load, run
+from service.scripts import Call, load, run, run_many
 
 MERGE_DEPTH = 1000  # pages, and places, that each shard lists, where several are merged
 LOOKED_AT_ONCE = 500  # sessions, for those of one path among them
 CHANGES_LIMIT = 300  # events that are read as changes, in 2 ms; more of them make a snapshot
-COUNTED_AT_ONCE = 1000  # pages in one call
+COUNTED_AT_ONCE = 1000  # pages in one call, or sites in one pipeline
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 
 
@@ -194,7 +197,7 @@ class Reading(Calls):
         """The last `length` minutes or hours, `every` of them in one point; points begin at
         multiples of that since the epoch, and the last is not over. Raises StoreError."""
         async with self.deadline():
-            now_ms = await self.now_ms()
+            active, _, now_ms = await self.count(site, None)
             last = now_ms // resolution_ms
             first = (last // every - max(length // every, 1) + 1) * every
             shards = self.keys.of_site(site)
@@ -209,7 +212,6 @@ class Reading(Calls):
                         )
                         pipeline.hgetall(name)
                 tables = await pipeline.execute()
-            active, _, _ = await self.count(site, None)
             peaks: dict[int, int] = {}
             views: dict[int, int] = {}
             for n, table in enumerate(tables):
@@ -244,30 +246,60 @@ class Reading(Calls):
         return names
 
     async def sites(self, names: Sequence[str]) -> models.SiteList:
-        """How many are on each of these sites, without sweeping any. Raises StoreError."""
-        async with self.deadline():
-            now_ms = await self.now_ms()
-            async with self._failures():
-                pipeline = self._client.pipeline(transaction=False)
-                for name in names:
-                    for keys in self.keys.of_site(name):
-                        pipeline.zcount(keys.active, f"({now_ms}", "+inf")
-                counts = await pipeline.execute() if names else []
-            per_site = self.keys.shards
-            return models.SiteList(
-                [
-                    models.SiteCount(name, sum(counts[n * per_site : (n + 1) * per_site]))
-                    for n, name in enumerate(names)
-                ],
-                None,
-                now_ms,
-            )
+        """How many are on each of these sites, without sweeping any; None where the part of Redis
+        that holds a site, or a shard of it, cannot say now. Raises StoreError: none can."""
+        counts: list[int | None] = [0] * len(names)
+        lanes: dict[str, list[tuple[int, Call]]] = {}
+        args = (self.clock(), self.rules.events_maxlen, 0)
+        for n, name in enumerate(names):
+            for keys in self.keys.of_site(name):
+                call = Call(load("count"), keys.for_count(), args)
+                lanes.setdefault(self.connection.lane_of(keys.tag), []).append((n, call))
+        moments: list[int] = []
+
+        async def ask(calls: list[tuple[int, Call]]) -> StoreError | None:
+            # Chunk by chunk: a call for each of thousands of sites would take all connections.
+            failure: StoreError | None = None
+            for begin in range(0, len(calls), COUNTED_AT_ONCE):
+                some = calls[begin : begin + COUNTED_AT_ONCE]
+                replies: Sequence[Any]
+                try:
+                    async with asyncio.timeout_at(until):
+                        replies = await run_many(self._client, [call for _, call in some])
+                except FAILURES as error:
+                    replies = [error] * len(some)
+                for (n, _), reply in zip(some, replies, strict=True):
+                    if isinstance(reply, BaseException):
+                        failure, counts[n] = failure or self._translated(reply), None
+                        continue
+                    moments.append(int(reply[0]))
+                    if (counted := counts[n]) is not None:
+                        counts[n] = counted + int(reply[1])
+            return failure
+
+        until = asyncio.get_running_loop().time() + self._deadline_s
+        failures = await asyncio.gather(*(ask(calls) for calls in lanes.values()))
+        if not moments:
+            if error := next(filter(None, failures), None):
+                raise error
+            return models.SiteList([], None, self._about_now_ms())
+        return models.SiteList(
+            [models.SiteCount(name, count) for name, count in zip(names, counts, strict=True)],
+            None,
+            min(moments),
+        )
+
+    async def _now_at(self, keys: ShardKeys) -> int:
+        """The time of the node that holds a shard, in ms: of a cluster's nodes each has its own,
+        and another one may be down."""
+        now, *_ = await self._read(Call(load("count"), keys.for_count(), (self.clock(), 0, 0)))
+        return int(now)
 
     async def session(self, site: str, session_id: str) -> models.Session | None:
         """One active session, or None. Raises StoreError."""
         async with self.deadline():
             keys = self.keys.of_session(site, session_id)
-            now_ms = await self.now_ms()
+            now_ms = await self._now_at(keys)
             async with self._failures():
                 fields = await self._client.hgetall(keys.session(session_id))
                 if not fields:
@@ -290,7 +322,7 @@ class Reading(Calls):
         async with self.deadline():
             shards = self.keys.of_site(site)
             shard, score, member = read_cursor(cursor) if cursor else (0, 0.0, "")
-            now_ms = await self.now_ms()
+            now_ms = await self._now_at(shards[min(shard, len(shards) - 1)])
             found: list[models.Session] = []
             looked_at = 0
             rows_limit = limit if path is None else max(limit, LOOKED_AT_ONCE)

@@ -109,6 +109,7 @@ class PresenceStore(Reading):
         self._due: dict[str, tuple[str, int]] = {}
         self._entered_at: dict[str, float] = {}
         self._enter_due_at = 0.0
+        self._entering: asyncio.Task[None] | None = None
         self._rule_args = (
             rules.heartbeat_dedup_ms,
             rules.session_timeout_ms,
@@ -231,9 +232,10 @@ class PresenceStore(Reading):
                 own = replies[place : place + len(batch.items)]
                 place += len(batch.items)
                 answers.append(self._single_answers(batch, own))
-        # Where the list cannot be written to, heartbeats do not wait for it each time.
-        if self._due and time.monotonic() >= self._enter_due_at:
-            await self._enter_due()
+        # Behind the answers: the node of a cluster that holds the list may be another, and down.
+        if self._due and self._entering is None and time.monotonic() >= self._enter_due_at:
+            self._entering = asyncio.create_task(self._enter_due(), name="due")
+            self._entering.add_done_callback(self._has_entered)
         return answers
 
     def _grouped(self, batches: list[_Batch]) -> list[list[_Batch]]:
@@ -389,6 +391,16 @@ class PresenceStore(Reading):
         how, earlier = self._due.get(tag, ("LT", at_ms))
         self._due[tag] = ("LT", min(earlier, at_ms) if how == "LT" else at_ms)
 
+    def _has_entered(self, _: "asyncio.Task[None]") -> None:
+        self._entering = None
+
+    async def _enter_all_due(self) -> None:
+        """As `_enter_due`, for what is on its way as well."""
+        if self._entering is not None:
+            await asyncio.wait((self._entering,))
+        if self._due:
+            await self._enter_due()
+
     async def _enter_due(self) -> None:
         """Writes what is to be written to `due` and `sites`. What fails is kept for next time:
         the heartbeats themselves have been written."""
@@ -449,8 +461,7 @@ class PresenceStore(Reading):
         self, settled: Sequence[Settlement], lease_ms: int, limit: int
     ) -> tuple[list[Claim], int]:
         """Settles claims and takes the site shards that are due; with Redis's time in ms."""
-        if self._due:
-            await self._enter_due()
+        await self._enter_all_due()
         args: list[str | int] = [self.clock(), lease_ms, limit]
         for (tag, lease_end), next_ms in settled:
             args += (tag, lease_end, "" if next_ms is None else next_ms)
@@ -460,6 +471,7 @@ class PresenceStore(Reading):
     async def close(self) -> None:
         """Writes what was accepted, then closes the connections."""
         await self._batcher.close()
+        await self._enter_all_due()
         await self.connection.close()
 
 

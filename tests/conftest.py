@@ -96,6 +96,13 @@ async def make_store(backend_url: str, key_prefix: str) -> AsyncIterator[MakeSto
         yield factory
 
 
+async def now_of(store: PresenceStore) -> int:
+    """Redis's time in ms, or the test's."""
+    client: Any = store.connection.client
+    seconds, microseconds = await client.time()
+    return int(store.clock() or seconds * 1000 + microseconds // 1000)
+
+
 PATIENCE_S = 60.0
 
 

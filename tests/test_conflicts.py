@@ -15,7 +15,7 @@ from bench import conflicts
 from bench.peers import CLIENTS, HEARTBEATS, get_then_set, watch_multi
 from service.store import Beat, PresenceStore
 from tests import invariants
-from tests.conftest import MakeStore
+from tests.conftest import MakeStore, now_of
 from tests.servers import Server
 from tests.test_cli import serving
 
@@ -40,7 +40,7 @@ async def assert_one_write(store: PresenceStore, server: Server) -> None:
     assert await client.xlen(keys.views) == 1
     fields: Any = await client.hgetall(keys.session(S))
     assert fields["seen"] == fields["since"]
-    await invariants.check(store, "blog", await store.now_ms())
+    await invariants.check(store, "blog", await now_of(store))
     stats = await store.stats("blog")
     assert (stats.activeVisitors, stats.totalPageViews, stats.uniqueVisitors) == (1, 1, 1)
 
@@ -131,7 +131,7 @@ async def test_wandering_sessions_never_retry_either(valkey: Server, make_store:
     stats = await copies[0].stats("blog")
     assert [row.count for row in stats.activeByPath] == [1]
     assert stats.totalPageViews == 10  # each page once in its window
-    await invariants.check(copies[0], "blog", await copies[0].now_ms())
+    await invariants.check(copies[0], "blog", await now_of(copies[0]))
 
 
 # What it avoids

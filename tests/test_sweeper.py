@@ -18,7 +18,7 @@ from service.rules import Rules
 from service.store import Beat, Claim, PresenceStore, Settlement
 from service.sweeper import Sweeper
 from tests import invariants
-from tests.conftest import NOW, Clock, MakeStore, patient_store
+from tests.conftest import NOW, Clock, MakeStore, now_of, patient_store
 from tests.servers import Server
 from tests.test_history import believe_hours_behind
 
@@ -98,7 +98,7 @@ async def test_every_departure_is_logged_once_and_in_time(
         assert int(fields["at"]) == expires[fields["session"]]
         assert (fields["reason"], written_at - int(fields["at"]) <= LATEST_MS) == ("timeout", True)
     for site in sites:
-        await invariants.check(stores[0], site, await stores[0].now_ms())
+        await invariants.check(stores[0], site, await now_of(stores[0]))
         order = [int(fields["at"]) for _, fields in await departures(stores[0], site)]
         assert shards > 1 or order == sorted(order)
 
@@ -124,7 +124,7 @@ async def _is_claimed(store: PresenceStore) -> bool:
     """Whether the site waits for its next minute, or for its sessions' timeout."""
     client: Any = store.connection.client
     score = await client.zscore(store.keys.due, "blog")
-    return score is not None and score > await store.now_ms()
+    return score is not None and score > await now_of(store)
 
 
 async def test_a_site_with_a_wrong_key_does_not_hold_up_the_others(make_store: MakeStore) -> None:
@@ -158,7 +158,7 @@ async def test_a_sweeper_outlives_a_redis_that_is_gone(key_prefix: str) -> None:
             server.kill()
             await asyncio.sleep(1)
             with pytest.raises(StoreError):
-                await store.now_ms()
+                await store.active("blog")
             server.start()
 
             async def all_have_left() -> bool:
@@ -167,7 +167,7 @@ async def test_a_sweeper_outlives_a_redis_that_is_gone(key_prefix: str) -> None:
                 return False
 
             await until(all_have_left)
-        await invariants.check(store, "blog", await store.now_ms())
+        await invariants.check(store, "blog", await now_of(store))
         await store.close()
 
 
