@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import mix, trial
-from bench.load import Load, Wrk
+from bench.constant_rate import WARM_UP_S
+from bench.load import CONNECTIONS, Load, Wrk
 from bench.processes import LOAD_CORE, Program, cores
 from bench.programs import ROOT, started
 from bench.result import Context, Result
@@ -21,6 +22,7 @@ from bench.server import valkey
 from bench.trial import middle, spread
 
 SHARE, MOST = 0.7, 5.0
+PEAK_CONNECTIONS = (CONNECTIONS, 2 * CONNECTIONS, 4 * CONNECTIONS)
 SHARES = (0.3, 0.5, SHARE, 0.8, 0.9)
 FULL = 0.85  # of its core: a worker that uses less was not what limited the peak
 GENERATOR_FULL = 0.8  # of its own
@@ -38,7 +40,7 @@ def run(context: Context) -> list[Result]:
         (number, share) for share in shares for number in range(rounds if share == SHARE else 1)
     ]
     context.progress.start("latency", 1 + 2 * len(steps))
-    file = trial.records(context.folder, 6 if context.quick else 20)
+    file = trial.records(context.folder, 10 if context.quick else 40)
     said: Said = {"service": defaultdict(list), "noop": defaultdict(list)}
     with valkey(context.folder) as redis:
         trial.fill(redis)
@@ -48,16 +50,17 @@ def run(context: Context) -> list[Result]:
         ):
             ports = {"service": service_port, "noop": noop_port}
             context.progress.step("the worker's peak")
-            wrk = Wrk(service_port, Load(file))
-            peak = _peak(wrk, worker, 1 if context.quick else 3)
+            peak, first = _peak(service_port, file, worker, 1 if context.quick else 3)
             Wrk(noop_port, Load(file)).run(1)
             before = trial.outcomes_of(service_port)
-            first = wrk.next_record
             for number, share in steps:
                 for name in list(ports)[:: 1 if number % 2 == 0 else -1]:
                     context.progress.step(f"{name} at {share:.0%} of the peak")
                     for _ in range(ATTEMPTS):
+                        before_s = redis.program.cpu_s()
                         answer = _at_rate(ports[name], file, first, share * peak, seconds)
+                        used_s = redis.program.cpu_s() - before_s
+                        answer["redis_busy"] = used_s / (WARM_UP_S + seconds)
                         if name == "service":
                             first += answer["sent"]
                         if not _why_invalid(answer):
@@ -67,25 +70,32 @@ def run(context: Context) -> list[Result]:
     return [row(peak, said)]
 
 
-def _peak(wrk: Wrk, worker: Program, rounds: int) -> float:
-    """Heartbeats per second when the worker has all it can do, the median of some rounds.
+def _peak(port: int, file: Path, worker: Program, rounds: int) -> tuple[float, int]:
+    """Heartbeats per second when the worker has all it can do, the median of some rounds, with as
+    many connections as that takes: the fewer they are, the longer it waits for Redis and for the
+    generator, which share the other core. And the record that is to be sent next.
 
     Raises:
         trial.Invalid: something else was the limit, or requests failed.
     """
-    wrk.run(1)
-    peaks, used = [], []
-    for _ in range(ATTEMPTS * rounds):
-        before_s = worker.cpu_s()
-        replies = wrk.run(2)
-        used.append((worker.cpu_s() - before_s) / replies.seconds)
-        if not replies.is_valid:
-            raise trial.Invalid(f"{replies.bad_status} refusals at the peak")
-        if used[-1] >= FULL:
-            peaks.append(replies.per_second)
-        if len(peaks) == rounds:
-            return middle(peaks)
-    raise trial.Invalid(f"the worker had only {middle(used):.0%} of its core at the peak")
+    first, used = 0, []
+    for connections in PEAK_CONNECTIONS:
+        wrk = Wrk(port, Load(file, connections=connections))
+        wrk.next_record = first
+        wrk.run(1)
+        peaks = []
+        for _ in range(ATTEMPTS + rounds):
+            before_s = worker.cpu_s()
+            replies = wrk.run(2)
+            used.append((worker.cpu_s() - before_s) / replies.seconds)
+            if not replies.is_valid:
+                raise trial.Invalid(f"{replies.bad_status} refusals at the peak")
+            if used[-1] >= FULL:
+                peaks.append(replies.per_second)
+            if len(peaks) == rounds:
+                return middle(peaks), wrk.next_record
+        first = wrk.next_record
+    raise trial.Invalid(f"the worker had only {max(used):.0%} of its core at the peak")
 
 
 def _at_rate(port: int, file: Path, first: int, rate: float, seconds: float) -> dict[str, Any]:
@@ -127,6 +137,10 @@ def row(peak: float, said: Said) -> Result:
     value, baseline = middle(p99("service")), middle(p99("noop"))
     ratio = value / baseline
     wrong = [why for by in said.values() for why in map(_why_invalid, by[SHARE]) if why]
+    generator, redis = (
+        middle([answer[name] for answer in said["service"][SHARE]])
+        for name in ("busy", "redis_busy")
+    )
     late = max(answer["late_ms"]["99"] for by in said.values() for answer in by[SHARE])
     curves = {
         name: {
@@ -149,7 +163,8 @@ def row(peak: float, said: Said) -> Result:
         f"≤ {MOST:g} ×",
         ratio <= MOST,
         f"{spread(p99('service'))} against {spread(p99('noop'))}" if len(p99("noop")) > 1 else "",
-        f"peak {peak:,.0f}/s; the generator itself was late by {late:.2f} ms at p99",
+        f"peak {peak:,.0f}/s; the generator itself was late by {late:.2f} ms at p99; it used "
+        f"{generator:.0%} of the core that it shares with Redis, which used {redis:.0%}",
         {"peak": peak, "curves": curves},
     )
     if wrong:

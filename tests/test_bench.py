@@ -322,7 +322,7 @@ def test_requests_are_those_of_the_file(tmp_path: Path) -> None:
 
 def answer(p99: float, late: float = 0.1, busy: float = 0.3, bad: int = 0) -> dict[str, Any]:
     return {
-        "sent": 1000, "bad": bad, "busy": busy,
+        "sent": 1000, "bad": bad, "busy": busy, "redis_busy": 0.3,
         "ms": {"50": p99 / 3, "99": p99}, "late_ms": {"50": late / 2, "99": late},
     }  # fmt: skip
 
