@@ -25,6 +25,7 @@ from service.limits import Slots
 from service.logs import configure_logs
 from service.metrics import Metrics
 from service.middleware import Observed
+from service.models import Stats
 from service.pulse import take_pulse
 from service.routes import ROUTES
 from service.routes.context import Context, problem_response, unexpected
@@ -36,6 +37,7 @@ from service.routes.pages import refusal
 from service.rules import Rules
 from service.security import Security
 from service.settings import Settings
+from service.sharing import Shared
 from service.store import PresenceStore
 from service.sweeper import Sweeper
 from service.tracing import Tracing, provider_from_env
@@ -153,7 +155,8 @@ def create_app(
     # A redirect to where the Host header says is no answer of ours.
     app.router.redirect_slashes = False
     streams = Slots(STREAMS, STREAMS_EACH)
-    context = Context(settings, store, security, metrics, feed, streams, draining)
+    stats: Shared[tuple[str, int], Stats] = Shared(lambda wish: store.stats(*wish))
+    context = Context(settings, store, security, metrics, feed, stats, streams, draining)
     app.state.context = context
     app.state.demo = demo
     app.state.intake = Intake(context)

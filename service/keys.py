@@ -52,6 +52,11 @@ def site_of(tag: str) -> str:
     return tag.partition("/")[0]
 
 
+def shard_number(tag: str) -> int:
+    """The number of a shard by its tag: 2 of `blog/2` and `blog/2.1`, 0 where sites are whole."""
+    return int(tag.partition("/")[2].partition(".")[0] or 0)
+
+
 @lru_cache(maxsize=1024)
 def hour_text(hour: int) -> str:
     """`yyyymmddhh` of an hour since the epoch, UTC."""

@@ -402,7 +402,8 @@ class PathCount(Struct, frozen=True):
 
 
 class PathViews(Struct, frozen=True):
-    """How often a page was viewed. `path` is `__other__` for all beyond MAX_PATHS."""
+    """How often a page was viewed. `path` is `__other__` for all beyond MAX_PATHS; `pageType` is
+    the last that was given, where sites are split in any one shard."""
 
     path: str
     views: Count
@@ -556,7 +557,8 @@ class Session(Struct, frozen=True, omit_defaults=True):
 
 
 class SessionPage(Struct, frozen=True):
-    """Some active sessions, those first that expire first; `nextCursor` is null at the end."""
+    """Some active sessions, those first that expire first, where sites are split one shard after
+    the other; `nextCursor` is null at the end."""
 
     sessions: list[Session]
     nextCursor: str | None

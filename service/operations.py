@@ -330,8 +330,9 @@ OPERATIONS = [
         "sessions",
         "Operate",
         "Active sessions",
-        "Those first that expire first. A session that beats while you page may come twice, and "
-        "is never missed. `nextCursor` is null at the end.",
+        "Those first that expire first; where sites are split, one shard after the other. A "
+        "session that beats while you page may come twice, and is never missed. `nextCursor` is "
+        "null at the end.",
         [
             Answer(
                 200,
@@ -374,8 +375,10 @@ OPERATIONS = [
         "views",
         "Operate",
         "Log of page views",
-        "In order, a page at a time; give `next` as `after` to go on. As CSV or NDJSON all of it "
-        "after `after` is streamed. In CSV no cell can be taken for a formula.",
+        "In order, a page at a time; give `next` as `after` to go on, which where sites are split "
+        "is a place in each shard; the id of a view is one in its own, and a moment in the others. "
+        "As CSV or NDJSON all of it after `after` is streamed. In CSV no cell can be taken for a "
+        "formula.",
         [
             Answer(
                 200,

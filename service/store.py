@@ -19,7 +19,7 @@ from service.connection import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.errors import LayoutError, StoreBusy, StoreError, StoreRefused
 from service.failures import FAILURES, kind_of
 from service.gathered import Gathered
-from service.keys import Keys, ShardKeys, site_of
+from service.keys import Keys, ShardKeys, shard_number, site_of
 from service.reading import Reading
 from service.rules import Rules
 from service.scripts import Call, load, run_many
@@ -367,11 +367,11 @@ class PresenceStore(Reading):
             is_first = await self._client.set(self.keys.layout, ours, nx=True, px=LISTS_LIFE_MS)
             noted = ours if is_first else await self._client.get(self.keys.layout)
             # A release that noted nothing may have left sites behind.
-            some: list[str] = await self._client.zrange(self.keys.due, 0, 0) if is_first else []
+            some: list[str] = await self._client.zrange(self.keys.due, 0, 99) if is_first else []
         if some and ("/" in some[0]) != (self.keys.shards > 1):
             async with self._failures():
                 await self._client.delete(self.keys.layout)
-            noted = "several" if "/" in some[0] else "1"
+            noted = f"{1 + max(map(shard_number, some))} or more" if "/" in some[0] else "1"
         if noted not in (ours, None):
             raise LayoutError(
                 f"PRESENCE_SHARDS is {ours}, but what is in Redis below "

@@ -209,34 +209,48 @@ class Guarded:
     primary: Server
     replica: Server
     watchers: list[Server]
+    options: str = ""
 
     @property
     def url(self) -> str:
         """Its address as PRESENCE_REDIS_URL takes it."""
         hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in self.watchers)
-        return f"redis+sentinel://:word@{hosts}/web"
+        return f"redis+sentinel://:word@{hosts}/web{self.options}"
 
 
 @contextlib.contextmanager
-def guarded(kind: str = "valkey", down_after_ms: int = 1000) -> Iterator[Guarded]:
-    """A primary and a replica under Sentinels, which say that it is down after that time."""
+def guarded(
+    kind: str = "valkey", down_after_ms: int = 1000, *, watchers_ask: bool = False
+) -> Iterator[Guarded]:
+    """A primary and a replica under Sentinels, which say that it is down after that time, and may
+    have a user and a password of their own."""
+    own_user = ""
+    if watchers_ask:
+        own_user = (
+            "user default off\nuser watcher on >sesame ~* &* +@all\n"
+            "sentinel sentinel-user watcher\nsentinel sentinel-pass sesame\n"
+        )
     with contextlib.ExitStack() as stack:
-        options = [
+        settings = [
             "--requirepass", "word", "--masterauth", "word", "--repl-diskless-sync-delay", "0",
         ]  # fmt: skip
-        primary = stack.enter_context(_with_password(Server(kind, *options)))
+        primary = stack.enter_context(_with_password(Server(kind, *settings)))
         behind = ("--replicaof", f"127.0.0.1 {primary.port}")
-        replica = stack.enter_context(_with_password(Server(kind, *options, *behind)))
+        replica = stack.enter_context(_with_password(Server(kind, *settings, *behind)))
         wait_until(functools.partial(_is_in_sync, replica), what="the replica")
         watchers = []
         for _ in range(3):
             watcher = Server(kind, "--sentinel")
+            if watchers_ask:
+                watcher.client = watcher.client.__class__(
+                    port=watcher.port, username="watcher", password="sesame", decode_responses=True
+                )
             (watcher.folder / "s.conf").write_text(
                 f"port {watcher.port}\nbind 127.0.0.1\n"
                 f"sentinel monitor web 127.0.0.1 {primary.port} 2\n"
                 "sentinel auth-pass web word\n"
                 f"sentinel down-after-milliseconds web {down_after_ms}\n"
-                "sentinel failover-timeout web 4000\n"
+                f"sentinel failover-timeout web 4000\n{own_user}"
             )
             stack.callback(watcher.close)
             watcher.process = subprocess.Popen(
@@ -252,7 +266,8 @@ def guarded(kind: str = "valkey", down_after_ms: int = 1000) -> Iterator[Guarded
                     functools.partial(watcher.client.execute_command, "SENTINEL", question, "web"),
                     what=question,
                 )
-        yield Guarded(primary, replica, watchers)
+        options = "?sentinel_username=watcher&sentinel_password=sesame" if watchers_ask else ""
+        yield Guarded(primary, replica, watchers, options)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from service.keys import (
     ShardKeys,
     day_text,
     hour_text,
+    shard_number,
     shard_of,
     site_of,
     tag_of,
@@ -74,6 +75,7 @@ def test_a_session_is_always_in_the_same_shard() -> None:
 )
 def test_the_tags_of_shards(site: str, shards: int, tags: list[str]) -> None:
     assert [tag_of(site, n, shards) for n in range(shards)] == tags
+    assert [shard_number(tag) for tag in tags] == list(range(shards))
     assert [keys.tag for keys in Keys("p", shards).of_site(site)] == tags
 
 

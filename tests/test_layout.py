@@ -38,12 +38,12 @@ async def test_the_first_copy_says_how(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("before, now, said", [(1, 3, "with 1"), (3, 1, "with several")])
+@pytest.mark.parametrize("before, now, said", [(1, 3, "with 1:"), (3, 1, "with 3 or more:")])
 async def test_data_of_a_release_that_noted_nothing(
     make_store: MakeStore, before: int, now: int, said: str
 ) -> None:
     old = make_store(shards=before)
-    await old.heartbeat("blog", BEAT)
+    await old.heartbeats("blog", [BEAT._replace(session_id=f"session-{n:010d}") for n in range(30)])
     await old.claim([], 6000, 1)  # what was opened is written to the list of due sites
     for _ in range(2):
         with pytest.raises(LayoutError, match=said):

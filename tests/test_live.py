@@ -13,6 +13,7 @@ import pytest
 from service.errors import StoreError, StoreUnreachable
 from service.express import ExpressProtocol
 from service.feed import Feed
+from service.keys import shard_of
 from service.limits import Slots
 from service.merging import Changes, Entry
 from service.models import Change, Happening, PathCount
@@ -76,9 +77,12 @@ async def test_views_alone_are_a_change(make_store: MakeStore) -> None:
     assert (changes.change.totalPageViews, changes.change.uniqueVisitors) == (1, 1)
 
 
-async def test_what_is_trimmed_or_too_much_takes_a_snapshot(make_store: MakeStore) -> None:
-    store = make_store(Clock(), events_maxlen=100)
-    assert await store.changes("blog", ["1-1"]) is None, "not of this log"
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_what_is_trimmed_or_too_much_takes_a_snapshot(
+    make_store: MakeStore, shards: int
+) -> None:
+    store = make_store(Clock(), shards=shards, events_maxlen=100)
+    assert await store.changes("blog", ["1-1"] * shards) is None, "not of this log"
     _, nothing = await store.stats_and_places("blog")
     await store.heartbeats("blog", [beat(1)])
     _, places = await store.stats_and_places("blog")
@@ -86,6 +90,19 @@ async def test_what_is_trimmed_or_too_much_takes_a_snapshot(make_store: MakeStor
     await store.heartbeats("blog", [beat(n) for n in range(2, 600)])
     assert await store.changes("blog", places) is None
     assert await store.changes("blog", nothing) is None
+
+
+async def test_what_is_lost_in_one_shard_takes_a_snapshot(make_store: MakeStore) -> None:
+    store = make_store(Clock(), shards=3, events_maxlen=100)
+    of_one = [one for n in range(900) if shard_of((one := beat(n)).session_id, 3) == 1]
+    await store.heartbeats("blog", of_one[:1])
+    _, places = await store.stats_and_places("blog")
+    await store.heartbeats("blog", of_one[1:])
+    assert await store.changes("blog", places) is None
+    _, places = await store.stats_and_places("blog")
+    assert await store.changes("blog", places)
+    places[1] = "1-1"
+    assert await store.changes("blog", places) is None, "one of three is not of this log"
 
 
 async def test_too_many_events_take_a_snapshot(make_store: MakeStore) -> None:
@@ -310,11 +327,14 @@ async def test_what_happened_is_told_once(first: str, then: str, told: int) -> N
     assert len((update.change.feed or ()) if update else ()) == told
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("tick_s", [0.001, 0.02])
-async def test_arrivals_add_up_over_pauses(make_store: MakeStore, tick_s: float) -> None:
+async def test_arrivals_add_up_over_pauses(
+    make_store: MakeStore, tick_s: float, shards: int
+) -> None:
     """Each that comes while a client is away, or back, is told to it once."""
     clock = Clock()
-    store = make_store(clock)
+    store = make_store(clock, shards=shards)
     await store.heartbeat("blog", beat(0))
     _, known = await store.stats_and_places("blog")
     feed = Feed(store, tick_s)
@@ -478,8 +498,9 @@ async def test_a_stream_over_http() -> None:
         assert "session" not in json.dumps(stream.screen.numbers["feed"])
 
 
-async def test_a_client_that_comes_back_is_told_what_it_missed() -> None:
-    async with serving(ExpressProtocol, **FAST) as served:
+@pytest.mark.parametrize("shards", ["1", "3"])
+async def test_a_client_that_comes_back_is_told_what_it_missed(shards: str) -> None:
+    async with serving(ExpressProtocol, SHARDS=shards, **FAST) as served:
         await served.store.heartbeat("blog", beat(1))
         async with Stream(served) as stream:
             assert await stream.next() == "snapshot"
@@ -564,9 +585,13 @@ def metrics_of(served: Served) -> str:
     return text
 
 
-async def test_whoever_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shards", ["1", "3"])
+async def test_whoever_takes_nothing_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, shards: str
+) -> None:
     monkeypatch.setattr("service.bounded.SLOW_READER_S", 0.2)
-    async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
+    settings = FAST | {"SHARDS": shards}
+    async with serving(ExpressProtocol, **settings) as served, Stream(served) as stream:
         context = served.app.rest.state.context
         assert context.streams.taken_in_all == 1
         stream.reader._transport.pause_reading()  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 import subprocess
 import time
@@ -177,8 +178,9 @@ async def test_thousands_of_sites_beat_at_once_on_a_cluster(
     await store.close()
 
 
-async def test_sentinel_and_failover() -> None:
-    with servers.guarded() as guarded:
+@pytest.mark.parametrize("kind, watchers_ask", [("valkey", False), ("redis7", True)])
+async def test_sentinel_and_failover(kind: str, watchers_ask: bool) -> None:
+    with servers.guarded(kind, watchers_ask=watchers_ask) as guarded:
         await works(guarded.url)
         async with store_on(connect(guarded.url)) as store:
             assert await store.heartbeat("blog", beat()) == "created"
@@ -187,6 +189,19 @@ async def test_sentinel_and_failover() -> None:
                 await store.heartbeat("blog", beat())
             await recovers(store, 30)
             assert guarded.replica.client.info("replication")["role"] == "master"
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", "?sentinel_username=watcher&sentinel_password=other", "?sentinel_password=sesame"],
+)
+async def test_sentinels_that_refuse_us(options: str) -> None:
+    with servers.guarded(watchers_ask=True) as guarded:
+        async with store_on(connect(dataclasses.replace(guarded, options=options).url)) as store:
+            with pytest.raises(StoreError) as refusal:
+                await store.heartbeat("blog", beat())
+        assert "sesame" not in str(refusal.value)
+        assert str(refusal.value) == "Redis cannot be reached"
 
 
 async def test_wrong_password() -> None:

@@ -1,14 +1,17 @@
 """`presence doctor`."""
 
+import contextlib
+
 import click
 from rich.text import Text
 
 from service.app import rules_of
 from service.cli.group import Failure
 from service.cli.printing import stderr, stdout
-from service.cli.reading import optional_site_argument, reachable, run
+from service.cli.reading import open_store, optional_site_argument, reachable, run
 from service.connection import connect
 from service.doctor import PATIENCE_S, Checkup, Doctor
+from service.errors import StoreError
 from service.invariants import LIFETIMES, WRONG_TYPE
 from service.keys import Keys
 from service.settings import Settings
@@ -50,6 +53,9 @@ def doctor(site: str | None, repair: bool) -> None:
 
 
 async def _examine(settings: Settings, site: str | None, repair: bool) -> bool:
+    with contextlib.suppress(StoreError):  # what keeps it from being told is for the doctor to find
+        async with open_store(settings):
+            pass  # split as these settings say; otherwise nothing would be found, and all be well
     connection = connect(settings.redis_url, answer_within_s=PATIENCE_S)
     console = stderr()
     try:

@@ -79,13 +79,13 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
         )
     configure_logs(settings.log_level)
     with _listening(settings) as sock, _owning(settings) as settings:
-        _announce(settings, sock.getsockname()[1], demo)
         if not is_memory:
             is_looking = True
             asyncio.run(_look_at_redis(settings))
             is_looking = False
         if is_told_to_stop:  # and what was raised got lost, in a destructor
             raise SystemExit(0)
+        _announce(settings, sock.getsockname()[1], demo)
         if workers == 1:
             has_started = run_here(settings, sock, demo=demo)
         else:

@@ -26,7 +26,8 @@ _COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")
     help="Sessions to show at the most; 0: all.",
 )
 def sessions(site: str, path: str | None, limit: int) -> None:
-    """List the active sessions of SITE, those first that expire first.
+    """List the active sessions of SITE, those first that expire first; where sites are split, one
+    shard after the other.
 
     Into a pipe it writes one session a line, with tabs between the columns.
     """

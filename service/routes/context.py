@@ -14,9 +14,10 @@ from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.feed import Feed
 from service.limits import Slots
 from service.metrics import Metrics
-from service.models import Problem, check_site, title_of
+from service.models import Problem, Stats, check_site, title_of
 from service.security import Security, headers_of
 from service.settings import Settings
+from service.sharing import Shared
 from service.sites import Site
 from service.store import PresenceStore
 
@@ -33,6 +34,7 @@ class Context:
     security: Security
     metrics: Metrics
     feed: Feed
+    stats: Shared[tuple[str, int], Stats]
     streams: Slots
     draining: Draining
 

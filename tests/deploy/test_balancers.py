@@ -5,9 +5,13 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -114,6 +118,73 @@ def test_who_meets_the_wall_is_told_when_to_come_again(
         assert answer.headers["access-control-allow-origin"] == "*"
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == 429
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_address_holds_so_many_requests_at_once(kind: str, copies: list[LiveService]) -> None:
+    """Live streams, which stay. The service and the wall for requests refuse as well while they
+    come fast; that passes, and this does not."""
+    with Balancer(kind, [copy.port for copy in copies]) as walled, contextlib.ExitStack() as stack:
+        held: list[ssl.SSLSocket] = []
+
+        def opens() -> bool:
+            plain = socket.create_connection(("127.0.0.1", walled.port), 30)
+            sock = stack.enter_context(walled.tls.wrap_socket(plain, server_hostname="localhost"))
+            sock.sendall(b"GET /v1/sites/walled/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            status = sock.recv(12).split()[1]
+            assert status in (b"200", b"429")
+            if status == b"200":
+                held.append(sock)
+            return status == b"200"
+
+        in_vain = 0
+        while in_vain < 4:
+            if opens():
+                in_vain = 0
+            else:
+                in_vain += 1
+                time.sleep(1)  # as Retry-After says
+        assert len(held) == 512
+        held.pop().close()
+        wait_until(opens, 30, "the place of one that has gone")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_connections_to_the_copies_are_kept(kind: str) -> None:
+    """A heartbeat opens none of its own."""
+    carried: list[int] = []  # heartbeats, by connection
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = None
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if length := re.search(rb"content-length: (\d+)", head.lower()):
+                    await reader.readexactly(int(length[1]))
+                if head.startswith(b"POST "):
+                    if number is None:
+                        number = len(carried)
+                        carried.append(0)
+                    carried[number] += 1
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    servers = [await asyncio.start_server(copy, "127.0.0.1", 0) for _ in range(3)]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    balancer = await asyncio.to_thread(Balancer(kind, ports).start)
+    try:
+        async with httpx.AsyncClient(verify=balancer.tls) as client:
+            for _ in range(150):
+                url = f"{balancer.url}/v1/sites/blog/heartbeat"
+                assert (await client.post(url, content=b"{}")).status_code == 204
+    finally:
+        await asyncio.to_thread(balancer.close)
+        for server in servers:
+            server.close()
+    assert sum(carried) == 150
+    processors = (
+        os.cpu_count() or 1
+    )  # each worker of nginx, and each thread of HAProxy, has its own
+    assert len(carried) <= 3 * processors
 
 
 async def test_one_is_killed(crowd: Crowd, copies: list[LiveService], valkey: Server) -> None:

@@ -1,0 +1,54 @@
+"""One answer for all who ask the same at the same time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+
+class Shared(Generic[K, R]):
+    """Asks for each key once at a time, however many want to know.
+
+    Who comes while an answer is on its way is given the next one, which all of them share: that
+    one was asked for before they came, and may not know what they have just done themselves.
+
+    Args:
+        ask: gives the answer for a key, or raises.
+    """
+
+    def __init__(self, ask: Callable[[K], Awaitable[R]]) -> None:
+        self._ask = ask
+        self._going: dict[K, asyncio.Task[R]] = {}
+        self._next: dict[K, asyncio.Task[R]] = {}
+
+    async def get(self, key: K) -> R:
+        """An answer that was asked for after this call began. Raises as `ask` does, and what the
+        one before it raised: it would have waited for that in vain, and would so again."""
+        going = self._going.get(key)
+        calls = self._going if going is None else self._next
+        task = calls.get(key)
+        if task is None:
+            task = calls[key] = asyncio.create_task(self._call(key, going))
+            task.add_done_callback(_heard)
+        return await asyncio.shield(task)
+
+    async def _call(self, key: K, before: "asyncio.Task[R] | None") -> R:
+        try:
+            if before is not None:
+                await asyncio.wait((before,))
+                if error := before.exception():
+                    raise error
+            return await self._ask(key)
+        finally:
+            following = self._next.pop(key, None)
+            if following is None:
+                del self._going[key]
+            else:
+                self._going[key] = following
+
+
+def _heard(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()  # told to those who wait, if any still do
