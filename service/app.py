@@ -138,6 +138,7 @@ def create_app(
             # Told twice to stop, it is cancelled here; what was accepted is still written below.
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeping
+            await feed.settled()
             await store.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.shutdown)

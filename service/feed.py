@@ -158,6 +158,7 @@ class Feed:
         self.store = store
         self.tick_s = tick_s
         self._readers: dict[str, _Reader] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
     @contextlib.contextmanager
@@ -177,6 +178,8 @@ class Feed:
             if not reader.subscribers and self._readers.get(site) is reader:
                 del self._readers[site]
                 reader.task.cancel()
+                self._ending.add(reader.task)
+                reader.task.add_done_callback(self._ending.discard)
 
     async def catch_up(self, site: str, subscriber: Subscriber, known: list[str] | None) -> None:
         """Gives a subscriber what a client that knows these places has missed, or all numbers.
@@ -193,6 +196,12 @@ class Feed:
             # The reader began after it: what lies between, nobody would tell.
             await asyncio.sleep(self.tick_s)
         subscriber.start(news)
+
+    async def settled(self) -> None:
+        """Waits until the readers that nobody needs any more have left Redis alone: the store may
+        be closed under none of them."""
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     def close(self) -> None:
         """Ends all streams, and each that begins from now on at once: the service is stopping."""

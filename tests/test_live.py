@@ -156,6 +156,7 @@ async def watching(feed: Feed, known: list[str] | None = None) -> AsyncIterator[
     with feed.subscribed("blog", Wish(feed=True)) as subscriber:
         await feed.catch_up("blog", subscriber, known)
         yield subscriber
+    await feed.settled()
 
 
 @pytest.mark.parametrize("shards", [1, 3])
