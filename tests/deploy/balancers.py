@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.servers import free_port, missing, wait_until
@@ -54,9 +54,12 @@ class Balancer:
     Args:
         kind: one of KINDS.
         ports: those of the copies, on this machine.
+        changed: what is written otherwise, such as a limit that a test cannot reach.
     """
 
-    def __init__(self, kind: str, ports: Sequence[int]) -> None:
+    def __init__(
+        self, kind: str, ports: Sequence[int], changed: Mapping[str, str] | None = None
+    ) -> None:
         self.kind = kind
         self.folder = Path(tempfile.mkdtemp(prefix=f"presence-{kind}-"))
         self.port = free_port()
@@ -65,7 +68,11 @@ class Balancer:
         certificate(self.folder)
         name = "nginx.conf" if kind == "nginx" else "haproxy.cfg"
         self.file = self.folder / name
-        self.file.write_text(self._moved((DEPLOY / name).read_text(), ports))
+        text = self._moved((DEPLOY / name).read_text(), ports)
+        for written, instead in (changed or {}).items():
+            assert written in text
+            text = text.replace(written, instead)
+        self.file.write_text(text)
         self.tls = ssl.create_default_context(cafile=str(self.folder / "tls.crt"))
 
     def _moved(self, text: str, ports: Sequence[int]) -> str:

@@ -120,6 +120,29 @@ def test_who_meets_the_wall_is_told_when_to_come_again(
         assert answer.json()["status"] == 429
 
 
+LOWER = {
+    "nginx": {"rate=1000r/s": "rate=1r/s", "burst=2000": "burst=10"},
+    "haproxy": {"gt 5000": "gt 11"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_have_a_wall_of_their_own(kind: str, copies: list[LiveService]) -> None:
+    """Further out, and lowered here: more in a second than a test can send on every machine."""
+    beat = {"sessionId": str(uuid.uuid4()), "currentPath": "/"}
+    with (
+        Balancer(kind, [copy.port for copy in copies], LOWER[kind]) as walled,
+        httpx.Client(verify=walled.tls, headers={"Authorization": "Bearer operator"}) as client,
+    ):
+        url = f"{walled.url}/v1/sites/batches/heartbeats"
+        answers = [client.post(url, json={"heartbeats": [beat]}) for _ in range(30)]
+        assert [answer.status_code for answer in answers[:10]] == [200] * 10
+        assert 429 in [answer.status_code for answer in answers]
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.headers["retry-after"] == "1"
+        assert client.get(f"{walled.url}/livez").status_code == 200
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_address_holds_so_many_requests_at_once(kind: str, copies: list[LiveService]) -> None:
     """Live streams, which stay. The service and the wall for requests refuse as well while they

@@ -61,7 +61,7 @@ def test_compose_by_its_schema() -> None:
     parsed = PyCompose.from_yaml(yaml.safe_dump(plain))
     parsed.validate()
     assert sorted(parsed.service_names()) == [
-        "nginx", "presence-1", "presence-2", "presence-3", "redis"
+        "nginx", "presence-1", "presence-2", "presence-3", "prometheus", "redis"
     ]  # fmt: skip
     plain["services"]["redis"]["comand"] = "x"
     with pytest.raises(ValueError, match="comand"):
@@ -85,6 +85,26 @@ def test_compose_fits_the_image_and_nginx() -> None:
         assert seconds(copy["stop_grace_period"]) > settings.drain + GRACE_S
         assert f"uid={USER}" in copy["tmpfs"][1]
     assert seconds(idle := idle_of_nginx()) < settings.drain, idle
+
+
+def test_prometheus_beside_compose() -> None:
+    """It finds its files, scrapes every copy and is given the token."""
+    whole = compose()
+    prometheus = whole["services"]["prometheus"]
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
+    (scrape,) = config["scrape_configs"]
+    (targets,) = scrape["static_configs"]
+    assert [target.partition(":")[0] for target in targets["targets"]] == list(copies_of())
+    (secret,) = prometheus["secrets"]
+    assert secret["target"] == scrape["authorization"]["credentials_file"]
+    assert whole["secrets"][secret["source"]] == {"environment": "PRESENCE_METRICS_TOKEN"}
+    mounted = dict(volume.split(":")[:2] for volume in prometheus["volumes"])
+    assert {(DEPLOY / source).is_file() for source in mounted if source.startswith(".")} == {True}
+    options = dict(option.split("=") for option in prometheus["command"])
+    assert options["--config.file"] in mounted.values()
+    assert options["--storage.tsdb.path"] in mounted.values()
+    assert all(port.startswith("127.0.0.1:") for port in prometheus["ports"])
+    assert prometheus["profiles"], "only where it is asked for"
 
 
 def seconds(text: str) -> float:
