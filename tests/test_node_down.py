@@ -4,13 +4,18 @@ import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.crc import key_slot
 
+from service.connection import connect
+from service.feed import Feed
 from service.keys import Keys
+from service.metrics import Metrics
 from service.rules import Rules
-from service.store import Beat
+from service.store import Beat, PresenceStore
+from service.sweeper import Sweeper
 from tests import servers
 from tests.conftest import PATIENCE_S, MakeService, patient_store
 from tests.servers import Server, cluster_url
@@ -133,4 +138,55 @@ async def test_nobody_waits_for_the_node_of_the_due_list(
         bring_up(nodes[holder], "frozen", nodes)
     claims, _ = await store.claim([], 1_000, 10)
     assert [claim.tag for claim in claims] == [site], "noted, once it could be"
+    await store.close()
+
+
+async def test_the_others_are_swept_and_told_live(
+    nodes: list[Server], key_prefix: str, down: str
+) -> None:
+    """By the sweeper, with nobody reading; and to those who watch."""
+    keys = Keys(key_prefix)
+    victim = (node_of(keys.due) + 1) % 3
+    store = PresenceStore(connect(cluster_url(nodes)), keys, Rules(session_timeout_ms=1_000))
+    sites = [site_on(n) for n in range(3)]
+    others = [site for n, site in enumerate(sites) if n != victim]
+    feed, sweeper = Feed(store, 0.05), Sweeper(store, Metrics())
+
+    async def last_of(site: str) -> str:
+        """What was logged last of a site."""
+        client: Any = nodes[sites.index(site)].client
+        log = await asyncio.to_thread(client.xrevrange, keys.of_site(site)[0].events, count=1)
+        return str(log[0][1]["type"])
+
+    async def until_left(site: str) -> None:
+        async with asyncio.timeout(PATIENCE_S / 2):
+            while await last_of(site) != "left":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    for site in sites:
+        assert await store.heartbeat(site, Beat(SESSION, "/", "", "", "")) == "created"
+    await store.claim([], 1_000, 0)  # all three are listed as due
+    sweeping = asyncio.create_task(sweeper.run())
+    take_down(nodes[victim], down)
+    try:
+        for site in others:
+            await until_left(site)
+        with feed.subscribed(others[0]) as subscriber:
+            await feed.catch_up(others[0], subscriber, None)
+            told = await subscriber.take() or b""
+            assert b'"activeVisitors":0' in told
+            beat = Beat("session-0000000002", "/again", "", "", "")
+            assert await store.heartbeat(others[0], beat) == "created"
+            async with asyncio.timeout(PATIENCE_S / 2):
+                while b"/again" not in told:
+                    told += await subscriber.take() or b""
+                while b'"departures":1' not in told:
+                    told += await subscriber.take() or b""
+    finally:
+        bring_up(nodes[victim], down, nodes)
+    if down == "frozen":  # the killed one had nothing on disk
+        await until_left(sites[victim])
+    sweeper.stop()
+    await sweeping
+    await feed.settled()
     await store.close()
