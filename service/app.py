@@ -107,6 +107,7 @@ def create_app(
     security = Security(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
     feed = Feed(store, settings.live_tick)
+    stats: Shared[tuple[str, int], Stats] = Shared(lambda wish: store.stats(*wish))
     draining = Draining(settings.drain, feed.close)
     traces = traces or provider_from_env(os.environ)
     tracing = Tracing(traces, security.is_from_trusted_proxy) if traces else None
@@ -138,7 +139,8 @@ def create_app(
             # Told twice to stop, it is cancelled here; what was accepted is still written below.
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeping
-            await feed.settled()
+                await feed.settled()
+                await stats.settled()
             await store.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.shutdown)
@@ -156,7 +158,6 @@ def create_app(
     # A redirect to where the Host header says is no answer of ours.
     app.router.redirect_slashes = False
     streams = Slots(STREAMS, STREAMS_EACH)
-    stats: Shared[tuple[str, int], Stats] = Shared(lambda wish: store.stats(*wish))
     context = Context(settings, store, security, metrics, feed, stats, streams, draining)
     app.state.context = context
     app.state.demo = demo
@@ -172,12 +173,8 @@ def create_app(
 async def _presence_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PresenceError)
     if isinstance(error, TokenError):
-        # What a right token lifts: whoever guesses is counted, at every endpoint that asks for one.
         security = request.app.state.context.security
-        try:
-            security.admit(security.client_address(request.scope))
-        except RequestError as limited:
-            error = limited
+        security.note_guess(security.client_address(request.scope))
     if isinstance(error, RequestError):
         return refusal(request, error)
     return problem_response(error)

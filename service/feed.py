@@ -53,6 +53,7 @@ class _Reader:
             paths = frozenset(s.wish.path for s in self.subscribers if s.wish.path is not None)
             task = asyncio.create_task(self._take_snapshot(paths))
             task.add_done_callback(_heard)
+            self._feed.keep(task)
             shared = self._shared = now, paths, task
         return await asyncio.shield(shared[2])
 
@@ -75,6 +76,7 @@ class _Reader:
             if len(self._catching) >= MOST_CATCHING:
                 return None
             task = asyncio.create_task(self._store.changes(self._site, known))
+            self._feed.keep(task)
             self._catching[key] = asyncio.get_running_loop().time(), task
             task.add_done_callback(lambda done: self._caught_up(key, done))
         return await asyncio.shield(task)
@@ -158,7 +160,7 @@ class Feed:
         self.store = store
         self.tick_s = tick_s
         self._readers: dict[str, _Reader] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
     @contextlib.contextmanager
@@ -178,8 +180,7 @@ class Feed:
             if not reader.subscribers and self._readers.get(site) is reader:
                 del self._readers[site]
                 reader.task.cancel()
-                self._ending.add(reader.task)
-                reader.task.add_done_callback(self._ending.discard)
+                self.keep(reader.task)
 
     async def catch_up(self, site: str, subscriber: Subscriber, known: list[str] | None) -> None:
         """Gives a subscriber what a client that knows these places has missed, or all numbers.
@@ -197,11 +198,16 @@ class Feed:
             await asyncio.sleep(self.tick_s)
         subscriber.start(news)
 
+    def keep(self, task: "asyncio.Task[Any]") -> None:
+        """Has `settled` wait for a task that may outlive those who wanted to know."""
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
     async def settled(self) -> None:
-        """Waits until the readers that nobody needs any more have left Redis alone: the store may
-        be closed under none of them."""
-        if self._ending:
-            await asyncio.wait(self._ending)
+        """Waits until what nobody needs any more has left Redis alone: the store may be closed
+        under none of it."""
+        while self._asking:
+            await asyncio.wait(self._asking)
 
     def close(self) -> None:
         """Ends all streams, and each that begins from now on at once: the service is stopping."""

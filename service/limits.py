@@ -25,14 +25,16 @@ class RateLimiter:
         self._clock = clock
         self._full_at: dict[str, float] = {}
 
-    def wait_s(self, address: str) -> float:
-        """0 and one call counted, or how many seconds to wait."""
+    def wait_s(self, address: str, *, counts: bool = True) -> float:
+        """0 and one call counted, or how many seconds to wait. Without `counts` nothing is."""
         if not self._interval_s:
             return 0.0
         now = self._clock()
         full_at = max(self._full_at.get(address, now), now)
         if full_at - now > self._slack_s:
             return full_at - now - self._slack_s
+        if not counts:
+            return 0.0
         self._full_at[address] = full_at + self._interval_s
         if len(self._full_at) > _MOST_ADDRESSES:
             self._forget(now)

@@ -3,6 +3,7 @@ never anything a client chose."""
 
 import asyncio
 import os
+import re
 from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Iterable
@@ -26,6 +27,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 OUTCOMES = ("created", "moved", "refreshed", "duplicate", "limited", "failed", "dropped")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+_NOT_KNOWN = re.compile(rb"^\w+(\{.*\})? NaN\n", re.MULTILINE)
 
 
 class Metrics:
@@ -157,9 +161,10 @@ class Metrics:
         self.redis_errors.labels(kind).inc()
 
     def render(self) -> bytes:
-        """All of it, in Prometheus's text format."""
+        """All of it, in Prometheus's text format. What is NaN is not known now, and left out: it
+        would make a NaN of every sum."""
+        registry = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            return generate_latest(registry)
-        return generate_latest(self.registry)
+        return _NOT_KNOWN.sub(b"", generate_latest(registry))

@@ -527,7 +527,8 @@ class History(Struct, frozen=True):
 
 
 class SiteCount(Struct, frozen=True):
-    """A site and how many are on it; null: the part of Redis that holds it cannot say now."""
+    """A site and how many are on it; null: Redis cannot say, for the
+    node that holds it is down or a key has a wrong type."""
 
     site: str
     activeVisitors: Count | None

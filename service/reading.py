@@ -7,7 +7,7 @@ from typing import Any
 
 from service import models
 from service.calls import Calls
-from service.errors import StoreError
+from service.errors import StoreError, StoreUnreachable
 from service.failures import FAILURES
 from service.keys import MS_PER_HOUR, ShardKeys
 from service.merging import (
@@ -246,8 +246,9 @@ class Reading(Calls):
         return names
 
     async def sites(self, names: Sequence[str]) -> models.SiteList:
-        """How many are on each of these sites, without sweeping any; None where the part of Redis
-        that holds a site, or a shard of it, cannot say now. Raises StoreError: none can."""
+        """How many are on each of these sites, without sweeping any; None where Redis cannot say:
+        the node that holds a site, or a shard of it, is down, or a key has a wrong type. Raises
+        StoreUnreachable: none can be asked."""
         counts: list[int | None] = [0] * len(names)
         lanes: dict[str, list[tuple[int, Call]]] = {}
         args = (self.clock(), self.rules.events_maxlen, 0)
@@ -280,13 +281,13 @@ class Reading(Calls):
         until = asyncio.get_running_loop().time() + self._deadline_s
         failures = await asyncio.gather(*(ask(calls) for calls in lanes.values()))
         if not moments:
-            if error := next(filter(None, failures), None):
-                raise error
-            return models.SiteList([], None, self._about_now_ms())
+            for error in failures:
+                if isinstance(error, StoreUnreachable):
+                    raise error
         return models.SiteList(
             [models.SiteCount(name, count) for name, count in zip(names, counts, strict=True)],
             None,
-            min(moments),
+            min(moments, default=self._about_now_ms()),
         )
 
     async def _now_at(self, keys: ShardKeys) -> int:

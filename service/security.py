@@ -76,6 +76,7 @@ class Security:
         self._is_own_machine = settings.is_embedded and _is_loopback(settings.host)
         rate = settings.requests_per_second
         self._limiter = RateLimiter(rate, 2 * rate)
+        self._guesses = RateLimiter(rate, 2 * rate)
         self.limits_new_sessions = settings.new_sessions_per_minute > 0
 
     # Sites and origins
@@ -227,11 +228,18 @@ class Security:
         """Counts a request. Raises RequestError, 429, when there were too many."""
         wait_s = self._limiter.wait_s(address)
         if wait_s > 0:
-            raise RequestError(
-                429,
-                "too many requests from this address; slow down",
-                headers={"Retry-After": str(math.ceil(wait_s))},
-            )
+            raise _too_many("requests", wait_s)
+
+    def check_guesses(self, address: str) -> None:
+        """Before a token is looked at whose holder is not limited. Raises RequestError, 429, when
+        too many were refused: a guess beyond them is not even compared."""
+        wait_s = self._guesses.wait_s(address, counts=False)
+        if wait_s > 0:
+            raise _too_many("wrong tokens", wait_s)
+
+    def note_guess(self, address: str) -> None:
+        """Counts a token that was refused."""
+        self._guesses.wait_s(address)
 
     def hash_address(self, address: str) -> str:
         """A keyed hash of an address: no address is ever written to Redis."""
@@ -282,6 +290,14 @@ def _limit_address(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _too_many(what: str, wait_s: float) -> RequestError:
+    return RequestError(
+        429,
+        f"too many {what} from this address; slow down",
+        headers={"Retry-After": str(math.ceil(wait_s))},
+    )
 
 
 def _bearer(headers: Headers) -> bytes | None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, TypeVar
 
+PATIENCE_S = 0.5  # after which one is asked for beside one that is slow, so as to be in time
+
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
@@ -35,18 +37,24 @@ class Shared(Generic[K, R]):
         return await asyncio.shield(task)
 
     async def _call(self, key: K, before: "asyncio.Task[R] | None") -> R:
+        task: Any = asyncio.current_task()
         try:
             if before is not None:
-                await asyncio.wait((before,))
-                if error := before.exception():
+                done, _ = await asyncio.wait((before,), timeout=PATIENCE_S)
+                # From here on, who comes is given the one after this.
+                self._going[key] = task
+                del self._next[key]
+                if done and (error := before.exception()):
                     raise error
             return await self._ask(key)
         finally:
-            following = self._next.pop(key, None)
-            if following is None:
+            if self._going.get(key) is task:
                 del self._going[key]
-            else:
-                self._going[key] = following
+
+    async def settled(self) -> None:
+        """Waits until nothing is asked any more."""
+        while tasks := {*self._going.values(), *self._next.values()}:
+            await asyncio.wait(tasks)
 
 
 def _heard(task: "asyncio.Task[Any]") -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import structlog
 from redis.exceptions import ClusterCrossSlotError, ResponseError
 
 from service import models
@@ -31,6 +32,8 @@ CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redi
 REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list of due ones
 
 ENTER_AGAIN_S = 1.0  # after a failure to
+
+log = structlog.get_logger(__name__)
 
 
 class Beat(NamedTuple):
@@ -232,10 +235,12 @@ class PresenceStore(Reading):
                 own = replies[place : place + len(batch.items)]
                 place += len(batch.items)
                 answers.append(self._single_answers(batch, own))
-        # Behind the answers: the node of a cluster that holds the list may be another, and down.
+        # On a cluster behind the answers: the node that holds the list may be another, and down.
         if self._due and self._entering is None and time.monotonic() >= self._enter_due_at:
             self._entering = asyncio.create_task(self._enter_due(), name="due")
             self._entering.add_done_callback(self._has_entered)
+            if self.connection.mixes_sites:  # the same server: it was there just now
+                await asyncio.wait((self._entering,))
         return answers
 
     def _grouped(self, batches: list[_Batch]) -> list[list[_Batch]]:
@@ -355,8 +360,9 @@ class PresenceStore(Reading):
             self._mixes_sites = False  # a proxy before a cluster; the next calls are of one site
         return [self._translated(r) if isinstance(r, Exception) else r for r in replies]
 
-    async def agree_on_shards(self) -> None:
+    async def agree_on_shards(self, *, may_note: bool = True) -> None:
         """Notes into how many shards sites are split, or finds that they are split otherwise.
+        Without `may_note` nothing is written: whoever only looks decides nothing.
 
         Raises:
             LayoutError: they are; whatever was written would not be found by the other copies.
@@ -364,14 +370,21 @@ class PresenceStore(Reading):
         """
         ours = str(self.keys.shards)
         async with self._failures():
-            is_first = await self._client.set(self.keys.layout, ours, nx=True, px=LISTS_LIFE_MS)
-            noted = ours if is_first else await self._client.get(self.keys.layout)
+            is_first = may_note and await self._client.set(
+                self.keys.layout, ours, nx=True, px=LISTS_LIFE_MS
+            )
+            noted: str | None = ours if is_first else await self._client.get(self.keys.layout)
+            is_first = is_first or noted is None
             # A release that noted nothing may have left sites behind.
             some: list[str] = await self._client.zrange(self.keys.due, 0, 99) if is_first else []
-        if some and ("/" in some[0]) != (self.keys.shards > 1):
-            async with self._failures():
-                await self._client.delete(self.keys.layout)
-            noted = f"{1 + max(map(shard_number, some))} or more" if "/" in some[0] else "1"
+        is_split = bool(some) and "/" in some[0]
+        if some and (
+            is_split != (self.keys.shards > 1) or max(map(shard_number, some)) >= self.keys.shards
+        ):
+            if may_note:
+                async with self._failures():
+                    await self._client.delete(self.keys.layout)
+            noted = f"{1 + max(map(shard_number, some))} or more" if is_split else "1"
         if noted not in (ours, None):
             raise LayoutError(
                 f"PRESENCE_SHARDS is {ours}, but what is in Redis below "
@@ -391,8 +404,10 @@ class PresenceStore(Reading):
         how, earlier = self._due.get(tag, ("LT", at_ms))
         self._due[tag] = ("LT", min(earlier, at_ms) if how == "LT" else at_ms)
 
-    def _has_entered(self, _: "asyncio.Task[None]") -> None:
+    def _has_entered(self, task: "asyncio.Task[None]") -> None:
         self._entering = None
+        if not task.cancelled() and (error := task.exception()):
+            log.error("enter_due_failed", kind=type(error).__name__, exc_info=error)
 
     async def _enter_all_due(self) -> None:
         """As `_enter_due`, for what is on its way as well."""
@@ -405,6 +420,7 @@ class PresenceStore(Reading):
         """Writes what is to be written to `due` and `sites`. What fails is kept for next time:
         the heartbeats themselves have been written."""
         entries, self._due = self._due, {}
+        is_entered = False
         try:
             async with asyncio.timeout(self._batch_deadline_s):
                 pipeline = self._client.pipeline(transaction=False)
@@ -415,10 +431,19 @@ class PresenceStore(Reading):
                 for key in (self.keys.due, self.keys.sites, self.keys.layout):
                     pipeline.pexpire(key, LISTS_LIFE_MS)
                 await pipeline.execute()
+            is_entered = True
         except FAILURES as error:
             self._observe_error(kind_of(error))
-            self._due = entries | self._due
             self._enter_due_at = time.monotonic() + ENTER_AGAIN_S
+        finally:
+            if not is_entered:  # failed, or cancelled
+                newer, self._due = self._due, entries
+                for tag, (how, at_ms) in newer.items():
+                    if how == "LT":
+                        self._due_by(tag, at_ms)
+                    else:
+                        self._due.setdefault(tag, (how, at_ms))
+        if not is_entered:
             return
         moment = time.monotonic()
         if len(self._entered_at) > 100_000:

@@ -51,6 +51,21 @@ async def test_data_of_a_release_that_noted_nothing(
     await old.agree_on_shards()
 
 
+async def test_who_only_looks_notes_nothing(make_store: MakeStore) -> None:
+    await make_store(shards=3).agree_on_shards(may_note=False)
+    store = make_store(shards=4)
+    await store.agree_on_shards(may_note=False)
+    beats = [BEAT._replace(session_id=f"session-{n:010d}") for n in range(40)]
+    await store.heartbeats("blog", beats)
+    await store.claim([], 6000, 0)
+    assert await store.connection.client.get(store.keys.layout) is None
+    for may_note in (False, True):
+        with pytest.raises(LayoutError, match="with 4 or more"):
+            await make_store(shards=3).agree_on_shards(may_note=may_note)
+    await store.agree_on_shards()
+    assert await store.connection.client.get(store.keys.layout) == "4"
+
+
 async def test_it_is_noted_with_a_life_that_use_prolongs(make_store: MakeStore) -> None:
     store = make_store()
     await store.agree_on_shards()

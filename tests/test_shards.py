@@ -280,6 +280,17 @@ async def test_the_known_sites_with_all_their_shards(make_store: MakeStore) -> N
     )
 
 
+async def test_a_site_with_a_poisoned_key_does_not_stop_the_list(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    await store.heartbeats("blog", [beat(SESSIONS[0])])
+    client: Any = store.connection.client
+    await client.set(store.keys.of_site("bad")[0].active, "text")
+    for names, counts in ((["bad", "blog"], [None, 1]), (["bad"], [None]), ([], [])):
+        listed = await store.sites(names)
+        assert [row.activeVisitors for row in listed.sites] == counts
+        assert listed.asOf == NOW
+
+
 # Places as texts
 
 

@@ -70,6 +70,24 @@ async def test_a_failure_is_everybodys() -> None:
     assert await shared.get("a") == 2
 
 
+async def test_who_has_waited_long_enough_asks_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.sharing.PATIENCE_S", 0.0)
+    ask = Slow()
+    shared = Shared(ask)
+    first = await begun(shared, 1)
+    second = await begun(shared, 3)
+    async with asyncio.timeout(20):
+        while len(ask.asked) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    third = await begun(shared, 3)  # the second was asked before they came
+    settling = asyncio.create_task(shared.settled())
+    ask.may_answer.set()
+    assert await asyncio.gather(*first, *second, *third) == [1, 2, 2, 2, 3, 3, 3]
+    await settling
+    assert not shared._going
+    assert not shared._next
+
+
 async def test_who_goes_away_takes_nothing_from_the_others() -> None:
     ask = Slow()
     shared = Shared(ask)

@@ -111,3 +111,26 @@ async def test_a_scrape_of_ten_thousand_configured_sites(
     assert shown == {name: "1.0" if name in busy else "0.0" for name in names}
     assert not re.search(r"presence_redis_errors_total\{.*\} [1-9]", text)
     assert len(pipelines) <= 20
+
+
+@pytest.mark.parametrize("ends", ["fails", "is cancelled"])
+async def test_what_could_not_be_listed_is_kept(key_prefix: str, ends: str) -> None:
+    """With the earliest moment of each, whatever was noted meanwhile."""
+    store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), Rules())
+    store._due_by("early", 1)
+    store._due_by("late", 9)
+    store._note_due("new", False, 5)
+    entering = asyncio.create_task(store._enter_due())
+    await asyncio.sleep(0)
+    assert not store._due
+    store._due_by("early", 3)
+    store._due_by("late", 3)
+    store._due_by("new", 7)
+    store._note_due("other", False, 8)
+    if ends == "is cancelled":
+        entering.cancel()
+    await asyncio.wait((entering,))
+    assert store._due == {
+        "early": ("LT", 1), "late": ("LT", 3), "new": ("LT", 7), "other": ("NX", 8)
+    }  # fmt: skip
+    await store.close()

@@ -74,7 +74,7 @@ async def open_store(settings: Settings) -> AsyncIterator[PresenceStore]:
     """
     store = make_store(settings, connect(settings.redis_url), Metrics())
     try:
-        await store.agree_on_shards()
+        await store.agree_on_shards(may_note=False)
         yield store
     finally:
         await store.close()

@@ -57,8 +57,13 @@ class Context:
         self.security.check_reader(site, headers)
         return name
 
+    def check_guesses(self, request: Request) -> None:
+        """Raises RequestError, 429, where the address has shown too many wrong tokens."""
+        self.security.check_guesses(self.security.client_address(request.scope))
+
     def admit_operator(self, request: Request) -> str:
         """The site id of an operator's request. Raises RequestError."""
+        self.check_guesses(request)
         self.security.check_operator(request.scope, headers_of(request.scope))
         name = check_site(request.path_params["site"])
         self.security.site(name)

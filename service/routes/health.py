@@ -28,8 +28,10 @@ async def readyz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Everything measured, for Prometheus. What Redis cannot say now is NaN, not what it was."""
+    """Everything measured, for Prometheus. What Redis cannot say now is left out, for it
+    is not what it was."""
     context = context_of(request)
+    context.check_guesses(request)
     context.security.check_metrics(headers_of(request.scope))
     names = list(context.settings.sites.by_id)
     counts: dict[str, int | None] = dict.fromkeys(names)

@@ -92,6 +92,7 @@ async def heartbeats(request: Request) -> Response:
     headers = headers_of(request.scope)
     site = context.security.site(name)
     client = ""
+    context.check_guesses(request)
     if not context.security.check_backend(site, headers):
         address = context.security.client_address(request.scope)
         context.security.admit(address)

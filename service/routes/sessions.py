@@ -16,6 +16,7 @@ async def sites(request: Request) -> Response:
     """The configured sites, or, where none are, those heard of, page by page; with how many are on
     each."""
     context = context_of(request)
+    context.check_guesses(request)
     context.security.check_operator(request.scope, headers_of(request.scope))
     limit = integer(request, "limit", 1000, 1, 1000)
     cursor = request.query_params.get("cursor")
