@@ -30,8 +30,9 @@ def proxy_to(port: int, prefix: str) -> Answer:
                 if name.lower() != "transfer-encoding":
                     request.send_header(name, value)
             request.end_headers()
-            while piece := got.read1(65_536):
-                request.wfile.write(piece)
+            with contextlib.suppress(http.client.IncompleteRead):  # a live stream is broken off
+                while piece := got.read1(65_536):
+                    request.wfile.write(piece)
 
     return answer
 
