@@ -31,7 +31,7 @@ TRIED: dict[str, str] = {
     "call cheaper for each mostly by keeping Redis at work, with warm caches: 12 in a call cost it "
     "130 µs back to back and 330 µs after a pause of 5 ms. A copy begins calls of several "
     "heartbeats 5 ms apart unless 24 wait: 79 calls instead of 130, and 10 to 20 % less of Redis; "
-    "3 and 10 ms, and 16 and 40 instead of 24, were no better. Calls of 16, which is all there can "
+    "3 and 10 ms, and 16 instead of 24, were no better. Calls of 16, which is all there can "
     "be, would still be 62 for 1,000, and some 1.2 ×. With as many connections for each copy as "
     "one copy has here the calls are as large as with one.",
     "P16": "Tags chosen by slot, which gives each of three equal nodes four of twelve shards.",

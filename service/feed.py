@@ -15,6 +15,7 @@ from service.errors import StoreError
 from service.merging import Changes
 from service.news import News, Snapshot, Subscriber, Update, Wish
 from service.paging import stream_place
+from service.sharing import heard
 from service.store import PresenceStore
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,7 @@ class _Reader:
         ):
             paths = frozenset(s.wish.path for s in self.subscribers if s.wish.path is not None)
             task = asyncio.create_task(self._take_snapshot(paths))
-            task.add_done_callback(_heard)
+            task.add_done_callback(heard)
             self._feed.keep(task)
             shared = self._shared = now, paths, task
         return await asyncio.shield(shared[2])
@@ -82,7 +83,7 @@ class _Reader:
         return await asyncio.shield(task)
 
     def _caught_up(self, key: tuple[str, ...], task: "asyncio.Task[Changes | None]") -> None:
-        _heard(task)
+        heard(task)
         if self._catching.get(key, (0.0, None))[1] is task:
             del self._catching[key]
 
@@ -142,11 +143,6 @@ class _Reader:
         self._read_to(news)
         for subscriber in self.subscribers:
             subscriber.tell(news)
-
-
-def _heard(task: "asyncio.Task[Any]") -> None:
-    if not task.cancelled():
-        task.exception()  # told to those who wait, if any still do
 
 
 class Feed:

@@ -249,46 +249,42 @@ class Reading(Calls):
         """How many are on each of these sites, without sweeping any; None where Redis cannot say:
         the node that holds a site, or a shard of it, is down, or a key has a wrong type. Raises
         StoreUnreachable: none can be asked."""
-        counts: list[int | None] = [0] * len(names)
-        lanes: dict[str, list[tuple[int, Call]]] = {}
+        shards = [keys for name in names for keys in self.keys.of_site(name)]
         args = (self.clock(), self.rules.events_maxlen, 0)
-        for n, name in enumerate(names):
-            for keys in self.keys.of_site(name):
-                call = Call(load("count"), keys.for_count(), args)
-                lanes.setdefault(self.connection.lane_of(keys.tag), []).append((n, call))
-        moments: list[int] = []
+        calls = [Call(load("count"), keys.for_count(), args) for keys in shards]
+        lanes: dict[str, list[int]] = {}
+        for place, keys in enumerate(shards):
+            lanes.setdefault(self.connection.lane_of(keys.tag), []).append(place)
+        replies: list[Any] = [None] * len(calls)
+        until = asyncio.get_running_loop().time() + self._deadline_s
 
-        async def ask(calls: list[tuple[int, Call]]) -> StoreError | None:
+        async def ask(places: list[int]) -> StoreError | None:
             # Chunk by chunk: a call for each of thousands of sites would take all connections.
-            failure: StoreError | None = None
-            for begin in range(0, len(calls), COUNTED_AT_ONCE):
-                some = calls[begin : begin + COUNTED_AT_ONCE]
-                replies: Sequence[Any]
+            for begin in range(0, len(places), COUNTED_AT_ONCE):
+                some = places[begin : begin + COUNTED_AT_ONCE]
+                answers: list[Any]
                 try:
                     async with asyncio.timeout_at(until):
-                        replies = await run_many(self._client, [call for _, call in some])
+                        answers = await run_many(self._client, [calls[place] for place in some])
                 except FAILURES as error:
-                    replies = [error] * len(some)
-                for (n, _), reply in zip(some, replies, strict=True):
-                    if isinstance(reply, BaseException):
-                        failure, counts[n] = failure or self._translated(reply), None
-                        continue
-                    moments.append(int(reply[0]))
-                    if (counted := counts[n]) is not None:
-                        counts[n] = counted + int(reply[1])
-            return failure
+                    answers = [error] * len(some)
+                for place, answer in zip(some, answers, strict=True):
+                    replies[place] = answer
+            errors = (replies[place] for place in places)
+            return next((self._translated(e) for e in errors if isinstance(e, BaseException)), None)
 
-        until = asyncio.get_running_loop().time() + self._deadline_s
-        failures = await asyncio.gather(*(ask(calls) for calls in lanes.values()))
-        if not moments:
-            for error in failures:
-                if isinstance(error, StoreUnreachable):
-                    raise error
-        return models.SiteList(
-            [models.SiteCount(name, count) for name, count in zip(names, counts, strict=True)],
-            None,
-            min(moments, default=self._about_now_ms()),
-        )
+        failures = await asyncio.gather(*map(ask, lanes.values()))
+        counts = [None if isinstance(r, BaseException) else int(r[1]) for r in replies]
+        moments = [int(r[0]) for r in replies if not isinstance(r, BaseException)]
+        for failure in failures:
+            if not moments and isinstance(failure, StoreUnreachable):
+                raise failure
+        rows = []
+        for n, name in enumerate(names):
+            parts = counts[n * self.keys.shards : (n + 1) * self.keys.shards]
+            known = [part for part in parts if part is not None]
+            rows.append(models.SiteCount(name, sum(known) if len(known) == len(parts) else None))
+        return models.SiteList(rows, None, min(moments, default=self._about_now_ms()))
 
     async def _now_at(self, keys: ShardKeys) -> int:
         """The time of the node that holds a shard, in ms: of a cluster's nodes each has its own,

@@ -33,7 +33,7 @@ class Shared(Generic[K, R]):
         task = calls.get(key)
         if task is None:
             task = calls[key] = asyncio.create_task(self._call(key, going))
-            task.add_done_callback(_heard)
+            task.add_done_callback(heard)
         return await asyncio.shield(task)
 
     async def _call(self, key: K, before: "asyncio.Task[R] | None") -> R:
@@ -57,6 +57,7 @@ class Shared(Generic[K, R]):
             await asyncio.wait(tasks)
 
 
-def _heard(task: "asyncio.Task[Any]") -> None:
+def heard(task: "asyncio.Task[Any]") -> None:
+    """Takes note of how a task ended, lest asyncio complains that nobody did."""
     if not task.cancelled():
         task.exception()  # told to those who wait, if any still do

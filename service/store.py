@@ -370,21 +370,19 @@ class PresenceStore(Reading):
         """
         ours = str(self.keys.shards)
         async with self._failures():
-            is_first = may_note and await self._client.set(
+            is_ours = may_note and await self._client.set(
                 self.keys.layout, ours, nx=True, px=LISTS_LIFE_MS
             )
-            noted: str | None = ours if is_first else await self._client.get(self.keys.layout)
-            is_first = is_first or noted is None
+            noted: str | None = None if is_ours else await self._client.get(self.keys.layout)
             # A release that noted nothing may have left sites behind.
-            some: list[str] = await self._client.zrange(self.keys.due, 0, 99) if is_first else []
-        is_split = bool(some) and "/" in some[0]
-        if some and (
-            is_split != (self.keys.shards > 1) or max(map(shard_number, some)) >= self.keys.shards
-        ):
-            if may_note:
-                async with self._failures():
-                    await self._client.delete(self.keys.layout)
-            noted = f"{1 + max(map(shard_number, some))} or more" if is_split else "1"
+            some: list[str] = await self._client.zrange(self.keys.due, 0, 99) if not noted else []
+        if some:
+            is_split, least = "/" in some[0], 1 + max(map(shard_number, some))
+            if is_split != (self.keys.shards > 1) or least > self.keys.shards:
+                noted = f"{least} or more" if is_split else "1"
+                if is_ours:
+                    async with self._failures():
+                        await self._client.delete(self.keys.layout)
         if noted not in (ours, None):
             raise LayoutError(
                 f"PRESENCE_SHARDS is {ours}, but what is in Redis below "
@@ -420,7 +418,6 @@ class PresenceStore(Reading):
         """Writes what is to be written to `due` and `sites`. What fails is kept for next time:
         the heartbeats themselves have been written."""
         entries, self._due = self._due, {}
-        is_entered = False
         try:
             async with asyncio.timeout(self._batch_deadline_s):
                 pipeline = self._client.pipeline(transaction=False)
@@ -431,19 +428,17 @@ class PresenceStore(Reading):
                 for key in (self.keys.due, self.keys.sites, self.keys.layout):
                     pipeline.pexpire(key, LISTS_LIFE_MS)
                 await pipeline.execute()
-            is_entered = True
-        except FAILURES as error:
+        except BaseException as error:  # a cancellation too
+            newer, self._due = self._due, entries
+            for tag, (how, at_ms) in newer.items():
+                if how == "LT":
+                    self._due_by(tag, at_ms)
+                else:
+                    self._due.setdefault(tag, (how, at_ms))
+            if not isinstance(error, FAILURES):
+                raise
             self._observe_error(kind_of(error))
             self._enter_due_at = time.monotonic() + ENTER_AGAIN_S
-        finally:
-            if not is_entered:  # failed, or cancelled
-                newer, self._due = self._due, entries
-                for tag, (how, at_ms) in newer.items():
-                    if how == "LT":
-                        self._due_by(tag, at_ms)
-                    else:
-                        self._due.setdefault(tag, (how, at_ms))
-        if not is_entered:
             return
         moment = time.monotonic()
         if len(self._entered_at) > 100_000:

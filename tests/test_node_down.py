@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from service.sweeper import Sweeper
 from tests import servers
 from tests.conftest import PATIENCE_S, MakeService, patient_store
 from tests.servers import Server, cluster_url
+from tests.test_sweeper import until
 
 OPERATOR = {"Authorization": "Bearer operator"}
 SESSION = "session-0000000001"
@@ -73,7 +75,7 @@ def bring_up(node: Server, down: str, nodes: list[Server]) -> None:
     else:
         node.thaw()
     for other in nodes:
-        servers.wait_until(lambda other=other: servers.knows_all(other, 3), what="the node is back")  # type: ignore[misc]
+        servers.wait_until(partial(servers.knows_all, other, 3), what="the node is back")
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
@@ -152,16 +154,11 @@ async def test_the_others_are_swept_and_told_live(
     others = [site for n, site in enumerate(sites) if n != victim]
     feed, sweeper = Feed(store, 0.05), Sweeper(store, Metrics())
 
-    async def last_of(site: str) -> str:
-        """What was logged last of a site."""
+    async def has_left(site: str) -> bool:
+        """Whether that was logged last."""
         client: Any = nodes[sites.index(site)].client
         log = await asyncio.to_thread(client.xrevrange, keys.of_site(site)[0].events, count=1)
-        return str(log[0][1]["type"])
-
-    async def until_left(site: str) -> None:
-        async with asyncio.timeout(PATIENCE_S / 2):
-            while await last_of(site) != "left":  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        return bool(log[0][1]["type"] == "left")
 
     for site in sites:
         assert await store.heartbeat(site, Beat(SESSION, "/", "", "", "")) == "created"
@@ -170,7 +167,7 @@ async def test_the_others_are_swept_and_told_live(
     take_down(nodes[victim], down)
     try:
         for site in others:
-            await until_left(site)
+            await until(partial(has_left, site), PATIENCE_S / 2)
         with feed.subscribed(others[0]) as subscriber:
             await feed.catch_up(others[0], subscriber, None)
             told = await subscriber.take() or b""
@@ -185,7 +182,7 @@ async def test_the_others_are_swept_and_told_live(
     finally:
         bring_up(nodes[victim], down, nodes)
     if down == "frozen":  # the killed one had nothing on disk
-        await until_left(sites[victim])
+        await until(partial(has_left, sites[victim]), PATIENCE_S / 2)
     sweeper.stop()
     await sweeping
     await feed.settled()

@@ -8,6 +8,7 @@ from service.errors import StoreUnreachable
 from service.sharing import Shared
 from tests.conftest import MakeService
 from tests.servers import Server
+from tests.test_express import until
 
 
 class Slow:
@@ -77,8 +78,7 @@ async def test_who_has_waited_long_enough_asks_beside_it(monkeypatch: pytest.Mon
     first = await begun(shared, 1)
     second = await begun(shared, 3)
     async with asyncio.timeout(20):
-        while len(ask.asked) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        await until(lambda: len(ask.asked) == 2)
     third = await begun(shared, 3)  # the second was asked before they came
     settling = asyncio.create_task(shared.settled())
     ask.may_answer.set()
