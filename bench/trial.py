@@ -118,14 +118,14 @@ def measure(
     """
     wrk = Wrk(port, load)
     wrk.run(warm_up_s)
-    before = _Meter(programs, counted_at, redis)
+    # To be asked costs a program something too, which is none of a heartbeat's.
+    counted = _outcomes(counted_at)
+    before = _Meter(programs, redis)
     replies = wrk.run(seconds)
-    after = _Meter(programs, counted_at, redis)
+    after = _Meter(programs, redis)
     if not replies.is_valid:
         raise Invalid(f"{replies.bad_status} refusals, {replies.socket_errors} socket errors")
-    outcomes = {
-        name: count - before.outcomes.get(name, 0) for name, count in after.outcomes.items()
-    }
+    outcomes = {name: count - counted[name] for name, count in _outcomes(counted_at).items()}
     outcomes = {name: count for name, count in outcomes.items() if count}
     if outcomes and not mix.is_as_meant(outcomes):
         raise Invalid(f"the mix is not as meant: {shares(outcomes)}")
@@ -140,16 +140,19 @@ def measure(
     )
 
 
-class _Meter:
-    """What has been used and counted up to now."""
+def _outcomes(ports: Sequence[int]) -> defaultdict[str, float]:
+    """What became of heartbeats, of several programs together."""
+    total: defaultdict[str, float] = defaultdict(float)
+    for port in ports:
+        for name, count in outcomes_of(port).items():
+            total[name] += count
+    return total
 
-    def __init__(
-        self, programs: Sequence[Program], counted_at: Sequence[int], redis: Valkey
-    ) -> None:
-        self.outcomes: defaultdict[str, float] = defaultdict(float)
-        for port in counted_at:
-            for name, count in outcomes_of(port).items():
-                self.outcomes[name] += count
+
+class _Meter:
+    """What has been used up to now."""
+
+    def __init__(self, programs: Sequence[Program], redis: Valkey) -> None:
         self.calls = redis.calls()
         self.program_s = sum(program.cpu_s() for program in programs)
         self.redis_s = redis.program.cpu_s()

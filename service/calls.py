@@ -42,6 +42,8 @@ class Calls:
         self._observe_error = observe_error
         self.span: Callable[[str], AbstractContextManager[None]] = lambda script: nullcontext()
         self._clock_offset_ms = 0.0
+        # Whether one call may name keys of several sites; found out where a proxy hides a cluster.
+        self.mixes_sites = connection.mixes_sites
 
     async def probe(self) -> None:
         """Writes for real. Raises StoreError."""

@@ -34,6 +34,7 @@ _REFUSED = {
     "AUTH": "Redis refuses our credentials",
     "NOPERM": "Redis does not permit a command that is needed",
     "MASTERDOWN": "Redis is a replica that has lost its primary",
+    "CROSSSLOT": "Redis is a cluster and was taken for one server; now it is known",
     "CLUSTERDOWN": "a part of the Redis cluster is down",
     "WRONGTYPE": "a key of this site has the wrong type: run presence doctor",
 }

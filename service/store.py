@@ -108,7 +108,6 @@ class PresenceStore(Reading):
         self._batcher: Batcher[ShardKeys, Any, str] = Batcher(
             self._send, _lanes_of(connection), pace_s=CALL_PACE_S
         )
-        self._mixes_sites = connection.mixes_sites
         self._due: dict[str, tuple[str, int]] = {}
         self._entered_at: dict[str, float] = {}
         self._enter_due_at = 0.0
@@ -255,7 +254,7 @@ class PresenceStore(Reading):
                 room -= size
             else:
                 groups.append([batch])
-                is_open = batch.kind == "heartbeat" and self._mixes_sites
+                is_open = batch.kind == "heartbeat" and self.mixes_sites
                 room = CALL_LIMIT - size if is_open else 0
         return groups
 
@@ -357,7 +356,7 @@ class PresenceStore(Reading):
                 for n, reply in zip(stale, again, strict=True):
                     replies[n] = reply
         if any(isinstance(reply, ClusterCrossSlotError) for reply in replies):
-            self._mixes_sites = False  # a proxy before a cluster; the next calls are of one site
+            self.mixes_sites = False  # a proxy before a cluster; the next calls are of one site
         return [self._translated(r) if isinstance(r, Exception) else r for r in replies]
 
     async def agree_on_shards(self, *, may_note: bool = True) -> None:

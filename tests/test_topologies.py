@@ -204,6 +204,31 @@ async def test_sentinels_that_refuse_us(options: str) -> None:
         assert str(refusal.value) == "Redis cannot be reached"
 
 
+async def test_a_cluster_that_looks_like_one_server() -> None:
+    """Behind a proxy, or of one node: no call may name keys of two slots, which is found out."""
+    names = [f"site-{n}" for n in range(5)]
+    port = servers.free_port(with_bus=True)
+    with Server("valkey", "--cluster-enabled", "yes", port=port) as server:
+        server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        servers.wait_until(lambda: servers.knows_all(server, 1))
+        async with store_on(connect(server.url)) as store:
+            first = await asyncio.gather(
+                *(store.heartbeat(name, beat()) for name in names), return_exceptions=True
+            )
+            now_known = "Redis is a cluster and was taken for one server; now it is known"
+            assert {str(each) for each in first} == {now_known}
+            for name in names:
+                assert await store.heartbeat(name, beat()) == "created"
+            assert await counts(store, [*names, "unknown"]) == [1, 1, 1, 1, 1, 0]
+        async with store_on(connect(server.url)) as store:
+            assert await counts(store, [*names, "unknown"]) == [1, 1, 1, 1, 1, 0]
+
+
+async def counts(store: PresenceStore, names: list[str]) -> list[int | None]:
+    """How many are active on each site."""
+    return [row.activeVisitors for row in (await store.sites(names)).sites]
+
+
 async def test_wrong_password() -> None:
     with Server("valkey") as server:
         server.client.config_set("requirepass", "word")
