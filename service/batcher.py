@@ -181,7 +181,7 @@ class Batcher(Generic[K, T, R]):
                 is_failing = any(isinstance(answer, BaseException) for answer in answers)
                 for batch, answer in zip(batches, answers, strict=True):
                     _deliver(batch, answer)
-                if not self._is_closed and sum(len(batch.items) for batch in batches) > 1:
+                if not self._is_closed and (len(batches) > 1 or len(batches[0].items) > 1):
                     await lane.pause(began_s + self._pace_s - time.monotonic())
         finally:
             lane.task = None
@@ -284,14 +284,21 @@ class _Lane(Generic[K, T, R]):
 
 def _without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
     for batch in batches:
-        if any(waiter.done() for waiter in batch.waiting):
-            kept = [
-                (item, waiter)
-                for item, waiter in zip(batch.items, batch.waiting, strict=True)
-                if not waiter.done()
-            ]
-            batch.items = [item for item, _ in kept]
-            batch.waiting = [waiter for _, waiter in kept]
+        for waiter in batch.waiting:
+            if waiter.done():
+                return _kept(batches)
+    return batches
+
+
+def _kept(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
+    for batch in batches:
+        kept = [
+            (item, waiter)
+            for item, waiter in zip(batch.items, batch.waiting, strict=True)
+            if not waiter.done()
+        ]
+        batch.items = [item for item, _ in kept]
+        batch.waiting = [waiter for _, waiter in kept]
     return [batch for batch in batches if batch.items]
 
 

@@ -265,14 +265,14 @@ class PresenceStore(Reading):
         if is_stale(reply):  # again: Redis's clock has jumped in between
             return [StoreRefused("Redis's clock jumps")] * len(group)
         answers: list[Answer[str]] = []
-        now_ms, place = int(reply[0]), 1
+        now_ms, now_s, place = int(reply[0]), time.monotonic(), 1
         for batch in group:
             word = reply[place]
             place += 1
             if word.startswith("failed "):
                 answers.append(self._translated(ResponseError(word.partition(" ")[2])))
                 continue
-            self._note_due(batch.key.tag, word == "opened", now_ms)
+            self._note_due(batch.key.tag, word == "opened", now_ms, now_s)
             answers.append(reply[place : place + len(batch.items)])
             place += len(batch.items)
         return answers
@@ -287,7 +287,8 @@ class PresenceStore(Reading):
                     self._due_by(batch.key.tag, int(reply[2]))
                 outcomes.append(reply[1])
             else:
-                self._note_due(batch.key.tag, reply[1] == "opened", int(reply[0]))
+                now_s = time.monotonic()
+                self._note_due(batch.key.tag, reply[1] == "opened", int(reply[0]), now_s)
                 outcomes.append(reply[2])
         return outcomes
 
@@ -391,10 +392,10 @@ class PresenceStore(Reading):
 
     # The list of due sites
 
-    def _note_due(self, tag: str, is_opened: bool, now_ms: int) -> None:
+    def _note_due(self, tag: str, is_opened: bool, now_ms: int, now_s: float) -> None:
         if is_opened:
             self._due_by(tag, now_ms)
-        elif time.monotonic() - self._entered_at.get(tag, -REENTER_S) >= REENTER_S:
+        elif now_s - self._entered_at.get(tag, -REENTER_S) >= REENTER_S:
             self._due.setdefault(tag, ("NX", now_ms))
 
     def _due_by(self, tag: str, at_ms: int) -> None:
