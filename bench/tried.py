@@ -27,7 +27,7 @@ TRIED: dict[str, str] = {
     "P13": "Heartbeats gathered without a future each, members that are there twice found by "
     "counting quotes instead of decoding again. Two thirds of what is left is Redis, in calls of "
     "128. The row is held against P2's figure, which has come down by more than its own, and "
-    "with which the ratio varies: 0.33 to 0.46 on the same two cores.",
+    "with which the ratio varies: 0.33 to 0.57 on the same two cores.",
     "P15": "Four copies share the 64 connections: a call carries 12 of the 16 heartbeats that a "
     "copy can have waiting, 79 calls for 1,000 heartbeats instead of 32. More heartbeats make a "
     "call cheaper for each mostly by keeping Redis at work, with warm caches: 12 in a call cost it "
