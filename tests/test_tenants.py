@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -119,14 +120,14 @@ async def test_what_could_not_be_listed_is_kept(key_prefix: str, ends: str) -> N
     store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), Rules())
     store._due_by("early", 1)
     store._due_by("late", 9)
-    store._note_due("new", False, 5)
+    store._note_due("new", False, 5, time.monotonic())
     entering = asyncio.create_task(store._enter_due())
     await asyncio.sleep(0)
     assert not store._due
     store._due_by("early", 3)
     store._due_by("late", 3)
     store._due_by("new", 7)
-    store._note_due("other", False, 8)
+    store._note_due("other", False, 8, time.monotonic())
     if ends == "is cancelled":
         entering.cancel()
     await asyncio.wait((entering,))
