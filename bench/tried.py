@@ -29,13 +29,13 @@ TRIED: dict[str, str] = {
     "128. The row is held against P2's figure, which has come down by more than its own, and "
     "with which the ratio varies: 0.33 to 0.57 on the same two cores.",
     "P15": "Four copies share the 64 connections: a call carries 12 of the 16 heartbeats that a "
-    "copy can have waiting, 79 calls for 1,000 heartbeats instead of 32. More heartbeats make a "
-    "call cheaper for each mostly by keeping Redis at work, with warm caches: 12 in a call cost it "
-    "130 µs back to back and 330 µs after a pause of 5 ms. A copy begins calls of several "
-    "heartbeats 5 ms apart unless 24 wait: 79 calls instead of 130, and 10 to 20 % less of Redis; "
-    "3 and 10 ms, and 16 instead of 24, were no better. Calls of 16, which is all there can "
-    "be, would still be 62 for 1,000, and some 1.2 ×. With as many connections for each copy as "
-    "one copy has here the calls are as large as with one.",
+    "copy can have waiting, some 80 calls for 1,000 heartbeats instead of 32. More heartbeats "
+    "make a call cheaper for each mostly by keeping Redis at work, with warm caches: 12 in a "
+    "call cost it 130 µs back to back and 330 µs after a pause of 5 ms. A copy begins calls of "
+    "several heartbeats 5 ms apart unless 24 wait: some 80 calls instead of 130, and 10 to 20 % "
+    "less of Redis; 3 and 10 ms, and 16 instead of 24, were no better. Calls of 16, which is all "
+    "there can be, would still be 62 for 1,000, and some 1.2 ×. With as many connections for "
+    "each copy as one copy has here the calls are as large as with one.",
     "P16": "Tags chosen by slot, which gives each of three equal nodes four of twelve shards.",
     "P17": "A heartbeat waits for the call that is on its way and for its own, some 1.7 ms each at "
     "this rate, where the empty answer waits for nobody: p50 is two to three milliseconds, p99 "

@@ -35,7 +35,7 @@ MERGE_DEPTH = 1000  # pages, and places, that each shard lists, where several ar
 LOOKED_AT_ONCE = 500  # sessions, for those of one path among them
 CHANGES_LIMIT = 300  # events that are read as changes, in 2 ms; more of them make a snapshot
 COUNTED_AT_ONCE = 1000  # pages in one call, or sites in one pipeline
-COUNTED_TOGETHER = 100  # sites in one call, which holds Redis for half a millisecond at the most
+COUNTED_TOGETHER = 100  # sites in one call, which takes Redis half a millisecond or so
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 
 
@@ -250,8 +250,9 @@ class Reading(Calls):
 
     async def sites(self, names: Sequence[str]) -> models.SiteList:
         """How many are on each of these sites, without sweeping any; None where Redis cannot say:
-        the node that holds a site, or a shard of it, is down, or a key has a wrong type. Raises
-        StoreUnreachable: none can be asked."""
+        the node that holds a site, or a shard of it, is down, a key has a wrong type, or the call
+        in which it was asked about, with others, is not permitted. Raises StoreUnreachable: none
+        can be asked."""
         shards = [keys for name in names for keys in self.keys.of_site(name)]
         lanes: dict[str, list[int]] = {}
         for place, keys in enumerate(shards):

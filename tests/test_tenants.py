@@ -3,7 +3,9 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from service.connection import connect
 from service.keys import Keys
 from service.metrics import Metrics
 from service.rules import Rules
+from service.scripts import Call, Client, run_many
 from service.store import Beat, PresenceStore
 from service.sweeper import Sweeper
 from tests.conftest import Clock, MakeService, patient_store
@@ -97,21 +100,19 @@ async def test_a_scrape_of_ten_thousand_configured_sites(
     busy = names[::1000]
     for name in busy:
         assert await service.store.heartbeat(name, _beat()) == "created"
-    pipelines: list[int] = []
-    client = service.store.connection.client
-    make = client.pipeline
+    calls: list[int] = []
 
-    def pipeline(*args: object, **kwargs: object) -> object:
-        pipelines.append(1)
-        return make(*args, **kwargs)
+    async def counting(client: Client, some: Sequence[Call]) -> list[Any]:
+        calls.append(len(some))
+        return await run_many(client, some)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "pipeline", pipeline)
+        patch.setattr("service.reading.run_many", counting)
         text = (await service.client.get("/metrics")).text
     shown = dict(re.findall(r'presence_active_visitors\{site="([^"]+)"\} (\S+)', text))
     assert shown == {name: "1.0" if name in busy else "0.0" for name in names}
     assert not re.search(r"presence_redis_errors_total\{.*\} [1-9]", text)
-    assert len(pipelines) <= 20
+    assert calls == [10] * 10, "a hundred sites in a call, ten calls at once"
 
 
 @pytest.mark.parametrize("ends", ["fails", "is cancelled"])
