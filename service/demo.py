@@ -87,12 +87,13 @@ class Visitors:
 
     Args:
         interval_s: how often each of them beats.
+        seed: people of the same seed do the same.
     """
 
-    def __init__(self, store: PresenceStore, interval_s: float) -> None:
+    def __init__(self, store: PresenceStore, interval_s: float, seed: int | None = None) -> None:
         self._store = store
         self._interval_s = interval_s
-        self._chance = random.Random()  # noqa: S311  # nothing secret
+        self._chance = random.Random(seed)  # noqa: S311  # nothing secret
         self._here: list[_Visitor] = []
 
     async def run(self) -> None:
