@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.result import Context, Result
 
-SCRIPT = Path(__file__).parent.parent / "service" / "static" / "presence.js"
+SCRIPT = Path(__file__).parent.parent / "service" / "web" / "static" / "presence.js"
 LIVE = SCRIPT.with_name("presence-live.js")
 MOST_BYTES, MOST_GZIP_BYTES = 2_048, 1_100
 

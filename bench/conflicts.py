@@ -19,11 +19,11 @@ from redis import Redis
 from redis.exceptions import ConnectionError
 
 from bench.peers import CLIENTS, HEARTBEATS, SESSION, Tally, get_then_set, path_of, watch_multi
-from service.connection import connect
-from service.embedded import find_binary
-from service.keys import Keys
-from service.rules import Rules
-from service.store import Beat, PresenceStore
+from service.redis.client import connect
+from service.redis.embedded import find_binary
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, PresenceStore
 
 WANDERING = 2_000  # a fifth: optimistic locking makes some thirty attempts for each
 Run = Callable[..., Awaitable[Tally]]

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from service import __version__
-from service.embedded import find_binary
+from service.redis.embedded import find_binary
 
 _PACKAGES = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "redis", "hiredis")
 _COMMANDS = {

@@ -22,7 +22,7 @@ _RULES = {
     "VIEW_DEDUP_MS": str(VIEW_DEDUP_S * 1000),
     "ORIGIN": mix.ORIGIN,
 }
-# As service/server.py starts uvicorn.
+# As service/server/run.py starts uvicorn.
 _UVICORN = (
     "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log",
     "--no-proxy-headers", "--no-server-header", "--backlog", "2048", "--log-level", "warning",

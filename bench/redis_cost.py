@@ -28,8 +28,8 @@ from bench.redis_crowd import (
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
 from bench.trial import spread
-from service.connection import connect
-from service.store import PresenceStore
+from service.redis.client import connect
+from service.store.store import PresenceStore
 
 BATCH = 64
 TTL_MS = 120_000

@@ -15,11 +15,11 @@ import click
 from bench.result import Context, Measure, Progress, Result, Silent
 from bench.result import run as run_measure
 from bench.server import Valkey
-from service.connection import connect
 from service.errors import StoreError
-from service.keys import Keys
-from service.rules import Rules
-from service.store import Beat, PresenceStore
+from service.redis.client import connect
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, PresenceStore
 
 SITE = "blog"
 PAGES = 1_000

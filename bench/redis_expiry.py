@@ -23,10 +23,10 @@ from bench.processes import SERVICE_CORE, cores
 from bench.redis_crowd import LONG, SITE, beat, command_line, filled, store_of
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
-from service.keys import Keys
-from service.metrics import Metrics
-from service.store import PresenceStore
-from service.sweeper import Sweeper
+from service.ops.metrics import Metrics
+from service.store.keys import Keys
+from service.store.store import PresenceStore
+from service.store.sweeper import Sweeper
 
 STALL_MS, PAGES_S = 5.0, 15.0
 DEFAULT_HZ, HZ = 10, 500

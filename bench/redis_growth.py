@@ -10,7 +10,7 @@ from statistics import median
 
 from bench.redis_crowd import LONG, beat, fill, store_of, usec
 from bench.server import Valkey
-from service.store import PresenceStore
+from service.store.store import PresenceStore
 
 SESSIONS = 20_480
 PAGES = (10, 100, 1_000, 10_000)

@@ -23,8 +23,8 @@ from bench.redis_crowd import (
 )
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
-from service.keys import Keys
-from service.rules import Rules
+from service.store.config import Rules
+from service.store.keys import Keys
 
 BAR = 560.0
 PER_CALL = 500

@@ -13,7 +13,7 @@ from bench.redis_crowd import CURVE, SITE, beat, command_line, filled, store_of,
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
 from bench.trial import spread
-from service.store import PresenceStore
+from service.store.store import PresenceStore
 
 STATS_MS, STATS_RATIO, ACTIVE_US = 1.0, 3.0, 100.0
 NEWCOMERS = count(10_000_000)

@@ -7,7 +7,7 @@ from redis.crc import key_slot
 
 from bench.redis_crowd import CHUNK, SITE, beat, command_line, store_of
 from bench.result import Context, Result
-from service.keys import Keys, tag_of
+from service.store.keys import Keys, tag_of
 from tests.servers import cluster, cluster_url
 
 NODES, SHARDS, BAR = 3, 12, 0.40

@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from bench.processes import LOAD_CORE, Program, free_port
-from service.embedded import find_binary
+from service.redis.embedded import find_binary
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def valkey(folder: Path) -> Iterator[Valkey]:
     port = free_port()
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--maxclients", "5000"]
-    command += ["--hz", "500"]  # as service/embedded.py starts it, and the README recommends
+    command += ["--hz", "500"]  # as service/redis/embedded.py starts it, and the README recommends
     # So that what a trial begins with can be loaded from a file: see `restore`.
     command += ["--enable-debug-command", "local", "--enable-protected-configs", "local"]
     with Program("valkey", command, LOAD_CORE, folder / "valkey.log") as program:

@@ -14,11 +14,11 @@ from bench.load import Load, Replies, Wrk
 from bench.processes import Program
 from bench.programs import VIEW_DEDUP_S
 from bench.server import Valkey
-from service.connection import connect
 from service.errors import StoreError
-from service.keys import Keys
-from service.rules import Rules
-from service.store import Beat, PresenceStore
+from service.redis.client import connect
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, PresenceStore
 
 FILLED_AT_ONCE, SITES_AT_ONCE, FILL_ATTEMPTS = 500, 10, 10
 

@@ -1,5 +1,5 @@
 /**
- * Writes the browser's files into ../service/static:
+ * Writes the browser's files into ../service/web/static:
  *
  *   presence.js       the script tag
  *   presence-live.js  live numbers, and locks for browsers without: loaded when they are needed
@@ -102,7 +102,7 @@ const scoped = (code) => {
 const run = async () => {
   const isCheck = process.argv.includes("--check");
   for (const file of FILES) {
-    const target = here(`../service/static/${file.name}`);
+    const target = here(`../service/web/static/${file.name}`);
     const code = await bundle(file);
     const gzipped = gzipSync(code, { level: 9 }).length;
     const size = Buffer.byteLength(code);

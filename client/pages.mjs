@@ -1,4 +1,4 @@
-// Writes into service/static what the pages load and what is not written by hand: the scripts of
+// Writes into service/web/static what the pages load and what is not written by hand: the scripts of
 // client/pages as one file for each page, uPlot's style sheet, and the world map.
 //
 //   node pages.mjs           writes the files
@@ -16,7 +16,7 @@ import { feature } from "topojson-client";
 import { filter, filterWeight, presimplify, simplify } from "topojson-simplify";
 
 const require = createRequire(import.meta.url);
-const STATIC = new URL("../service/static/", import.meta.url);
+const STATIC = new URL("../service/web/static/", import.meta.url);
 
 // The map is drawn on 1000 units of width; client/pages/map.js projects places onto it by
 // the same formula, so these four numbers stand there as well.
@@ -120,7 +120,7 @@ const stale = Object.entries(files).filter(([name, text]) => {
   }
 });
 if (process.argv.includes("--check")) {
-  for (const [name] of stale) console.error(`service/static/${name} is not up to date: node client/pages.mjs`);
+  for (const [name] of stale) console.error(`service/web/static/${name} is not up to date: node client/pages.mjs`);
   process.exitCode = stale.length ? 1 : 0;
 } else {
   for (const [name, text] of stale) writeFileSync(new URL(name, STATIC), text);

@@ -14,33 +14,33 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from service.connection import Connection, connect
-from service.demo import Visitors
-from service.draining import Draining
+from service.api.context import Context, problem_response, unexpected
+from service.api.cors import PublicCors
+from service.api.heartbeats import HotHeartbeat
+from service.api.intake import Intake
+from service.api.middleware import Observed
+from service.api.rate_limits import Slots
+from service.api.routes import ROUTES
+from service.api.security import Security
 from service.errors import LayoutError, PresenceError, RequestError, TokenError
-from service.feed import Feed
-from service.keys import Keys
-from service.layout import agree_or_ask_later
-from service.limits import Slots
-from service.logs import configure_logs
-from service.metrics import Metrics
-from service.middleware import Observed
+from service.live.hub import Feed
+from service.live.single_flight import Shared
 from service.models import Stats
-from service.pulse import take_pulse
-from service.routes import ROUTES
-from service.routes.context import Context, problem_response, unexpected
-from service.routes.cors import PublicCors
-from service.routes.demo import DEMO_ROUTES
-from service.routes.heartbeats import HotHeartbeat
-from service.routes.intake import Intake
-from service.routes.pages import refusal
-from service.rules import Rules
-from service.security import Security
+from service.ops.logs import configure_logs
+from service.ops.metrics import Metrics
+from service.ops.pulse import take_pulse
+from service.ops.tracing import Tracing, provider_from_env
+from service.redis.client import Connection, connect
+from service.server.draining import Draining
 from service.settings import Settings
-from service.sharing import Shared
-from service.store import PresenceStore
-from service.sweeper import Sweeper
-from service.tracing import Tracing, provider_from_env
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.shards import agree_or_ask_later
+from service.store.store import PresenceStore
+from service.store.sweeper import Sweeper
+from service.web.demo import Visitors
+from service.web.demo_site import DEMO_ROUTES
+from service.web.pages import refusal
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.connection import connect
-from service.keys import Keys
-from service.rules import Rules
+from service.redis.client import connect
 from service.settings import Settings
-from service.store import PresenceStore
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import PresenceStore
 from tests import servers
 from tests.servers import Server
 

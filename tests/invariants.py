@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from service.keys import ShardKeys
-from service.store import PresenceStore
+from service.store.keys import ShardKeys
+from service.store.store import PresenceStore
 
 # Kept for ever: page views in all and by page, and who was ever here.
 KEPT = ("totals", "top", "uniques")

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from service.rules import Rules
+from service.store.config import Rules
 
 DAY_MS = 86_400_000
 

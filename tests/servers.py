@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 
-from service.embedded import find_binary
+from service.redis.embedded import find_binary
 
 
 def missing(what: str) -> None:

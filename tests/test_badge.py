@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from service.routes.badge import draw
+from service.api.badge import draw
 from tests.conftest import MakeService
 
 SVG = "{http://www.w3.org/2000/svg}"

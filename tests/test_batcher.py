@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.batcher import Answer, Batch, Batcher
 from service.errors import StoreBusy, StoreError
+from service.store.batcher import Answer, Batch, Batcher
 
 Batches = list[Batch[str, Any, Any]]
 

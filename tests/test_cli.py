@@ -23,10 +23,10 @@ from click.testing import CliRunner, Result
 
 from service import __version__
 from service.cli import main
-from service.keys import Keys
-from service.rules import Rules
 from service.settings import SETTINGS, Settings
-from service.store import Beat
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 
@@ -394,7 +394,7 @@ def test_a_second_owner_and_a_port_that_is_taken(folder: Path, tmp_path: Path) -
 
 def test_without_a_binary_memory_takes_over_loudly(tmp_path: Path) -> None:
     script = (
-        "import sys, service.embedded as e; e.find_binary = lambda: None; "
+        "import sys, service.redis.embedded as e; e.find_binary = lambda: None; "
         "from service.cli import main; main(sys.argv[1:])"
     )
     arguments = [sys.executable, "-c", script, "serve", "--port", str(free_port())]
@@ -599,7 +599,7 @@ def test_listening_socket_is_ready_before_the_screen(tmp_path: Path, valkey: Ser
 
 def test_told_to_stop_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal that comes while the app is made is not lost, wherever Python is just then."""
-    from service import server
+    from service.server import run as server
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     create: Any = vars(server)["create_app"]

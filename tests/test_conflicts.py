@@ -13,7 +13,7 @@ import pytest
 
 from bench import conflicts
 from bench.peers import CLIENTS, HEARTBEATS, get_then_set, watch_multi
-from service.store import Beat, PresenceStore
+from service.store.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import MakeStore, now_of
 from tests.servers import Server

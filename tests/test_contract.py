@@ -9,10 +9,10 @@ import pytest
 
 from service import models
 from service.errors import StoreError, StoreRefused
-from service.keys import MS_PER_HOUR, ShardKeys
-from service.reading import READ_SWEEP_LIMIT
-from service.rules import Rules
-from service.store import Beat, PresenceStore
+from service.store.config import Rules
+from service.store.keys import MS_PER_HOUR, ShardKeys
+from service.store.reader import READ_SWEEP_LIMIT
+from service.store.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, store_factory
 from tests.servers import Server

@@ -14,9 +14,9 @@ from uvicorn.server import ServerState
 
 import service
 from service.app import create_app
-from service.batcher import Batch
-from service.express import ExpressProtocol
+from service.server.fast_path import ExpressProtocol
 from service.settings import Settings
+from service.store.batcher import Batch
 
 CONNECTIONS = 64
 ROUNDS = 16

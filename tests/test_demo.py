@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.demo import SITE, TICK_S, VISITORS, Visitors
 from service.settings import Settings
+from service.web.demo import SITE, TICK_S, VISITORS, Visitors
 from tests.conftest import Clock, MakeStore
 from tests.invariants import check
 

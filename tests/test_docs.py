@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from service.api.routes import ROUTES
 from service.cli import main as command_line
-from service.routes import ROUTES
 from service.settings import PREFIX, SETTINGS
 
 ROOT = Path(__file__).parent.parent

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from service.connection import connect
-from service.doctor import Doctor
-from service.invariants import (
+from service.models import PageView
+from service.ops.doctor import Doctor
+from service.ops.invariants import (
     COUNTERS,
     HASHES,
     LIFETIMES,
@@ -24,9 +24,9 @@ from service.invariants import (
     life_faults,
     view_faults,
 )
-from service.keys import Keys, ShardKeys
-from service.models import PageView
-from service.store import Beat, PresenceStore
+from service.redis.client import connect
+from service.store.keys import Keys, ShardKeys
+from service.store.store import Beat, PresenceStore
 from tests.conftest import BACKENDS, Clock, MakeStore, store_factory, url_of
 from tests.servers import Server
 

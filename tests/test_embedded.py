@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from service import embedded
-from service.embedded import EmbeddedServer, folder_of, is_running, socket_of
 from service.errors import EmbeddedError
+from service.redis import embedded
+from service.redis.embedded import EmbeddedServer, folder_of, is_running, socket_of
 from tests.servers import binary_of, wait_until
 
 _OWNER = """
 import sys, time
-from service.embedded import EmbeddedServer
+from service.redis.embedded import EmbeddedServer
 with EmbeddedServer(sys.argv[1]):
     print("owns", flush=True)
     time.sleep(600)

@@ -16,13 +16,13 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.api.intake import CROWD, SPREAD
 from service.app import create_app
-from service.batcher import Batch
 from service.errors import StoreUnreachable
-from service.express import ExpressProtocol
-from service.routes.intake import CROWD, SPREAD
+from service.server.fast_path import ExpressProtocol
 from service.settings import Settings
-from service.store import Beat
+from service.store.batcher import Batch
+from service.store.store import Beat
 from tests.conftest import Clock
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"

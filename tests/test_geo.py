@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from service.geo import NOWHERE, Place, place_of
+from service.api.geo import NOWHERE, Place, place_of
 from tests.conftest import MakeService
 
 KOLN = Place("DE", "Köln", 50.9, 6.9)

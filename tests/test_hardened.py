@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError
 
-from service.connection import Connection, connect
+from service.redis.client import Connection, connect
 from tests.servers import Server, wait_until
 
 

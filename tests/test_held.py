@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
-from service.connection import Connection, connect
-from service.held import Held
+from service.redis.client import Connection, connect
+from service.redis.held import Held
 from tests.conftest import url_of
 from tests.servers import Server, free_port
 

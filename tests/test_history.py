@@ -3,8 +3,8 @@
 import pytest
 
 from service import models
-from service.keys import MS_PER_HOUR
-from service.store import Beat, PresenceStore
+from service.store.keys import MS_PER_HOUR
+from service.store.store import Beat, PresenceStore
 from tests.conftest import Clock, MakeStore
 
 MINUTE_MS = 60_000

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import structlog
 
-from service.routes import ROUTES
+from service.api.routes import ROUTES
 from tests.conftest import NOW, Clock, MakeService, Service
 from tests.servers import Server
 
@@ -536,7 +536,7 @@ async def test_an_endless_body_is_not_collected(make_service: MakeService) -> No
 async def test_a_trickled_body_is_cut_off(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.routes.context.READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("service.api.context.READ_TIMEOUT_S", 0.05)
     service = await make_service()
 
     async def trickle() -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ from zlib import crc32
 import pytest
 from redis.crc import key_slot
 
-from service.keys import (
+from service.store.keys import (
     MS_PER_HOUR,
     Keys,
     ShardKeys,

@@ -1,7 +1,7 @@
 """The rate limiter, with a clock of the test's own."""
 
-from service import limits
-from service.limits import RateLimiter
+from service.api import rate_limits as limits
+from service.api.rate_limits import RateLimiter
 
 
 class Clock:

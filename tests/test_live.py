@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from service.api.rate_limits import Slots
 from service.errors import StoreError, StoreUnreachable
-from service.express import ExpressProtocol
-from service.feed import Feed
-from service.keys import shard_of
-from service.limits import Slots
-from service.merging import Changes, Entry
+from service.live.hub import Feed
+from service.live.messages import Snapshot, Subscriber, Update, Wish
 from service.models import Change, Happening, PathCount
-from service.news import Snapshot, Subscriber, Update, Wish
-from service.reading import CHANGES_LIMIT
-from service.store import Beat, PresenceStore
+from service.server.fast_path import ExpressProtocol
+from service.store.keys import shard_of
+from service.store.merge import Changes, Entry
+from service.store.reader import CHANGES_LIMIT
+from service.store.store import Beat, PresenceStore
 from tests.conftest import Clock, MakeService, MakeStore, url_of
 from tests.servers import Server
 from tests.test_express import Served, request, serving, until
@@ -407,9 +407,9 @@ async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> No
 
 
 async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) -> None:
-    from service.connection import connect
-    from service.keys import Keys
-    from service.rules import Rules
+    from service.redis.client import connect
+    from service.store.config import Rules
+    from service.store.keys import Keys
 
     store = PresenceStore(connect(valkey.url), Keys(key_prefix), Rules())
     feed = Feed(store, TICK_S)
@@ -590,7 +590,7 @@ def metrics_of(served: Served) -> str:
 async def test_whoever_takes_nothing_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, shards: str
 ) -> None:
-    monkeypatch.setattr("service.bounded.SLOW_READER_S", 0.2)
+    monkeypatch.setattr("service.server.timeouts.SLOW_READER_S", 0.2)
     settings = FAST | {"SHARDS": shards}
     async with serving(ExpressProtocol, **settings) as served, Stream(served) as stream:
         context = served.app.rest.state.context
@@ -638,7 +638,7 @@ async def test_the_service_stops_under_hundreds_of_streams() -> None:
 
 
 async def test_a_stream_that_cannot_tell_the_present_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.feed.GIVE_UP_S", 0.2)
+    monkeypatch.setattr("service.live.hub.GIVE_UP_S", 0.2)
     async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
         assert await stream.next() == "snapshot"
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from service.connection import connect
-from service.feed import Feed
-from service.keys import Keys
-from service.metrics import Metrics
-from service.rules import Rules
-from service.store import Beat, PresenceStore
-from service.sweeper import Sweeper
+from service.live.hub import Feed
+from service.ops.metrics import Metrics
+from service.redis.client import connect
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, PresenceStore
+from service.store.sweeper import Sweeper
 from tests import servers
 from tests.conftest import PATIENCE_S, MakeService, patient_store
 from tests.servers import Server, cluster_url

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from schemathesis.config import SchemathesisConfig
 
-from service import models, openapi
-from service.operations import OPERATIONS
-from service.paging import write_cursor
-from service.routes import ROUTES
+from service import models
+from service.api.openapi import document as openapi
+from service.api.openapi.operations import OPERATIONS
+from service.api.routes import ROUTES
+from service.store.paging import write_cursor
 from tests.conftest import MakeService
 from tests.servers import Server, free_port, wait_until
 
@@ -191,7 +192,7 @@ def test_it_has_every_route_and_no_other() -> None:
 def test_the_committed_copy_is_up_to_date() -> None:
     committed = Path(__file__).parent.parent / "docs" / "openapi.json"
     assert committed.read_text(encoding="utf-8") == openapi.text(), (
-        "python -m service.openapi > docs/openapi.json"
+        "python -m service.api.openapi.document > docs/openapi.json"
     )
 
 

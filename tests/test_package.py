@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import service
-from service import scripts
+from service.redis import scripts
 from tests.servers import missing
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BEAT = """
 import asyncio, json
 from pathlib import Path
-from service import scripts
+from service.redis import scripts
 from service.app import create_app
 from service.settings import Settings
 
@@ -97,7 +97,9 @@ def test_wheel(built: Path) -> None:
     assert lua == [f"service/lua/{name}" for name in script_names()]
     modules = {f"service/{p.relative_to(ROOT / 'service')}" for p in ROOT.glob("service/**/*.py")}
     assert modules <= set(names)
-    static = {f"service/{p.relative_to(ROOT / 'service')}" for p in ROOT.glob("service/static/*")}
+    static = {
+        f"service/{p.relative_to(ROOT / 'service')}" for p in ROOT.glob("service/web/static/*")
+    }
     assert static <= set(names)
     assert "service/py.typed" in names
     tops = {name.partition("/")[0] for name in names}

@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.cluster import RedisCluster
 
-from service.connection import connect
-from service.packing import packing
+from service.redis.client import connect
+from service.redis.packing import packing
 
 CALLS: list[tuple[Any, ...]] = [
     ("EVALSHA", "0" * 40, 0),

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import assets
 from service.app import create_app
-from service.assets import load_assets
 from service.settings import Settings
+from service.web import assets
+from service.web.assets import load_assets
 from tests.conftest import MakeService
 from tests.servers import missing
 
@@ -355,7 +355,7 @@ async def test_the_client_is_for_the_pages_of_any_host(
     (tmp_path / "presence.js").write_text("// the client\n" * 40)
     (tmp_path / "presence-live.js").write_text("// more of it\n")
     (tmp_path / "notes.txt").write_text("not to be served")
-    monkeypatch.setattr("service.routes.pages.assets", lambda: load_assets(tmp_path))
+    monkeypatch.setattr("service.web.pages.assets", lambda: load_assets(tmp_path))
     service = await make_service()
     for path in ("/presence.js", "/presence-live.js"):
         answer = await service.client.get(path)

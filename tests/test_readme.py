@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 
 from service import models
-from service.embedded import EmbeddedServer
-from service.keys import Keys
-from service.rules import Rules
-from service.store import Beat
+from service.redis.embedded import EmbeddedServer
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat
 from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 

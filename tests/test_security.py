@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.api.security import Security, headers_of, is_bot
 from service.errors import RequestError
-from service.security import Security, headers_of, is_bot
 from service.settings import Settings
 
 
@@ -158,7 +158,7 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
         compared.append((given, wanted))
         return given == wanted
 
-    monkeypatch.setattr("service.security.hmac.compare_digest", compare)
+    monkeypatch.setattr("service.api.security.hmac.compare_digest", compare)
     rules = security(ADMIN_TOKEN="t0", METRICS_TOKEN="t1")
     headers = {b"authorization": b"Bearer guess"}
     assert status_of(rules.check_operator, {}, headers) == 403

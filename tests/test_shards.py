@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import models, reading
+from service import models
 from service.errors import FieldError
-from service.merging import changes_of, contenders, ranked
-from service.paging import read_cursor, read_places, stream_place, write_cursor
-from service.scripts import run
-from service.store import Beat, PresenceStore
+from service.redis.scripts import run
+from service.store.merge import changes_of, contenders, ranked
+from service.store.paging import read_cursor, read_places, stream_place, write_cursor
+from service.store.store import Beat, PresenceStore
+from service.store import reader as reading
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore
 
@@ -359,7 +360,7 @@ def test_no_page_that_is_among_the_highest_is_overlooked(
 async def test_top_pages_are_exact_where_shards_list_only_their_highest(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, crowd: Callable[[int], int]
 ) -> None:
-    monkeypatch.setattr("service.reading.MERGE_DEPTH", 8)
+    monkeypatch.setattr("service.store.reader.MERGE_DEPTH", 8)
     store = make_store(Clock(), shards=3)
     counts = {f"/{n}": crowd(n) for n in range(40)}
     paths = [path for path, count in counts.items() for _ in range(count)]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import StoreUnreachable
-from service.sharing import Shared
+from service.live.single_flight import Shared
 from tests.conftest import MakeService
 from tests.servers import Server
 from tests.test_express import until
@@ -72,7 +72,7 @@ async def test_a_failure_is_everybodys() -> None:
 
 
 async def test_who_has_waited_long_enough_asks_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.sharing.PATIENCE_S", 0.0)
+    monkeypatch.setattr("service.live.single_flight.PATIENCE_S", 0.0)
     ask = Slow()
     shared = Shared(ask)
     first = await begun(shared, 1)

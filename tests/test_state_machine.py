@@ -20,10 +20,10 @@ from hypothesis.stateful import (
 )
 
 from service import models
-from service.connection import Connection, connect
-from service.keys import Keys
-from service.rules import Rules
-from service.store import Beat, PresenceStore
+from service.redis.client import Connection, connect
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import Clock, patient_store, url_of
 from tests.model import DAY_MS, Event, Site

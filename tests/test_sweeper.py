@@ -12,11 +12,11 @@ import pytest
 from redis.exceptions import RedisError
 
 from service.errors import StoreError
-from service.keys import Keys
-from service.metrics import Metrics
-from service.rules import Rules
-from service.store import Beat, Claim, PresenceStore, Settlement
-from service.sweeper import Sweeper
+from service.ops.metrics import Metrics
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, Claim, PresenceStore, Settlement
+from service.store.sweeper import Sweeper
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, now_of, patient_store
 from tests.servers import Server

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from service.connection import connect
-from service.keys import Keys
-from service.metrics import Metrics
-from service.rules import Rules
-from service.scripts import Call, Client, run_many
-from service.store import Beat, PresenceStore
-from service.sweeper import Sweeper
+from service.ops.metrics import Metrics
+from service.redis.client import connect
+from service.redis.scripts import Call, Client, run_many
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, PresenceStore
+from service.store.sweeper import Sweeper
 from tests.conftest import Clock, MakeService, patient_store
 from tests.servers import Server
 
@@ -107,7 +107,7 @@ async def test_a_scrape_of_ten_thousand_configured_sites(
         return await run_many(client, some)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.reading.run_many", counting)
+        patch.setattr("service.store.reader.run_many", counting)
         text = (await service.client.get("/metrics")).text
     shown = dict(re.findall(r'presence_active_visitors\{site="([^"]+)"\} (\S+)', text))
     assert shown == {name: "1.0" if name in busy else "0.0" for name in names}

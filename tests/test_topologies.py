@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from service.connection import Connection, connect
 from service.errors import SettingsError, StoreError, StoreRefused, StoreUnreachable
-from service.keys import Keys
-from service.rules import Rules
+from service.redis.client import Connection, connect
 from service.settings import mask_url
-from service.store import Beat, PresenceStore
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat, PresenceStore
 from tests import servers
 from tests.conftest import patient_store
 from tests.servers import Server

@@ -53,7 +53,7 @@ const set = (hidden: boolean) => {
 
 describe.each([
   ["source", () => import("../src/more.js")],
-  ["built", () => import("../../service/static/presence-live.js" as string)],
+  ["built", () => import("../../service/web/static/presence-live.js" as string)],
 ])("live numbers, %s", (_, load) => {
   let more: More;
   let told: LiveCounts[];

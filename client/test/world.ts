@@ -11,7 +11,7 @@ import { vi } from "vitest";
 import { FILES, bundle } from "../build.mjs";
 
 const built = (name: string) =>
-  readFileSync(new URL(`../../service/static/${name}`, import.meta.url), "utf8");
+  readFileSync(new URL(`../../service/web/static/${name}`, import.meta.url), "utf8");
 
 /** presence.js and presence-live.js. */
 export interface Script {

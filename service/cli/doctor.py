@@ -9,12 +9,12 @@ from service.app import rules_of
 from service.cli.group import Failure
 from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, optional_site_argument, reachable, run
-from service.connection import connect
-from service.doctor import PATIENCE_S, Checkup, Doctor
 from service.errors import StoreError
-from service.invariants import LIFETIMES, WRONG_TYPE
-from service.keys import Keys
+from service.ops.doctor import PATIENCE_S, Checkup, Doctor
+from service.ops.invariants import LIFETIMES, WRONG_TYPE
+from service.redis.client import connect
 from service.settings import Settings
+from service.store.keys import Keys
 
 _SHOWN = 20  # findings of one kind; the rest are counted
 _TITLES = (

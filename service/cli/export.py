@@ -10,13 +10,13 @@ from typing import IO
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from service.api.export import CSV_HEADER, csv_row, ndjson_row
 from service.cli.group import Failure
 from service.cli.printing import stderr
 from service.cli.reading import open_store, reachable, run, site_argument
-from service.export import CSV_HEADER, csv_row, ndjson_row
 from service.models import View
-from service.paging import stream_place
 from service.settings import Settings
+from service.store.paging import stream_place
 
 _PAGE = 1000
 _FORMATS: dict[str, tuple[str, Callable[[View], str]]] = {

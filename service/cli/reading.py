@@ -10,12 +10,12 @@ import click
 
 from service.app import make_store
 from service.cli.group import Failure
-from service.connection import connect
-from service.embedded import EmbeddedServer, folder_of, is_running
-from service.metrics import Metrics
+from service.ops.metrics import Metrics
+from service.redis.client import connect
+from service.redis.embedded import EmbeddedServer, folder_of, is_running
 from service.settings import Settings
 from service.sites import is_site_id
-from service.store import PresenceStore
+from service.store.store import PresenceStore
 
 T = TypeVar("T")
 _ASK_AGAIN_S = 0.3

@@ -13,15 +13,16 @@ from collections.abc import Iterator
 import click
 from rich.text import Text
 
-from service import __version__, embedded
+from service import __version__
 from service.cli.group import Failure, UsageFailure
 from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, place_of
-from service.demo import SITE as DEMO_SITE
 from service.errors import StoreError
-from service.logs import configure_logs
-from service.server import listen, run_here, run_workers
+from service.ops.logs import configure_logs
+from service.redis import embedded
+from service.server.run import listen, run_here, run_workers
 from service.settings import Settings
+from service.web.demo import SITE as DEMO_SITE
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
 

@@ -9,7 +9,7 @@ from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import FieldError
 from service.models import Session, clean_path
 from service.settings import Settings
-from service.store import PresenceStore
+from service.store.store import PresenceStore
 
 _PAGE = 500
 _COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")

@@ -14,7 +14,7 @@ from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import StoreError
 from service.models import Stats
 from service.settings import Settings
-from service.store import PresenceStore
+from service.store.store import PresenceStore
 
 REDRAW_S = 1.0
 

@@ -5,7 +5,7 @@ import random
 import time
 from typing import Any
 
-from service.keys import Keys
+from service.store.keys import Keys
 from tests.browser.site import LiveService
 
 PAGES = [

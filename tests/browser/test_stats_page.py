@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.keys import Keys
+from service.store.keys import Keys
 from tests.browser.board import Board
 from tests.browser.conftest import CALM_PREFIX, MakeLive, NewContext, SitesFile, Watched
 from tests.browser.crowd import Crowd

@@ -20,7 +20,7 @@ import yaml
 from compose_spec import PyCompose
 
 from service import __version__
-from service.server import GRACE_S
+from service.server.run import GRACE_S
 from service.settings import Settings
 from tests.deploy.balancers import DEPLOY, Balancer, program
 from tests.servers import binary_of, free_port, wait_until

@@ -15,9 +15,9 @@ import httpx
 import pytest
 import structlog
 
+from service.api.heartbeats import HotHeartbeat
 from service.app import create_app
-from service.logs import configure_logs
-from service.routes.heartbeats import HotHeartbeat
+from service.ops.logs import configure_logs
 from service.settings import Settings
 from tests.browser.site import LiveService
 from tests.deploy.balancers import DEPLOY, program

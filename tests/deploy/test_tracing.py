@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from service.api.heartbeats import HotHeartbeat
 from service.app import create_app
-from service.routes.heartbeats import HotHeartbeat
 from service.settings import Settings
-from service.sweeper import POLL_S
+from service.store.sweeper import POLL_S
 from tests.browser.site import LiveService
 from tests.servers import Server
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import redis
 
-from service.connection import connect
-from service.doctor import Doctor
-from service.keys import Keys
+from service.ops.doctor import Doctor
+from service.redis.client import connect
+from service.store.keys import Keys
 from tests.conftest import MakeService, Service
 from tests.servers import Server, cluster, cluster_url
 

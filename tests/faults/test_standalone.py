@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from service.keys import Keys
-from service.rules import Rules
-from service.store import Beat
+from service.store.config import Rules
+from service.store.keys import Keys
+from service.store.store import Beat
 from tests.conftest import patient_store
 from tests.faults.copies import Copy, copies
 from tests.faults.load import Load

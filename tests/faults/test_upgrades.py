@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.connection import connect
-from service.doctor import Doctor
-from service.keys import Keys
+from service.ops.doctor import Doctor
+from service.redis.client import connect
+from service.store.keys import Keys
 from tests.browser.site import running
 from tests.servers import Server
 

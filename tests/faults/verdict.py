@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from service.app import rules_of
 from service.cli import main
-from service.keys import Keys
-from service.rules import Rules
 from service.settings import Settings
+from service.store.config import Rules
+from service.store.keys import Keys
 from tests import invariants
 from tests.conftest import patient_store
 from tests.faults.copies import Copy, environ_of

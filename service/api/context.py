@@ -1,0 +1,162 @@
+"""What every handler is given, and how it reads and answers."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive
+
+from service.api.rate_limits import Slots
+from service.api.security import Security, headers_of
+from service.errors import FieldError, PresenceError, RequestError, StoreError
+from service.live.hub import Feed
+from service.live.single_flight import Shared
+from service.models import Problem, Stats, check_site, title_of
+from service.ops.metrics import Metrics
+from service.server.draining import Draining
+from service.settings import Settings
+from service.sites import Site
+from service.store.store import PresenceStore
+
+READ_TIMEOUT_S = 8.0  # for a whole body: it is at most 256 KiB
+RETRY_AFTER_S = "1"  # a Redis that fails over is back within seconds; clients add their own jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of one app."""
+
+    settings: Settings
+    store: PresenceStore
+    security: Security
+    metrics: Metrics
+    feed: Feed
+    stats: Shared[tuple[str, int], Stats]
+    streams: Slots
+    draining: Draining
+
+    def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
+        """The site id, what is configured of it, and the headers of a public request that was
+        counted against its address's limit.
+
+        Raises:
+            RequestError: 422 no site id, 404 unknown site, 429.
+        """
+        headers = headers_of(request.scope)
+        name = check_site(request.path_params["site"])
+        site = self.security.site(name)
+        self.security.admit(self.security.client_address(request.scope))
+        return name, site, headers
+
+    def admit_reader(self, request: Request) -> str:
+        """As `admit`, for who may read; the site id."""
+        name, site, headers = self.admit(request)
+        self.security.check_reader(site, headers)
+        return name
+
+    def check_guesses(self, request: Request) -> None:
+        """Raises RequestError, 429, where the address has shown too many wrong tokens."""
+        self.security.check_guesses(self.security.client_address(request.scope))
+
+    def admit_operator(self, request: Request) -> str:
+        """The site id of an operator's request. Raises RequestError."""
+        self.check_guesses(request)
+        self.security.check_operator(request.scope, headers_of(request.scope))
+        name = check_site(request.path_params["site"])
+        self.security.site(name)
+        return name
+
+
+def context_of(request: Request) -> Context:
+    """The context of the app that serves a request."""
+    context: Context = request.app.state.context
+    return context
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:
+    """The whole body, counted while it streams in.
+
+    Raises:
+        RequestError: 413, it is longer than `most` bytes; 408, it takes too long.
+        ClientDisconnect: nobody waits for an answer any more.
+    """
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            while message.get("more_body", False):
+                if len(body) > most:
+                    break
+                message = await receive()
+                body += message.get("body", b"")
+    except TimeoutError:
+        raise RequestError(
+            408, "the body takes too long", headers={"Connection": "close"}
+        ) from None
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
+def _too_large(most: int) -> RequestError:
+    return RequestError(
+        413, f"the body is longer than {most} bytes", headers={"Connection": "close"}
+    )
+
+
+def problem(error: PresenceError) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an error, by RFC 9457."""
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    if isinstance(error, RequestError):
+        status, detail, field = error.status, error.detail, error.field
+        headers |= error.headers
+    else:
+        assert isinstance(error, StoreError)
+        status, detail, field = 503, error.detail, None
+        headers["Retry-After"] = RETRY_AFTER_S
+    return (
+        status,
+        headers,
+        msgspec.json.encode(Problem("about:blank", title_of(status), status, detail, field)),
+    )
+
+
+def unexpected() -> RequestError:
+    """What is said when the fault is ours."""
+    return RequestError(500, "an error of ours; it has been logged")
+
+
+def problem_response(error: PresenceError) -> Response:
+    """The error as a response."""
+    status, headers, body = problem(error)
+    return Response(body, status, headers)
+
+
+def json_response(value: Any, headers: dict[str, str] | None = None) -> Response:
+    """A struct as JSON. Live numbers are never to be cached unless a header says otherwise."""
+    return Response(
+        msgspec.json.encode(value),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store"} | (headers or {}),
+    )
+
+
+def integer(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number of the query string.
+
+    Raises:
+        FieldError: 422, it is none, or out of bounds.
+    """
+    raw = request.query_params.get(name)
+    if raw is None:
+        return default
+    if raw.isascii() and raw.isdigit() and len(raw) < 12 and low <= int(raw) <= high:
+        return int(raw)
+    raise FieldError(name, f"{name} must be a whole number from {low} to {high}")

@@ -1,0 +1,87 @@
+"""Cross-origin answers: any page may call the public endpoints of a site without origins, only
+its own pages those of a site with some. Operator endpoints are for no page at all."""
+
+import re
+from functools import lru_cache
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.security import Security, headers_of
+from service.sites import ANY_SITE, Site
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+EXPOSED: RawHeaders = (
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"Presence-Status, Presence-Dropped, Presence-Interval, Retry-After, ETag",
+    ),
+)
+
+
+@lru_cache(maxsize=1024)
+def exposed_to(origin: bytes) -> RawHeaders:
+    """The headers of an answer that only one origin, which is one of a site's, may read."""
+    return ((b"access-control-allow-origin", origin), EXPOSED[1], (b"vary", b"Origin"))
+
+
+_WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeats?|leave|views)\Z")
+_READS = re.compile(r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg)\Z")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, If-None-Match",
+    "Access-Control-Max-Age": "86400",
+}
+
+
+class PublicCors:
+    """Middleware that adds the headers of CORS to public endpoints and answers preflights."""
+
+    def __init__(self, app: ASGIApp, security: Security) -> None:
+        self._app = app
+        self._security = security
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        site = self._public_site(scope)
+        if site is None:
+            await self._app(scope, receive, send)
+            return
+        allowed = self._security.allowed_origin(site, headers_of(scope))
+        origin = allowed.decode("latin-1") if allowed else None
+        is_preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(
+            scope=scope
+        )
+        if origin and is_preflight:
+            response = Response(status_code=204, headers=_PREFLIGHT)
+            _mark(response.headers, site, origin)
+            await response(scope, receive, send)
+            return
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _mark(MutableHeaders(scope=message), site, origin)
+            await send(message)
+
+        await self._app(scope, receive, send_marked)
+
+    def _public_site(self, scope: Scope) -> Site | None:
+        """The site whose public endpoint this is, or None where it is none. That there is no such
+        site, any page may know."""
+        method = scope["method"]
+        match = _READS.match(scope["path"]) if method in ("GET", "HEAD", "OPTIONS") else None
+        if match is None and method in ("POST", "OPTIONS"):
+            match = _WRITES.match(scope["path"])
+        return (self._security.find_site(match[1]) or ANY_SITE) if match else None
+
+
+def _mark(headers: MutableHeaders, site: Site, origin: str | None) -> None:
+    if origin:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = EXPOSED[1][1].decode()
+    if site.origins:  # a cache must not give one origin's answer to another
+        headers.add_vary_header("Origin")

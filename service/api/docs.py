@@ -1,0 +1,41 @@
+"""`/openapi.json` and `/docs`: made once, no outside host, no script."""
+
+import base64
+import functools
+import hashlib
+from html import escape
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from service.api.address import base_url
+from service.api.openapi import document as specification
+from service.api.openapi.html import render
+from service.web.assets import STATIC
+
+_STYLE = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("theme.css", "pages.css"))
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+}
+
+
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document."""
+    return Response(
+        specification.document(),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-cache"},
+    )
+
+
+async def page(request: Request) -> Response:
+    """The OpenAPI document to read; its examples call this very address."""
+    base = escape(base_url(request))
+    return HTMLResponse(_reference().replace(specification.BASE_URL, base), headers=_HEADERS)
+
+
+@functools.cache
+def _reference() -> str:
+    return render(specification.build(), _STYLE)

@@ -1,0 +1,80 @@
+"""`GET /v1/sites/{site}/live`: a stream of events, by the HTML standard's server-sent events."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from service.api.context import Context, context_of
+from service.api.stats import path_parameter
+from service.errors import FieldError, StoreError
+from service.live.hub import Feed
+from service.live.messages import Subscriber, Wish
+from service.store.paging import read_places
+
+COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
+RECONNECT_MS = (1000, 4000)  # after a restart not all come back in the same moment
+_MEDIA_TYPE = "text/event-stream"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Live:
+    """The stream as an ASGI app: whatever way it ends, its slot comes back."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        context = context_of(request)
+        name = context.admit_reader(request)
+        if request.method == "HEAD":
+            head = Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
+            del head.headers["content-length"]
+            await head(scope, receive, send)
+            return
+        wish = Wish(request.query_params.get("feed") == "1", path_parameter(request))
+        with (
+            context.streams.taken(context.security.client_address(scope)),
+            context.feed.subscribed(name, wish) as subscriber,
+        ):
+            await context.feed.catch_up(name, subscriber, _known_places(request, context))
+            context.metrics.streams.inc()
+            try:
+                response = StreamingResponse(
+                    _events(context.feed, name, subscriber),
+                    media_type=_MEDIA_TYPE,
+                    headers=_HEADERS,
+                )
+                await response(scope, receive, send)
+            finally:
+                context.metrics.streams.dec()
+
+
+def _known_places(request: Request, context: Context) -> list[str] | None:
+    """Where the client's last stream stopped; None: it has not said so, or nothing of ours."""
+    last = request.headers.get("last-event-id", "")
+    try:
+        return read_places(last, context.settings.shards) if last else None
+    except FieldError:
+        return None
+
+
+async def _events(feed: Feed, site: str, subscriber: Subscriber) -> AsyncIterator[bytes]:
+    yield b"retry: %d\n\n" % random.randint(*RECONNECT_MS)  # noqa: S311  # no secret
+    while True:
+        try:
+            async with asyncio.timeout(COMMENT_S):
+                event = await subscriber.take()
+        except TimeoutError:
+            event = b":\n\n"
+        if event is None:
+            return
+        if event:
+            yield event
+            continue
+        # More has changed while the client was slow than is worth remembering.
+        try:
+            await feed.catch_up(site, subscriber, None)
+        except StoreError:
+            return

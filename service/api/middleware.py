@@ -1,0 +1,55 @@
+"""What is done around every request but the hot one."""
+
+import re
+import secrets
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.security import Security, headers_of
+from service.ops.metrics import Metrics
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class Observed:
+    """Counts requests by route template and status, names each in the logs, and sets the headers
+    all answers carry."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, security: Security) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._security = security
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._request_id(scope)
+
+        async def send_observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("route")
+                template = route.path if isinstance(route, Route) else "none"
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self._metrics.requests.labels(method, template, str(message["status"])).inc()
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "no-referrer")
+                headers["X-Request-ID"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._app(scope, receive, send_observed)
+
+    def _request_id(self, scope: Scope) -> str:
+        """What a trusted proxy calls the request, or a new name."""
+        given = headers_of(scope).get(b"x-request-id", b"")
+        if _REQUEST_ID.fullmatch(given) and self._security.is_from_trusted_proxy(scope):
+            return given.decode()
+        return secrets.token_hex(16)
+
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "DELETE", "OPTIONS"))

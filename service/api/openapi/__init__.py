@@ -1,0 +1,1 @@
+"""The description of the HTTP interface, as a document and as a page."""

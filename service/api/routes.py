@@ -1,0 +1,47 @@
+"""The HTTP resources, one module each, and the table of them all."""
+
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from service.api import badge, docs, health, heartbeats, live, sessions, stats, views
+from service.web import pages
+
+
+class _Heartbeat:
+    """The hot way's own handler, for requests that come through the router."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = scope["path_params"]["site"]
+        await heartbeats.answer(scope["app"].state.intake, name, scope, receive, send)
+
+
+_SITE = "/v1/sites/{site}"
+# Two days of history are 14 kB of JSON, and 1 kB of gzip.
+_GZIPPED = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
+ROUTES = [
+    Route(f"{_SITE}/heartbeat", _Heartbeat(), methods=["POST"]),
+    Route(f"{_SITE}/heartbeats", heartbeats.heartbeats, methods=["POST"]),
+    Route(f"{_SITE}/leave", heartbeats.leave, methods=["POST"]),
+    Route(f"{_SITE}/views", views.views, methods=["GET", "POST"]),
+    Route(f"{_SITE}/stats", stats.stats, middleware=_GZIPPED),
+    Route(f"{_SITE}/active", stats.active),
+    Route(f"{_SITE}/history", stats.history, middleware=_GZIPPED),
+    Route(f"{_SITE}/badge.svg", badge.badge),
+    Route(f"{_SITE}/live", live.Live(), methods=["GET"]),
+    Route("/v1/sites", sessions.sites),
+    Route(f"{_SITE}/sessions", sessions.sessions),
+    Route(f"{_SITE}/sessions/{{session_id}}", sessions.session, methods=["GET", "DELETE"]),
+    Route("/livez", health.livez),
+    Route("/readyz", health.readyz),
+    Route("/metrics", health.metrics),
+    Route("/openapi.json", docs.openapi),
+    Route("/docs", docs.page),
+    Route("/", pages.start),
+    Route("/sites/{site}", pages.stats),
+    Route("/presence.js", pages.client),
+    # Parts of the pages and of the client: not part of the documented interface.
+    Route("/presence-{part}.js", pages.client, include_in_schema=False),
+    Route("/static/{version}/{name:path}", pages.static, include_in_schema=False),
+]

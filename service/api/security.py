@@ -1,0 +1,323 @@
+"""Who may do what: origins, tokens, client addresses, limits, and what is not counted."""
+
+import hashlib
+import hmac
+import ipaddress
+import math
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from starlette.types import Scope
+
+from service.api.rate_limits import RateLimiter
+from service.errors import RequestError, TokenError
+from service.settings import Settings
+from service.sites import Site
+
+Headers = Mapping[bytes, bytes]
+
+# Those that name themselves. HTTP libraries are not among them: backends beat with them.
+_BOT = re.compile(
+    r"(?<!cu)bot(?:\b|_)|crawl|spider|slurp|archiver|facebookexternalhit|feedfetcher|"
+    r"mediapartners|preview|lighthouse|pagespeed|gtmetrix|pingdom|uptime|monitoring|validator|"
+    r"headlesscheck|scrapy",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=4096)
+def is_bot(user_agent: bytes) -> bool:
+    """Whether a User-Agent calls itself a crawler, a previewer or a monitor."""
+    return _BOT.search(user_agent.decode("latin-1")) is not None
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by lower-case name; of one that is there twice, the last."""
+    return dict(scope["headers"])
+
+
+def peer_of(scope: Scope) -> str:
+    """The address at the other end of the connection; empty on a unix socket."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::\d+)?\Z")
+_FORWARDING = frozenset(
+    (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
+)
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+class Security:
+    """The rules of one deployment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._sites = settings.sites
+        self._admin_token = settings.admin_token.encode()
+        self._metrics_token = settings.metrics_token.encode()
+        self._trusted = settings.trusted_proxies
+        self._respects_dnt = settings.respect_dnt
+        # Copies that share an operator's token share the key, and so count together; it is
+        # never in Redis, so the addresses cannot be guessed back from what is there.
+        key = settings.admin_token.encode() or secrets.token_bytes(32)
+        self._address_key = hashlib.blake2b(key, person=b"presence-address").digest()
+        self._is_own_machine = settings.is_embedded and _is_loopback(settings.host)
+        rate = settings.requests_per_second
+        self._limiter = RateLimiter(rate, 2 * rate)
+        self._guesses = RateLimiter(rate, 2 * rate)
+        self.limits_new_sessions = settings.new_sessions_per_minute > 0
+
+    # Sites and origins
+
+    def find_site(self, site: str) -> Site | None:
+        """What is configured of a site, or None where it is unknown."""
+        return self._sites.find(site)
+
+    def site(self, site: str) -> Site:
+        """What is configured of a site.
+
+        Raises:
+            RequestError: 404, sites are configured and this is none of them.
+        """
+        found = self._sites.find(site)
+        if found is None:
+            raise RequestError(404, f"there is no site {site!r}; see PRESENCE_SITES_FILE")
+        return found
+
+    def check_origin(self, site: Site, headers: Headers) -> None:
+        """Only pages of the site's origins may write, and whoever has its token.
+
+        CORS would not do: it keeps a foreign page from reading the answer, not from writing.
+
+        Raises:
+            RequestError: 403.
+        """
+        if not site.origins:
+            return
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin in site.origins:
+            return
+        if b"authorization" in headers and self._has_site_token(site, headers):
+            return
+        shown = f"the Origin {origin[:100]!r} is" if origin else "a request without an Origin is"
+        raise RequestError(
+            403, f"{shown} not allowed for this site; its origins are in PRESENCE_SITES_FILE"
+        )
+
+    def allowed_origin(self, site: Site, headers: Headers) -> bytes | None:
+        """The value of Access-Control-Allow-Origin, or None."""
+        if not site.origins:
+            return b"*"
+        origin = headers.get(b"origin", b"")
+        return origin if origin.decode("latin-1") in site.origins else None
+
+    # Tokens
+
+    def _has_site_token(self, site: Site, headers: Headers) -> bool:
+        tokens = [token for token in (site.token.encode(), self._admin_token) if token]
+        return _matches(headers, tokens)
+
+    def check_backend(self, site: Site, headers: Headers) -> bool:
+        """Whether a backend has shown a token; True lifts the per-address limits.
+
+        Raises:
+            RequestError: 401 or 403, a token is set and this is not it.
+        """
+        tokens = [token for token in (site.token.encode(), self._admin_token) if token]
+        if not tokens:
+            return False
+        _require(headers, tokens)
+        return True
+
+    def check_reader(self, site: Site, headers: Headers) -> None:
+        """Anyone may read a public site; a private one needs its token or the operator's.
+
+        Raises:
+            RequestError: 401 or 403.
+        """
+        if not site.public:
+            _require(
+                headers, [token for token in (site.token.encode(), self._admin_token) if token]
+            )
+
+    def check_operator(self, scope: Scope, headers: Headers) -> None:
+        """Only operators; where no token is set, only this very machine under embedded://.
+
+        Raises:
+            RequestError: 401 or 403.
+        """
+        if self._admin_token:
+            _require(headers, [self._admin_token])
+        elif not (self._is_own_machine and self._is_from_here(scope, headers)):
+            raise RequestError(
+                403, "operator endpoints are off: set PRESENCE_ADMIN_TOKEN and send it as Bearer"
+            )
+
+    def check_metrics(self, headers: Headers) -> None:
+        """Raises RequestError, 401 or 403, where a metrics token is set and this is not it."""
+        if self._metrics_token:
+            _require(headers, [self._metrics_token])
+
+    def _is_from_here(self, scope: Scope, headers: Headers) -> bool:
+        # A browser can be lured to send to 127.0.0.1 under a name of its own (DNS rebinding),
+        # and a proxy on this machine speaks for others.
+        host = _HOST_AND_PORT.match(headers.get(b"host", b"").decode("latin-1"))
+        is_forwarded = any(
+            name in _FORWARDING or name.startswith(b"x-forwarded-") for name in headers
+        )
+        return (
+            not is_forwarded
+            and host is not None
+            and _is_loopback(host["v6"] or host["name"])
+            and _is_loopback(peer_of(scope))
+        )
+
+    # Addresses and limits
+
+    def client_address(self, scope: Scope) -> str:
+        """The address that limits go by, of a request."""
+        return self.address_of(peer_of(scope), scope["headers"])
+
+    def address_of(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
+        """The address that limits go by: the peer's, or, behind trusted proxies, the rightmost
+        one in X-Forwarded-For that is not trusted. IPv6 counts by /64."""
+        if self._trusted and self._is_trusted(peer):
+            hops = [
+                hop.strip()
+                for name, value in headers
+                if name == b"x-forwarded-for"
+                for hop in value.decode("latin-1").split(",")
+            ]
+            for hop in reversed(hops):
+                address = _plain_address(hop)
+                if address is None:
+                    break
+                peer = address
+                if not self._is_trusted(address):
+                    break
+        return _limit_address(peer)
+
+    def is_from_trusted_proxy(self, scope: Scope) -> bool:
+        """Whether the other end of the connection is one of PRESENCE_TRUSTED_PROXIES."""
+        return bool(self._trusted) and self._is_trusted(peer_of(scope))
+
+    def _is_trusted(self, address: str) -> bool:
+        if not address:  # a unix socket: whoever may open it is let in by its owner
+            return True
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if parsed.version == 6 and parsed.ipv4_mapped:  # as a dual-stack socket shows IPv4
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._trusted)
+
+    def admit(self, address: str) -> None:
+        """Counts a request. Raises RequestError, 429, when there were too many."""
+        wait_s = self._limiter.wait_s(address)
+        if wait_s > 0:
+            raise _too_many("requests", wait_s)
+
+    def check_guesses(self, address: str) -> None:
+        """Before a token is looked at whose holder is not limited. Raises RequestError, 429, when
+        too many were refused: a guess beyond them is not even compared."""
+        wait_s = self._guesses.wait_s(address, counts=False)
+        if wait_s > 0:
+            raise _too_many("wrong tokens", wait_s)
+
+    def note_guess(self, address: str) -> None:
+        """Counts a token that was refused."""
+        self._guesses.wait_s(address)
+
+    def hash_address(self, address: str) -> str:
+        """A keyed hash of an address: no address is ever written to Redis."""
+        if not self.limits_new_sessions:
+            return ""
+        return _hash_address(self._address_key, address)
+
+    # What is not counted
+
+    def drop_reason(self, headers: Headers) -> str | None:
+        """`bot`, `prefetch` or `dnt` for a heartbeat of nobody who is here."""
+        user_agent = headers.get(b"user-agent")
+        if user_agent and is_bot(user_agent[:512]):
+            return "bot"
+        purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or headers.get(b"x-moz")
+        if purpose and (b"prefetch" in purpose or b"prerender" in purpose or b"preview" in purpose):
+            return "prefetch"
+        if self._respects_dnt and (headers.get(b"dnt") == b"1" or headers.get(b"sec-gpc") == b"1"):
+            return "dnt"
+        return None
+
+
+@lru_cache(maxsize=8192)
+def _hash_address(key: bytes, address: str) -> str:
+    return hashlib.blake2b(address.encode(), key=key, digest_size=8).hexdigest()
+
+
+def _plain_address(hop: str) -> str | None:
+    """An address of X-Forwarded-For without port and brackets, or None where it is none."""
+    if hop.startswith("["):
+        hop = hop[1:].partition("]")[0]
+    elif hop.count(":") == 1:
+        hop = hop.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(hop))
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=8192)
+def _limit_address(address: str) -> str:
+    try:
+        parsed: Any = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _too_many(what: str, wait_s: float) -> RequestError:
+    return RequestError(
+        429,
+        f"too many {what} from this address; slow down",
+        headers={"Retry-After": str(math.ceil(wait_s))},
+    )
+
+
+def _bearer(headers: Headers) -> bytes | None:
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    return token.strip() or None if scheme.lower() == b"bearer" else None
+
+
+def _matches(headers: Headers, tokens: list[bytes]) -> bool:
+    given = _bearer(headers)
+    if given is None:
+        return False
+    return any(hmac.compare_digest(given, token) for token in tokens)
+
+
+def _require(headers: Headers, tokens: list[bytes]) -> None:
+    if _bearer(headers) is None:
+        raise TokenError(
+            401,
+            "a token is needed: Authorization: Bearer …",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    if not _matches(headers, tokens):
+        raise TokenError(403, "that token does not open this")

@@ -1,0 +1,215 @@
+"""Live changes of a site: one reader for each watched site, whoever many are watching it.
+
+A reader asks Redis once a tick what has changed and tells its subscribers, which hold the newest
+state that they have not passed on, never a queue.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+
+from service.errors import StoreError
+from service.live.messages import News, Snapshot, Subscriber, Update, Wish
+from service.live.single_flight import heard
+from service.store.merge import Changes
+from service.store.paging import stream_place
+from service.store.store import PresenceStore
+
+log = structlog.get_logger(__name__)
+
+CATCH_UP_TRIES = 3
+MOST_CATCHING = 4  # calls for clients that come back; beyond them they are given a snapshot
+GIVE_UP_S = 5.0  # streams that cannot tell the present for so long are ended, and say so that way
+
+
+class _Reader:
+    """Reads one site as long as anybody watches it."""
+
+    def __init__(self, feed: "Feed", site: str) -> None:
+        self._feed = feed
+        self._store = feed.store
+        self._site = site
+        self.subscribers: set[Subscriber] = set()
+        self._views_and_uniques = (0, 0)
+        self._places: list[str] = []  # how far it has read; empty: it has not begun
+        self._begun_at: list[str] = []
+        self._told_at = 0.0
+        self._shared: tuple[float, frozenset[str], asyncio.Task[Snapshot]] | None = None
+        self._catching: dict[tuple[str, ...], tuple[float, asyncio.Task[Changes | None]]] = {}
+        self.task = asyncio.create_task(self._run(), name=f"feed {site}")
+
+    async def snapshot(self, path: str | None = None) -> Snapshot:
+        """All numbers, and how many are on `path`. Those who ask within a tick, with nothing told
+        since, share one call."""
+        now = asyncio.get_running_loop().time()
+        shared = self._shared
+        if (
+            shared is None
+            or shared[0] <= max(self._told_at, now - self._feed.tick_s)
+            or (path is not None and path not in shared[1])
+        ):
+            paths = frozenset(s.wish.path for s in self.subscribers if s.wish.path is not None)
+            task = asyncio.create_task(self._take_snapshot(paths))
+            task.add_done_callback(heard)
+            self._feed.keep(task)
+            shared = self._shared = now, paths, task
+        return await asyncio.shield(shared[2])
+
+    async def _take_snapshot(self, paths: frozenset[str]) -> Snapshot:
+        stats, places = await self._store.stats_and_places(self._site)
+        feed = await self._store.last_happenings(self._site, places)
+        # Counted a moment later than the rest: what changed in between is told once more, as it
+        # is and not by how much.
+        unlisted = paths.difference(row.path for row in stats.activeByPath)
+        counts = await self._store.on_pages(self._site, sorted(unlisted))
+        return Snapshot(stats, places, feed, counts)
+
+    async def missed(self, known: list[str]) -> Changes | None:
+        """What has changed since a client read so far; None: only a snapshot tells. Those who
+        come back together know the same, and share a call; more than a few different ones at once
+        are given snapshots, for which one call does."""
+        key = tuple(known)
+        begun_at, task = self._catching.get(key, (0.0, None))
+        if task is None or begun_at <= self._told_at:
+            if len(self._catching) >= MOST_CATCHING:
+                return None
+            task = asyncio.create_task(self._store.changes(self._site, known))
+            self._feed.keep(task)
+            self._catching[key] = asyncio.get_running_loop().time(), task
+            task.add_done_callback(lambda done: self._caught_up(key, done))
+        return await asyncio.shield(task)
+
+    def _caught_up(self, key: tuple[str, ...], task: "asyncio.Task[Changes | None]") -> None:
+        heard(task)
+        if self._catching.get(key, (0.0, None))[1] is task:
+            del self._catching[key]
+
+    def begins_at(self, news: News) -> bool:
+        """Begins to read from there, if it has not begun; whether it tells all that comes after."""
+        if not self._places:
+            self._begun_at = news.places
+            self._read_to(news)
+        return all(
+            stream_place(place) >= stream_place(first)
+            for place, first in zip(news.places, self._begun_at, strict=True)
+        )
+
+    def _read_to(self, news: News) -> None:
+        self._places = news.places
+        numbers = news.stats if isinstance(news, Snapshot) else news.change
+        self._views_and_uniques = (numbers.totalPageViews, numbers.uniqueVisitors)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        failing_since: float | None = None
+        while self.subscribers:  # a cancellation alone can get lost in redis-py on Python 3.11
+            await asyncio.sleep(self._feed.tick_s)
+            try:
+                await self._look()
+                failing_since = None
+            except StoreError:
+                failing_since = failing_since or loop.time()
+                if loop.time() - failing_since > GIVE_UP_S:
+                    self._end()
+            except Exception as error:  # one reader's fault must not end its watching
+                log.error("feed_failed", kind=type(error).__name__, exc_info=error)
+                self._end()
+
+    def _end(self) -> None:
+        self._places = []
+        for subscriber in list(self.subscribers):
+            subscriber.close()
+
+    async def _look(self) -> None:
+        if not self._places:
+            return  # nobody knows yet where to begin
+        changes = await self._store.changes(self._site, self._places)
+        if changes is None:
+            self._shared = None  # it may be older than what was lost
+            snapshot = await self.snapshot()
+            self._begun_at = snapshot.places
+            self._tell(snapshot)
+        elif changes.places != self._places or self._views_and_uniques != (
+            changes.change.totalPageViews,
+            changes.change.uniqueVisitors,
+        ):
+            self._tell(Update(changes))
+
+    def _tell(self, news: News) -> None:
+        self._told_at = asyncio.get_running_loop().time()
+        self._read_to(news)
+        for subscriber in self.subscribers:
+            subscriber.tell(news)
+
+
+class Feed:
+    """All watched sites of one copy.
+
+    Args:
+        tick_s: the shortest time between two looks at a site.
+    """
+
+    def __init__(self, store: PresenceStore, tick_s: float) -> None:
+        self.store = store
+        self.tick_s = tick_s
+        self._readers: dict[str, _Reader] = {}
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
+
+    @contextlib.contextmanager
+    def subscribed(self, site: str, wish: Wish | None = None) -> Iterator[Subscriber]:
+        """A subscriber, told of changes from now on; `catch_up` tells it what was before."""
+        subscriber = Subscriber(wish or Wish())
+        if self._is_closed:
+            subscriber.close()
+        reader = self._readers.get(site)
+        if reader is None:
+            reader = self._readers[site] = _Reader(self, site)
+        reader.subscribers.add(subscriber)
+        try:
+            yield subscriber
+        finally:
+            reader.subscribers.discard(subscriber)
+            if not reader.subscribers and self._readers.get(site) is reader:
+                del self._readers[site]
+                reader.task.cancel()
+                self.keep(reader.task)
+
+    async def catch_up(self, site: str, subscriber: Subscriber, known: list[str] | None) -> None:
+        """Gives a subscriber what a client that knows these places has missed, or all numbers.
+
+        Raises:
+            StoreError: Redis cannot tell now.
+        """
+        reader = self._readers[site]
+        for _ in range(CATCH_UP_TRIES):
+            changes = await reader.missed(known) if known else None
+            news = Update(changes) if changes else await reader.snapshot(subscriber.wish.path)
+            if reader.begins_at(news):
+                break
+            # The reader began after it: what lies between, nobody would tell.
+            await asyncio.sleep(self.tick_s)
+        subscriber.start(news)
+
+    def keep(self, task: "asyncio.Task[Any]") -> None:
+        """Has `settled` wait for a task that may outlive those who wanted to know."""
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def settled(self) -> None:
+        """Waits until what nobody needs any more has left Redis alone: the store may be closed
+        under none of it."""
+        while self._asking:
+            await asyncio.wait(self._asking)
+
+    def close(self) -> None:
+        """Ends all streams, and each that begins from now on at once: the service is stopping."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for reader in self._readers.values():
+            for subscriber in reader.subscribers:
+                subscriber.close()

@@ -1,0 +1,201 @@
+"""What a live stream is told: a snapshot, then updates, in a slot that holds the newest only."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+
+from service.models import Happening, PathCount, Stats, StatsWithFeed
+from service.store.merge import FEED_LENGTH, Changes, told_of
+from service.store.paging import stream_place
+
+MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them it is a snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one client wants to be told: what happened as well, and always how many are on a page,
+    which may not be among those with most."""
+
+    feed: bool = False
+    path: str | None = None
+
+
+class Snapshot:
+    """All numbers of a site, and where its logs stood.
+
+    Args:
+        feed: the last that happened, oldest first.
+        counts: how many are on pages that clients wish to know of and the stats do not list.
+    """
+
+    def __init__(
+        self,
+        stats: Stats,
+        places: list[str],
+        feed: list[Happening] | None = None,
+        counts: dict[str, int] | None = None,
+    ) -> None:
+        self.stats = stats
+        self.places = places
+        self._feed = feed or []
+        self._counts = counts or {}
+        self._encoded: dict[Wish, bytes] = {}
+
+    @property
+    def as_of(self) -> int:
+        """Its moment, ms."""
+        return self.stats.asOf
+
+    def encoded(self, wish: Wish) -> bytes:
+        """As an event of a stream; the same bytes for all who wish the same."""
+        if wish.path not in self._counts:
+            wish = Wish(wish.feed)
+        if wish not in self._encoded:
+            stats = self.stats
+            if wish.path is not None:
+                # msgspec does not encode what is more than a str, such as a PagePath.
+                row = PathCount(str(wish.path), self._counts[wish.path])
+                stats = msgspec.structs.replace(stats, activeByPath=[*stats.activeByPath, row])
+            if wish.feed:
+                stats = StatsWithFeed(**msgspec.structs.asdict(stats), feed=self._feed)
+            self._encoded[wish] = _event("snapshot", self.places, msgspec.json.encode(stats))
+        return self._encoded[wish]
+
+
+class Update:
+    """What has changed; several of them can become one."""
+
+    def __init__(self, changes: Changes) -> None:
+        self.change = changes.change
+        self.places = changes.places
+        self._log = changes.log
+        self._encoded: dict[bool, bytes] = {}
+
+    def encoded(self, with_feed: bool) -> bytes:
+        """As an event of a stream, the same bytes for all subscribers."""
+        if with_feed not in self._encoded:
+            change = self.change
+            if not with_feed:
+                change = msgspec.structs.replace(change, feed=None)
+            self._encoded[with_feed] = _event("change", self.places, msgspec.json.encode(change))
+        return self._encoded[with_feed]
+
+    def after(self, news: "Snapshot | Update") -> "Update | None":
+        """What of it is not part of other news already; None: nothing. Counts are of a moment,
+        but what happened must not be told twice."""
+        known = [stream_place(place) for place in news.places]
+        log = [e for e in self._log if stream_place(e.place) > known[e.shard]]
+        if not log and self.change.asOf < news.as_of:
+            return None
+        if len(log) == len(self._log):
+            return self
+        return Update(Changes(told_of(log, self.change), self.places, log))
+
+    @property
+    def as_of(self) -> int:
+        """Its moment, ms."""
+        return self.change.asOf
+
+    def then(self, later: "Update") -> "Update | None":
+        """This and what came after it, as one; None: that is more than is worth keeping."""
+        counts = {row.path: row.count for row in self.change.activeByPath}
+        counts |= {row.path: row.count for row in later.change.activeByPath}
+        if len(counts) > MOST_KEPT:
+            return None
+        feed = [*(self.change.feed or ()), *(later.change.feed or ())]
+        merged = msgspec.structs.replace(
+            later.change,
+            activeByPath=[PathCount(path, count) for path, count in counts.items()],
+            arrivals=self.change.arrivals + later.change.arrivals,
+            departures=self.change.departures + later.change.departures,
+            feed=feed[-FEED_LENGTH:],
+        )
+        return Update(Changes(merged, later.places, []))
+
+
+def _event(name: str, places: list[str], data: bytes) -> bytes:
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), ",".join(places).encode(), data)
+
+
+News = Snapshot | Update
+
+
+class Subscriber:
+    """One stream's slot: a snapshot, a change after it, or both, that its client was not sent.
+
+    Until it is started with what its client has to know first, what it is told waits.
+    """
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self._early: list[News] | None = []
+        self._first: News | None = None
+        self._snapshot: Snapshot | None = None
+        self._update: Update | None = None
+        self._is_closed = False
+        self._is_stale = False
+        self._ready = asyncio.Event()
+
+    def start(self, first: News) -> None:
+        """Begins with a snapshot, or with what was missed. Of what is told from the moment of
+        subscription on, some may be part of it already."""
+        early, self._early = self._early or [], None
+        self._first = None
+        self._tell(first)
+        self._first = first
+        for news in early:
+            self.tell(news)
+
+    def tell(self, news: News) -> None:
+        """What is new; after a snapshot, what waited before it is part of it."""
+        if self._early is not None:
+            self._early.append(news)
+            return
+        first = self._first
+        if first is not None:
+            if isinstance(news, Snapshot):
+                self._first = None
+            else:
+                if all(
+                    stream_place(place) >= stream_place(known)
+                    for place, known in zip(news.places, first.places, strict=True)
+                ):
+                    self._first = None  # from here on all is new
+                rest = news.after(first)
+                if rest is None:
+                    return
+                news = rest
+        self._tell(news)
+
+    def _tell(self, news: News) -> None:
+        if self._is_stale:
+            return
+        if isinstance(news, Snapshot):
+            self._snapshot, self._update = news, None
+        elif self._update is None:
+            self._update = news
+        else:
+            self._update = self._update.then(news)
+            if self._update is None:  # its client is so slow that a snapshot is less
+                self._snapshot, self._is_stale = None, True
+        self._ready.set()
+
+    def close(self) -> None:
+        """There will be no more; what waits is given up."""
+        self._is_closed = True
+        self._ready.set()
+
+    async def take(self) -> bytes | None:
+        """What is to be sent, as soon as there is anything; empty: it is to be caught up again;
+        None: the end."""
+        await self._ready.wait()
+        if self._is_closed:
+            return None
+        self._ready.clear()
+        if self._is_stale:
+            self._is_stale, self._early = False, []
+            return b""
+        snapshot, update, self._snapshot, self._update = self._snapshot, self._update, None, None
+        events = snapshot.encoded(self.wish) if snapshot else b""
+        return events + update.encoded(self.wish.feed) if update else events

@@ -1,0 +1,1 @@
+"""The connection to Redis, whatever its topology, and the scripts that run there."""

@@ -1,0 +1,1 @@
+"""From bytes to the app: uvicorn's server and protocol, timeouts, draining."""

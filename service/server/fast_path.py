@@ -1,0 +1,314 @@
+"""Heartbeats answered where their bytes come in.
+
+For each request uvicorn makes a scope, a cycle, an event and a task, which cost more than all
+that is done for a heartbeat. `ExpressProtocol` answers one that is here as a whole without them,
+and hands everything else to uvicorn: other requests, bodies that come in pieces, a client that
+does not keep its connection, and any answer but a plain 204. The order of answers on one
+connection is uvicorn's: a request behind a heartbeat that is not answered yet waits in its queue.
+"""
+
+import asyncio
+from functools import lru_cache
+from typing import Any, cast
+
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from service.api.cors import RawHeaders
+from service.api.intake import Intake, Reply, site_in
+from service.models import MAX_BODY_BYTES
+from service.server.timeouts import BoundedProtocol
+from service.sites import is_site_id
+from service.store.store import WRITTEN, Beat
+
+
+class _Heads:
+    """The bytes of answers of 204, kept while uvicorn's own headers (the date) stay."""
+
+    _MOST = 4096
+
+    def __init__(self) -> None:
+        self._defaults: object = None
+        self._kept: dict[tuple[int, int], tuple[RawHeaders, RawHeaders, bytes]] = {}
+
+    def of_outcome(
+        self, told: RawHeaders, cors: RawHeaders, defaults: list[tuple[bytes, bytes]]
+    ) -> bytes:
+        """The answer that tells an outcome. Both groups of headers are known by their identity:
+        there are as many as there are outcomes and origins, and each is made once."""
+        if defaults is not self._defaults:
+            self._defaults = defaults
+            self._kept.clear()
+        key = (id(told), id(cors))
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] is told and kept[1] is cors:
+            return kept[2]
+        head = self.of((*told, *cors), defaults)
+        if len(self._kept) < self._MOST:
+            self._kept[key] = told, cors, head
+        return head
+
+    def of(self, headers: RawHeaders, defaults: list[tuple[bytes, bytes]]) -> bytes:
+        """The answer with these headers."""
+        lines = b"".join(b"%s: %s\r\n" % header for header in (*defaults, *headers))
+        return b"HTTP/1.1 204 No Content\r\n%s\r\n" % lines
+
+
+_heads = _Heads()
+
+
+class _Woken:
+    """Stands for the event on which an ASGI app would wait; nobody does."""
+
+    def set(self) -> None:
+        """Wakes nobody."""
+
+
+class _Flight:
+    """A heartbeat on its way to Redis: what the batcher tells the outcome to, and what uvicorn
+    takes for the cycle of the request that is being answered."""
+
+    __slots__ = (
+        "beat",
+        "cors",
+        "disconnected",
+        "keep_alive",
+        "name",
+        "protocol",
+        "response_complete",
+    )
+    message_event = _Woken()
+
+    def __init__(self, protocol: "ExpressProtocol", name: str) -> None:
+        self.protocol = protocol
+        self.name = name
+        self.beat: Beat | None = None
+        self.cors: RawHeaders = ()
+        self.keep_alive = True
+        self.response_complete = False
+        self.disconnected = False
+
+    def done(self) -> bool:
+        """Whether it was answered."""
+        return self.response_complete
+
+    def set_result(self, outcome: str, /) -> None:
+        """Answers with the outcome."""
+        protocol = self.protocol
+        if outcome in WRITTEN:
+            intake = protocol.intake
+            intake.count_hot(outcome)
+            defaults = protocol.server_state.default_headers
+            self.answer(_heads.of_outcome(intake.told_of(outcome), self.cors, defaults))
+        else:
+            protocol.answer_by_app(self, self._settle(outcome))
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Answers with the error."""
+        assert isinstance(error, Exception)
+        self.protocol.answer_by_app(self, self.protocol.intake.refused(error, self.cors))
+
+    def cancel(self) -> None:
+        """There will be no answer: the service is being torn down."""
+        self.protocol.transport.close()
+
+    def answer(self, head: bytes) -> None:
+        """Writes a 204."""
+        protocol = self.protocol
+        self.response_complete = True
+        transport = protocol.transport
+        if not transport.is_closing():
+            if self.keep_alive:
+                transport.write(head)
+            else:
+                transport.write(head[:-2] + b"connection: close\r\n\r\n")
+                transport.close()
+        protocol.on_response_complete()
+
+    def _settle(self, outcome: str) -> ASGIApp:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert self.beat is not None
+            reply = await self.protocol.intake.end(self.name, self.beat, outcome, self.cors)
+            await reply(scope, receive, send)
+
+        return app
+
+
+_LONGEST_URL = len("/v1/sites/") + 63 + len("/heartbeat")
+
+
+@lru_cache(maxsize=8192)
+def _site_in(url: bytes) -> str | None:
+    # One with a query or an escape takes the long way: no site's id has either.
+    name = site_in(url.decode("latin-1"))
+    return name if name is not None and is_site_id(name) else None
+
+
+class ExpressProtocol(BoundedProtocol):
+    """uvicorn's HTTP protocol, with the way of a heartbeat cut short.
+
+    It looks for an `intake` on the app that uvicorn was given, and without one is uvicorn's own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.intake: Intake = cast(Intake, getattr(self.app, "intake", None))
+        # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
+        self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
+        self._is_draining = False
+        if self.intake is not None:
+            draining = self.intake.context.draining
+            draining.connections = self.connections  # type: ignore[assignment]  # all are of this class
+            if draining.is_on:
+                self.drain()
+        self._name: str | None = None  # the site of the heartbeat whose body is coming in
+        self._body = b""
+
+    # Called by the parser
+
+    def on_message_begin(self) -> None:
+        """As uvicorn's, without the scope, which only the long way needs."""
+        self.awaits, self.head_bytes = "head", None
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self.idle_since = None  # one behind a request that was answered at once is there already
+
+    def on_headers_complete(self) -> None:
+        """Chooses the way."""
+        self.awaits = "body"
+        name = self._express_site()
+        if name is None:
+            self._take_the_long_way()
+        else:
+            self._name, self._body = name, b""
+
+    def on_body(self, body: bytes) -> None:
+        """Collects."""
+        if self._name is None:
+            super().on_body(body)
+        else:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """The request is here as a whole."""
+        self.awaits = ""
+        if self.is_lingering:
+            self.transport.close()
+        name = self._name
+        if name is None:
+            super().on_message_complete()
+        elif len(self._body) > MAX_BODY_BYTES:
+            self._wait_for_the_body()
+            super().on_message_complete()
+        else:
+            self._name = None
+            self._begin(name)
+
+    # Called by the transport
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn's; a body that is not here yet is waited for in its way."""
+        super().data_received(data)
+        if self._name is not None:
+            self._wait_for_the_body()
+
+    # Called when the service is told to stop
+
+    def drain(self) -> None:
+        """From now on each answer is the connection's last, and says so."""
+        self._is_draining, self._is_on = True, False
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """uvicorn stops: live streams, which have no end of their own, end now; a request of which
+        a part is here is waited for."""
+        if self.intake is not None:
+            self.intake.context.feed.close()
+        if self.awaits and self.headers is not None:
+            self.drain()
+        else:
+            super().shutdown()
+
+    # The short way
+
+    def _express_site(self) -> str | None:
+        cycle = self.cycle
+        if not self._is_on or self.expect_100_continue or self.flow.write_paused:
+            return None
+        if cycle is not None and not cycle.response_complete:
+            return None  # a pipelined request
+        parser = self.parser
+        if (
+            parser.get_method() != b"POST"
+            or not parser.should_keep_alive()
+            or parser.should_upgrade()
+            or parser.get_http_version() != "1.1"
+        ):
+            return None
+        return _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
+
+    def _begin(self, name: str) -> None:
+        flight = _Flight(self, name)
+        self.cycle = cast(RequestResponseCycle, flight)
+        flight.keep_alive = self._is_on
+        peer = self.client[0] if self.client else ""
+        begun, flight.cors = self.intake.begin(name, peer, self.headers, self._body, flight)
+        if isinstance(begun, Beat):
+            flight.beat = begun
+        elif begun.status == 204:
+            flight.answer(_heads.of(begun.headers, self.server_state.default_headers))
+        else:
+            self.answer_by_app(flight, begun)
+
+    # The long way
+
+    def _take_the_long_way(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers = self.scope["headers"] = headers
+        super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, self.patient)
+        if self._is_draining:
+            self.cycle.keep_alive = False
+
+    def _wait_for_the_body(self) -> None:
+        body, self._name, self._body = self._body, None, b""
+        self._take_the_long_way()
+        if body:
+            super().on_body(body)
+
+    def answer_by_app(self, flight: _Flight, app: ASGIApp | Reply) -> None:
+        """Answers in uvicorn's way, which knows all about answers."""
+        taken_for = cast(RequestResponseCycle, flight)
+        scope: Any = {
+            "type": "http",
+            "method": "POST",
+            "http_version": "1.1",
+            "path": f"/v1/sites/{flight.name}/heartbeat",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [],
+            "client": self.client,
+            "server": self.server,
+            "scheme": self.scheme,
+        }
+        cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=taken_for.message_event,
+            expect_100_continue=False,
+            keep_alive=flight.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        cycle.disconnected = flight.disconnected
+        if self.cycle is taken_for:
+            self.cycle = cycle
+        self._start_asgi_task(cycle, cast(Any, app))

@@ -1,0 +1,1 @@
+"""Presence in Redis: what is written, what is read, and the batches in between."""

@@ -1,0 +1,140 @@
+"""`/`, `/sites/{site}` and the files they load: everything from this host, nothing inline.
+
+A proxy may serve all of it below a prefix of its own, which is not told here: addresses in pages
+are relative.
+"""
+
+import functools
+from html import escape
+from string import Template
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.address import base_url
+from service.api.context import context_of, problem_response
+from service.errors import RequestError
+from service.models import check_site, title_of
+from service.sites import Site
+from service.web.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
+from service.web.demo import SITE as DEMO_SITE
+
+_ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
+_START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
+_STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
+_DEMO = (
+    '<p class="soft">A demo is running, with visitors on it: <a href="demo/">walk around in it</a> '
+    f'and <a href="sites/{DEMO_SITE}">watch them all</a>.</p>\n'
+)
+_SAID_TO_PEOPLE = (404, 405, 422)  # what a mistyped or stale address leads to
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+# For pages of other hosts: they load the client, and learn of a new one within the hour.
+_CLIENT_HEADERS = {
+    "Cache-Control": "public, max-age=3600",
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
+
+async def start(request: Request) -> Response:
+    """Getting started: the script tag, and the first heartbeat as it comes in."""
+    settings = context_of(request).settings
+    has_demo = request.app.state.demo
+    # The terminal's example is of the same. Names that were configured are not for everybody.
+    site = DEMO_SITE if has_demo or not settings.sites.by_id else ""
+    page = _START.substitute(
+        static=f"static/{assets().version}",
+        base=escape(base_url(request)),
+        interval=f"{settings.heartbeat_interval:g}",
+        site=site,
+        shown=site or "your-site",
+        demo=_DEMO if has_demo else "",
+    )
+    return _page(request, page, "'none'")
+
+
+async def stats(request: Request) -> Response:
+    """The live numbers of a site. For an unknown one a browser is given the page as well, with 404,
+    and the page says so in words; whoever does not ask for HTML, a problem as from the API."""
+    name = check_site(request.path_params["site"])
+    security = context_of(request).security
+    site = security.find_site(name)
+    if site is None and "text/html" not in request.headers.get("accept", ""):
+        security.site(name)
+    is_embedded = "embed" in request.query_params
+    mode = "embed" if is_embedded else "wall" if "wall" in request.query_params else "page"
+    page = _STATS.substitute(
+        static=f"../static/{assets().version}",
+        base=escape(base_url(request)),
+        site=escape(name),
+        mode=mode,
+    )
+    ancestors = _framers(site) if is_embedded else "'none'"
+    return _page(request, page, ancestors, 200 if site else 404)
+
+
+def refusal(request: Request, error: RequestError) -> Response:
+    """A refusal for people where it is a browser that asked for a page, else as from the API."""
+    is_page = not request.url.path.startswith("/v1/") and error.status in _SAID_TO_PEOPLE
+    if not is_page:
+        return problem_response(error)
+    if "text/html" not in request.headers.get("accept", ""):
+        response = problem_response(error)
+        response.headers["Vary"] = "Accept"
+        return response
+    # Relative, from however deep: where this service begins only the browser knows.
+    depth = request.scope.get("raw_path", b"/").count(b"/") - 1
+    root = "../" * depth or "./"
+    page = _ERROR.substitute(
+        static=f"{root}static/{assets().version}",
+        root=root,
+        status=error.status,
+        title=escape(title_of(error.status)),
+        detail=escape(error.detail[:1].upper() + error.detail[1:]),
+    )
+    headers = {"Content-Security-Policy": _POLICY + "'none'", "Cache-Control": "no-store"}
+    headers |= {"Vary": "Accept"} | error.headers
+    return Response(page, error.status, headers, "text/html; charset=utf-8")
+
+
+def _framers(site: Site | None) -> str:
+    """Who may show the numbers in a frame: the site's own pages, or any where none are known."""
+    if site is None:
+        return "'none'"
+    return " ".join(sorted(site.origins)) or "*"
+
+
+def _page(request: Request, page: str, ancestors: str, status: int = 200) -> Response:
+    headers = {"Content-Security-Policy": _POLICY + ancestors, "Cache-Control": "no-cache"}
+    if status != 200:  # a refusal is said in full, not by 304
+        return Response(page, status, headers | {"Vary": "Accept"}, "text/html; charset=utf-8")
+    return answer(_rendered(page.encode()), request.headers, headers)
+
+
+@functools.lru_cache(maxsize=64)  # so that asking again and again costs no gzip
+def _rendered(page: bytes) -> Asset:
+    return asset_of(page, ".html")
+
+
+async def static(request: Request) -> Response:
+    """A file that a page loads. While copies of two releases run, a page of the one may ask the
+    other: it gets the file as it is here, not to be kept."""
+    is_current = request.path_params["version"] == assets().version
+    headers = {"Cache-Control": FOR_EVER if is_current else "no-cache"}
+    return _file(request, request.path_params["name"], headers)
+
+
+async def client(request: Request) -> Response:
+    """The browser client, for the pages of any host."""
+    return _file(request, request.url.path.rpartition("/")[2], _CLIENT_HEADERS)
+
+
+def _file(request: Request, name: str, headers: dict[str, str]) -> Response:
+    found = assets().by_name.get(name)
+    if found is None:
+        raise HTTPException(404)
+    return answer(found, request.headers, headers)
