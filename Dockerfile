@@ -1,4 +1,4 @@
-# Every step is one line that also runs without Docker: tests/test_dockerfile.py runs them all,
+# Every step is one line that also runs without Docker: tests/repository/test_dockerfile.py runs them all,
 # starts the command and asks the health check.
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /build

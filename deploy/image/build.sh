@@ -4,7 +4,7 @@
 #
 #   sh deploy/image/build.sh TARGET
 #
-# A step of the Dockerfile; tests/test_dockerfile.py runs it without Docker.
+# A step of the Dockerfile; tests/repository/test_dockerfile.py runs it without Docker.
 # PYTHON: the interpreter of the environment, `python3` unless given.
 # UV: a uv that is there already; else one is installed for the length of this script.
 set -eu

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from tests.deploy.balancers import DEPLOY, program
+from tests.repository.test_dockerfile import ROOT, stages
 from tests.servers import free_port
-from tests.test_dockerfile import ROOT, stages
 
 SCRIPT = DEPLOY / "image" / "in-clean-root.sh"
 

@@ -23,8 +23,8 @@ from service import __version__
 from service.server.run import GRACE_S
 from service.settings import Settings
 from tests.deploy.balancers import DEPLOY, Balancer, program
+from tests.repository.test_dockerfile import USER, stages
 from tests.servers import binary_of, free_port, wait_until
-from tests.test_dockerfile import USER, stages
 
 TOKENS = {"PRESENCE_ADMIN_TOKEN": "operator", "PRESENCE_METRICS_TOKEN": "scraper"}
 

@@ -617,7 +617,7 @@ def test_line_ends_in_a_stream(client: httpx.Client) -> None:
 
 @pytest.mark.fault("B15")
 def test_tokens_are_not_guessed_and_not_told(service: LiveService, client: httpx.Client) -> None:
-    """That they are compared in constant time: tests/test_security.py."""
+    """That they are compared in constant time: tests/api/test_security.py."""
     for token, status in [
         ("", 401), ("Bearer", 401), ("Bearer x", 403), (f"Basic {ADMIN}", 401),
         (f"Bearer {ADMIN[:-1]}", 403), (f"Bearer {ADMIN}x", 403), (f"Bearer {ADMIN}", 200),

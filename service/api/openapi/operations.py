@@ -1,5 +1,5 @@
-"""What each endpoint takes and answers, as data: `service.api.openapi.document` makes the document of it,
-and a test holds it against the route table."""
+"""What each endpoint takes and answers, as data: `document.py` makes the document of it, and
+a test holds it against the route table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -16,7 +16,7 @@ from service.store.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, store_factory
 from tests.servers import Server
-from tests.test_history import believe_hours_behind
+from tests.store.test_history import believe_hours_behind
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 T = "another-session-0001"

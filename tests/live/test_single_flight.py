@@ -7,8 +7,8 @@ import pytest
 from service.errors import StoreUnreachable
 from service.live.single_flight import Shared
 from tests.conftest import MakeService
+from tests.server.test_fast_path import until
 from tests.servers import Server
-from tests.test_express import until
 
 
 class Slow:

@@ -27,7 +27,7 @@ from service.store.store import Beat, PresenceStore
 from tests import invariants
 from tests.conftest import Clock, patient_store, url_of
 from tests.model import DAY_MS, Event, Site
-from tests.test_history import believe_hours_behind
+from tests.store.test_history import believe_hours_behind
 
 T = TypeVar("T")
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000

@@ -19,7 +19,7 @@ import pytest
 
 from tests.servers import free_port, missing, wait_until
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HERE = str(ROOT / "deploy" / "image")
 USER = 10001
 

@@ -1,7 +1,8 @@
 """The README's own commands, run: those for redis-cli against a real Valkey, those for curl against
 `presence serve`, the browser client in Node.js.
 
-`python -m tests.test_readme` writes what they print now into the README, where that has changed.
+`python -m tests.repository.test_readme` writes what they print now into the README,
+where that has changed.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from service.store.store import Beat
 from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

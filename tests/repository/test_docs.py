@@ -1,6 +1,6 @@
 """The README says what is: settings, endpoints, files and tests by name.
 
-`python -m tests.test_docs` writes the table of settings.
+`python -m tests.repository.test_docs` writes the table of settings.
 """
 
 import ast
@@ -13,10 +13,10 @@ from service.api.routes import ROUTES
 from service.cli import main as command_line
 from service.settings import PREFIX, SETTINGS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-BEGIN = "<!-- settings: written by python -m tests.test_docs -->\n"
+BEGIN = "<!-- settings: written by python -m tests.repository.test_docs -->\n"
 END = "<!-- end of settings -->"
 
 
@@ -33,7 +33,7 @@ def settings_table() -> str:
 def test_settings_table_is_up_to_date() -> None:
     text = README.read_text()
     shown = text.partition(BEGIN)[2].partition(END)[0]
-    assert shown == settings_table(), "run python -m tests.test_docs"
+    assert shown == settings_table(), "run python -m tests.repository.test_docs"
 
 
 def test_no_setting_is_named_that_is_none() -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from service import models
 from service.errors import FieldError
 from service.redis.scripts import run
+from service.store import reader as reading
 from service.store.merge import changes_of, contenders, ranked
 from service.store.paging import read_cursor, read_places, stream_place, write_cursor
 from service.store.store import Beat, PresenceStore
-from service.store import reader as reading
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore
 

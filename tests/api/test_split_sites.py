@@ -141,9 +141,7 @@ async def test_every_read(pair: Pair, path: str, seen: Callable[[str], Any]) -> 
 async def test_the_list_of_sites(pair: Pair) -> None:
     rows = []
     for service in pair:
-        await service.store.claim(
-            [], 6_000, 0
-        )  # a new site is noted behind its first heartbeat
+        await service.store.claim([], 6_000, 0)  # a new site is noted behind its first heartbeat
         rows.append((await service.client.get("/v1/sites", headers=OPERATOR)).json())
     assert rows[0] == rows[1]
     assert [row["site"] for row in rows[0]["sites"]] == ["blog"]

@@ -13,10 +13,10 @@ import pytest
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from service.redis.scripts import LUA, Call, load, run, run_many
+from service.store import keys as key_names
 from service.store.config import Rules
 from service.store.keys import MS_PER_HOUR, Keys
 from service.store.store import Beat, PresenceStore
-from service.store import keys as key_names
 from tests.conftest import NOW, Clock, MakeStore, patient_store
 from tests.servers import Server
 

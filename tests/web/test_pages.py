@@ -18,7 +18,7 @@ from service.web.assets import load_assets
 from tests.conftest import MakeService
 from tests.servers import missing
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VERSION = assets.assets().version
 SITES = """
 ["example.org"]

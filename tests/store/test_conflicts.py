@@ -15,9 +15,9 @@ from bench import conflicts
 from bench.peers import CLIENTS, HEARTBEATS, get_then_set, watch_multi
 from service.store.store import Beat, PresenceStore
 from tests import invariants
+from tests.cli.test_cli import serving
 from tests.conftest import MakeStore, now_of
 from tests.servers import Server
-from tests.test_cli import serving
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 

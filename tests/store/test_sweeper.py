@@ -20,7 +20,7 @@ from service.store.sweeper import Sweeper
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, now_of, patient_store
 from tests.servers import Server
-from tests.test_history import believe_hours_behind
+from tests.store.test_history import believe_hours_behind
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 QUICK: dict[str, Any] = {"session_timeout_ms": 600, "heartbeat_dedup_ms": 50, "leave_grace_ms": 100}

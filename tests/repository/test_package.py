@@ -19,7 +19,7 @@ import service
 from service.redis import scripts
 from tests.servers import missing
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 # Runs in the installed package's own interpreter: every script, and one heartbeat in this process.

@@ -21,7 +21,7 @@ from bench.constant_rate import percentile, requests
 from bench.result import Context, Result, Silent
 from bench.tried import TRIED
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PEERS = ROOT / "bench" / "peers"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 NAN = float("nan")

@@ -21,8 +21,8 @@ from service.store.merge import Changes, Entry
 from service.store.reader import CHANGES_LIMIT
 from service.store.store import Beat, PresenceStore
 from tests.conftest import Clock, MakeService, MakeStore, url_of
+from tests.server.test_fast_path import Served, request, serving, until
 from tests.servers import Server
-from tests.test_express import Served, request, serving, until
 
 TICK_S = 0.05
 FAST = {"LIVE_TICK": "0.05", "HEARTBEAT_INTERVAL": "0.2", "HEARTBEAT_DEDUP": "0.1"}

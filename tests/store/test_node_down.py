@@ -20,7 +20,7 @@ from service.store.sweeper import Sweeper
 from tests import servers
 from tests.conftest import PATIENCE_S, MakeService, patient_store
 from tests.servers import Server, cluster_url
-from tests.test_sweeper import until
+from tests.store.test_sweeper import until
 
 OPERATOR = {"Authorization": "Bearer operator"}
 SESSION = "session-0000000001"

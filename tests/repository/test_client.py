@@ -13,7 +13,7 @@ import pytest
 from bench import client as row
 from tests.servers import missing
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "client"
 NEWEST_NEEDED = 20
 
