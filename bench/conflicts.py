@@ -21,9 +21,9 @@ from redis.exceptions import ConnectionError
 from bench.peers import CLIENTS, HEARTBEATS, SESSION, Tally, get_then_set, path_of, watch_multi
 from service.redis.client import connect
 from service.redis.embedded import find_binary
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 
 WANDERING = 2_000  # a fifth: optimistic locking makes some thirty attempts for each
 Run = Callable[..., Awaitable[Tally]]
@@ -37,17 +37,17 @@ async def presence(
     Retries are what Redis refused and had to be asked again; the server's own error count says.
     """
     keys = Keys(f"conflicts-{pages}-{os.getpid()}-{time.monotonic_ns()}")
-    copies = [PresenceStore(connect(url), keys, Rules()) for _ in range(2)]
+    copies = [PresenceStore(connect(url), keys, StoreConfig()) for _ in range(2)]
     client: Any = copies[0].connection.client
     tally = Tally()
     numbers = iter(range(heartbeats))
 
     async def browser(store: PresenceStore) -> None:
         for n in numbers:
-            beat = Beat(SESSION, path_of(n, pages), "", "", "")
+            beat = Heartbeat(SESSION, path_of(n, pages), "", "", "")
             tally.outcomes[await store.heartbeat("blog", beat)] += 1
 
-    await copies[0].heartbeat("warm-up", Beat(SESSION, "/", "", "", ""))  # loads the script
+    await copies[0].heartbeat("warm-up", Heartbeat(SESSION, "/", "", "", ""))  # loads the script
     before = await client.info("errorstats")
     await asyncio.gather(*(browser(copies[n % 2]) for n in range(clients)))
     after = await client.info("errorstats")

@@ -38,7 +38,7 @@ def path(page: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """One heartbeat of the mix."""
 
     site: str
@@ -52,27 +52,27 @@ class Beat:
 
 
 SITE_LENGTH = len(site(0))
-BODY_LENGTH = len(Beat("", str(uuid.UUID(int=0)), path(0)).body)
+BODY_LENGTH = len(Heartbeat("", str(uuid.UUID(int=0)), path(0)).body)
 RECORD_LENGTH = SITE_LENGTH + BODY_LENGTH
 
 
-def sessions(sites: int = 1, seed: int = 1) -> list[Beat]:
+def sessions(sites: int = 1, seed: int = 1) -> list[Heartbeat]:
     """The sessions that are there before the first heartbeat, each on its page."""
     numbers = random.Random(seed)
     return [
-        Beat(site(n % sites), str(uuid.UUID(int=numbers.getrandbits(128))), path(n % PAGES))
+        Heartbeat(site(n % sites), str(uuid.UUID(int=numbers.getrandbits(128))), path(n % PAGES))
         for n in range(SESSIONS)
     ]
 
 
-def heartbeats(sites: int = 1, seed: int = 1) -> Iterator[Beat]:
+def heartbeats(sites: int = 1, seed: int = 1) -> Iterator[Heartbeat]:
     """The mix, endlessly, the same for the same seed."""
     known = sessions(sites, seed)
     numbers = random.Random(seed + 1)
     order = list(range(SESSIONS))
     numbers.shuffle(order)
     page = [n % PAGES for n in range(SESSIONS)]
-    sent: list[Beat] = []
+    sent: list[Heartbeat] = []
     turn = 0
     while True:
         kinds = _PATTERN[:]
@@ -82,7 +82,7 @@ def heartbeats(sites: int = 1, seed: int = 1) -> Iterator[Beat]:
                 yield sent[-REPEATED_AFTER]
                 continue
             if kind == "created":
-                beat = Beat(
+                beat = Heartbeat(
                     site(numbers.randrange(sites)),
                     str(uuid.UUID(int=numbers.getrandbits(128))),
                     path(numbers.randrange(PAGES)),
@@ -92,7 +92,7 @@ def heartbeats(sites: int = 1, seed: int = 1) -> Iterator[Beat]:
                 turn += 1
                 if kind == "moved":
                     page[who] = (page[who] + 1 + numbers.randrange(PAGES - 1)) % PAGES
-                beat = Beat(known[who].site, known[who].session, path(page[who]))
+                beat = Heartbeat(known[who].site, known[who].session, path(page[who]))
             sent.append(beat)
             if len(sent) > 4 * REPEATED_AFTER:
                 del sent[:-REPEATED_AFTER]

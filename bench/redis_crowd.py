@@ -17,9 +17,9 @@ from bench.result import run as run_measure
 from bench.server import Valkey
 from service.errors import StoreError
 from service.redis.client import connect
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 
 SITE = "blog"
 PAGES = 1_000
@@ -29,7 +29,7 @@ CHUNK = 2_048  # heartbeats handed to the store together: sixteen calls
 FILL_ATTEMPTS = 9
 CURVE = (1_000, 10_000, 100_000, 1_000_000)
 # Nobody leaves while it is measured; one call of a heartbeat is all that a session costs.
-LONG = Rules(session_timeout_ms=DAY_MS, view_dedup_ms=DAY_MS)
+LONG = StoreConfig(session_timeout_ms=DAY_MS, view_dedup_ms=DAY_MS)
 
 
 @lru_cache(maxsize=1)
@@ -54,12 +54,12 @@ def country(number: int) -> str:
     return COUNTRIES[number % len(COUNTRIES)]
 
 
-def beat(number: int, moves: int = 0, pages: int = PAGES) -> Beat:
+def beat(number: int, moves: int = 0, pages: int = PAGES) -> Heartbeat:
     """A heartbeat of a session that has moved so often, on a site of so many pages."""
-    return Beat(session_id(number), path(number + moves, pages), country(number), "", "")
+    return Heartbeat(session_id(number), path(number + moves, pages), country(number), "", "")
 
 
-async def _write(store: PresenceStore, site: str, beats: list[Beat]) -> tuple[set[str], bool]:
+async def _write(store: PresenceStore, site: str, beats: list[Heartbeat]) -> tuple[set[str], bool]:
     """The outcomes, and whether they are those of the first attempt: on a busy machine a call may
     miss its deadline, and writing the same again changes nothing."""
     for attempt in range(FILL_ATTEMPTS):
@@ -71,7 +71,9 @@ async def _write(store: PresenceStore, site: str, beats: list[Beat]) -> tuple[se
 
 
 @asynccontextmanager
-async def store_of(url: str, rules: Rules = LONG, shards: int = 1) -> AsyncIterator[PresenceStore]:
+async def store_of(
+    url: str, rules: StoreConfig = LONG, shards: int = 1
+) -> AsyncIterator[PresenceStore]:
     """A store of its own."""
     store = PresenceStore(connect(url), Keys("presence", shards), rules)
     try:

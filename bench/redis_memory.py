@@ -23,12 +23,12 @@ from bench.redis_crowd import (
 )
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
 
 BAR = 560.0
 PER_CALL = 500
-SHORT_STREAMS = Rules(
+SHORT_STREAMS = StoreConfig(
     session_timeout_ms=LONG.session_timeout_ms,
     view_dedup_ms=LONG.view_dedup_ms,
     events_maxlen=1,

@@ -41,7 +41,7 @@ class Valkey:
         self.client.execute_command("DEBUG", "RELOAD", "NOSAVE")
 
     def calls(self, *commands: str) -> int:
-        """Calls carried out so far: of scripts, or of these commands, in scripts as well."""
+        """ScriptRunner carried out so far: of scripts, or of these commands, in scripts as well."""
         stats = self.client.info("commandstats")
         names = commands or _SCRIPTS
         return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in names)

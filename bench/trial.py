@@ -16,9 +16,9 @@ from bench.programs import VIEW_DEDUP_S
 from bench.server import Valkey
 from service.errors import StoreError
 from service.redis.client import connect
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 
 FILLED_AT_ONCE, SITES_AT_ONCE, FILL_ATTEMPTS = 500, 10, 10
 
@@ -59,11 +59,11 @@ def fill(redis: Valkey, sites: int = 1) -> None:
 
 
 async def _fill(url: str, sites: int) -> None:
-    rules = Rules(session_timeout_ms=mix.TIMEOUT_S * 1000, view_dedup_ms=VIEW_DEDUP_S * 1000)
+    rules = StoreConfig(session_timeout_ms=mix.TIMEOUT_S * 1000, view_dedup_ms=VIEW_DEDUP_S * 1000)
     store = PresenceStore(connect(url), Keys(), rules)
-    by_site: defaultdict[str, list[Beat]] = defaultdict(list)
+    by_site: defaultdict[str, list[Heartbeat]] = defaultdict(list)
     for beat in mix.sessions(sites):
-        by_site[beat.site].append(Beat(beat.session, beat.path, "", "", ""))
+        by_site[beat.site].append(Heartbeat(beat.session, beat.path, "", "", ""))
     try:
         names = list(by_site)
         for first in range(0, sites, SITES_AT_ONCE):
@@ -74,12 +74,12 @@ async def _fill(url: str, sites: int) -> None:
         await store.close()
 
 
-async def _write_all(store: PresenceStore, site: str, beats: list[Beat]) -> None:
+async def _write_all(store: PresenceStore, site: str, beats: list[Heartbeat]) -> None:
     for start in range(0, len(beats), FILLED_AT_ONCE):
         await _write(store, site, beats[start : start + FILLED_AT_ONCE])
 
 
-async def _write(store: PresenceStore, site: str, beats: list[Beat]) -> None:
+async def _write(store: PresenceStore, site: str, beats: list[Heartbeat]) -> None:
     # On a busy machine a call may miss its deadline; writing the same again changes nothing.
     for attempt in range(FILL_ATTEMPTS):
         try:

@@ -22,18 +22,18 @@ from service.api.middleware import Observed
 from service.api.rate_limits import Slots
 from service.api.routes import ROUTES
 from service.api.security import Security
-from service.errors import LayoutError, PresenceError, RequestError, TokenError
-from service.live.hub import Feed
-from service.live.single_flight import Shared
+from service.errors import PresenceError, RequestError, ShardCountError, TokenError
+from service.live.hub import Hub
+from service.live.single_flight import SingleFlight
 from service.models import Stats
 from service.ops.logs import configure_logs
 from service.ops.metrics import Metrics
-from service.ops.pulse import take_pulse
+from service.ops.pulse import observe_process
 from service.ops.tracing import Tracing, provider_from_env
 from service.redis.client import Connection, connect
 from service.server.draining import Draining
 from service.settings import Settings
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.shards import agree_or_ask_later
 from service.store.store import PresenceStore
@@ -51,13 +51,13 @@ STREAMS_EACH = 256  # those of one address, behind which a whole office may be
 log = structlog.get_logger(__name__)
 
 
-def rules_of(settings: Settings) -> Rules:
+def store_config_of(settings: Settings) -> StoreConfig:
     """What decides, in the units of the store."""
 
     def ms(seconds: float) -> int:
         return round(seconds * 1000)
 
-    return Rules(
+    return StoreConfig(
         heartbeat_dedup_ms=ms(settings.heartbeat_dedup),
         session_timeout_ms=ms(settings.session_timeout),
         view_dedup_ms=ms(settings.view_dedup),
@@ -76,7 +76,7 @@ def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> 
     return PresenceStore(
         connection,
         Keys(settings.key_prefix, settings.shards),
-        rules_of(settings),
+        store_config_of(settings),
         observe_batch=metrics.observe_batch,
         observe_error=metrics.observe_error,
     )
@@ -106,9 +106,9 @@ def create_app(
     metrics.streams_limit.set(STREAMS)
     security = Security(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
-    feed = Feed(store, settings.live_tick)
-    stats: Shared[tuple[str, int], Stats] = Shared(lambda wish: store.stats(*wish))
-    draining = Draining(settings.drain, feed.close)
+    hub = Hub(store, settings.live_tick)
+    stats: SingleFlight[tuple[str, int], Stats] = SingleFlight(lambda wish: store.stats(*wish))
+    draining = Draining(settings.drain, hub.close)
     traces = traces or provider_from_env(os.environ)
     tracing = Tracing(traces, security.is_from_trusted_proxy) if traces else None
 
@@ -116,12 +116,12 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
             asking = await agree_or_ask_later(store)
-        except LayoutError:
+        except ShardCountError:
             await store.close()
             raise
         sweeper = Sweeper(store, metrics)
         sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
-        others = [asyncio.create_task(take_pulse(metrics), name="pulse")]
+        others = [asyncio.create_task(observe_process(metrics), name="pulse")]
         if asking is not None:
             others.append(asking)
         if demo:
@@ -134,12 +134,12 @@ def create_app(
             for task in others:
                 task.cancel()
             await asyncio.wait(others)
-            feed.close()
+            hub.close()
             sweeper.stop()
             # Told twice to stop, it is cancelled here; what was accepted is still written below.
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeping
-                await feed.settled()
+                await hub.settled()
                 await stats.settled()
             await store.close()
             if tracing is not None:
@@ -158,7 +158,7 @@ def create_app(
     # A redirect to where the Host header says is no answer of ours.
     app.router.redirect_slashes = False
     streams = Slots(STREAMS, STREAMS_EACH)
-    context = Context(settings, store, security, metrics, feed, stats, streams, draining)
+    context = Context(settings, store, security, metrics, hub, stats, streams, draining)
     app.state.context = context
     app.state.demo = demo
     app.state.intake = Intake(context)

@@ -2,7 +2,7 @@
 
 PresenceError
 ├── SettingsError        a setting is wrong: the service does not start
-│   └── LayoutError          the data is split into another number of shards
+│   └── ShardCountError          the data is split into another number of shards
 ├── EmbeddedError        the private Valkey cannot be had
 ├── RequestError         the caller's fault: a status from 400 to 429
 │   └── FieldError       422, and which field
@@ -23,7 +23,7 @@ class SettingsError(PresenceError):
     """A setting is wrong; the message is one line that says which and what would be right."""
 
 
-class LayoutError(SettingsError):
+class ShardCountError(SettingsError):
     """What is in Redis was written with another PRESENCE_SHARDS."""
 
 

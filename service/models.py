@@ -137,7 +137,7 @@ def clean_city(raw: str) -> City:
     return City(city)
 
 
-class Heartbeat(Struct, frozen=True):
+class HeartbeatBody(Struct, frozen=True):
     """Session S is on page P, and what is known of it. Unknown members are ignored."""
 
     sessionId: SessionId
@@ -153,7 +153,7 @@ class Heartbeat(Struct, frozen=True):
 class HeartbeatBatch(Struct, frozen=True):
     """Up to 1000 heartbeats of one site, written in order."""
 
-    heartbeats: Annotated[list[Heartbeat], Meta(max_length=MAX_BATCH)]
+    heartbeats: Annotated[list[HeartbeatBody], Meta(max_length=MAX_BATCH)]
 
 
 class Leave(Struct, frozen=True):
@@ -209,13 +209,13 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind, dec_hook=_decode_text)
 
 
-_HEARTBEAT = _decoder(Heartbeat)
+_HEARTBEAT = _decoder(HeartbeatBody)
 _BATCH = _decoder(HeartbeatBatch)
 _LEAVE = _decoder(Leave)
 _VIEW = _decoder(PageView)
 
 
-def decode_heartbeat(body: bytes) -> Heartbeat:
+def decode_heartbeat(body: bytes) -> HeartbeatBody:
     """A heartbeat from its JSON.
 
     Raises:
@@ -229,7 +229,7 @@ def decode_heartbeat(body: bytes) -> Heartbeat:
     return beat
 
 
-def is_bare(beat: Heartbeat) -> bool:
+def is_bare(beat: HeartbeatBody) -> bool:
     """Whether a heartbeat says no more than who is where, as most do."""
     return _OPTIONAL(beat) == _NOTHING
 
@@ -245,7 +245,7 @@ def decode_batch(body: bytes) -> HeartbeatBatch:
     return batch
 
 
-def _quotes_of(beat: Heartbeat) -> int:
+def _quotes_of(beat: HeartbeatBody) -> int:
     """The quotes in a heartbeat's JSON if no member is there twice, none is unknown or null, and
     no text has a quote in it. A member that msgspec has overwritten would make more of them, so
     the same number proves that there is none; any other asks for a closer look."""
@@ -445,7 +445,7 @@ class Stats(Struct, frozen=True):
     asOf: Moment
 
 
-class Happening(Struct, frozen=True, omit_defaults=True):
+class SessionEvent(Struct, frozen=True, omit_defaults=True):
     """Somebody, it is not said who, has come, moved on, or gone."""
 
     type: Annotated[str, _one_of("joined", "moved", "left")]
@@ -459,7 +459,7 @@ class Happening(Struct, frozen=True, omit_defaults=True):
 class StatsWithFeed(Stats, frozen=True):
     """A site as it was at `asOf`, and the last that happened before, oldest first."""
 
-    feed: list[Happening]
+    feed: list[SessionEvent]
 
 
 class Change(Struct, frozen=True, omit_defaults=True):
@@ -476,7 +476,7 @@ class Change(Struct, frozen=True, omit_defaults=True):
     arrivals: Count
     departures: Count
     asOf: Moment
-    feed: list[Happening] | None = None
+    feed: list[SessionEvent] | None = None
 
 
 class Active(Struct, frozen=True):

@@ -12,7 +12,7 @@ import pytest
 from service.app import create_app
 from service.redis.client import connect
 from service.settings import Settings
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.store import PresenceStore
 from tests import servers
@@ -106,7 +106,7 @@ async def now_of(store: PresenceStore) -> int:
 PATIENCE_S = 60.0
 
 
-def patient_store(url: str, keys: Keys, rules: Rules) -> PresenceStore:
+def patient_store(url: str, keys: Keys, rules: StoreConfig) -> PresenceStore:
     """A store for tests that ask what is answered, however long a busy machine takes."""
     return PresenceStore(
         connect(url, answer_within_s=PATIENCE_S),
@@ -123,7 +123,7 @@ async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
     memory = connect(url) if url == "memory://" else None
 
     def make(clock: Clock | None = None, *, shards: int = 1, **rules: Any) -> PresenceStore:
-        keys, decisive = Keys(key_prefix, shards), Rules(**rules)
+        keys, decisive = Keys(key_prefix, shards), StoreConfig(**rules)
         if memory:
             store = PresenceStore(memory, keys, decisive)
         else:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from service.store.config import Rules
+from service.store.config import StoreConfig
 
 DAY_MS = 86_400_000
 
@@ -51,7 +51,7 @@ class Session:
 class Site:
     """One site under the given rules."""
 
-    rules: Rules
+    rules: StoreConfig
     sessions: dict[str, Session] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     views: list[View] = field(default_factory=list)

@@ -12,8 +12,8 @@ from starlette.types import Receive
 from service.api.rate_limits import Slots
 from service.api.security import Security, headers_of
 from service.errors import FieldError, PresenceError, RequestError, StoreError
-from service.live.hub import Feed
-from service.live.single_flight import Shared
+from service.live.hub import Hub
+from service.live.single_flight import SingleFlight
 from service.models import Problem, Stats, check_site, title_of
 from service.ops.metrics import Metrics
 from service.server.draining import Draining
@@ -33,8 +33,8 @@ class Context:
     store: PresenceStore
     security: Security
     metrics: Metrics
-    feed: Feed
-    stats: Shared[tuple[str, int], Stats]
+    hub: Hub
+    stats: SingleFlight[tuple[str, int], Stats]
     streams: Slots
     draining: Draining
 

@@ -26,7 +26,7 @@ from service.models import (
     decode_batch,
     decode_leave,
 )
-from service.store.store import Beat
+from service.store.store import Heartbeat
 
 
 class HotHeartbeat:
@@ -65,13 +65,13 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     await reply(scope, receive, send)
 
 
-async def _written(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> Reply:
+async def _written(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
     outcome = await intake.context.store.heartbeat(name, beat)
     intake.check_outcome(outcome)
     return intake.written(outcome, cors)
 
 
-async def _counted(intake: Intake, name: str, beat: Beat, cors: RawHeaders) -> Reply:
+async def _counted(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
     """The outcome in a body, with how many are here and on the same page."""
     context = intake.context
     outcome, (active, on_path, as_of) = await context.store.heartbeat_and_count(name, beat)

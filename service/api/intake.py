@@ -17,10 +17,10 @@ from service.api.context import Context, problem, unexpected
 from service.api.cors import EXPOSED, RawHeaders, exposed_to
 from service.api.geo import NOWHERE, Place, place_of
 from service.errors import PresenceError, RequestError
-from service.models import Heartbeat, check_site, decode_heartbeat, is_bare
+from service.models import HeartbeatBody, check_site, decode_heartbeat, is_bare
 from service.sites import Site
 from service.store.batcher import Waiter
-from service.store.store import OUTCOMES, Beat
+from service.store.store import OUTCOMES, Heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -54,10 +54,10 @@ def site_in(path: str) -> str | None:
     return None if "/" in name else name
 
 
-def to_beat(heartbeat: Heartbeat, client: str, place: Place) -> Beat:
+def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
     """A heartbeat as the script takes it; what its body says of the place wins over headers."""
     if place is NOWHERE and is_bare(heartbeat):
-        return Beat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
+        return Heartbeat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
     country = heartbeat.country or place.country
     details: dict[str, str] = {}
     if heartbeat.pageType:
@@ -72,7 +72,7 @@ def to_beat(heartbeat: Heartbeat, client: str, place: Place) -> Beat:
     if latitude is not None and longitude is not None:
         details["latitude"] = _tenths(latitude)
         details["longitude"] = _tenths(longitude)
-    return Beat(
+    return Heartbeat(
         heartbeat.sessionId,
         heartbeat.currentPath,
         country.upper() if country else "",
@@ -161,7 +161,7 @@ class Intake:
         self.count_hot("dropped")
         return Reply(204, (*self.told["dropped"], (b"presence-dropped", reason.encode()), *cors))
 
-    def beat(self, body: bytes, headers: Mapping[bytes, bytes], client: str) -> Beat:
+    def beat(self, body: bytes, headers: Mapping[bytes, bytes], client: str) -> Heartbeat:
         """The heartbeat in a body. Raises RequestError, 400 or 422."""
         heartbeat = decode_heartbeat(body)
         place = NOWHERE if self._geo_headers == "none" else place_of(headers, self._geo_headers)
@@ -174,7 +174,7 @@ class Intake:
         raw_headers: Sequence[tuple[bytes, bytes]],
         body: bytes,
         waiter: Waiter[str],
-    ) -> tuple[Beat | Reply, RawHeaders]:
+    ) -> tuple[Heartbeat | Reply, RawHeaders]:
         """All steps in one for a request that is here as a whole: the answer, or the heartbeat,
         whose outcome the waiter is told."""
         cors = EXPOSED  # what is wrong with a site's id, any page may know
@@ -190,7 +190,7 @@ class Intake:
             return self.refused(error, cors), cors
         return beat, cors
 
-    async def end(self, name: str, beat: Beat, outcome: str, cors: RawHeaders) -> Reply:
+    async def end(self, name: str, beat: Heartbeat, outcome: str, cors: RawHeaders) -> Reply:
         """The answer where the outcome that a waiter was told is not the last word."""
         try:
             outcome = await self.context.store.settle(name, beat, outcome)

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from service.api.context import Context, context_of
 from service.api.stats import path_parameter
 from service.errors import FieldError, StoreError
-from service.live.hub import Feed
-from service.live.messages import Subscriber, Wish
+from service.live.hub import Hub
+from service.live.messages import SubscribeOptions, Subscriber
 from service.store.paging import read_places
 
 COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
@@ -33,16 +33,16 @@ class Live:
             del head.headers["content-length"]
             await head(scope, receive, send)
             return
-        wish = Wish(request.query_params.get("feed") == "1", path_parameter(request))
+        wish = SubscribeOptions(request.query_params.get("feed") == "1", path_parameter(request))
         with (
             context.streams.taken(context.security.client_address(scope)),
-            context.feed.subscribed(name, wish) as subscriber,
+            context.hub.subscribed(name, wish) as subscriber,
         ):
-            await context.feed.catch_up(name, subscriber, _known_places(request, context))
+            await context.hub.catch_up(name, subscriber, _known_places(request, context))
             context.metrics.streams.inc()
             try:
                 response = StreamingResponse(
-                    _events(context.feed, name, subscriber),
+                    _events(context.hub, name, subscriber),
                     media_type=_MEDIA_TYPE,
                     headers=_HEADERS,
                 )
@@ -60,7 +60,7 @@ def _known_places(request: Request, context: Context) -> list[str] | None:
         return None
 
 
-async def _events(feed: Feed, site: str, subscriber: Subscriber) -> AsyncIterator[bytes]:
+async def _events(feed: Hub, site: str, subscriber: Subscriber) -> AsyncIterator[bytes]:
     yield b"retry: %d\n\n" % random.randint(*RECONNECT_MS)  # noqa: S311  # no secret
     while True:
         try:

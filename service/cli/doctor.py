@@ -5,7 +5,7 @@ import contextlib
 import click
 from rich.text import Text
 
-from service.app import rules_of
+from service.app import store_config_of
 from service.cli.group import Failure
 from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, optional_site_argument, reachable, run
@@ -63,7 +63,7 @@ async def _examine(settings: Settings, site: str | None, repair: bool) -> bool:
             doctor = Doctor(
                 connection,
                 Keys(settings.key_prefix, settings.shards),
-                rules_of(settings),
+                store_config_of(settings),
                 progress=lambda what, keys: status.update(
                     Text(f"looking at {what} ({keys} keys so far)")
                 ),

@@ -69,7 +69,7 @@ async def open_store(settings: Settings) -> AsyncIterator[PresenceStore]:
     """A store by the settings, closed at the end.
 
     Raises:
-        LayoutError: what is in Redis was written with another PRESENCE_SHARDS.
+        ShardCountError: what is in Redis was written with another PRESENCE_SHARDS.
         StoreError: Redis cannot be asked.
     """
     store = make_store(settings, connect(settings.redis_url), Metrics())

@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 
 from service.errors import StoreError
-from service.live.messages import News, Snapshot, Subscriber, Update, Wish
-from service.live.single_flight import heard
+from service.live.messages import Delta, Message, Snapshot, SubscribeOptions, Subscriber
+from service.live.single_flight import consume_exception
 from service.store.merge import Changes
 from service.store.paging import stream_place
 from service.store.store import PresenceStore
@@ -25,10 +25,10 @@ MOST_CATCHING = 4  # calls for clients that come back; beyond them they are give
 GIVE_UP_S = 5.0  # streams that cannot tell the present for so long are ended, and say so that way
 
 
-class _Reader:
+class SitePoller:
     """Reads one site as long as anybody watches it."""
 
-    def __init__(self, feed: "Feed", site: str) -> None:
+    def __init__(self, feed: "Hub", site: str) -> None:
         self._feed = feed
         self._store = feed.store
         self._site = site
@@ -53,14 +53,14 @@ class _Reader:
         ):
             paths = frozenset(s.wish.path for s in self.subscribers if s.wish.path is not None)
             task = asyncio.create_task(self._take_snapshot(paths))
-            task.add_done_callback(heard)
+            task.add_done_callback(consume_exception)
             self._feed.keep(task)
             shared = self._shared = now, paths, task
         return await asyncio.shield(shared[2])
 
     async def _take_snapshot(self, paths: frozenset[str]) -> Snapshot:
         stats, places = await self._store.stats_and_places(self._site)
-        feed = await self._store.last_happenings(self._site, places)
+        feed = await self._store.last_events(self._site, places)
         # Counted a moment later than the rest: what changed in between is told once more, as it
         # is and not by how much.
         unlisted = paths.difference(row.path for row in stats.activeByPath)
@@ -83,11 +83,11 @@ class _Reader:
         return await asyncio.shield(task)
 
     def _caught_up(self, key: tuple[str, ...], task: "asyncio.Task[Changes | None]") -> None:
-        heard(task)
+        consume_exception(task)
         if self._catching.get(key, (0.0, None))[1] is task:
             del self._catching[key]
 
-    def begins_at(self, news: News) -> bool:
+    def begins_at(self, news: Message) -> bool:
         """Begins to read from there, if it has not begun; whether it tells all that comes after."""
         if not self._places:
             self._begun_at = news.places
@@ -97,7 +97,7 @@ class _Reader:
             for place, first in zip(news.places, self._begun_at, strict=True)
         )
 
-    def _read_to(self, news: News) -> None:
+    def _read_to(self, news: Message) -> None:
         self._places = news.places
         numbers = news.stats if isinstance(news, Snapshot) else news.change
         self._views_and_uniques = (numbers.totalPageViews, numbers.uniqueVisitors)
@@ -136,16 +136,16 @@ class _Reader:
             changes.change.totalPageViews,
             changes.change.uniqueVisitors,
         ):
-            self._tell(Update(changes))
+            self._tell(Delta(changes))
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: Message) -> None:
         self._told_at = asyncio.get_running_loop().time()
         self._read_to(news)
         for subscriber in self.subscribers:
             subscriber.tell(news)
 
 
-class Feed:
+class Hub:
     """All watched sites of one copy.
 
     Args:
@@ -155,19 +155,19 @@ class Feed:
     def __init__(self, store: PresenceStore, tick_s: float) -> None:
         self.store = store
         self.tick_s = tick_s
-        self._readers: dict[str, _Reader] = {}
+        self._readers: dict[str, SitePoller] = {}
         self._asking: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
     @contextlib.contextmanager
-    def subscribed(self, site: str, wish: Wish | None = None) -> Iterator[Subscriber]:
+    def subscribed(self, site: str, wish: SubscribeOptions | None = None) -> Iterator[Subscriber]:
         """A subscriber, told of changes from now on; `catch_up` tells it what was before."""
-        subscriber = Subscriber(wish or Wish())
+        subscriber = Subscriber(wish or SubscribeOptions())
         if self._is_closed:
             subscriber.close()
         reader = self._readers.get(site)
         if reader is None:
-            reader = self._readers[site] = _Reader(self, site)
+            reader = self._readers[site] = SitePoller(self, site)
         reader.subscribers.add(subscriber)
         try:
             yield subscriber
@@ -187,7 +187,7 @@ class Feed:
         reader = self._readers[site]
         for _ in range(CATCH_UP_TRIES):
             changes = await reader.missed(known) if known else None
-            news = Update(changes) if changes else await reader.snapshot(subscriber.wish.path)
+            news = Delta(changes) if changes else await reader.snapshot(subscriber.wish.path)
             if reader.begins_at(news):
                 break
             # The reader began after it: what lies between, nobody would tell.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from service.models import Happening, PathCount, Stats, StatsWithFeed
+from service.models import PathCount, SessionEvent, Stats, StatsWithFeed
 from service.store.merge import FEED_LENGTH, Changes, told_of
 from service.store.paging import stream_place
 
@@ -13,7 +13,7 @@ MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them 
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SubscribeOptions:
     """What one client wants to be told: what happened as well, and always how many are on a page,
     which may not be among those with most."""
 
@@ -33,24 +33,24 @@ class Snapshot:
         self,
         stats: Stats,
         places: list[str],
-        feed: list[Happening] | None = None,
+        feed: list[SessionEvent] | None = None,
         counts: dict[str, int] | None = None,
     ) -> None:
         self.stats = stats
         self.places = places
         self._feed = feed or []
         self._counts = counts or {}
-        self._encoded: dict[Wish, bytes] = {}
+        self._encoded: dict[SubscribeOptions, bytes] = {}
 
     @property
     def as_of(self) -> int:
         """Its moment, ms."""
         return self.stats.asOf
 
-    def encoded(self, wish: Wish) -> bytes:
+    def encoded(self, wish: SubscribeOptions) -> bytes:
         """As an event of a stream; the same bytes for all who wish the same."""
         if wish.path not in self._counts:
-            wish = Wish(wish.feed)
+            wish = SubscribeOptions(wish.feed)
         if wish not in self._encoded:
             stats = self.stats
             if wish.path is not None:
@@ -63,7 +63,7 @@ class Snapshot:
         return self._encoded[wish]
 
 
-class Update:
+class Delta:
     """What has changed; several of them can become one."""
 
     def __init__(self, changes: Changes) -> None:
@@ -81,7 +81,7 @@ class Update:
             self._encoded[with_feed] = _event("change", self.places, msgspec.json.encode(change))
         return self._encoded[with_feed]
 
-    def after(self, news: "Snapshot | Update") -> "Update | None":
+    def after(self, news: "Snapshot | Delta") -> "Delta | None":
         """What of it is not part of other news already; None: nothing. Counts are of a moment,
         but what happened must not be told twice."""
         known = [stream_place(place) for place in news.places]
@@ -90,14 +90,14 @@ class Update:
             return None
         if len(log) == len(self._log):
             return self
-        return Update(Changes(told_of(log, self.change), self.places, log))
+        return Delta(Changes(told_of(log, self.change), self.places, log))
 
     @property
     def as_of(self) -> int:
         """Its moment, ms."""
         return self.change.asOf
 
-    def then(self, later: "Update") -> "Update | None":
+    def then(self, later: "Delta") -> "Delta | None":
         """This and what came after it, as one; None: that is more than is worth keeping."""
         counts = {row.path: row.count for row in self.change.activeByPath}
         counts |= {row.path: row.count for row in later.change.activeByPath}
@@ -111,14 +111,14 @@ class Update:
             departures=self.change.departures + later.change.departures,
             feed=feed[-FEED_LENGTH:],
         )
-        return Update(Changes(merged, later.places, []))
+        return Delta(Changes(merged, later.places, []))
 
 
 def _event(name: str, places: list[str], data: bytes) -> bytes:
     return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), ",".join(places).encode(), data)
 
 
-News = Snapshot | Update
+Message = Snapshot | Delta
 
 
 class Subscriber:
@@ -127,17 +127,17 @@ class Subscriber:
     Until it is started with what its client has to know first, what it is told waits.
     """
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: SubscribeOptions) -> None:
         self.wish = wish
-        self._early: list[News] | None = []
-        self._first: News | None = None
+        self._early: list[Message] | None = []
+        self._first: Message | None = None
         self._snapshot: Snapshot | None = None
-        self._update: Update | None = None
+        self._update: Delta | None = None
         self._is_closed = False
         self._is_stale = False
         self._ready = asyncio.Event()
 
-    def start(self, first: News) -> None:
+    def start(self, first: Message) -> None:
         """Begins with a snapshot, or with what was missed. Of what is told from the moment of
         subscription on, some may be part of it already."""
         early, self._early = self._early or [], None
@@ -147,7 +147,7 @@ class Subscriber:
         for news in early:
             self.tell(news)
 
-    def tell(self, news: News) -> None:
+    def tell(self, news: Message) -> None:
         """What is new; after a snapshot, what waited before it is part of it."""
         if self._early is not None:
             self._early.append(news)
@@ -168,7 +168,7 @@ class Subscriber:
                 news = rest
         self._tell(news)
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: Message) -> None:
         if self._is_stale:
             return
         if isinstance(news, Snapshot):

@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 
-class Shared(Generic[K, R]):
+class SingleFlight(Generic[K, R]):
     """Asks for each key once at a time, however many want to know.
 
     Who comes while an answer is on its way is given the next one, which all of them share: that
@@ -33,7 +33,7 @@ class Shared(Generic[K, R]):
         task = calls.get(key)
         if task is None:
             task = calls[key] = asyncio.create_task(self._call(key, going))
-            task.add_done_callback(heard)
+            task.add_done_callback(consume_exception)
         return await asyncio.shield(task)
 
     async def _call(self, key: K, before: "asyncio.Task[R] | None") -> R:
@@ -57,7 +57,7 @@ class Shared(Generic[K, R]):
             await asyncio.wait(tasks)
 
 
-def heard(task: "asyncio.Task[Any]") -> None:
+def consume_exception(task: "asyncio.Task[Any]") -> None:
     """Takes note of how a task ended, lest asyncio complains that nobody did."""
     if not task.cancelled():
         task.exception()  # told to those who wait, if any still do

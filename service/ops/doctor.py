@@ -30,7 +30,7 @@ from service.ops.invariants import (
 from service.redis.client import Connection
 from service.redis.failures import FAILURES, as_store_error, kind_of
 from service.redis.scripts import Call, load, run
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys, site_of
 
 PATIENCE_S = 60.0  # for one answer: a million members take Redis a second or two
@@ -86,7 +86,7 @@ class Doctor:
         self,
         connection: Connection,
         keys: Keys,
-        rules: Rules | None = None,
+        rules: StoreConfig | None = None,
         *,
         progress: Callable[[str, int], None] = lambda what, keys: None,
     ) -> None:
@@ -94,7 +94,7 @@ class Doctor:
         # fakeredis keeps a HyperLogLog as a set.
         self._type_of_uniques = "set" if connection.topology == "memory" else "string"
         self._keys = keys
-        self._rules = rules or Rules()
+        self._rules = rules or StoreConfig()
         self._progress = progress
 
     async def check(self, site: str | None = None) -> Checkup:

@@ -9,7 +9,7 @@ from service.ops.metrics import Metrics
 BEAT_S = 0.5
 
 
-async def take_pulse(metrics: Metrics) -> None:
+async def observe_process(metrics: Metrics) -> None:
     """Runs until it is cancelled."""
     loop = asyncio.get_running_loop()
     used_s = 0.0

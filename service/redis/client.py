@@ -21,9 +21,9 @@ from redis.maint_notifications import MaintNotificationsConfig
 from service.errors import SettingsError
 from service.redis.cluster import Cluster
 from service.redis.embedded import socket_of
-from service.redis.hardened import hardened
-from service.redis.held import Held
-from service.redis.packing import packing
+from service.redis.hardened import with_circuit_breaker
+from service.redis.held import DedicatedConnection
+from service.redis.packing import with_hiredis_packing
 from service.redis.scripts import Client
 
 CONNECT_TIMEOUT_S = 0.5
@@ -64,7 +64,7 @@ class Connection:
 
     client: Redis | RedisCluster
     topology: str
-    held: Held | None = None
+    held: DedicatedConnection | None = None
     helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
 
     def lane_of(self, tag: str) -> str:
@@ -134,8 +134,8 @@ def _standalone(url: str, topology: str, options: dict[str, Any]) -> Connection:
     pool = BlockingConnectionPool.from_url(
         url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **options
     )
-    pool.connection_class = hardened(packing(pool.connection_class))
-    return Connection(Redis.from_pool(pool), topology, Held(pool))
+    pool.connection_class = with_circuit_breaker(with_hiredis_packing(pool.connection_class))
+    return Connection(Redis.from_pool(pool), topology, DedicatedConnection(pool))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +196,8 @@ def _sentinel(url: str, options: dict[str, Any]) -> Connection:
         **options,
     )
     pool = client.connection_pool
-    pool.connection_class = hardened(packing(pool.connection_class))
-    return Connection(client, "sentinel", Held(pool), tuple(sentinel.sentinels))
+    pool.connection_class = with_circuit_breaker(with_hiredis_packing(pool.connection_class))
+    return Connection(client, "sentinel", DedicatedConnection(pool), tuple(sentinel.sentinels))
 
 
 def _cluster(url: str, options: dict[str, Any]) -> Connection:
@@ -216,5 +216,7 @@ def _cluster(url: str, options: dict[str, Any]) -> Connection:
     )
     # What the nodes are opened with, as the cluster makes them known.
     kwargs = client.nodes_manager.connection_kwargs
-    kwargs["connection_class"] = hardened(packing(kwargs["connection_class"]))
+    kwargs["connection_class"] = with_circuit_breaker(
+        with_hiredis_packing(kwargs["connection_class"])
+    )
     return Connection(client, "cluster")

@@ -16,7 +16,7 @@ C = TypeVar("C", bound=AbstractConnection)
 
 
 @dataclass(slots=True)
-class _Way:
+class Endpoint:
     """The way to one address. While it is closed, one tries at a time."""
 
     closed_by: BaseException | None = None
@@ -25,20 +25,20 @@ class _Way:
     renewed_at: float = 0.0  # connections that are older lead to where it led before
 
 
-class _Hardened(AbstractConnection):
+class CircuitBreaker(AbstractConnection):
     """Put before a connection class."""
 
-    _ways: defaultdict[tuple[Any, Any], _Way]  # by address; each client has its own
+    _endpoints: defaultdict[tuple[Any, Any], Endpoint]  # by address; each client has its own
     _made_at = 0.0
 
     @property
-    def _way(self) -> _Way:
-        return self._ways[getattr(self, "host", None), getattr(self, "port", None)]
+    def _endpoint(self) -> Endpoint:
+        return self._endpoints[getattr(self, "host", None), getattr(self, "port", None)]
 
     def should_reconnect(self) -> bool:
         """As redis-py's."""
         marked: bool = super().should_reconnect()  # type: ignore[no-untyped-call]
-        return marked or self._made_at < self._way.renewed_at
+        return marked or self._made_at < self._endpoint.renewed_at
 
     async def connect(self) -> None:
         """As redis-py's."""
@@ -51,7 +51,7 @@ class _Hardened(AbstractConnection):
         the others fail at once: with each request trying, a Redis that is down would be stormed."""
         if self.is_connected:
             return
-        way = self._way
+        way = self._endpoint
         is_retrying = way.closed_by is not None
         if is_retrying and way.is_tried:
             # A password that is wrong is not a Redis that is away: of the same kind as the last.
@@ -94,13 +94,13 @@ class _Hardened(AbstractConnection):
         try:
             return await super().read_response(*args, **kwargs)
         except ReadOnlyError:
-            way, now = self._way, time.monotonic()
+            way, now = self._endpoint, time.monotonic()
             if now - way.renewed_at > RENEW_S:
                 way.renewed_at = now
             raise
 
 
-def hardened(connection_class: type[C]) -> type[C]:
+def with_circuit_breaker(connection_class: type[C]) -> type[C]:
     """The connection class, hardened."""
-    name, ways = f"Hardened{connection_class.__name__}", defaultdict[Any, _Way](_Way)
-    return type(name, (_Hardened, connection_class), {"_ways": ways})
+    name, ways = f"Hardened{connection_class.__name__}", defaultdict[Any, Endpoint](Endpoint)
+    return type(name, (CircuitBreaker, connection_class), {"_endpoints": ways})

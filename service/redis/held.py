@@ -2,7 +2,7 @@
 
 redis-py takes a connection from its pool and puts it back for each command, sends under a task of
 its own and measures what it does; for a batch of thirty heartbeats that is more than half of what
-the call costs. Batches travel one at a time, so they need no pool: `Held` takes one of its
+the call costs. Batches travel one at a time, so they need no pool: `DedicatedConnection` takes one of its
 connections, once, and speaks redis-py's own protocol code over it.
 """
 
@@ -13,7 +13,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 
-class Held:
+class DedicatedConnection:
     """A client of one connection, for one caller at a time.
 
     Nothing here has a deadline: the caller's own ends what takes too long, and the connection

@@ -14,7 +14,7 @@ _SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL"))
 C = TypeVar("C", bound=AbstractConnection)
 
 
-class _Packing(AbstractConnection):
+class HiredisPacking(AbstractConnection):
     """Put before a connection class. Only script calls: their name is one word and their
     arguments are texts and whole numbers, which both packers write alike."""
 
@@ -24,6 +24,6 @@ class _Packing(AbstractConnection):
         return super().pack_command(*args)
 
 
-def packing(connection_class: type[C]) -> type[C]:
+def with_hiredis_packing(connection_class: type[C]) -> type[C]:
     """The connection class, packing script calls in C."""
-    return type(f"Packing{connection_class.__name__}", (_Packing, connection_class), {})
+    return type(f"Packing{connection_class.__name__}", (HiredisPacking, connection_class), {})

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError
 
-from service.redis.held import Held
+from service.redis.held import DedicatedConnection
 
-Client = Redis | RedisCluster | Held
+Client = Redis | RedisCluster | DedicatedConnection
 _REPEATS = 3
 
 # In a wheel the scripts travel inside the package, in a checkout they stand beside it.
@@ -111,7 +111,7 @@ async def _run_alike(client: Client, calls: list[Call]) -> list[Any]:
 
 
 async def _pipelined(client: Client, commands: Sequence[Sequence[str | int]]) -> list[Any]:
-    if isinstance(client, Held):
+    if isinstance(client, DedicatedConnection):
         return await client.replies(commands)
     pipeline = client.pipeline(transaction=False)
     for command in commands:

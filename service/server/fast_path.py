@@ -1,7 +1,7 @@
 """Heartbeats answered where their bytes come in.
 
 For each request uvicorn makes a scope, a cycle, an event and a task, which cost more than all
-that is done for a heartbeat. `ExpressProtocol` answers one that is here as a whole without them,
+that is done for a heartbeat. `FastPathProtocol` answers one that is here as a whole without them,
 and hands everything else to uvicorn: other requests, bodies that come in pieces, a client that
 does not keep its connection, and any answer but a plain 204. The order of answers on one
 connection is uvicorn's: a request behind a heartbeat that is not answered yet waits in its queue.
@@ -17,12 +17,12 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from service.api.cors import RawHeaders
 from service.api.intake import Intake, Reply, site_in
 from service.models import MAX_BODY_BYTES
-from service.server.timeouts import BoundedProtocol
+from service.server.timeouts import TimeoutProtocol
 from service.sites import is_site_id
-from service.store.store import WRITTEN, Beat
+from service.store.store import WRITTEN, Heartbeat
 
 
-class _Heads:
+class ResponseCache:
     """The bytes of answers of 204, kept while uvicorn's own headers (the date) stay."""
 
     _MOST = 4096
@@ -54,7 +54,7 @@ class _Heads:
         return b"HTTP/1.1 204 No Content\r\n%s\r\n" % lines
 
 
-_heads = _Heads()
+_heads = ResponseCache()
 
 
 class _Woken:
@@ -64,7 +64,7 @@ class _Woken:
         """Wakes nobody."""
 
 
-class _Flight:
+class PendingHeartbeat:
     """A heartbeat on its way to Redis: what the batcher tells the outcome to, and what uvicorn
     takes for the cycle of the request that is being answered."""
 
@@ -79,10 +79,10 @@ class _Flight:
     )
     message_event = _Woken()
 
-    def __init__(self, protocol: "ExpressProtocol", name: str) -> None:
+    def __init__(self, protocol: "FastPathProtocol", name: str) -> None:
         self.protocol = protocol
         self.name = name
-        self.beat: Beat | None = None
+        self.beat: Heartbeat | None = None
         self.cors: RawHeaders = ()
         self.keep_alive = True
         self.response_complete = False
@@ -139,12 +139,12 @@ _LONGEST_URL = len("/v1/sites/") + 63 + len("/heartbeat")
 
 @lru_cache(maxsize=8192)
 def _site_in(url: bytes) -> str | None:
-    # One with a query or an escape takes the long way: no site's id has either.
+    # One with a query or an escape takes the ASGI path: no site's id has either.
     name = site_in(url.decode("latin-1"))
     return name if name is not None and is_site_id(name) else None
 
 
-class ExpressProtocol(BoundedProtocol):
+class FastPathProtocol(TimeoutProtocol):
     """uvicorn's HTTP protocol, with the way of a heartbeat cut short.
 
     It looks for an `intake` on the app that uvicorn was given, and without one is uvicorn's own.
@@ -167,7 +167,7 @@ class ExpressProtocol(BoundedProtocol):
     # Called by the parser
 
     def on_message_begin(self) -> None:
-        """As uvicorn's, without the scope, which only the long way needs."""
+        """As uvicorn's, without the scope, which only the ASGI path needs."""
         self.awaits, self.head_bytes = "head", None
         self.url = b""
         self.headers = []
@@ -179,7 +179,7 @@ class ExpressProtocol(BoundedProtocol):
         self.awaits = "body"
         name = self._express_site()
         if name is None:
-            self._take_the_long_way()
+            self._take_the_asgi_path()
         else:
             self._name, self._body = name, b""
 
@@ -225,7 +225,7 @@ class ExpressProtocol(BoundedProtocol):
         """uvicorn stops: live streams, which have no end of their own, end now; a request of which
         a part is here is waited for."""
         if self.intake is not None:
-            self.intake.context.feed.close()
+            self.intake.context.hub.close()
         if self.awaits and self.headers is not None:
             self.drain()
         else:
@@ -250,12 +250,12 @@ class ExpressProtocol(BoundedProtocol):
         return _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
 
     def _begin(self, name: str) -> None:
-        flight = _Flight(self, name)
+        flight = PendingHeartbeat(self, name)
         self.cycle = cast(RequestResponseCycle, flight)
         flight.keep_alive = self._is_on
         peer = self.client[0] if self.client else ""
         begun, flight.cors = self.intake.begin(name, peer, self.headers, self._body, flight)
-        if isinstance(begun, Beat):
+        if isinstance(begun, Heartbeat):
             flight.beat = begun
         elif begun.status == 204:
             flight.answer(_heads.of(begun.headers, self.server_state.default_headers))
@@ -264,7 +264,7 @@ class ExpressProtocol(BoundedProtocol):
 
     # The long way
 
-    def _take_the_long_way(self) -> None:
+    def _take_the_asgi_path(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
@@ -276,11 +276,11 @@ class ExpressProtocol(BoundedProtocol):
 
     def _wait_for_the_body(self) -> None:
         body, self._name, self._body = self._body, None, b""
-        self._take_the_long_way()
+        self._take_the_asgi_path()
         if body:
             super().on_body(body)
 
-    def answer_by_app(self, flight: _Flight, app: ASGIApp | Reply) -> None:
+    def answer_by_app(self, flight: PendingHeartbeat, app: ASGIApp | Reply) -> None:
         """Answers in uvicorn's way, which knows all about answers."""
         taken_for = cast(RequestResponseCycle, flight)
         scope: Any = {

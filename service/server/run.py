@@ -26,7 +26,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
 from service.ops.logs import configure_logs
-from service.server.fast_path import ExpressProtocol
+from service.server.fast_path import FastPathProtocol
 from service.settings import PREFIX, Settings
 
 BACKLOG = 2048
@@ -54,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
 def _options() -> dict[str, Any]:
     return {
         "loop": "asyncio" if sys.platform == "win32" else "uvloop",
-        "http": ExpressProtocol,
+        "http": FastPathProtocol,
         "ws": "none",
         "lifespan": "on",
         "access_log": False,
@@ -85,7 +85,7 @@ def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> 
     for number in _STOPS:
         signal.signal(number, stop)
     server = _Server(uvicorn.Config(create_app(settings, demo=demo, drains=True), **_options()))
-    _leave_alone_what_stays()
+    freeze_gc()
     if is_told_to_stop:
         return True
     with contextlib.suppress(SystemExit):  # a start that failed has been logged
@@ -129,17 +129,17 @@ class _Supervisor(Multiprocess):
 
     def init_processes(self) -> None:
         """As uvicorn's."""
-        with _deaf_to_interrupts():
+        with block_sigint():
             super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
         """As uvicorn's."""
-        with _deaf_to_interrupts():
+        with block_sigint():
             super().keep_subprocess_alive()
 
     def handle_signals(self) -> None:
         """As uvicorn's."""
-        with _deaf_to_interrupts():
+        with block_sigint():
             super().handle_signals()
 
     def terminate_all(self) -> None:
@@ -151,7 +151,7 @@ class _Supervisor(Multiprocess):
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def block_sigint() -> Iterator[None]:
     # What is blocked is inherited; here it is only heard later.
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -182,11 +182,11 @@ def worker_app() -> ASGIApp:
     _end_with_parent()
     _forget_dead_workers()
     app = create_app(settings, drains=True)
-    _leave_alone_what_stays()
+    freeze_gc()
     return app
 
 
-def _leave_alone_what_stays() -> None:
+def freeze_gc() -> None:
     # Modules and the app live as long as the process. A full collection that walks them takes
     # some 45 ms, in which every heartbeat waits.
     gc.collect()

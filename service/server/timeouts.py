@@ -21,12 +21,12 @@ _TOO_LARGE = (
 )
 
 
-class _Patient:
+class LingeringTransport:
     """A connection's transport as the answer to one request sees it: closed only when all of the
     request is here, or after a while. Closed before, the connection would be reset by what still
     comes, and the answer lost on the way, above all to a proxy."""
 
-    def __init__(self, protocol: "BoundedProtocol") -> None:
+    def __init__(self, protocol: "TimeoutProtocol") -> None:
         self._protocol = protocol
         self.write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing
@@ -36,7 +36,7 @@ class _Patient:
         self._protocol.close_after_the_request()
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class TimeoutProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, with an end to everything.
 
     A subclass says where it is, as plain attributes, for this is on the way of every heartbeat:
@@ -49,14 +49,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.head_bytes: int | None = 0  # None: the head began in the piece that is being parsed
         self.idle_since: float | None = None
         self.is_lingering = False
-        self.patient: _Patient
+        self.patient: LingeringTransport
         self._late: asyncio.TimerHandle | None = None
         self._slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn's; the first request is due from now on."""
         super().connection_made(transport)
-        self.patient = _Patient(self)
+        self.patient = LingeringTransport(self)
         self._late = self.loop.call_later(REQUEST_S, self._cut_off)
 
     def connection_lost(self, exc: Exception | None) -> None:

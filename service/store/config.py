@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class StoreConfig:
     """What decides about sessions and views. Times in ms, lengths in entries."""
 
     heartbeat_dedup_ms: int = 10_000

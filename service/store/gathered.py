@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 R = TypeVar("R")
 
 
-class Gathered(Generic[R]):
+class ResultCollector(Generic[R]):
     """Results of `count` places, each told once by a waiter of its own."""
 
     def __init__(self, count: int) -> None:
@@ -62,7 +62,7 @@ class _Place(Generic[R]):
 
     __slots__ = ("_gathered", "_number")
 
-    def __init__(self, gathered: Gathered[R], number: int) -> None:
+    def __init__(self, gathered: ResultCollector[R], number: int) -> None:
         self._gathered = gathered
         self._number = number
 

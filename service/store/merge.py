@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
     shard: int
     place: str
-    happening: models.Happening
+    event: models.SessionEvent
 
 
 class Changes(NamedTuple):
@@ -180,30 +180,30 @@ def changes_of(replies: list[list[Any]], counts: dict[str, int]) -> Changes:
 
 def told_of(log: list[Entry], change: models.Change) -> models.Change:
     """The change with the arrivals, departures and feed of this log."""
-    kinds = Counter(entry.happening.type for entry in log)
+    kinds = Counter(entry.event.type for entry in log)
     return msgspec.structs.replace(
         change,
         arrivals=kinds["joined"],
         departures=kinds["left"],
-        feed=[entry.happening for entry in log[-FEED_LENGTH:]],
+        feed=[entry.event for entry in log[-FEED_LENGTH:]],
     )
 
 
-def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.Happening]:
-    """The newest happenings of all shards, oldest first; each list is the end of a shard's log,
+def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.SessionEvent]:
+    """The newest events of all shards, oldest first; each list is the end of a shard's log,
     newest first, as XREVRANGE gives it."""
     names = ("type", "path", "from", "country", "at", "reason")
-    happenings = (
-        _happening(*(fields.get(name, "") for name in names))
+    events = (
+        _event(*(fields.get(name, "") for name in names))
         for entries in lists
         for _, fields in reversed(entries)
     )
-    return sorted(happenings, key=lambda happening: happening.at)[-FEED_LENGTH:]
+    return sorted(events, key=lambda event: event.at)[-FEED_LENGTH:]
 
 
 def _entries(shard: int, flat: list[str]) -> Iterator[Entry]:
     for n in range(0, len(flat), 7):
-        yield Entry(shard, flat[n], _happening(*flat[n + 1 : n + 7]))
+        yield Entry(shard, flat[n], _event(*flat[n + 1 : n + 7]))
 
 
 def _by_latest(entries: Iterator[Entry]) -> Iterator[tuple[int, Entry]]:
@@ -211,14 +211,14 @@ def _by_latest(entries: Iterator[Entry]) -> Iterator[tuple[int, Entry]]:
     moment at which it was, and still comes after what was logged before it."""
     latest = 0
     for entry in entries:
-        latest = max(latest, entry.happening.at)
+        latest = max(latest, entry.event.at)
         yield latest, entry
 
 
-def _happening(
+def _event(
     kind: str, path: str, origin: str, country: str, at: str, reason: str
-) -> models.Happening:
+) -> models.SessionEvent:
     known_country = country if country != "--" else ""
-    return models.Happening(
+    return models.SessionEvent(
         kind, path, int(at), origin or None, known_country or None, reason or None
     )

@@ -29,7 +29,7 @@ from service.store.merge import (
     views_of_all,
 )
 from service.store.paging import read_cursor, read_places, stream_place, write_cursor
-from service.store.runner import Calls
+from service.store.runner import ScriptRunner
 
 MERGE_DEPTH = 1000  # pages, and places, that each shard lists, where several are merged
 LOOKED_AT_ONCE = 500  # sessions, for those of one path among them
@@ -39,7 +39,7 @@ COUNTED_TOGETHER = 100  # sites in one call, which takes Redis half a millisecon
 READ_SWEEP_LIMIT = 100  # sessions a read removes before it counts
 
 
-class Reading(Calls):
+class StoreReader(ScriptRunner):
     """The reading half of the store. Where a site is split, answers are those of all shards."""
 
     async def active(self, site: str, path: str | None = None) -> models.Active:
@@ -96,7 +96,7 @@ class Reading(Calls):
         merged = merge_snapshots(parts, pages, places, top, paths, timeout_ms)
         return merged, [part.event for part in parts]
 
-    async def last_happenings(self, site: str, places: Sequence[str]) -> list[models.Happening]:
+    async def last_events(self, site: str, places: Sequence[str]) -> list[models.SessionEvent]:
         """The newest arrivals, moves and departures up to these places in the log, oldest first.
         Raises StoreError."""
         async with self._failures():

@@ -10,11 +10,11 @@ from service.errors import StoreError
 from service.redis.client import DEADLINE_S, Connection
 from service.redis.failures import FAILURES, as_store_error, kind_of
 from service.redis.scripts import Call, load, run, run_many
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, Keys
 
 
-class Calls:
+class ScriptRunner:
     """What reading and writing have in common. Every failure of Redis leaves it as a StoreError
     without secrets in it.
 
@@ -27,7 +27,7 @@ class Calls:
         self,
         connection: Connection,
         keys: Keys,
-        rules: Rules,
+        rules: StoreConfig,
         *,
         observe_error: Callable[[str], None] = lambda kind: None,
         deadline_s: float = DEADLINE_S,

@@ -6,7 +6,7 @@ import signal
 
 import structlog
 
-from service.errors import LayoutError, StoreError
+from service.errors import ShardCountError, StoreError
 from service.store.store import PresenceStore
 
 ASK_AGAIN_S = 1.0
@@ -19,11 +19,11 @@ async def agree_or_ask_later(store: PresenceStore) -> "asyncio.Task[None] | None
     that is no reason not to start.
 
     Raises:
-        LayoutError: what is there was written with another number.
+        ShardCountError: what is there was written with another number.
     """
     try:
         await store.agree_on_shards()
-    except LayoutError as error:
+    except ShardCountError as error:
         log.error("cannot_start", reason=str(error))
         raise
     except StoreError:
@@ -36,7 +36,7 @@ async def _ask_until_agreed(store: PresenceStore) -> None:
         await asyncio.sleep(ASK_AGAIN_S)
         try:
             await store.agree_on_shards()
-        except LayoutError as error:
+        except ShardCountError as error:
             log.critical("stops", reason=str(error))
             os.kill(os.getpid(), signal.SIGTERM)
         except StoreError:

@@ -14,15 +14,15 @@ import structlog
 from redis.exceptions import ClusterCrossSlotError, ResponseError
 
 from service import models
-from service.errors import LayoutError, StoreBusy, StoreError, StoreRefused
+from service.errors import ShardCountError, StoreBusy, StoreError, StoreRefused
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.redis.failures import FAILURES, kind_of
 from service.redis.scripts import Call, load, run_many
 from service.store.batcher import Answer, Batch, Batcher, Waiter
-from service.store.config import Rules
-from service.store.gathered import Gathered
+from service.store.config import StoreConfig
+from service.store.gathered import ResultCollector
 from service.store.keys import Keys, ShardKeys, shard_number, site_of
-from service.store.reader import Reading
+from service.store.reader import StoreReader
 from service.store.runner import is_stale
 
 SWEEP_LIMIT = 150  # sessions removed by one call: 1 to 2 ms in which Redis serves nobody else
@@ -36,7 +36,7 @@ ENTER_AGAIN_S = 1.0  # after a failure to
 log = structlog.get_logger(__name__)
 
 
-class Beat(NamedTuple):
+class Heartbeat(NamedTuple):
     """A heartbeat as it is handed to the script. `client` is the keyed hash of an address, empty
     where no limit applies; `details` is JSON or empty."""
 
@@ -73,7 +73,7 @@ class Settlement(NamedTuple):
     next_ms: int | None
 
 
-class PresenceStore(Reading):
+class PresenceStore(StoreReader):
     """Presence in Redis.
 
     Args:
@@ -93,7 +93,7 @@ class PresenceStore(Reading):
         self,
         connection: Connection,
         keys: Keys,
-        rules: Rules,
+        rules: StoreConfig,
         *,
         observe_batch: Callable[[int, float], None] = lambda size, seconds: None,
         observe_error: Callable[[str], None] = lambda kind: None,
@@ -125,7 +125,7 @@ class PresenceStore(Reading):
 
     # Writing
 
-    async def heartbeat(self, site: str, beat: Beat) -> str:
+    async def heartbeat(self, site: str, beat: Heartbeat) -> str:
         """Decides and writes one heartbeat: `created`, `moved`, `refreshed`, `duplicate` or
         `limited`.
 
@@ -143,12 +143,12 @@ class PresenceStore(Reading):
         """Where heartbeats wait for Redis; `waiting` says how many."""
         return self._batcher
 
-    def submit(self, site: str, beat: Beat, waiter: Waiter[str]) -> None:
+    def submit(self, site: str, beat: Heartbeat, waiter: Waiter[str]) -> None:
         """As `heartbeat`, for one who does not want to wait: the waiter is told the outcome,
         which, if it is none of OUTCOMES, `settle` turns into one. Raises StoreBusy."""
         self._batcher.submit(self.keys.of_session(site, beat.session_id), "heartbeat", beat, waiter)
 
-    async def settle(self, site: str, beat: Beat, outcome: str) -> str:
+    async def settle(self, site: str, beat: Heartbeat, outcome: str) -> str:
         """The outcome of `heartbeat`, after one that is none of OUTCOMES; raises as it does."""
         if outcome not in OUTCOMES:
             keys = self.keys.of_session(site, beat.session_id)
@@ -157,18 +157,20 @@ class PresenceStore(Reading):
             raise StoreRefused("a key of this session has the wrong type: run presence doctor")
         return outcome
 
-    async def heartbeat_and_count(self, site: str, beat: Beat) -> tuple[str, tuple[int, int, int]]:
+    async def heartbeat_and_count(
+        self, site: str, beat: Heartbeat
+    ) -> tuple[str, tuple[int, int, int]]:
         """As `heartbeat`, and `count` of its path after it, within one deadline."""
         async with self.deadline():
             outcome = await self.heartbeat(site, beat)
             return outcome, await self.count(site, beat.path)
 
-    async def heartbeats(self, site: str, beats: Sequence[Beat]) -> list[str]:
+    async def heartbeats(self, site: str, beats: Sequence[Heartbeat]) -> list[str]:
         """As `heartbeat`, for many, in order; those of one shard travel in one call.
 
         One whose own keys have a wrong type is `failed`; the others are written all the same.
         """
-        gathered: Gathered[str] = Gathered(len(beats))
+        gathered: ResultCollector[str] = ResultCollector(len(beats))
         keys_of = [self.keys.of_session(site, beat.session_id) for beat in beats]
         try:
             self._batcher.submit_all(keys_of, "heartbeat", beats, gathered.places())
@@ -182,7 +184,7 @@ class PresenceStore(Reading):
                 outcomes[place] = await self._settle_outcome(keys_of[place], beats[place], outcome)
         return outcomes
 
-    async def _settle_outcome(self, keys: ShardKeys, beat: Beat, outcome: str) -> str:
+    async def _settle_outcome(self, keys: ShardKeys, beat: Heartbeat, outcome: str) -> str:
         """The outcome after what stood in its way was swept; `failed` where a key is poisoned."""
         # The batch that said so may have taken its whole time already.
         deadline = time.monotonic() + self._batch_deadline_s
@@ -365,7 +367,7 @@ class PresenceStore(Reading):
         Without `may_note` nothing is written: whoever only looks decides nothing.
 
         Raises:
-            LayoutError: they are; whatever was written would not be found by the other copies.
+            ShardCountError: they are; whatever was written would not be found by the other copies.
             StoreError: Redis cannot say now.
         """
         ours = str(self.keys.shards)
@@ -384,7 +386,7 @@ class PresenceStore(Reading):
                     async with self._failures():
                         await self._client.delete(self.keys.layout)
         if noted not in (ours, None):
-            raise LayoutError(
+            raise ShardCountError(
                 f"PRESENCE_SHARDS is {ours}, but what is in Redis below "
                 f"{self.keys.prefix}: was written with {noted}: set it to that, or choose another "
                 "PRESENCE_KEY_PREFIX to begin anew"

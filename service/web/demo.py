@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from service.errors import StoreError
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 
 log = structlog.get_logger(__name__)
 
@@ -72,14 +72,14 @@ class _Visitor:
     moves_at: float
     beats_at: float
 
-    def beat(self) -> Beat:
+    def beat(self) -> Heartbeat:
         details = {"type": _PAGES[self.path][1]}
         if self.referrer:
             details["referrer"] = self.referrer
         if self.town.city:
             details["city"] = self.town.city
             details["latitude"], details["longitude"] = self.town.latitude, self.town.longitude
-        return Beat(self.session_id, self.path, self.town.country, "", json.dumps(details))
+        return Heartbeat(self.session_id, self.path, self.town.country, "", json.dumps(details))
 
 
 class Visitors:

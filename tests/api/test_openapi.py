@@ -35,7 +35,7 @@ DOCUMENT = openapi.build()
 _path_characters = st.characters(codec="utf-8", exclude_characters="?#\x00")
 _path = st.text(_path_characters, max_size=80).map(lambda text: "/" + text)
 _city = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
-_is_clean = re.compile(DOCUMENT["components"]["schemas"]["Heartbeat"]["properties"]
+_is_clean = re.compile(DOCUMENT["components"]["schemas"]["HeartbeatBody"]["properties"]
                        ["currentPath"]["pattern"]).match  # fmt: skip
 schemathesis.openapi.format(
     "page-path", _path.map(lambda text: unicodedata.normalize("NFC", text)).filter(_is_clean)

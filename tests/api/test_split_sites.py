@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import Clock, MakeService, Service, patient_store
 from tests.servers import Server
 
@@ -192,9 +192,9 @@ async def test_pages_miss_nothing_and_repeat_nothing(
 
 
 async def _fill(url: str, prefix: str, shards: int) -> None:
-    store = patient_store(url, Keys(prefix, shards), Rules())
+    store = patient_store(url, Keys(prefix, shards), StoreConfig())
     beats = [
-        Beat(one, f"/{n % 4}", "DE" if n % 2 else "", "", "") for n, one in enumerate(SESSIONS)
+        Heartbeat(one, f"/{n % 4}", "DE" if n % 2 else "", "", "") for n, one in enumerate(SESSIONS)
     ]
     await store.agree_on_shards()
     await store.heartbeats("blog", beats)

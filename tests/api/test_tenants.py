@@ -12,9 +12,9 @@ import pytest
 from service.ops.metrics import Metrics
 from service.redis.client import connect
 from service.redis.scripts import Call, Client, run_many
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from service.store.sweeper import Sweeper
 from tests.conftest import Clock, MakeService, patient_store
 from tests.servers import Server
@@ -31,7 +31,7 @@ def own_valkey() -> "Server":
 
 async def test_ten_thousand_sites(own_valkey: Server, key_prefix: str) -> None:
     with own_valkey as server:
-        store = patient_store(server.url, Keys(key_prefix), Rules())
+        store = patient_store(server.url, Keys(key_prefix), StoreConfig())
         clock = Clock()
         store.clock = clock
         before = int(server.client.info("memory")["used_memory"])
@@ -67,8 +67,8 @@ async def test_ten_thousand_sites(own_valkey: Server, key_prefix: str) -> None:
         await store.close()
 
 
-def _beat() -> Beat:
-    return Beat("session-0000000001", "/", "DE", "", "")
+def _beat() -> Heartbeat:
+    return Heartbeat("session-0000000001", "/", "DE", "", "")
 
 
 async def _until_listed(store: PresenceStore, sites: int) -> None:
@@ -80,7 +80,7 @@ async def _until_listed(store: PresenceStore, sites: int) -> None:
 
 async def test_ten_thousand_sites_over_a_dead_redis_keep_nothing(key_prefix: str) -> None:
     """Sites that cannot be written leave nothing behind in the service."""
-    store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), Rules())
+    store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), StoreConfig())
     for begin in range(0, 2_000, 500):
         beats = (store.heartbeat(f"s{n}", _beat()) for n in range(begin, begin + 500))
         answers = await asyncio.gather(*beats, return_exceptions=True)
@@ -118,7 +118,7 @@ async def test_a_scrape_of_ten_thousand_configured_sites(
 @pytest.mark.parametrize("ends", ["fails", "is cancelled"])
 async def test_what_could_not_be_listed_is_kept(key_prefix: str, ends: str) -> None:
     """With the earliest moment of each, whatever was noted meanwhile."""
-    store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), Rules())
+    store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), StoreConfig())
     store._due_by("early", 1)
     store._due_by("late", 9)
     store._note_due("new", False, 5, time.monotonic())

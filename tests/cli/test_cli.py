@@ -24,9 +24,9 @@ from click.testing import CliRunner, Result
 from service import __version__
 from service.cli import main
 from service.settings import SETTINGS, Settings
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 
@@ -46,8 +46,8 @@ class Shell:
 
 
 async def _fill(url: str, prefix: str) -> None:
-    store = patient_store(url, Keys(prefix), Rules())
-    beats = [Beat(i, f"/{n % 2}", "DE" if n else "", "", "") for n, i in enumerate(IDS)]
+    store = patient_store(url, Keys(prefix), StoreConfig())
+    beats = [Heartbeat(i, f"/{n % 2}", "DE" if n else "", "", "") for n, i in enumerate(IDS)]
     await store.heartbeats("blog", beats)
     await store.close()
 
@@ -463,9 +463,11 @@ def test_a_reader_that_stops_reading_is_no_failure(shell: Shell, tmp_path: Path)
 
 async def _many_views(shell: Shell) -> None:
     url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
-    store = patient_store(url, Keys(prefix), Rules(heartbeat_dedup_ms=0))
+    store = patient_store(url, Keys(prefix), StoreConfig(heartbeat_dedup_ms=0))
     for n in range(20):
-        await store.heartbeats("blog", [Beat(IDS[0], f"/{n}/{m}", "", "", "") for m in range(200)])
+        await store.heartbeats(
+            "blog", [Heartbeat(IDS[0], f"/{n}/{m}", "", "", "") for m in range(200)]
+        )
     await store.close()
 
 
@@ -492,8 +494,8 @@ def test_following_goes_on_until_ctrl_c(
 
 async def _come_late(shell: Shell) -> None:
     url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
-    store = patient_store(url, Keys(prefix), Rules())
-    await store.heartbeat("blog", Beat(str(uuid.uuid4()), "/late", "", "", ""))
+    store = patient_store(url, Keys(prefix), StoreConfig())
+    await store.heartbeat("blog", Heartbeat(str(uuid.uuid4()), "/late", "", "", ""))
     await store.close()
 
 

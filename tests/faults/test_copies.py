@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import patient_store
 from tests.faults.background import Background
 from tests.faults.copies import balanced, copies
@@ -72,11 +72,11 @@ def seed(url: str, timeouts_ms: range, sites_each: int) -> list[str]:
     async def write() -> list[str]:
         names = []
         for timeout_ms in timeouts_ms:
-            rules = Rules(session_timeout_ms=timeout_ms)
+            rules = StoreConfig(session_timeout_ms=timeout_ms)
             store = patient_store(url, Keys("presence"), rules)
             for n in range(sites_each):
                 names.append(f"seeded-{timeout_ms}-{n}")
-                beat = Beat("seeded-0123456789", "/", "", "", "")
+                beat = Heartbeat("seeded-0123456789", "/", "", "", "")
                 assert await store.heartbeat(names[-1], beat) == "created"
             await store.close()
         return names

@@ -93,7 +93,7 @@ async def use(service: Service, key_prefix: str) -> None:
         "/v1/sites/blog/heartbeat", json={"sessionId": S, "currentPath": "/again"}
     )
     assert await store.changes("blog", places)
-    assert await store.last_happenings("blog", places)
+    assert await store.last_events("blog", places)
     connection = connect(url_of_store(service))
     try:
         doctor = Doctor(connection, Keys(key_prefix))

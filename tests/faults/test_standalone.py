@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import patient_store
 from tests.faults.copies import Copy, copies
 from tests.faults.load import Load
@@ -209,8 +209,8 @@ def seed(url: str, site: str, count: int, timeout_ms: int) -> None:
     """Sessions that expire soon; the copies sweep them."""
 
     async def write() -> None:
-        store = patient_store(url, Keys("presence"), Rules(session_timeout_ms=timeout_ms))
-        beats = [Beat(f"seeded-{n:016d}", f"/{n % 5}", "", "", "") for n in range(count)]
+        store = patient_store(url, Keys("presence"), StoreConfig(session_timeout_ms=timeout_ms))
+        beats = [Heartbeat(f"seeded-{n:016d}", f"/{n % 5}", "", "", "") for n in range(count)]
         assert await store.heartbeats(site, beats) == ["created"] * count
         await store.close()
 

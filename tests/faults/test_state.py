@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import Clock, patient_store
 from tests.faults.copies import Copy, copies
 from tests.faults.load import Load
@@ -113,9 +113,9 @@ def test_the_clock_jumps(lone_server: Server, measured: dict[str, Any]) -> None:
     async def seed() -> None:
         """What a Redis has written whose clock stood elsewhere."""
         for site, ahead_ms in AHEAD_MS.items():
-            store = patient_store(lone_server.url, Keys("presence"), Rules())
+            store = patient_store(lone_server.url, Keys("presence"), StoreConfig())
             store.clock = Clock(int(time.time() * 1000) + ahead_ms)
-            sessions = [Beat(S.format(n), "/old", "", "", "") for n in range(2)]
+            sessions = [Heartbeat(S.format(n), "/old", "", "", "") for n in range(2)]
             assert await store.heartbeats(site, sessions) == ["created"] * 2
             await store.close()
 

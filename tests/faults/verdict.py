@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from click.testing import CliRunner, Result
 
-from service.app import rules_of
+from service.app import store_config_of
 from service.cli import main
 from service.settings import Settings
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
 from tests import invariants
 from tests.conftest import patient_store
@@ -172,7 +172,9 @@ def _may_be_back(
     return {place for states in (*before, *during) for place in states}
 
 
-_RULES = Rules(heartbeat_dedup_ms=3_000_000, session_timeout_ms=8_000_000, view_dedup_ms=8_000_000)
+_RULES = StoreConfig(
+    heartbeat_dedup_ms=3_000_000, session_timeout_ms=8_000_000, view_dedup_ms=8_000_000
+)
 
 
 def _outcome(origin: str | None, path: str) -> str:
@@ -213,7 +215,7 @@ async def _look_at_redis(
     given = Settings.from_env(
         {k: v for k, v in environ_of(url, **settings).items() if k.startswith("PRESENCE_")}
     )
-    store = patient_store(url, Keys(given.key_prefix, given.shards), rules_of(given))
+    store = patient_store(url, Keys(given.key_prefix, given.shards), store_config_of(given))
     places: dict[str, str] = {}
     views: Counter[tuple[str, str]] = Counter()
     try:

@@ -12,14 +12,14 @@ import pytest
 
 from service.api.rate_limits import Slots
 from service.errors import StoreError, StoreUnreachable
-from service.live.hub import Feed
-from service.live.messages import Snapshot, Subscriber, Update, Wish
-from service.models import Change, Happening, PathCount
-from service.server.fast_path import ExpressProtocol
+from service.live.hub import Hub
+from service.live.messages import Delta, Snapshot, SubscribeOptions, Subscriber
+from service.models import Change, PathCount, SessionEvent
+from service.server.fast_path import FastPathProtocol
 from service.store.keys import shard_of
 from service.store.merge import Changes, Entry
 from service.store.reader import CHANGES_LIMIT
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests.conftest import Clock, MakeService, MakeStore, url_of
 from tests.server.test_fast_path import Served, request, serving, until
 from tests.servers import Server
@@ -28,8 +28,8 @@ TICK_S = 0.05
 FAST = {"LIVE_TICK": "0.05", "HEARTBEAT_INTERVAL": "0.2", "HEARTBEAT_DEDUP": "0.1"}
 
 
-def beat(session: int | str, path: str = "/a", country: str = "") -> Beat:
-    return Beat(f"session-{session:>012}", path, country, "", "")
+def beat(session: int | str, path: str = "/a", country: str = "") -> Heartbeat:
+    return Heartbeat(f"session-{session:>012}", path, country, "", "")
 
 
 # What the store tells
@@ -60,7 +60,7 @@ async def test_what_has_changed(make_store: MakeStore) -> None:
         assert change.asOf == clock.now_ms
         places = changes.places
     joined = (change.feed or [])[-1]
-    assert joined == Happening("joined", "/c", change.asOf)
+    assert joined == SessionEvent("joined", "/c", change.asOf)
     left = (change.feed or [])[0]
     assert (left.reason, left.path) == ("timeout", "/b")
 
@@ -152,8 +152,8 @@ def events_in(chunk: bytes) -> list[dict[str, str]]:
 
 
 @contextlib.asynccontextmanager
-async def watching(feed: Feed, known: list[str] | None = None) -> AsyncIterator[Subscriber]:
-    with feed.subscribed("blog", Wish(feed=True)) as subscriber:
+async def watching(feed: Hub, known: list[str] | None = None) -> AsyncIterator[Subscriber]:
+    with feed.subscribed("blog", SubscribeOptions(feed=True)) as subscriber:
         await feed.catch_up("blog", subscriber, known)
         yield subscriber
     await feed.settled()
@@ -165,7 +165,7 @@ async def test_snapshot_and_changes_add_up_to_the_present(
 ) -> None:
     clock, chance = Clock(), random.Random(shards)
     store = make_store(clock, shards=shards)
-    feed = Feed(store, TICK_S)
+    feed = Hub(store, TICK_S)
     screen = Screen()
     async with watching(feed) as subscriber:
         for round_ in range(12):
@@ -194,7 +194,7 @@ async def test_snapshot_and_changes_add_up_to_the_present(
 async def test_a_stream_begins_with_what_happened_last(make_store: MakeStore, shards: int) -> None:
     clock = Clock()
     store = make_store(clock, shards=shards)
-    feed = Feed(store, TICK_S)
+    feed = Hub(store, TICK_S)
     async with watching(feed) as subscriber:
         (event,) = events_in(await subscriber.take() or b"")
         assert json.loads(event["data"])["feed"] == []
@@ -219,7 +219,7 @@ async def test_a_page_that_is_asked_for_is_named(make_store: MakeStore, shards: 
     # 60 pages with two each, so that /few is not among the 50 of a snapshot.
     await store.heartbeats("blog", [beat(n, f"/{n % 60}") for n in range(120)])
     await store.heartbeat("blog", beat(999, "/few"))
-    feed = Feed(store, TICK_S)
+    feed = Hub(store, TICK_S)
     calls: list[int] = []
     ask = store.on_pages
 
@@ -232,7 +232,8 @@ async def test_a_page_that_is_asked_for_is_named(make_store: MakeStore, shards: 
     wishes = {"/few": (1, 51), "/nobody": (0, 51), "/0": (2, 50), None: (None, 50)}
     with contextlib.ExitStack() as stack:
         streams = [
-            (path, stack.enter_context(feed.subscribed("blog", Wish(path=path)))) for path in wishes
+            (path, stack.enter_context(feed.subscribed("blog", SubscribeOptions(path=path))))
+            for path in wishes
         ]
         await asyncio.gather(*(feed.catch_up("blog", stream, None) for _, stream in streams))
         for path, stream in streams:
@@ -247,15 +248,15 @@ async def test_a_page_that_is_asked_for_is_named(make_store: MakeStore, shards: 
 # What a subscriber holds
 
 
-def update(as_of: int, pages: dict[str, int], arrivals: int = 0) -> Update:
+def update(as_of: int, pages: dict[str, int], arrivals: int = 0) -> Delta:
     rows = [PathCount(path, count) for path, count in pages.items()]
-    feed = [Happening("joined", path, as_of) for path in pages]
+    feed = [SessionEvent("joined", path, as_of) for path in pages]
     log = [Entry(0, f"{as_of}-0", happening) for happening in feed]
-    return Update(Changes(Change(1, rows, 1, 1, arrivals, 0, as_of, feed), [f"{as_of}-0"], log))
+    return Delta(Changes(Change(1, rows, 1, 1, arrivals, 0, as_of, feed), [f"{as_of}-0"], log))
 
 
 async def test_a_slow_client_finds_the_newest_state_only() -> None:
-    subscriber = Subscriber(Wish(feed=True))
+    subscriber = Subscriber(SubscribeOptions(feed=True))
     subscriber.start(update(0, {}))
     assert await subscriber.take()
     for n in range(1, 1001):
@@ -275,7 +276,7 @@ async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore
     store = make_store(Clock())
     stats = await store.stats("blog")
     snapshot = Snapshot(stats, [f"{stats.asOf}-0"])
-    subscriber = Subscriber(Wish())
+    subscriber = Subscriber(SubscribeOptions())
     subscriber.tell(update(snapshot.as_of - 1, {"/old": 1}))
     subscriber.tell(update(snapshot.as_of + 1, {"/new": 1}))
     subscriber.start(snapshot)
@@ -286,7 +287,7 @@ async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore
 
 
 async def test_what_is_too_much_to_keep_for_a_slow_client_becomes_a_snapshot() -> None:
-    subscriber = Subscriber(Wish(feed=True))
+    subscriber = Subscriber(SubscribeOptions(feed=True))
     subscriber.start(update(0, {}))
     assert await subscriber.take()
     for n in range(1, 1001):
@@ -312,13 +313,13 @@ async def test_what_is_too_much_to_keep_for_a_slow_client_becomes_a_snapshot() -
 async def test_what_happened_is_told_once(first: str, then: str, told: int) -> None:
     """The reader may be behind the moment up to which a client was told what it missed."""
 
-    def of(places: list[str], as_of: int) -> Update:
-        log = [Entry(0, place, Happening("joined", "/a", as_of)) for place in places]
-        feed = [entry.happening for entry in log]
+    def of(places: list[str], as_of: int) -> Delta:
+        log = [Entry(0, place, SessionEvent("joined", "/a", as_of)) for place in places]
+        feed = [entry.event for entry in log]
         change = Change(1, [PathCount("/a", 1)], 1, 1, len(log), 0, as_of, feed)
-        return Update(Changes(change, places[-1:], log))
+        return Delta(Changes(change, places[-1:], log))
 
-    subscriber = Subscriber(Wish(feed=True))
+    subscriber = Subscriber(SubscribeOptions(feed=True))
     subscriber.start(of(["8-0", first], 10))
     await subscriber.take()
     subscriber.tell(of(["8-0", then], 9 if not told else 11))
@@ -338,7 +339,7 @@ async def test_arrivals_add_up_over_pauses(
     store = make_store(clock, shards=shards)
     await store.heartbeat("blog", beat(0))
     _, known = await store.stats_and_places("blog")
-    feed = Feed(store, tick_s)
+    feed = Hub(store, tick_s)
     told = 0
     async with watching(feed):  # its reader is sometimes ahead of the client, sometimes behind
         for number in range(1, 31):
@@ -366,14 +367,14 @@ async def test_views_between_two_streams_are_told(make_store: MakeStore) -> None
     await store.heartbeat("blog", beat(1))
     _, known = await store.stats_and_places("blog")
     await store.view("blog", PageView("s" * 16, "/b"))  # type: ignore[arg-type]
-    async with watching(Feed(store, TICK_S), known) as subscriber:
+    async with watching(Hub(store, TICK_S), known) as subscriber:
         (event,) = events_in(await subscriber.take() or b"")
     assert json.loads(event["data"])["totalPageViews"] == 2
 
 
 async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> None:
     store = make_store(Clock())
-    feed = Feed(store, TICK_S)
+    feed = Hub(store, TICK_S)
     await store.heartbeats("blog", [beat(n) for n in range(50)])
     _, known = await store.stats_and_places("blog")
     await store.heartbeats("blog", [beat(n, "/b") for n in range(50)])
@@ -408,11 +409,11 @@ async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> No
 
 async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) -> None:
     from service.redis.client import connect
-    from service.store.config import Rules
+    from service.store.config import StoreConfig
     from service.store.keys import Keys
 
-    store = PresenceStore(connect(valkey.url), Keys(key_prefix), Rules())
-    feed = Feed(store, TICK_S)
+    store = PresenceStore(connect(valkey.url), Keys(key_prefix), StoreConfig())
+    feed = Hub(store, TICK_S)
     asked: list[list[str]] = []
     ask = store.changes
 
@@ -478,7 +479,7 @@ class Stream:
 
 
 async def test_a_stream_over_http() -> None:
-    async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
+    async with serving(FastPathProtocol, **FAST) as served, Stream(served) as stream:
         assert stream.head.startswith(b"HTTP/1.1 200 ")
         for line in (
             b"content-type: text/event-stream",
@@ -501,7 +502,7 @@ async def test_a_stream_over_http() -> None:
 
 @pytest.mark.parametrize("shards", ["1", "3"])
 async def test_a_client_that_comes_back_is_told_what_it_missed(shards: str) -> None:
-    async with serving(ExpressProtocol, SHARDS=shards, **FAST) as served:
+    async with serving(FastPathProtocol, SHARDS=shards, **FAST) as served:
         await served.store.heartbeat("blog", beat(1))
         async with Stream(served) as stream:
             assert await stream.next() == "snapshot"
@@ -520,7 +521,7 @@ async def test_a_client_that_comes_back_is_told_what_it_missed(shards: str) -> N
 
 
 async def test_a_head_is_answered_and_the_connection_goes_on() -> None:
-    async with serving(ExpressProtocol, **FAST) as served:
+    async with serving(FastPathProtocol, **FAST) as served:
         reader, writer = await served.connect()
         writer.write(request(b"", method="HEAD", target="/v1/sites/blog/live"))
         head = await reader.readuntil(b"\r\n\r\n")
@@ -534,7 +535,7 @@ async def test_a_head_is_answered_and_the_connection_goes_on() -> None:
 
 @pytest.mark.parametrize("last", ["1-1", "nonsense", "1-1,2-2", "9" * 50, "99999999999999-0"])
 async def test_one_that_knows_nothing_of_ours_is_sent_a_snapshot(last: str) -> None:
-    async with serving(ExpressProtocol, **FAST) as served:
+    async with serving(FastPathProtocol, **FAST) as served:
         await served.store.heartbeat("blog", beat(1))
         async with Stream(served, Last_Event_ID=last) as stream:
             assert await stream.next() == "snapshot"
@@ -543,7 +544,7 @@ async def test_one_that_knows_nothing_of_ours_is_sent_a_snapshot(last: str) -> N
 
 async def test_a_site_that_is_emptied_is_shown_anew(valkey: Server, key_prefix: str) -> None:
     settings = FAST | {"REDIS_URL": valkey.url, "KEY_PREFIX": key_prefix}
-    async with serving(ExpressProtocol, **settings) as served, Stream(served) as stream:
+    async with serving(FastPathProtocol, **settings) as served, Stream(served) as stream:
         served.store.clock = Clock(None)
         assert await stream.next() == "snapshot"
         await served.store.heartbeat("blog", beat(1))
@@ -560,7 +561,7 @@ async def test_a_site_that_is_emptied_is_shown_anew(valkey: Server, key_prefix: 
 
 
 async def test_slots_come_back_however_a_stream_ends() -> None:
-    async with serving(ExpressProtocol, **FAST) as served:
+    async with serving(FastPathProtocol, **FAST) as served:
         slots: Slots = served.app.rest.state.context.streams
         for number in range(40):
             stream = Stream(served)
@@ -592,7 +593,7 @@ async def test_whoever_takes_nothing_is_cut_off(
 ) -> None:
     monkeypatch.setattr("service.server.timeouts.SLOW_READER_S", 0.2)
     settings = FAST | {"SHARDS": shards}
-    async with serving(ExpressProtocol, **settings) as served, Stream(served) as stream:
+    async with serving(FastPathProtocol, **settings) as served, Stream(served) as stream:
         context = served.app.rest.state.context
         assert context.streams.taken_in_all == 1
         stream.reader._transport.pause_reading()  # type: ignore[attr-defined]
@@ -611,7 +612,10 @@ async def test_as_many_as_an_address_may_hold(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("service.app.STREAMS_EACH", 3)
     monkeypatch.setattr("service.app.STREAMS", 5)
     settings = FAST | {"TRUSTED_PROXIES": "127.0.0.1/32"}
-    async with serving(ExpressProtocol, **settings) as served, contextlib.AsyncExitStack() as stack:
+    async with (
+        serving(FastPathProtocol, **settings) as served,
+        contextlib.AsyncExitStack() as stack,
+    ):
         # address -> status
         for address, status in [
             ("192.0.2.1", 200), ("192.0.2.1", 200), ("192.0.2.1", 200), ("192.0.2.1", 429),
@@ -626,7 +630,7 @@ async def test_as_many_as_an_address_may_hold(monkeypatch: pytest.MonkeyPatch) -
 async def test_the_service_stops_under_hundreds_of_streams() -> None:
     settings = FAST | {"TRUSTED_PROXIES": "127.0.0.1/32"}
     async with contextlib.AsyncExitStack() as stack:
-        async with serving(ExpressProtocol, **settings) as served:
+        async with serving(FastPathProtocol, **settings) as served:
             streams = [
                 await stack.enter_async_context(Stream(served, X_Forwarded_For=f"192.0.2.{n % 9}"))
                 for n in range(300)
@@ -639,7 +643,7 @@ async def test_the_service_stops_under_hundreds_of_streams() -> None:
 
 async def test_a_stream_that_cannot_tell_the_present_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.live.hub.GIVE_UP_S", 0.2)
-    async with serving(ExpressProtocol, **FAST) as served, Stream(served) as stream:
+    async with serving(FastPathProtocol, **FAST) as served, Stream(served) as stream:
         assert await stream.next() == "snapshot"
 
         async def fails(site: str, places: Any) -> Any:
@@ -654,7 +658,7 @@ async def test_a_stream_that_cannot_tell_the_present_ends(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("path, status", [("/a", 200), ("a", 422), ("//host", 422), ("", 422)])
 async def test_the_page_that_is_watched_must_be_one(path: str, status: int) -> None:
-    async with serving(ExpressProtocol, **FAST) as served:
+    async with serving(FastPathProtocol, **FAST) as served:
         reader, writer = await served.connect()
         target = f"/v1/sites/blog/live?path={path}"
         writer.write(request(b"", method="GET", target=target))
@@ -686,7 +690,7 @@ async def test_changes_while_redis_stops_are_caught_up(
     assert url_of(request, backend)
     with Server("valkey", "--appendonly", "yes") as own:
         settings = FAST | {"REDIS_URL": own.url, "KEY_PREFIX": key_prefix}
-        async with serving(ExpressProtocol, **settings) as served, Stream(served) as stream:
+        async with serving(FastPathProtocol, **settings) as served, Stream(served) as stream:
             served.store.clock = Clock(None)
             assert await stream.next() == "snapshot"
             await served.store.heartbeat("blog", beat(1))
@@ -707,7 +711,7 @@ async def test_changes_while_redis_stops_are_caught_up(
 @pytest.mark.parametrize("path, count", [("/few", 1), ("/nobody", 0), ("/a", 2)])
 async def test_a_page_that_is_watched_over_http(path: str, count: int) -> None:
     """The path comes from a query here, and is more than a plain text."""
-    async with serving(ExpressProtocol, **FAST) as served:
+    async with serving(FastPathProtocol, **FAST) as served:
         await served.store.heartbeats("blog", [beat(1), beat(2), beat(3, "/few")])
         reader, writer = await served.connect()
         writer.write(request(b"", method="GET", target=f"/v1/sites/blog/live?feed=1&path={path}"))

@@ -26,7 +26,7 @@ from service.ops.invariants import (
 )
 from service.redis.client import connect
 from service.store.keys import Keys, ShardKeys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests.conftest import BACKENDS, Clock, MakeStore, store_factory, url_of
 from tests.servers import Server
 
@@ -40,9 +40,9 @@ def _note(told: list[tuple[str, int]], what: str, keys: int) -> None:
 
 async def fill(store: PresenceStore) -> None:
     """A site with a past: some moved, one is leaving, one was ended, one only viewed."""
-    await store.heartbeats(SITE, [Beat(i, "/a", "DE" if n % 2 else "", "", "") for n, i in
+    await store.heartbeats(SITE, [Heartbeat(i, "/a", "DE" if n % 2 else "", "", "") for n, i in
                                   enumerate(IDS)])  # fmt: skip
-    await store.heartbeats(SITE, [Beat(i, "/b", "", "", "") for i in IDS[:10]])
+    await store.heartbeats(SITE, [Heartbeat(i, "/b", "", "", "") for i in IDS[:10]])
     await store.leave(SITE, IDS[1])
     await store.end(SITE, IDS[2])
     await store.view(SITE, PageView(str(uuid.UUID(int=99)), "/c"))  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ async def test_events_that_were_trimmed_are_no_fault(valkey: Server, key_prefix:
     async for make in store_factory(valkey.url, key_prefix):
         store = make(Clock(), events_maxlen=5, views_maxlen=5)
         for n in range(400):
-            await store.heartbeats(SITE, [Beat(i, f"/{n % 7}", "", "", "") for i in IDS])
+            await store.heartbeats(SITE, [Heartbeat(i, f"/{n % 7}", "", "", "") for i in IDS])
         keys = store.keys.of_site(SITE)[0]
         assert valkey.client.xlen(keys.events) < 400 * len(IDS)
         assert (await Doctor(store.connection, store.keys).check()).findings == []
@@ -325,7 +325,7 @@ async def test_a_busy_site_gives_no_false_alarm(make_store: MakeStore, backend_u
         while not is_done.is_set():
             n += 1
             beats = [
-                Beat(i, f"/{(n + m) % 5}", "", "", "") for m, i in enumerate(IDS[: 5 + n % 25])
+                Heartbeat(i, f"/{(n + m) % 5}", "", "", "") for m, i in enumerate(IDS[: 5 + n % 25])
             ]
             await store.heartbeats(SITE, beats)
 

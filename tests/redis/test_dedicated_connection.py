@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
 from service.redis.client import Connection, connect
-from service.redis.held import Held
+from service.redis.held import DedicatedConnection
 from tests.conftest import url_of
 from tests.servers import Server, free_port
 
@@ -21,12 +21,12 @@ async def connection(request: pytest.FixtureRequest) -> AsyncIterator[Connection
 
 
 @pytest.fixture
-def held(connection: Connection) -> Held:
+def held(connection: Connection) -> DedicatedConnection:
     assert connection.held
     return connection.held
 
 
-async def test_replies_stand_in_order_and_errors_in_their_places(held: Held) -> None:
+async def test_replies_stand_in_order_and_errors_in_their_places(held: DedicatedConnection) -> None:
     replies = await held.replies(
         [("ECHO", "a"), ("EVALSHA", "0" * 40, 0), ("NONSENSE",), ("EVAL", "return {1, 'b'}", 0)]
     )
@@ -36,13 +36,15 @@ async def test_replies_stand_in_order_and_errors_in_their_places(held: Held) -> 
     assert replies[3] == [1, "b"]
 
 
-async def test_an_error_of_one_command_is_raised(held: Held) -> None:
+async def test_an_error_of_one_command_is_raised(held: DedicatedConnection) -> None:
     with pytest.raises(NoScriptError):
         await held.execute_command("EVALSHA", "0" * 40, 0)
     assert await held.execute_command("ECHO", "still here") == "still here"
 
 
-async def test_a_lost_connection_is_opened_again(held: Held, connection: Connection) -> None:
+async def test_a_lost_connection_is_opened_again(
+    held: DedicatedConnection, connection: Connection
+) -> None:
     client: Any = connection.client
     for _ in range(3):
         number = await held.execute_command("CLIENT", "ID")
@@ -50,7 +52,9 @@ async def test_a_lost_connection_is_opened_again(held: Held, connection: Connect
         assert await held.replies([("ECHO", "a"), ("ECHO", "b")]) == ["a", "b"]
 
 
-async def test_what_is_given_up_is_never_taken_for_anothers_reply(held: Held) -> None:
+async def test_what_is_given_up_is_never_taken_for_anothers_reply(
+    held: DedicatedConnection,
+) -> None:
     for number in range(5):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -58,7 +62,7 @@ async def test_what_is_given_up_is_never_taken_for_anothers_reply(held: Held) ->
         assert await held.execute_command("ECHO", f"{number}") == f"{number}"
 
 
-async def test_one_caller_at_a_time(held: Held) -> None:
+async def test_one_caller_at_a_time(held: DedicatedConnection) -> None:
     first = asyncio.create_task(held.replies([("BLPOP", "nothing", 0)]))
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError):

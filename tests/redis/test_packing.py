@@ -7,7 +7,7 @@ from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.cluster import RedisCluster
 
 from service.redis.client import connect
-from service.redis.packing import packing
+from service.redis.packing import with_hiredis_packing
 
 CALLS: list[tuple[Any, ...]] = [
     ("EVALSHA", "0" * 40, 0),
@@ -23,7 +23,7 @@ CALLS: list[tuple[Any, ...]] = [
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("kind", [Connection, SSLConnection, UnixDomainSocketConnection])
 def test_commands_are_packed_alike(call: tuple[Any, ...], kind: type[Any]) -> None:
-    packed = packing(kind)().pack_command(*call)
+    packed = with_hiredis_packing(kind)().pack_command(*call)
     assert b"".join(packed) == b"".join(kind().pack_command(*call))
     if call[0].startswith("EVAL"):
         assert len(packed) == 1, "one piece, one system call"

@@ -14,9 +14,9 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from service.redis.scripts import LUA, Call, load, run, run_many
 from service.store import keys as key_names
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests.conftest import NOW, Clock, MakeStore, patient_store
 from tests.servers import Server
 
@@ -30,8 +30,8 @@ def backend_url(valkey: Server) -> str:
     return valkey.url
 
 
-def beat(session: str = S, path: str = "/") -> Beat:
-    return Beat(session, path, "", "", "")
+def beat(session: str = S, path: str = "/") -> Heartbeat:
+    return Heartbeat(session, path, "", "", "")
 
 
 # The text
@@ -223,7 +223,7 @@ async def test_calls_on_a_cluster_keep_their_order(
 ) -> None:
     from tests.servers import cluster_url
 
-    store = patient_store(cluster_url(valkey_cluster), Keys(key_prefix), Rules())
+    store = patient_store(cluster_url(valkey_cluster), Keys(key_prefix), StoreConfig())
     sessions = [f"session-{n:010d}" for n in range(300)]
     for node in valkey_cluster:
         node.client.script_flush()
@@ -324,7 +324,7 @@ async def test_a_reply_tells_each_site_its_own(make_store: MakeStore) -> None:
 
 async def test_a_replica_refuses_all_sites_as_one(key_prefix: str) -> None:
     with Server("valkey") as server:
-        store = patient_store(server.url, Keys(key_prefix), Rules())
+        store = patient_store(server.url, Keys(key_prefix), StoreConfig())
         server.client.replicaof("127.0.0.1", "1")
         for sites in (("a",), ("a", "b", "c")):
             with pytest.raises(ReadOnlyError):
@@ -364,7 +364,7 @@ def big() -> Iterator[Server]:
 
 
 async def _fill(url: str, site: str, count: int) -> None:
-    store = patient_store(url, Keys("big"), Rules())
+    store = patient_store(url, Keys("big"), StoreConfig())
     client: Any = store.connection.client
     keys, hour = store.keys.of_site(site)[0], NOW // MS_PER_HOUR
     for start in range(0, count, 2_000):
@@ -380,7 +380,7 @@ async def _fill(url: str, site: str, count: int) -> None:
 
 async def _cost(server: Server, site: str, read: str) -> tuple[dict[str, int], float]:
     """The commands of one call of the store, and the microseconds its script took in Redis."""
-    store = patient_store(server.url, Keys("big"), Rules())
+    store = patient_store(server.url, Keys("big"), StoreConfig())
     store.clock = Clock(NOW + 1_000)
     reads: dict[str, Any] = {
         "stats": lambda: store.stats(site),
@@ -416,7 +416,7 @@ async def test_a_hundred_times_the_sessions_cost_no_more_commands(big: Server, r
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_hundred_times_the_sessions_are_counted_right(big: Server) -> None:
-    store = patient_store(big.url, Keys("big"), Rules())
+    store = patient_store(big.url, Keys("big"), StoreConfig())
     store.clock = Clock(NOW + 1_000)
     stats = await store.stats("large")
     assert (stats.activeVisitors, stats.totalPageViews) == (200_000, 200_000)

@@ -15,9 +15,9 @@ import pytest
 from service.errors import SettingsError, StoreError, StoreRefused, StoreUnreachable
 from service.redis.client import Connection, connect
 from service.settings import mask_url
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests import servers
 from tests.conftest import patient_store
 from tests.servers import Server
@@ -25,13 +25,13 @@ from tests.servers import Server
 ANSWER_WITHIN_S = 2.0
 
 
-def beat(path: str = "/") -> Beat:
-    return Beat(str(uuid.uuid4()), path, "", "", "")
+def beat(path: str = "/") -> Heartbeat:
+    return Heartbeat(str(uuid.uuid4()), path, "", "", "")
 
 
 @contextlib.asynccontextmanager
 async def store_on(connection: Connection, shards: int = 1) -> AsyncIterator[PresenceStore]:
-    store = PresenceStore(connection, Keys("presence", shards), Rules())
+    store = PresenceStore(connection, Keys("presence", shards), StoreConfig())
     try:
         yield store
     finally:
@@ -170,7 +170,7 @@ async def test_thousands_of_sites_beat_at_once_on_a_cluster(
     valkey_cluster: list[Server], key_prefix: str
 ) -> None:
     url = servers.cluster_url(valkey_cluster)
-    store = patient_store(url, Keys(key_prefix), Rules())
+    store = patient_store(url, Keys(key_prefix), StoreConfig())
     outcomes = await asyncio.gather(
         *(store.heartbeat(f"site-{n}", beat()) for n in range(2_000)), return_exceptions=True
     )

@@ -24,9 +24,9 @@ import pytest
 
 from service import models
 from service.redis.embedded import EmbeddedServer
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 
@@ -134,13 +134,13 @@ async def fill(url: str) -> None:
     berlin = '{"city":"Berlin","latitude":"52.5","longitude":"13.4"}'
     post = '{"type":"post","referrer":"search.example"}'
     client = "9f86d081884c7d65"
-    store = patient_store(url, Keys(), Rules(new_sessions_per_minute=60))
+    store = patient_store(url, Keys(), StoreConfig(new_sessions_per_minute=60))
     for step in (
-        store.heartbeat("blog", Beat(DORA, "/", "US", client, "")),
-        store.heartbeat("blog", Beat(ANNA, "/", "DE", client, berlin)),
-        store.heartbeat("blog", Beat(BORIS, "/", "", client, "")),
-        store.heartbeat("blog", Beat(CHEN, "/blog/hello", "US", client, post)),
-        store.heartbeat("blog", Beat(ANNA, "/pricing", "DE", client, "")),
+        store.heartbeat("blog", Heartbeat(DORA, "/", "US", client, "")),
+        store.heartbeat("blog", Heartbeat(ANNA, "/", "DE", client, berlin)),
+        store.heartbeat("blog", Heartbeat(BORIS, "/", "", client, "")),
+        store.heartbeat("blog", Heartbeat(CHEN, "/blog/hello", "US", client, post)),
+        store.heartbeat("blog", Heartbeat(ANNA, "/pricing", "DE", client, "")),
         store.view("blog", models.decode_view(b'{"sessionId":"%s","path":"/"}' % BORIS.encode())),
         store.end("blog", DORA),
     ):

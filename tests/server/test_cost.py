@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 import service
 from service.app import create_app
-from service.server.fast_path import ExpressProtocol
+from service.server.fast_path import FastPathProtocol
 from service.settings import Settings
 from service.store.batcher import Batch
 
@@ -73,9 +73,9 @@ class Burst:
         state = ServerState()
         state.default_headers = [(b"date", b"Wed, 25 Nov 2026 08:00:00 GMT")]
         self.transports = [Transport() for _ in range(CONNECTIONS)]
-        self.protocols: list[ExpressProtocol] = []
+        self.protocols: list[FastPathProtocol] = []
         for transport in self.transports:
-            protocol = ExpressProtocol(config, state, {})
+            protocol = FastPathProtocol(config, state, {})
             protocol.connection_made(transport)
             self.protocols.append(protocol)
 

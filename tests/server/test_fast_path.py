@@ -19,10 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.api.intake import CROWD, SPREAD
 from service.app import create_app
 from service.errors import StoreUnreachable
-from service.server.fast_path import ExpressProtocol
+from service.server.fast_path import FastPathProtocol
 from service.settings import Settings
 from service.store.batcher import Batch
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import Clock
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
@@ -298,7 +298,7 @@ async def answered(served: Served, pieces: list[bytes]) -> bytes:
 async def test_both_ways_answer_alike(case: str, sites_file: str) -> None:
     pieces, ways = CASES[case]
     async with (
-        serving(ExpressProtocol, SITES_FILE=sites_file) as express,
+        serving(FastPathProtocol, SITES_FILE=sites_file) as express,
         serving(HttpToolsProtocol, SITES_FILE=sites_file) as plain,
     ):
         both = await asyncio.gather(answered(express, pieces), answered(plain, pieces))
@@ -338,7 +338,7 @@ def counters(served: Served) -> list[str]:
 async def test_refusals_are_alike(settings: dict[str, str], answers: list[int]) -> None:
     pieces = [request(beat("/a") | {"sessionId": f"session-{n:012d}"}) for n in range(len(answers))]
     async with (
-        serving(ExpressProtocol, **settings) as express,
+        serving(FastPathProtocol, **settings) as express,
         serving(HttpToolsProtocol, **settings) as plain,
     ):
         texts: list[list[bytes]] = []
@@ -357,7 +357,7 @@ async def test_refusals_are_alike(settings: dict[str, str], answers: list[int]) 
         assert counters(express) == counters(plain)
 
 
-@pytest.mark.parametrize("protocol", [ExpressProtocol, HttpToolsProtocol])
+@pytest.mark.parametrize("protocol", [FastPathProtocol, HttpToolsProtocol])
 @pytest.mark.parametrize(
     "settings, low, high",
     [
@@ -411,7 +411,7 @@ class Gate:
 
 
 async def test_what_comes_behind_waits_for_its_turn() -> None:
-    async with serving(ExpressProtocol) as served:
+    async with serving(FastPathProtocol) as served:
         gate = Gate(served.store)
         reader, writer = await served.connect()
         writer.write(request())
@@ -429,7 +429,7 @@ async def test_what_comes_behind_waits_for_its_turn() -> None:
 
 
 async def test_who_has_gone_is_counted_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(ExpressProtocol) as served:
+    async with serving(FastPathProtocol) as served:
         gate = Gate(served.store)
         _, writer = await served.connect()
         writer.write(request())
@@ -443,7 +443,7 @@ async def test_who_has_gone_is_counted_all_the_same(caplog: pytest.LogCaptureFix
 
 
 async def test_who_has_gone_is_refused_in_silence(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(ExpressProtocol) as served:
+    async with serving(FastPathProtocol) as served:
         sent = asyncio.Event()
         failing = asyncio.Event()
 
@@ -463,7 +463,7 @@ async def test_who_has_gone_is_refused_in_silence(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_heartbeat_under_way_is_answered_before_the_end() -> None:
-    async with serving(ExpressProtocol) as served:
+    async with serving(FastPathProtocol) as served:
         gate = Gate(served.store)
         reader, writer = await served.connect()
         writer.write(request())
@@ -482,7 +482,7 @@ async def test_a_heartbeat_under_way_is_answered_before_the_end() -> None:
 async def test_an_error_of_ours_is_a_500_and_the_connection_lives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with serving(ExpressProtocol) as served:
+    async with serving(FastPathProtocol) as served:
         reader, writer = await served.connect()
 
         def broken(*args: object) -> None:
@@ -503,7 +503,7 @@ async def test_an_error_of_ours_is_a_500_and_the_connection_lives(
 
 async def test_who_does_not_read_is_not_answered_for_ever() -> None:
     """Answers that nobody takes are not piled up: what cannot be written is waited for."""
-    async with serving(ExpressProtocol) as served:
+    async with serving(FastPathProtocol) as served:
         reader, writer = await served.connect()
         for protocol in served.server.server_state.connections:
             protocol.pause_writing()  # as the transport does when its buffer is full
@@ -516,7 +516,7 @@ async def test_who_does_not_read_is_not_answered_for_ever() -> None:
 
 
 async def test_a_connection_that_nobody_uses_is_closed_and_no_other() -> None:
-    async with serving(ExpressProtocol, 1) as served:
+    async with serving(FastPathProtocol, 1) as served:
         loop = asyncio.get_running_loop()
         reader, writer = await served.connect()
         begun = loop.time()
@@ -539,7 +539,7 @@ async def test_a_connection_that_nobody_uses_is_closed_and_no_other() -> None:
 
 
 async def test_a_request_behind_one_that_was_answered_at_once_is_not_idle() -> None:
-    async with serving(ExpressProtocol, 1, LIVE_TICK="0.05") as served:
+    async with serving(FastPathProtocol, 1, LIVE_TICK="0.05") as served:
         reader, writer = await served.connect()
         live = request(b"", method="GET", target="/v1/sites/blog/live")
         writer.write(request(None, BOT) + live)
@@ -547,6 +547,6 @@ async def test_a_request_behind_one_that_was_answered_at_once_is_not_idle() -> N
         assert b"text/event-stream" in await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"event: snapshot")
         await asyncio.sleep(1.3)  # longer than a connection may be idle
-        await served.store.heartbeat("blog", Beat("s" * 16, "/told", "", "", ""))
+        await served.store.heartbeat("blog", Heartbeat("s" * 16, "/told", "", "", ""))
         await reader.readuntil(b"/told")
         writer.close()

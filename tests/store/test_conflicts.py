@@ -13,7 +13,7 @@ import pytest
 
 from bench import conflicts
 from bench.peers import CLIENTS, HEARTBEATS, get_then_set, watch_multi
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests import invariants
 from tests.cli.test_cli import serving
 from tests.conftest import MakeStore, now_of
@@ -53,7 +53,7 @@ async def test_ten_thousand_heartbeats_through_two_stores_are_one_write(
 
     async def browser(store: PresenceStore) -> None:
         for _ in numbers:
-            outcomes[await store.heartbeat("blog", Beat(S, "/", "", "", ""))] += 1
+            outcomes[await store.heartbeat("blog", Heartbeat(S, "/", "", "", ""))] += 1
 
     await asyncio.gather(*(browser(copies[n % 2]) for n in range(CLIENTS)))
     assert outcomes == {"created": 1, "duplicate": HEARTBEATS - 1}
@@ -66,7 +66,7 @@ async def test_a_crowd_that_comes_at_once_is_not_refused(
 ) -> None:
     """As many as may wait. In one call they would miss its deadline, all of them."""
     store = make_store()
-    beats = [Beat(f"session-{n:08d}", f"/{n % 100}", "", "", "") for n in range(20_000)]
+    beats = [Heartbeat(f"session-{n:08d}", f"/{n % 100}", "", "", "") for n in range(20_000)]
     outcomes = await store.heartbeats("blog", beats)
     assert Counter(outcomes) == {"created": 20_000}
     assert (await store.stats("blog")).activeVisitors == 20_000
@@ -123,7 +123,7 @@ async def test_wandering_sessions_never_retry_either(valkey: Server, make_store:
 
     async def browser(store: PresenceStore) -> None:
         while (n := next(numbers)) < 2_000:
-            outcomes[await store.heartbeat("blog", Beat(S, f"/{n % 10}", "", "", ""))] += 1
+            outcomes[await store.heartbeat("blog", Heartbeat(S, f"/{n % 10}", "", "", ""))] += 1
 
     await asyncio.gather(*(browser(copies[n % 2]) for n in range(CLIENTS)))
     assert outcomes["created"] == 1

@@ -9,10 +9,10 @@ import pytest
 
 from service import models
 from service.errors import StoreError, StoreRefused
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, ShardKeys
 from service.store.reader import READ_SWEEP_LIMIT
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, store_factory
 from tests.servers import Server
@@ -24,8 +24,8 @@ DAY_MS = 24 * MS_PER_HOUR
 BERLIN = '{"latitude":"52.5","longitude":"13.4","city":"Berlin"}'
 
 
-def beat(path: str = "/", session: str = S, **more: str) -> Beat:
-    return Beat(
+def beat(path: str = "/", session: str = S, **more: str) -> Heartbeat:
+    return Heartbeat(
         session, path, more.get("country", ""), more.get("client", ""), more.get("details", "")
     )
 
@@ -333,7 +333,7 @@ async def test_heartbeats_of_many_sites_at_once(make_store: MakeStore, shards: i
     store = make_store(clock, shards=shards)
     sites = [f"site-{n}" for n in range(40)]
 
-    async def at_once(*beats: Beat) -> set[tuple[str, ...]]:
+    async def at_once(*beats: Heartbeat) -> set[tuple[str, ...]]:
         outcomes = await asyncio.gather(
             *(store.heartbeat(site, one) for one in beats for site in sites)
         )
@@ -746,7 +746,7 @@ async def test_a_poisoned_session_fails_alone(make_store: MakeStore) -> None:
             await failing
 
 
-async def _gathered(store: PresenceStore, batch: list[Beat]) -> list[Any]:
+async def _gathered(store: PresenceStore, batch: list[Heartbeat]) -> list[Any]:
     return await asyncio.gather(
         *(store.heartbeat("blog", one) for one in batch), return_exceptions=True
     )
@@ -941,7 +941,7 @@ async def test_every_key_ends_except_what_is_kept(make_store: MakeStore) -> None
     clock.advance(3_000)
     await store.sweep("blog")
     await invariants.check(store, "blog", NOW + 3_000)
-    site_idle_ms = Rules().site_idle_ms
+    site_idle_ms = StoreConfig().site_idle_ms
     for name in ("active", "pages", "countries", "events", "located", "places"):
         life_ms = await raw(store).pttl(f"{shard(store).base}{name}")
         assert site_idle_ms - 60_000 < life_ms <= site_idle_ms, name

@@ -4,7 +4,7 @@ import pytest
 
 from service import models
 from service.store.keys import MS_PER_HOUR
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests.conftest import Clock, MakeStore
 
 MINUTE_MS = 60_000
@@ -12,8 +12,8 @@ MIDNIGHT = 21_991 * 24 * MS_PER_HOUR  # 2030-03-18T00:00Z
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 
 
-def beat(n: int, path: str = "/") -> Beat:
-    return Beat(f"session-{n:010d}", path, "", "", "")
+def beat(n: int, path: str = "/") -> Heartbeat:
+    return Heartbeat(f"session-{n:010d}", path, "", "", "")
 
 
 def view(n: int) -> models.PageView:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from service.live.hub import Feed
+from service.live.hub import Hub
 from service.ops.metrics import Metrics
 from service.redis.client import connect
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from service.store.sweeper import Sweeper
 from tests import servers
 from tests.conftest import PATIENCE_S, MakeService, patient_store
@@ -125,10 +125,10 @@ async def test_nobody_waits_for_the_node_of_the_due_list(
 ) -> None:
     """What is new on a site is noted for the sweeper behind the answer."""
     keys = Keys(key_prefix)
-    store = patient_store(cluster_url(nodes), keys, Rules())
+    store = patient_store(cluster_url(nodes), keys, StoreConfig())
     holder = node_of(keys.due)
     site = site_on((holder + 1) % 3)
-    beats = [Beat(f"session-{n:010d}", "/", "", "", "") for n in range(3)]
+    beats = [Heartbeat(f"session-{n:010d}", "/", "", "", "") for n in range(3)]
     assert await store.heartbeat(site, beats[0]) == "created"
     await store.end(site, beats[0].session_id)  # so that the next one opens the site again
     nodes[holder].freeze()
@@ -149,10 +149,10 @@ async def test_the_others_are_swept_and_told_live(
     """By the sweeper, with nobody reading; and to those who watch."""
     keys = Keys(key_prefix)
     victim = (node_of(keys.due) + 1) % 3
-    store = PresenceStore(connect(cluster_url(nodes)), keys, Rules(session_timeout_ms=1_000))
+    store = PresenceStore(connect(cluster_url(nodes)), keys, StoreConfig(session_timeout_ms=1_000))
     sites = [site_on(n) for n in range(3)]
     others = [site for n, site in enumerate(sites) if n != victim]
-    feed, sweeper = Feed(store, 0.05), Sweeper(store, Metrics())
+    feed, sweeper = Hub(store, 0.05), Sweeper(store, Metrics())
 
     async def has_left(site: str) -> bool:
         """Whether that was logged last."""
@@ -161,7 +161,7 @@ async def test_the_others_are_swept_and_told_live(
         return bool(log[0][1]["type"] == "left")
 
     for site in sites:
-        assert await store.heartbeat(site, Beat(SESSION, "/", "", "", "")) == "created"
+        assert await store.heartbeat(site, Heartbeat(SESSION, "/", "", "", "")) == "created"
     await store.claim([], 1_000, 0)  # all three are listed as due
     sweeping = asyncio.create_task(sweeper.run())
     take_down(nodes[victim], down)
@@ -172,7 +172,7 @@ async def test_the_others_are_swept_and_told_live(
             await feed.catch_up(others[0], subscriber, None)
             told = await subscriber.take() or b""
             assert b'"activeVisitors":0' in told
-            beat = Beat("session-0000000002", "/again", "", "", "")
+            beat = Heartbeat("session-0000000002", "/again", "", "", "")
             assert await store.heartbeat(others[0], beat) == "created"
             async with asyncio.timeout(PATIENCE_S / 2):
                 while b"/again" not in told:

@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.errors import LayoutError, StoreUnreachable
+from service.errors import ShardCountError, StoreUnreachable
 from service.settings import Settings
 from service.store.shards import agree_or_ask_later
-from service.store.store import Beat
+from service.store.store import Heartbeat
 from tests.conftest import MakeService, MakeStore
 from tests.servers import Server
 
-BEAT = Beat("session-0000000001", "/", "", "", "")
+BEAT = Heartbeat("session-0000000001", "/", "", "", "")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ async def test_the_first_copy_says_how(
     if is_agreed:
         await other.agree_on_shards()
         return
-    with pytest.raises(LayoutError) as refusal:
+    with pytest.raises(ShardCountError) as refusal:
         await other.agree_on_shards()
     assert f"PRESENCE_SHARDS is {then}" in str(refusal.value)
     assert f"written with {first}" in str(refusal.value)
@@ -46,7 +46,7 @@ async def test_data_of_a_release_that_noted_nothing(
     await old.heartbeats("blog", [BEAT._replace(session_id=f"session-{n:010d}") for n in range(30)])
     await old.claim([], 6000, 1)  # what was opened is written to the list of due sites
     for _ in range(2):
-        with pytest.raises(LayoutError, match=said):
+        with pytest.raises(ShardCountError, match=said):
             await make_store(shards=now).agree_on_shards()
     await old.agree_on_shards()
 
@@ -60,7 +60,7 @@ async def test_who_only_looks_notes_nothing(make_store: MakeStore) -> None:
     await store.claim([], 6000, 0)
     assert await store.connection.client.get(store.keys.layout) is None
     for may_note in (False, True):
-        with pytest.raises(LayoutError, match="with 4 or more"):
+        with pytest.raises(ShardCountError, match="with 4 or more"):
             await make_store(shards=3).agree_on_shards(may_note=may_note)
     await store.agree_on_shards()
     assert await store.connection.client.get(store.keys.layout) == "4"
@@ -80,7 +80,7 @@ async def test_a_service_does_not_start(
     make_service: MakeService, valkey: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     await make_service(valkey.url, SHARDS="2")
-    with pytest.raises(LayoutError):
+    with pytest.raises(ShardCountError):
         await make_service(valkey.url, SHARDS="3")
 
 
@@ -99,7 +99,7 @@ async def test_redis_is_asked_later_where_it_is_away(monkeypatch: pytest.MonkeyP
     assert task
     await task
     assert (answers, told) == ([], [])
-    answers = [StoreUnreachable("away"), LayoutError("PRESENCE_SHARDS …")]
+    answers = [StoreUnreachable("away"), ShardCountError("PRESENCE_SHARDS …")]
     task = await agree_or_ask_later(Store())  # type: ignore[arg-type]
     assert task
     await task

@@ -15,7 +15,7 @@ from service.redis.scripts import run
 from service.store import reader as reading
 from service.store.merge import changes_of, contenders, ranked
 from service.store.paging import read_cursor, read_places, stream_place, write_cursor
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore
 
@@ -23,8 +23,8 @@ SHARDS = (1, 3, 12)
 SESSIONS = [f"session-{n:010d}" for n in range(120)]
 
 
-def beat(session: str, path: str = "/", country: str = "", details: str = "") -> Beat:
-    return Beat(session, path, country, "", details)
+def beat(session: str, path: str = "/", country: str = "", details: str = "") -> Heartbeat:
+    return Heartbeat(session, path, country, "", details)
 
 
 async def a_busy_hour(store: PresenceStore, clock: Clock, site: str) -> None:
@@ -98,7 +98,7 @@ def test_the_log_of_several_shards_keeps_the_order_of_each() -> None:
 
     first, second = reply(("joined", 100), ("left", 10), ("joined", 120)), reply(("joined", 50))
     log = changes_of([first, second], {}).log
-    assert [entry.happening.at for entry in log] == [50, 100, 10, 120]
+    assert [entry.event.at for entry in log] == [50, 100, 10, 120]
 
 
 async def test_the_numbers_do_not_depend_on_shards(make_store: MakeStore) -> None:
@@ -364,7 +364,7 @@ async def test_top_pages_are_exact_where_shards_list_only_their_highest(
     store = make_store(Clock(), shards=3)
     counts = {f"/{n}": crowd(n) for n in range(40)}
     paths = [path for path, count in counts.items() for _ in range(count)]
-    beats = [Beat(f"session-{n:010d}", path, "", "", "") for n, path in enumerate(paths)]
+    beats = [Heartbeat(f"session-{n:010d}", path, "", "", "") for n, path in enumerate(paths)]
     await store.heartbeats("blog", beats)
     stats = await store.stats("blog", 5)
     assert [(row.path, row.count) for row in stats.activeByPath] == ranked(counts)[:5]

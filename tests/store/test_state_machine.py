@@ -21,9 +21,9 @@ from hypothesis.stateful import (
 
 from service import models
 from service.redis.client import Connection, connect
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, PresenceStore
+from service.store.store import Heartbeat, PresenceStore
 from tests import invariants
 from tests.conftest import Clock, patient_store, url_of
 from tests.model import DAY_MS, Event, Site
@@ -31,7 +31,7 @@ from tests.store.test_history import believe_hours_behind
 
 T = TypeVar("T")
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-RULES = Rules(max_paths=3)
+RULES = StoreConfig(max_paths=3)
 SITES = ("blog", "shop.example")
 IDS = [f"session-{n:08d}" for n in range(4)]
 PLACES = {
@@ -106,7 +106,7 @@ class PresenceMachine(RuleBasedStateMachine):
     @rule(site=sites, given=st.lists(beats, min_size=1, max_size=6))
     def heartbeats(self, site: str, given: list[tuple[str, str, str]]) -> None:
         batch = [
-            Beat(i, path, PLACES[at][0].strip("-"), "", PLACES[at][1]) for i, path, at in given
+            Heartbeat(i, path, PLACES[at][0].strip("-"), "", PLACES[at][1]) for i, path, at in given
         ]
         expected = [
             self.model[site].heartbeat(self.now, i, path, PLACES[at][0], PLACES[at][2])
@@ -118,7 +118,10 @@ class PresenceMachine(RuleBasedStateMachine):
     def heartbeats_of_all_sites(self, given: list[tuple[str, str, str]]) -> None:
         async def at_once() -> list[str]:
             return await asyncio.gather(
-                *(self.store.heartbeat(site, Beat(i, path, "", "", "")) for site, i, path in given)
+                *(
+                    self.store.heartbeat(site, Heartbeat(i, path, "", "", ""))
+                    for site, i, path in given
+                )
             )
 
         expected = [self.model[site].heartbeat(self.now, i, path) for site, i, path in given]

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from service.errors import StoreError
 from service.ops.metrics import Metrics
-from service.store.config import Rules
+from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Beat, Claim, PresenceStore, Settlement
+from service.store.store import Claim, Heartbeat, PresenceStore, Settlement
 from service.store.sweeper import Sweeper
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, now_of, patient_store
@@ -34,8 +34,8 @@ def backend_url(valkey: Server) -> str:
     return valkey.url
 
 
-def beat(session: str = S, path: str = "/") -> Beat:
-    return Beat(session, path, "", "", "")
+def beat(session: str = S, path: str = "/") -> Heartbeat:
+    return Heartbeat(session, path, "", "", "")
 
 
 def crowd(count: int, name: str = "session") -> list[str]:
@@ -152,7 +152,7 @@ async def test_a_site_with_a_wrong_key_does_not_hold_up_the_others(make_store: M
 
 async def test_a_sweeper_outlives_a_redis_that_is_gone(key_prefix: str) -> None:
     with Server("valkey", "--appendonly", "yes", "--appendfsync", "always") as server:
-        store = patient_store(server.url, Keys(key_prefix), Rules(**QUICK))
+        store = patient_store(server.url, Keys(key_prefix), StoreConfig(**QUICK))
         async with sweeping(store):
             await store.heartbeats("blog", [beat(session) for session in crowd(5)])
             server.kill()

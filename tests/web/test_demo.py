@@ -27,7 +27,7 @@ async def test_visitors_come_and_go(make_store: MakeStore) -> None:
     assert {row.country for row in stats.activeByCountry} > {None}
     assert stats.visitorLocations
     assert {row.pageType for row in stats.pageStats} > {"article", "product"}
-    kinds = {happening.type for happening in await store.last_happenings(SITE, places)}
+    kinds = {happening.type for happening in await store.last_events(SITE, places)}
     assert "moved" in kinds
     await check(store, SITE, clock.now_ms or 0)
 

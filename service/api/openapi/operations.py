@@ -142,7 +142,7 @@ OPERATIONS = [
         ],
         _WRITE,
         ("site", "counts"),
-        body=models.Heartbeat,
+        body=models.HeartbeatBody,
         example=_BEAT,
     ),
     Operation(
