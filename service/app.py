@@ -12,12 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from service.api.context import Context, problem_response, unexpected
 from service.api.cors import PublicCors
-from service.api.heartbeats import HotHeartbeat
-from service.api.intake import Intake
+from service.api.heartbeats import Intake
 from service.api.middleware import Observed
 from service.api.rate_limits import Slots
 from service.api.routes import ROUTES
@@ -27,8 +25,7 @@ from service.live.hub import Hub
 from service.live.single_flight import SingleFlight
 from service.models import Stats
 from service.ops.logs import configure_logs
-from service.ops.metrics import Metrics
-from service.ops.pulse import observe_process
+from service.ops.metrics import Metrics, observe_process
 from service.ops.tracing import Tracing, provider_from_env
 from service.redis.client import Connection, connect
 from service.server.draining import Draining
@@ -38,8 +35,7 @@ from service.store.keys import Keys
 from service.store.shards import agree_or_ask_later
 from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
-from service.web.demo import Visitors
-from service.web.demo_site import DEMO_ROUTES
+from service.web.demo import DEMO_ROUTES, Visitors
 from service.web.pages import refusal
 
 if TYPE_CHECKING:
@@ -88,7 +84,7 @@ def create_app(
     demo: bool = False,
     drains: bool = False,
     traces: "TracerProvider | None" = None,
-) -> ASGIApp:
+) -> Starlette:
     """The whole service as one ASGI app; without settings, by the environment.
 
     Args:
@@ -158,16 +154,19 @@ def create_app(
     # A redirect to where the Host header says is no answer of ours.
     app.router.redirect_slashes = False
     streams = Slots(STREAMS, STREAMS_EACH)
-    context = Context(settings, store, security, metrics, hub, stats, streams, draining)
+    context = Context(
+        settings, store, security, metrics, hub, stats, streams, lambda: draining.is_on
+    )
     app.state.context = context
     app.state.demo = demo
     app.state.intake = Intake(context)
+    app.state.draining = draining
     # Outermost: what nobody thought of, Starlette answers outside of the middleware it is given.
     stack = app.build_middleware_stack()
     if tracing is not None:
         stack, store.span = tracing.around(stack), tracing.call
     app.middleware_stack = Observed(stack, metrics, security)
-    return HotHeartbeat(app, app.state.intake)
+    return app
 
 
 async def _presence_error(request: Request, error: Exception) -> Response:

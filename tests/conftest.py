@@ -165,14 +165,14 @@ async def make_service(key_prefix: str) -> AsyncIterator[MakeService]:
         app: Any = create_app(
             Settings.from_env({f"PRESENCE_{name}": value for name, value in environ.items()})
         )
-        lifespan = app.rest.router.lifespan_context(app.rest)
+        lifespan = app.router.lifespan_context(app)
         await lifespan.__aenter__()
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, client=("127.0.0.1", 50_000)),
             base_url="http://127.0.0.1:8080",
         )
         running.extend((client, lifespan))
-        return Service(app, client, app.rest.state.context.store)
+        return Service(app, client, app.state.context.store)
 
     yield make
     for part in reversed(running):

@@ -1,6 +1,8 @@
 """What every handler is given, and how it reads and answers."""
 
 import asyncio
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +11,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from service.api.openapi import document as openapi
 from service.api.rate_limits import Slots
+from service.api.requests import check_site
 from service.api.security import Security, headers_of
 from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.live.hub import Hub
 from service.live.single_flight import SingleFlight
-from service.models import Problem, Stats, check_site, title_of
+from service.models import Problem, Stats, title_of
 from service.ops.metrics import Metrics
-from service.server.draining import Draining
 from service.settings import Settings
 from service.sites import Site
 from service.store.store import PresenceStore
@@ -36,7 +39,7 @@ class Context:
     hub: Hub
     stats: SingleFlight[tuple[str, int], Stats]
     streams: Slots
-    draining: Draining
+    is_draining: Callable[[], bool]
 
     def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was
@@ -160,3 +163,15 @@ def integer(request: Request, name: str, default: int, low: int, high: int) -> i
     if raw.isascii() and raw.isdigit() and len(raw) < 12 and low <= int(raw) <= high:
         return int(raw)
     raise FieldError(name, f"{name} must be a whole number from {low} to {high}")
+
+
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::\d{1,5})?\Z|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?\Z")
+
+
+def base_url(request: Request) -> str:
+    """Scheme and host as the client named them. Examples that hold a forged Host would do harm in
+    a shell, so anything but a plain one is left out."""
+    host = request.headers.get("host", "")
+    if not _HOST.match(host):
+        return openapi.BASE_URL
+    return f"{request.scope['scheme']}://{host}"

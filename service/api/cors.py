@@ -27,7 +27,7 @@ def exposed_to(origin: bytes) -> RawHeaders:
     return ((b"access-control-allow-origin", origin), EXPOSED[1], (b"vary", b"Origin"))
 
 
-_WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeats?|leave|views)\Z")
+_WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeat|heartbeats|leave|views)\Z")
 _READS = re.compile(r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg)\Z")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
@@ -76,6 +76,8 @@ class PublicCors:
         match = _READS.match(scope["path"]) if method in ("GET", "HEAD", "OPTIONS") else None
         if match is None and method in ("POST", "OPTIONS"):
             match = _WRITES.match(scope["path"])
+            if match and method == "POST" and scope["path"].endswith("/heartbeat"):
+                return None  # a heartbeat's answer has its headers already
         return (self._security.find_site(match[1]) or ANY_SITE) if match else None
 
 

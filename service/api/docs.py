@@ -8,7 +8,7 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from service.api.address import base_url
+from service.api.context import base_url
 from service.api.openapi import document as specification
 from service.api.openapi.html import render
 from service.web.assets import STATIC

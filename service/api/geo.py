@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.models import clean_city
+from service.api.requests import clean_city
 
 
 class Place(NamedTuple):

@@ -21,7 +21,7 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """A real write has reached Redis; 503 otherwise, as a problem, and while the service stops."""
     context = context_of(request)
-    if context.draining.is_on:
+    if context.is_draining():
         raise StoreBusy("the service is stopping")
     await context.store.probe()
     return json_response(Ready("ready"))

@@ -1,48 +1,258 @@
 """`POST /v1/sites/{site}/heartbeat`, `…/heartbeats` and `…/leave`.
 
-`HotHeartbeat` is reached before routing and middleware, and answers with headers only, because
-uvicorn writes headers and body as two system calls. `service.server.fast_path` is faster still,
-and takes most heartbeats before they come here.
+`Intake` has the steps of one heartbeat, from a request's parts to the store and back. Two doors
+lead to it: `server.fast_path`, which answers most heartbeats without an ASGI scope, and the ASGI
+route here.
 """
 
-from typing import Any
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
+import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.context import context_of, json_response, read_body
-from service.api.cors import EXPOSED, RawHeaders
-from service.api.geo import NOWHERE
-from service.api.intake import Intake, Reply, site_in, to_beat
-from service.api.security import headers_of, peer_of
-from service.models import (
+from service.api.context import Context, context_of, json_response, problem, read_body, unexpected
+from service.api.cors import EXPOSED, RawHeaders, exposed_to
+from service.api.geo import NOWHERE, Place, place_of
+from service.api.requests import (
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
-    BatchResult,
-    Counts,
+    HeartbeatBody,
     check_site,
     decode_batch,
+    decode_heartbeat,
     decode_leave,
+    is_bare,
 )
-from service.store.store import Heartbeat
+from service.api.security import headers_of, peer_of
+from service.errors import PresenceError, RequestError
+from service.models import BatchResult, Counts
+from service.sites import Site
+from service.store.batcher import Waiter
+from service.store.store import OUTCOMES, Heartbeat
+
+log = structlog.get_logger(__name__)
+
+TEMPLATE = "/v1/sites/{site}/heartbeat"
+_PREFIX, _SUFFIX = "/v1/sites/", "/heartbeat"
+_LIMITED = "this address has opened too many sessions in this minute"
 
 
-class HotHeartbeat:
-    """An ASGI app that answers `POST /v1/sites/{site}/heartbeat` and hands all else on."""
+CROWD = 256  # heartbeats waiting at once; at a steady load they are as many as connections
+SPREAD = 32  # times they are then told in turn
 
-    def __init__(self, rest: Any, intake: Intake) -> None:
-        self.rest = rest
-        self.intake = intake
+
+def _told(interval_s: float) -> dict[str, RawHeaders]:
+    interval = b"presence-interval", f"{interval_s:g}".encode()
+    return {
+        outcome: ((b"presence-status", outcome.encode()), interval)
+        for outcome in (*sorted(OUTCOMES), "dropped")
+    }
+
+
+def limited() -> RequestError:
+    """What is said to an address that opens too many sessions."""
+    return RequestError(429, _LIMITED, headers={"Retry-After": "60"})
+
+
+def site_in(path: str) -> str | None:
+    """What stands for the site in the path of a heartbeat; None: it is another path."""
+    if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
+        return None
+    name = path[len(_PREFIX) : -len(_SUFFIX)]
+    return None if "/" in name else name
+
+
+def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
+    """A heartbeat as the script takes it; what its body says of the place wins over headers."""
+    if place is NOWHERE and is_bare(heartbeat):
+        return Heartbeat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
+    country = heartbeat.country or place.country
+    details: dict[str, str] = {}
+    if heartbeat.pageType:
+        details["type"] = heartbeat.pageType
+    if heartbeat.referrer:
+        details["referrer"] = str(heartbeat.referrer)
+    if city := heartbeat.city or place.city:
+        details["city"] = str(city)
+    latitude, longitude = heartbeat.latitude, heartbeat.longitude
+    if latitude is None or longitude is None:
+        latitude, longitude = place.latitude, place.longitude
+    if latitude is not None and longitude is not None:
+        details["latitude"] = _tenths(latitude)
+        details["longitude"] = _tenths(longitude)
+    return Heartbeat(
+        heartbeat.sessionId,
+        heartbeat.currentPath,
+        country.upper() if country else "",
+        client,
+        msgspec.json.encode(details).decode() if details else "",
+    )
+
+
+def _tenths(degrees: float) -> str:
+    text = f"{degrees:.1f}"
+    return "0.0" if text == "-0.0" else text
+
+
+class Reply(NamedTuple):
+    """An answer that is complete. `headers` without Content-Length, in lower case."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            name = site_in(scope["path"])
-            if name is not None:
-                await answer(self.intake, name, scope, receive, send)
-                return
-        await self.rest(scope, receive, send)
+        """The answer as an ASGI app. One with a status of 204 has headers only."""
+        headers = [*self.headers]
+        if self.status != 204:
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class Intake:
+    """Takes heartbeats in. Each step raises a PresenceError where the heartbeat ends there."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._security = context.security
+        self._geo_headers = context.settings.geo_headers
+        self.count_hot = context.metrics.count_hot
+        self._spread_s = max(1, int(context.settings.heartbeat_interval))
+        self.queue = context.store.queue
+        settings = context.settings
+        interval_s = settings.heartbeat_interval
+        # What an answer says of each outcome, and when the next heartbeat is wanted.
+        self.told = _told(interval_s)
+        earliest_s = max(interval_s / 2, settings.heartbeat_dedup)
+        step_s = (interval_s - earliest_s) / SPREAD
+        self._told_in_turn = itertools.cycle(
+            [_told(round(interval_s - n * step_s, 2)) for n in range(SPREAD)]
+        )
+
+    def told_of(self, outcome: str) -> RawHeaders:
+        """The headers that tell an outcome. While many wait at once they will all be back at once:
+        each is told another time, from half the interval on, and the next time they are spread."""
+        if self.queue.waiting < CROWD:
+            return self.told[outcome]
+        return next(self._told_in_turn)[outcome]
+
+    def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
+        """What is configured of a site, and the headers that let the caller's page read any
+        answer about it. Raises RequestError, 422 or 404."""
+        site = self._security.site(check_site(name))
+        if not site.origins:
+            return site, EXPOSED
+        origin = self._security.allowed_origin(site, headers)
+        return site, exposed_to(origin) if origin else ()
+
+    def admit(
+        self,
+        site: Site,
+        headers: Mapping[bytes, bytes],
+        peer: str,
+        raw_headers: Sequence[tuple[bytes, bytes]],
+    ) -> str:
+        """The keyed hash of the client's address, counted against its limit. Raises RequestError,
+        429 or 403."""
+        address = self._security.address_of(peer, raw_headers)
+        self._security.admit(address)
+        self._security.check_origin(site, headers)
+        return self._security.hash_address(address)
+
+    def dropped(self, headers: Mapping[bytes, bytes], cors: RawHeaders) -> Reply | None:
+        """The answer to a heartbeat of nobody who is here, such as a crawler's."""
+        reason = self._security.drop_reason(headers)
+        if reason is None:
+            return None
+        self.context.metrics.dropped.labels(reason).inc()
+        self.count_hot("dropped")
+        return Reply(204, (*self.told["dropped"], (b"presence-dropped", reason.encode()), *cors))
+
+    def beat(self, body: bytes, headers: Mapping[bytes, bytes], client: str) -> Heartbeat:
+        """The heartbeat in a body. Raises RequestError, 400 or 422."""
+        heartbeat = decode_heartbeat(body)
+        place = NOWHERE if self._geo_headers == "none" else place_of(headers, self._geo_headers)
+        return to_beat(heartbeat, client, place)
+
+    def begin(
+        self,
+        name: str,
+        peer: str,
+        raw_headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        waiter: Waiter[str],
+    ) -> tuple[Heartbeat | Reply, RawHeaders]:
+        """All steps in one for a request that is here as a whole: the answer, or the heartbeat,
+        whose outcome the waiter is told."""
+        cors = EXPOSED  # what is wrong with a site's id, any page may know
+        try:
+            headers = dict(raw_headers)
+            site, cors = self.find(name, headers)
+            client = self.admit(site, headers, peer, raw_headers)
+            if reply := self.dropped(headers, cors):
+                return reply, cors
+            beat = self.beat(body, headers, client)
+            self.context.store.submit(name, beat, waiter)
+        except Exception as error:
+            return self.refused(error, cors), cors
+        return beat, cors
+
+    async def end(self, name: str, beat: Heartbeat, outcome: str, cors: RawHeaders) -> Reply:
+        """The answer where the outcome that a waiter was told is not the last word."""
+        try:
+            outcome = await self.context.store.settle(name, beat, outcome)
+            self.check_outcome(outcome)
+        except Exception as error:
+            return self.refused(error, cors)
+        return self.written(outcome, cors)
+
+    def written(self, outcome: str, cors: RawHeaders) -> Reply:
+        """The answer that tells an outcome."""
+        self.count_hot(outcome)
+        return Reply(204, (*self.told_of(outcome), *cors))
+
+    def check_outcome(self, outcome: str) -> None:
+        """Raises RequestError, 429, where the script refused to open a session."""
+        if outcome == "limited":
+            self.context.metrics.count_outcomes([outcome])
+            raise limited()
+
+    def refused(self, error: Exception, cors: RawHeaders) -> Reply:
+        """The answer to a heartbeat that ended with an error, which is counted."""
+        if not isinstance(error, PresenceError):
+            log.error("unexpected_error", kind=type(error).__name__, exc_info=error)
+            error = unexpected()
+        status, headers, body = problem(error)
+        if status == 503:
+            # All clients of a site fail in the same moment; they are not to come back in one.
+            headers["Retry-After"] = str(random.randint(1, self._spread_s))  # noqa: S311
+        raw = tuple((key.lower().encode(), value.encode()) for key, value in headers.items())
+        self.context.metrics.requests.labels("POST", TEMPLATE, str(status)).inc()
+        return Reply(status, raw + cors, body)
+
+
+def is_heartbeat(scope: Scope) -> bool:
+    """Whether `HeartbeatEndpoint` answers this request. Middleware leaves it alone: its answers carry
+    their own headers and are counted there, as on the fast path."""
+    return bool(
+        scope["type"] == "http" and scope["method"] == "POST" and site_in(scope["path"]) is not None
+    )
+
+
+class HeartbeatEndpoint:
+    """The ASGI door, for requests that the fast path leaves to it. It answers with headers only:
+    uvicorn writes headers and body as two system calls."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        intake: Intake = scope["app"].state.intake
+        await answer(intake, scope["path_params"]["site"], scope, receive, send)
 
 
 async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send: Send) -> None:

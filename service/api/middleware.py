@@ -1,4 +1,4 @@
-"""What is done around every request but the hot one."""
+"""What is done around every request but single heartbeats."""
 
 import re
 import secrets
@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.heartbeats import is_heartbeat
 from service.api.security import Security, headers_of
 from service.ops.metrics import Metrics
 
@@ -24,7 +25,7 @@ class Observed:
         self._security = security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or is_heartbeat(scope):
             await self._app(scope, receive, send)
             return
         request_id = self._request_id(scope)

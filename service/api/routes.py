@@ -3,25 +3,15 @@
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from service.api import badge, docs, health, heartbeats, live, sessions, stats, views
 from service.web import pages
-
-
-class _Heartbeat:
-    """The hot way's own handler, for requests that come through the router."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = scope["path_params"]["site"]
-        await heartbeats.answer(scope["app"].state.intake, name, scope, receive, send)
-
 
 _SITE = "/v1/sites/{site}"
 # Two days of history are 14 kB of JSON, and 1 kB of gzip.
 _GZIPPED = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
 ROUTES = [
-    Route(f"{_SITE}/heartbeat", _Heartbeat(), methods=["POST"]),
+    Route(f"{_SITE}/heartbeat", heartbeats.HeartbeatEndpoint(), methods=["POST"]),
     Route(f"{_SITE}/heartbeats", heartbeats.heartbeats, methods=["POST"]),
     Route(f"{_SITE}/leave", heartbeats.leave, methods=["POST"]),
     Route(f"{_SITE}/views", views.views, methods=["GET", "POST"]),

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of, integer, json_response
+from service.api.requests import clean_path
 from service.errors import FieldError
-from service.models import clean_path
 from service.store.merge import TOP_LIMIT
 from service.web.assets import is_known
 

@@ -7,10 +7,11 @@ from starlette.responses import Response, StreamingResponse
 
 from service.api.context import context_of, integer, json_response, read_body
 from service.api.export import CSV_HEADER, csv_row, ndjson_row
-from service.api.intake import limited
+from service.api.heartbeats import limited
+from service.api.requests import MAX_BODY_BYTES, decode_view
 from service.errors import FieldError
-from service.models import MAX_BODY_BYTES, ViewPage, decode_view
-from service.store.store import PresenceStore
+from service.models import ViewPage
+from service.store.store import PageView, PresenceStore
 
 _FORMATS = {
     "csv": ("text/csv; charset=utf-8", CSV_HEADER, csv_row),
@@ -29,7 +30,10 @@ async def _record(request: Request) -> Response:
         return Response(status_code=204, headers=dropped)
     view = decode_view(await read_body(request.receive, headers, MAX_BODY_BYTES))
     address = context.security.client_address(request.scope)
-    outcome = await context.store.view(name, view, client=context.security.hash_address(address))
+    page_view = PageView(view.sessionId, view.path, view.pageType or "", str(view.referrer or ""))
+    outcome = await context.store.view(
+        name, page_view, client=context.security.hash_address(address)
+    )
     if outcome == "limited":
         raise limited()
     return Response(status_code=204, headers={"Presence-Status": outcome})

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import click
 
+from service.api.requests import clean_path
 from service.cli.printing import moment, print_rows, stderr
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import FieldError
-from service.models import Session, clean_path
+from service.models import Session
 from service.settings import Settings
 from service.store.store import PresenceStore
 

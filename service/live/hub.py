@@ -1,6 +1,6 @@
-"""Live changes of a site: one reader for each watched site, whoever many are watching it.
+"""Live changes of a site: one poller for each watched site, whoever many are watching it.
 
-A reader asks Redis once a tick what has changed and tells its subscribers, which hold the newest
+A poller asks Redis once a tick what has changed and tells its subscribers, which hold the newest
 state that they have not passed on, never a queue.
 """
 
@@ -28,9 +28,9 @@ GIVE_UP_S = 5.0  # streams that cannot tell the present for so long are ended, a
 class SitePoller:
     """Reads one site as long as anybody watches it."""
 
-    def __init__(self, feed: "Hub", site: str) -> None:
-        self._feed = feed
-        self._store = feed.store
+    def __init__(self, hub: "Hub", site: str) -> None:
+        self._hub = hub
+        self._store = hub.store
         self._site = site
         self.subscribers: set[Subscriber] = set()
         self._views_and_uniques = (0, 0)
@@ -39,7 +39,7 @@ class SitePoller:
         self._told_at = 0.0
         self._shared: tuple[float, frozenset[str], asyncio.Task[Snapshot]] | None = None
         self._catching: dict[tuple[str, ...], tuple[float, asyncio.Task[Changes | None]]] = {}
-        self.task = asyncio.create_task(self._run(), name=f"feed {site}")
+        self.task = asyncio.create_task(self._run(), name=f"poller {site}")
 
     async def snapshot(self, path: str | None = None) -> Snapshot:
         """All numbers, and how many are on `path`. Those who ask within a tick, with nothing told
@@ -48,13 +48,13 @@ class SitePoller:
         shared = self._shared
         if (
             shared is None
-            or shared[0] <= max(self._told_at, now - self._feed.tick_s)
+            or shared[0] <= max(self._told_at, now - self._hub.tick_s)
             or (path is not None and path not in shared[1])
         ):
             paths = frozenset(s.wish.path for s in self.subscribers if s.wish.path is not None)
             task = asyncio.create_task(self._take_snapshot(paths))
             task.add_done_callback(consume_exception)
-            self._feed.keep(task)
+            self._hub.keep(task)
             shared = self._shared = now, paths, task
         return await asyncio.shield(shared[2])
 
@@ -77,7 +77,7 @@ class SitePoller:
             if len(self._catching) >= MOST_CATCHING:
                 return None
             task = asyncio.create_task(self._store.changes(self._site, known))
-            self._feed.keep(task)
+            self._hub.keep(task)
             self._catching[key] = asyncio.get_running_loop().time(), task
             task.add_done_callback(lambda done: self._caught_up(key, done))
         return await asyncio.shield(task)
@@ -106,7 +106,7 @@ class SitePoller:
         loop = asyncio.get_running_loop()
         failing_since: float | None = None
         while self.subscribers:  # a cancellation alone can get lost in redis-py on Python 3.11
-            await asyncio.sleep(self._feed.tick_s)
+            await asyncio.sleep(self._hub.tick_s)
             try:
                 await self._look()
                 failing_since = None
@@ -114,8 +114,8 @@ class SitePoller:
                 failing_since = failing_since or loop.time()
                 if loop.time() - failing_since > GIVE_UP_S:
                     self._end()
-            except Exception as error:  # one reader's fault must not end its watching
-                log.error("feed_failed", kind=type(error).__name__, exc_info=error)
+            except Exception as error:  # one poller's fault must not end its watching
+                log.error("poller_failed", kind=type(error).__name__, exc_info=error)
                 self._end()
 
     def _end(self) -> None:
@@ -155,7 +155,7 @@ class Hub:
     def __init__(self, store: PresenceStore, tick_s: float) -> None:
         self.store = store
         self.tick_s = tick_s
-        self._readers: dict[str, SitePoller] = {}
+        self._pollers: dict[str, SitePoller] = {}
         self._asking: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
@@ -165,18 +165,18 @@ class Hub:
         subscriber = Subscriber(wish or SubscribeOptions())
         if self._is_closed:
             subscriber.close()
-        reader = self._readers.get(site)
-        if reader is None:
-            reader = self._readers[site] = SitePoller(self, site)
-        reader.subscribers.add(subscriber)
+        poller = self._pollers.get(site)
+        if poller is None:
+            poller = self._pollers[site] = SitePoller(self, site)
+        poller.subscribers.add(subscriber)
         try:
             yield subscriber
         finally:
-            reader.subscribers.discard(subscriber)
-            if not reader.subscribers and self._readers.get(site) is reader:
-                del self._readers[site]
-                reader.task.cancel()
-                self.keep(reader.task)
+            poller.subscribers.discard(subscriber)
+            if not poller.subscribers and self._pollers.get(site) is poller:
+                del self._pollers[site]
+                poller.task.cancel()
+                self.keep(poller.task)
 
     async def catch_up(self, site: str, subscriber: Subscriber, known: list[str] | None) -> None:
         """Gives a subscriber what a client that knows these places has missed, or all numbers.
@@ -184,13 +184,13 @@ class Hub:
         Raises:
             StoreError: Redis cannot tell now.
         """
-        reader = self._readers[site]
+        poller = self._pollers[site]
         for _ in range(CATCH_UP_TRIES):
-            changes = await reader.missed(known) if known else None
-            news = Delta(changes) if changes else await reader.snapshot(subscriber.wish.path)
-            if reader.begins_at(news):
+            changes = await poller.missed(known) if known else None
+            news = Delta(changes) if changes else await poller.snapshot(subscriber.wish.path)
+            if poller.begins_at(news):
                 break
-            # The reader began after it: what lies between, nobody would tell.
+            # The poller began after it: what lies between, nobody would tell.
             await asyncio.sleep(self.tick_s)
         subscriber.start(news)
 
@@ -210,6 +210,6 @@ class Hub:
         if self._is_closed:
             return
         self._is_closed = True
-        for reader in self._readers.values():
-            for subscriber in reader.subscribers:
+        for poller in self._pollers.values():
+            for subscriber in poller.subscribers:
                 subscriber.close()

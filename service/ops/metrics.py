@@ -4,6 +4,7 @@ never anything a client chose."""
 import asyncio
 import os
 import re
+import time
 from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Iterable
@@ -168,3 +169,18 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return _NOT_KNOWN.sub(b"", generate_latest(registry))
+
+
+BEAT_S = 0.5
+
+
+async def observe_process(metrics: Metrics) -> None:
+    """Runs until it is cancelled."""
+    loop = asyncio.get_running_loop()
+    used_s = 0.0
+    while True:
+        due_at = loop.time() + BEAT_S
+        await asyncio.sleep(BEAT_S)
+        metrics.loop_lag.observe(max(0.0, loop.time() - due_at))
+        before_s, used_s = used_s, time.process_time()
+        metrics.cpu_seconds.inc(used_s - before_s)

@@ -84,8 +84,9 @@ class Tracing:
         trace = self._trace
 
         async def traced(scope: Scope, receive: Receive, send: Send) -> None:
-            # A stream lasts for hours, and the reader that it starts would write into its trace.
-            if scope["type"] != "http" or scope["path"].endswith("/live"):
+            # A stream lasts for hours, and the poller that it starts would write into its trace; a
+            # heartbeat travels in a call with others.
+            if scope["type"] != "http" or scope["path"].endswith(("/live", "/heartbeat")):
                 await app(scope, receive, send)
                 return
             carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}

@@ -20,10 +20,12 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from service.errors import SettingsError
 from service.redis.cluster import Cluster
+from service.redis.connections import (
+    DedicatedConnection,
+    with_circuit_breaker,
+    with_hiredis_packing,
+)
 from service.redis.embedded import socket_of
-from service.redis.hardened import with_circuit_breaker
-from service.redis.held import DedicatedConnection
-from service.redis.packing import with_hiredis_packing
 from service.redis.scripts import Client
 
 CONNECT_TIMEOUT_S = 0.5

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError
 
-from service.redis.held import DedicatedConnection
+from service.redis.connections import DedicatedConnection
 
 Client = Redis | RedisCluster | DedicatedConnection
 _REPEATS = 3

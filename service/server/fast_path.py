@@ -15,8 +15,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.api.cors import RawHeaders
-from service.api.intake import Intake, Reply, site_in
-from service.models import MAX_BODY_BYTES
+from service.api.heartbeats import Intake, Reply, site_in
+from service.api.requests import MAX_BODY_BYTES
+from service.server.draining import Draining
 from service.server.timeouts import TimeoutProtocol
 from service.sites import is_site_id
 from service.store.store import WRITTEN, Heartbeat
@@ -147,17 +148,19 @@ def _site_in(url: bytes) -> str | None:
 class FastPathProtocol(TimeoutProtocol):
     """uvicorn's HTTP protocol, with the way of a heartbeat cut short.
 
-    It looks for an `intake` on the app that uvicorn was given, and without one is uvicorn's own.
+    It looks for an `intake` in the state of the app that uvicorn was given, and without one is
+    uvicorn's own.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.intake: Intake = cast(Intake, getattr(self.app, "intake", None))
+        state: Any = getattr(self.app, "state", None)
+        self.intake: Intake = cast(Intake, getattr(state, "intake", None))
         # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
         self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
         self._is_draining = False
         if self.intake is not None:
-            draining = self.intake.context.draining
+            draining: Draining = state.draining
             draining.connections = self.connections  # type: ignore[assignment]  # all are of this class
             if draining.is_on:
                 self.drain()

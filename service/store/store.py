@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 import structlog
 from redis.exceptions import ClusterCrossSlotError, ResponseError
 
-from service import models
 from service.errors import ShardCountError, StoreBusy, StoreError, StoreRefused
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.redis.failures import FAILURES, kind_of
 from service.redis.scripts import Call, load, run_many
-from service.store.batcher import Answer, Batch, Batcher, Waiter
+from service.store.batcher import Answer, Batch, Batcher, ResultCollector, Waiter
 from service.store.config import StoreConfig
-from service.store.gathered import ResultCollector
 from service.store.keys import Keys, ShardKeys, shard_number, site_of
 from service.store.reader import StoreReader
 from service.store.runner import is_stale
@@ -45,6 +43,15 @@ class Heartbeat(NamedTuple):
     country: str
     client: str
     details: str
+
+
+class PageView(NamedTuple):
+    """An explicit page view as it is handed to the script; empty: not given."""
+
+    session_id: str
+    path: str
+    page_type: str = ""
+    referrer: str = ""
 
 
 _Batch = Batch[ShardKeys, Any, str]
@@ -206,9 +213,9 @@ class PresenceStore(StoreReader):
         with self.span("leave"):
             return await self._batcher.result_of(keys, "leave", (session_id, path))
 
-    async def view(self, site: str, view: models.PageView, *, client: str = "") -> str:
+    async def view(self, site: str, view: PageView, *, client: str = "") -> str:
         """Records a page view: `recorded`, `duplicate` or `limited`. Raises as `heartbeat`."""
-        keys = self.keys.of_session(site, view.sessionId)
+        keys = self.keys.of_session(site, view.session_id)
         with self.span("view"):
             return await self._batcher.result_of(keys, "view", (view, client))
 
@@ -326,7 +333,7 @@ class PresenceStore(StoreReader):
         return [
             Call(
                 load("view"),
-                keys.for_view(view.sessionId, view.path, hour),
+                keys.for_view(view.session_id, view.path, hour),
                 (
                     now,
                     hour,
@@ -334,8 +341,8 @@ class PresenceStore(StoreReader):
                     rules.views_maxlen,
                     rules.max_paths,
                     view.path,
-                    view.pageType or "",
-                    view.referrer or "",
+                    view.page_type,
+                    view.referrer,
                     rules.new_sessions_per_minute,
                     client,
                 ),

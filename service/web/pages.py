@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.address import base_url
-from service.api.context import context_of, problem_response
+from service.api.context import base_url, context_of, problem_response
+from service.api.requests import check_site
 from service.errors import RequestError
-from service.models import check_site, title_of
+from service.models import title_of
 from service.sites import Site
 from service.web.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
 from service.web.demo import SITE as DEMO_SITE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import models
+from service.api import requests
 from service.errors import FieldError, RequestError
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
@@ -52,8 +52,8 @@ def body(**fields: Any) -> bytes:
     ],
 )
 def test_paths_that_are_kept(given: str, kept: str) -> None:
-    assert models.clean_path(given) == kept
-    assert models.clean_path(kept) == kept
+    assert requests.clean_path(given) == kept
+    assert requests.clean_path(kept) == kept
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_paths_that_are_kept(given: str, kept: str) -> None:
 )
 def test_paths_that_are_refused(given: str, remedy: str) -> None:
     with pytest.raises(ValueError, match=remedy):
-        models.clean_path(given)
+        requests.clean_path(given)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_paths_that_are_refused(given: str, remedy: str) -> None:
     ],
 )
 def test_of_referrers_only_the_host_is_kept(given: str, kept: str) -> None:
-    assert models.clean_referrer(given) == kept
+    assert requests.clean_referrer(given) == kept
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_of_referrers_only_the_host_is_kept(given: str, kept: str) -> None:
 )
 def test_the_field_that_is_wrong_is_named(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(FieldError) as raised:
-        models.decode_heartbeat(body(**fields))
+        requests.decode_heartbeat(body(**fields))
     assert (raised.value.status, raised.value.field) == (422, field)
     assert field in raised.value.detail
     assert any(word in raised.value.detail for word in ("must", "missing"))
@@ -169,7 +169,7 @@ def test_what_is_missing_is_named(given: str) -> None:
     fields = {"sessionId": S, "currentPath": "/"}
     del fields[given]
     with pytest.raises(FieldError, match="is missing") as raised:
-        models.decode_heartbeat(json.dumps(fields).encode())
+        requests.decode_heartbeat(json.dumps(fields).encode())
     assert raised.value.field == given
 
 
@@ -201,13 +201,13 @@ NO_OBJECTS = {
 @pytest.mark.parametrize("given", NO_OBJECTS.values(), ids=NO_OBJECTS.keys())
 @pytest.mark.parametrize(
     "decode",
-    [models.decode_heartbeat, models.decode_batch, models.decode_leave, models.decode_view],
+    [requests.decode_heartbeat, requests.decode_batch, requests.decode_leave, requests.decode_view],
 )
 def test_what_is_no_json_object(decode: Callable[[bytes], Any], given: bytes) -> None:
     with pytest.raises(RequestError) as raised:
         decode(given)
     assert raised.value.status in (400, 422)
-    if decode is models.decode_heartbeat:
+    if decode is requests.decode_heartbeat:
         assert raised.value.status == 400
         assert "no JSON object" in raised.value.detail
 
@@ -223,7 +223,7 @@ def test_what_is_no_json_object(decode: Callable[[bytes], Any], given: bytes) ->
 )
 def test_a_member_twice_is_refused(given: bytes, field: str) -> None:
     with pytest.raises(FieldError) as raised:
-        models.decode_heartbeat(given)
+        requests.decode_heartbeat(given)
     assert raised.value.field == field
 
 
@@ -255,9 +255,9 @@ def test_no_member_that_is_there_twice_is_overlooked(
     is_twice = len({name for name, _ in members}) < len(members)
     try:
         if is_batch:
-            models.decode_batch(f'{{"heartbeats": [{{{text}}}, {{{_BEAT}}}]}}'.encode())
+            requests.decode_batch(f'{{"heartbeats": [{{{text}}}, {{{_BEAT}}}]}}'.encode())
         else:
-            models.decode_heartbeat(f"{{{text}}}".encode())
+            requests.decode_heartbeat(f"{{{text}}}".encode())
         refused = False
     except FieldError:
         refused = True
@@ -267,15 +267,15 @@ def test_no_member_that_is_there_twice_is_overlooked(
 def test_a_member_twice_is_found_in_time() -> None:
     many = ",".join(f'"{n:x}":0' for n in range(28_000))
     given = f'{{"heartbeats":[],{many},"0":1}}'.encode()
-    assert len(given) < models.MAX_BATCH_BODY_BYTES
+    assert len(given) < requests.MAX_BATCH_BODY_BYTES
     started = time.perf_counter()
     with pytest.raises(FieldError):
-        models.decode_batch(given)
+        requests.decode_batch(given)
     assert time.perf_counter() - started < 0.5
 
 
 def test_what_is_right_is_kept() -> None:
-    beat = models.decode_heartbeat(
+    beat = requests.decode_heartbeat(
         body(
             currentPath="/a/?q=1",
             pageType="article",
@@ -294,7 +294,7 @@ def test_what_is_right_is_kept() -> None:
 
 def test_null_is_not_given() -> None:
     names = ("pageType", "referrer", "country", "city", "latitude", "longitude")
-    beat = models.decode_heartbeat(body(**dict.fromkeys(names)))
+    beat = requests.decode_heartbeat(body(**dict.fromkeys(names)))
     assert all(getattr(beat, name) is None for name in names)
 
 
@@ -313,13 +313,13 @@ def test_null_is_not_given() -> None:
 )
 def test_the_place_in_a_batch_is_named(heartbeats: Any, field: str) -> None:
     with pytest.raises(FieldError) as raised:
-        models.decode_batch(json.dumps({"heartbeats": heartbeats}).encode())
+        requests.decode_batch(json.dumps({"heartbeats": heartbeats}).encode())
     assert raised.value.field == field
 
 
 @pytest.mark.parametrize("site", ["a", "0", "blog", "example.org", "a-b.c", "a" * 63, "a..b"])
 def test_site_ids(site: str) -> None:
-    assert models.check_site(site) == site
+    assert requests.check_site(site) == site
 
 
 @pytest.mark.parametrize(
@@ -331,5 +331,5 @@ def test_site_ids(site: str) -> None:
 )
 def test_what_is_no_site_id(site: str) -> None:
     with pytest.raises(FieldError) as raised:
-        models.check_site(site)
+        requests.check_site(site)
     assert raised.value.field == "site"

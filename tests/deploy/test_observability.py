@@ -9,13 +9,12 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 import structlog
 
-from service.api.heartbeats import HotHeartbeat
 from service.app import create_app
 from service.ops.logs import configure_logs
 from service.settings import Settings
@@ -209,8 +208,8 @@ async def test_a_request_id_in_every_line(
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     level = root.level
-    app = cast(HotHeartbeat, create_app(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"})))
-    store = app.intake.context.store
+    app = create_app(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"}))
+    store = app.state.context.store
 
     async def fail(site: str, path: str | None) -> None:
         await asyncio.sleep(0)

@@ -15,7 +15,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from service.api.heartbeats import HotHeartbeat
 from service.app import create_app
 from service.settings import Settings
 from service.store.sweeper import POLL_S
@@ -44,8 +43,8 @@ async def http(
         "PRESENCE_KEY_PREFIX": key_prefix,
         "PRESENCE_TRUSTED_PROXIES": "10.0.0.1/32",
     }
-    app = cast(HotHeartbeat, create_app(Settings.from_env(environ), traces=provider))
-    async with app.rest.router.lifespan_context(app.rest):
+    app = create_app(Settings.from_env(environ), traces=provider)
+    async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, client=("10.0.0.1", 1), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport) as client:
             client.headers["x-test"] = "1"

@@ -107,7 +107,7 @@ async def use(service: Service, key_prefix: str) -> None:
 
 
 def url_of_store(service: Service) -> str:
-    url: str = service.app.rest.state.context.settings.redis_url
+    url: str = service.app.state.context.settings.redis_url
     return url
 
 

@@ -128,7 +128,7 @@ def check_answer(ack: Ack, lag_s: float = 0.0, *, may_break: bool = False) -> No
 
 def check_log(copy: Copy) -> None:
     """Nothing that nobody thought of."""
-    for word in ("unexpected_error", "waiter_failed", "sweep_failed", "feed_failed", "Traceback"):
+    for word in ("unexpected_error", "waiter_failed", "sweep_failed", "poller_failed", "Traceback"):
         assert word not in copy.log, copy.log[-3000:]
 
 

@@ -66,11 +66,11 @@ async def test_what_has_changed(make_store: MakeStore) -> None:
 
 
 async def test_views_alone_are_a_change(make_store: MakeStore) -> None:
-    from service.models import PageView
+    from service.store.store import PageView
 
     store = make_store(Clock())
     _, places = await store.stats_and_places("blog")
-    await store.view("blog", PageView("s" * 16, "/a"))  # type: ignore[arg-type]
+    await store.view("blog", PageView("s" * 16, "/a"))
     changes = await store.changes("blog", places)
     assert changes
     assert changes.places == places
@@ -361,12 +361,12 @@ async def test_arrivals_add_up_over_pauses(
 
 
 async def test_views_between_two_streams_are_told(make_store: MakeStore) -> None:
-    from service.models import PageView
+    from service.store.store import PageView
 
     store = make_store(Clock())
     await store.heartbeat("blog", beat(1))
     _, known = await store.stats_and_places("blog")
-    await store.view("blog", PageView("s" * 16, "/b"))  # type: ignore[arg-type]
+    await store.view("blog", PageView("s" * 16, "/b"))
     async with watching(Hub(store, TICK_S), known) as subscriber:
         (event,) = events_in(await subscriber.take() or b"")
     assert json.loads(event["data"])["totalPageViews"] == 2
@@ -435,7 +435,7 @@ async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) 
         begun = loop.time()
         await until(lambda: len(asked) >= ticks + 5)
         assert len(asked) - ticks <= (loop.time() - begun) / TICK_S + 1, "one call a tick"
-    assert not feed._readers, "nobody watches, nobody reads"
+    assert not feed._pollers, "nobody watches, nobody reads"
     await store.close()
 
 
@@ -529,7 +529,7 @@ async def test_a_head_is_answered_and_the_connection_goes_on() -> None:
         assert b"content-type: text/event-stream" in head
         writer.write(request(b"", method="GET", target="/livez"))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-        assert served.app.rest.state.context.streams.taken_in_all == 0
+        assert served.app.state.context.streams.taken_in_all == 0
         writer.close()
 
 
@@ -562,7 +562,7 @@ async def test_a_site_that_is_emptied_is_shown_anew(valkey: Server, key_prefix: 
 
 async def test_slots_come_back_however_a_stream_ends() -> None:
     async with serving(FastPathProtocol, **FAST) as served:
-        slots: Slots = served.app.rest.state.context.streams
+        slots: Slots = served.app.state.context.streams
         for number in range(40):
             stream = Stream(served)
             await stream.__aenter__()
@@ -578,12 +578,12 @@ async def test_slots_come_back_however_a_stream_ends() -> None:
             writer.transport.abort()
         await until(lambda: not slots.taken_in_all and not served.server.server_state.connections)
         assert not slots._taken
-        await until(lambda: not served.app.rest.state.context.feed._readers)
+        await until(lambda: not served.app.state.context.hub._pollers)
         assert "presence_live_streams 0.0" in metrics_of(served)
 
 
 def metrics_of(served: Served) -> str:
-    text: str = served.app.rest.state.context.metrics.render().decode()
+    text: str = served.app.state.context.metrics.render().decode()
     return text
 
 
@@ -594,7 +594,7 @@ async def test_whoever_takes_nothing_is_cut_off(
     monkeypatch.setattr("service.server.timeouts.SLOW_READER_S", 0.2)
     settings = FAST | {"SHARDS": shards}
     async with serving(FastPathProtocol, **settings) as served, Stream(served) as stream:
-        context = served.app.rest.state.context
+        context = served.app.state.context
         assert context.streams.taken_in_all == 1
         stream.reader._transport.pause_reading()  # type: ignore[attr-defined]
         paths = [f"/{n}/{'x' * 480}" for n in range(40)]
@@ -605,7 +605,7 @@ async def test_whoever_takes_nothing_is_cut_off(
                 "blog", [beat(m, paths[(m + n) % len(paths)]) for m in range(len(paths))]
             )
             await asyncio.sleep(0)
-        await until(lambda: not context.feed._readers)
+        await until(lambda: not context.hub._pollers)
 
 
 async def test_as_many_as_an_address_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -672,15 +672,15 @@ async def test_who_may_not_read_may_not_watch(make_service: MakeService, tmp_pat
     service = await make_service("memory://", SITES_FILE=str(sites))
     assert (await service.client.get("/v1/sites/blog/live")).status_code == 401
     assert (await service.client.get("/v1/sites/other/live")).status_code == 404
-    assert service.app.rest.state.context.streams.taken_in_all == 0
+    assert service.app.state.context.streams.taken_in_all == 0
 
 
 async def test_a_stream_is_refused_while_redis_is_away(make_service: MakeService) -> None:
     service = await make_service("redis://127.0.0.1:1")
     answer = await service.client.get("/v1/sites/blog/live")
     assert answer.status_code == 503
-    assert service.app.rest.state.context.streams.taken_in_all == 0
-    assert not service.app.rest.state.context.feed._readers
+    assert service.app.state.context.streams.taken_in_all == 0
+    assert not service.app.state.context.hub._pollers
 
 
 @pytest.mark.parametrize("backend", ["valkey"])

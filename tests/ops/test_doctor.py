@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import redis
 
-from service.models import PageView
 from service.ops.doctor import Doctor
 from service.ops.invariants import (
     COUNTERS,
@@ -26,7 +25,7 @@ from service.ops.invariants import (
 )
 from service.redis.client import connect
 from service.store.keys import Keys, ShardKeys
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import Heartbeat, PageView, PresenceStore
 from tests.conftest import BACKENDS, Clock, MakeStore, store_factory, url_of
 from tests.servers import Server
 
@@ -45,7 +44,7 @@ async def fill(store: PresenceStore) -> None:
     await store.heartbeats(SITE, [Heartbeat(i, "/b", "", "", "") for i in IDS[:10]])
     await store.leave(SITE, IDS[1])
     await store.end(SITE, IDS[2])
-    await store.view(SITE, PageView(str(uuid.UUID(int=99)), "/c"))  # type: ignore[arg-type]
+    await store.view(SITE, PageView(str(uuid.UUID(int=99)), "/c"))
     await store.claim([], 5_000, 10)
 
 

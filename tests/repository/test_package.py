@@ -44,7 +44,7 @@ async def send(message):
     sent.append(message)
 
 async def main():
-    async with app.rest.router.lifespan_context(app.rest):
+    async with app.router.lifespan_context(app):
         scope = {"type": "http", "method": "POST", "path": "/v1/sites/blog/heartbeat",
                  "query_string": b"", "headers": [], "client": ("127.0.0.1", 1)}
         await app(scope, receive, send)

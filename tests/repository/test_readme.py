@@ -22,11 +22,10 @@ from typing import Any
 
 import pytest
 
-from service import models
 from service.redis.embedded import EmbeddedServer
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat
+from service.store.store import Heartbeat, PageView
 from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 
@@ -141,7 +140,7 @@ async def fill(url: str) -> None:
         store.heartbeat("blog", Heartbeat(BORIS, "/", "", client, "")),
         store.heartbeat("blog", Heartbeat(CHEN, "/blog/hello", "US", client, post)),
         store.heartbeat("blog", Heartbeat(ANNA, "/pricing", "DE", client, "")),
-        store.view("blog", models.decode_view(b'{"sessionId":"%s","path":"/"}' % BORIS.encode())),
+        store.view("blog", PageView(BORIS, "/")),
         store.end("blog", DORA),
     ):
         await step

@@ -63,7 +63,7 @@ class Burst:
                 }
             )
         )
-        self.store = app.rest.state.context.store
+        self.store = app.state.context.store
         self.store._batcher._send = self._answer
         self.batches: list[int] = []
         config = uvicorn.Config(

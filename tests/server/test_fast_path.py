@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.intake import CROWD, SPREAD
+from service.api.heartbeats import CROWD, SPREAD
 from service.app import create_app
 from service.errors import StoreUnreachable
 from service.server.fast_path import FastPathProtocol
@@ -52,7 +52,7 @@ class Served:
 
     @property
     def store(self) -> Any:
-        return self.app.rest.state.context.store
+        return self.app.state.context.store
 
     async def has_answered(self, port: int, sent: int) -> None:
         """Returns when all that was sent from a port was read, and answered so far as it is a
@@ -111,7 +111,7 @@ async def serving(
     app: Any = create_app(
         Settings.from_env({f"PRESENCE_{name}": value for name, value in given.items()})
     )
-    app.rest.state.context.store.clock = Clock()
+    app.state.context.store.clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         config = uvicorn.Config(
             app, http=Watched, ws="none", log_config=None, access_log=False,
@@ -311,7 +311,7 @@ async def test_both_ways_answer_alike(case: str, sites_file: str) -> None:
 
 def counters(served: Served) -> list[str]:
     """What is counted of requests and outcomes."""
-    text = served.app.rest.state.context.metrics.render().decode()
+    text = served.app.state.context.metrics.render().decode()
     return [
         line
         for line in text.splitlines()

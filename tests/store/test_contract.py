@@ -12,7 +12,7 @@ from service.errors import StoreError, StoreRefused
 from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, ShardKeys
 from service.store.reader import READ_SWEEP_LIMIT
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import Heartbeat, PageView, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore, store_factory
 from tests.servers import Server
@@ -30,8 +30,8 @@ def beat(path: str = "/", session: str = S, **more: str) -> Heartbeat:
     )
 
 
-def page_view(path: str = "/", session: str = S, **more: str) -> models.PageView:
-    return models.PageView(session, models.PagePath(path), **more)  # type: ignore[arg-type]
+def page_view(path: str = "/", session: str = S, **more: str) -> PageView:
+    return PageView(session, path, **more)
 
 
 def ids(count: int) -> list[str]:
@@ -577,7 +577,7 @@ async def test_heartbeats_and_views_share_one_window(make_store: MakeStore) -> N
     store = make_store(Clock())
     await store.heartbeats("blog", [beat("/a"), beat("/b"), beat("/a")])
     assert await store.view("blog", page_view("/b")) == "duplicate"
-    assert await store.view("blog", page_view("/c", pageType="post", referrer="example.org")) == (
+    assert await store.view("blog", page_view("/c", page_type="post", referrer="example.org")) == (
         "recorded"
     )
     page = await store.views("blog", after="", limit=10)
@@ -933,7 +933,7 @@ async def test_every_key_ends_except_what_is_kept(make_store: MakeStore) -> None
     a, b, c, d = ids(4)
     await store.heartbeat("blog", beat("/", a, client="one"))
     await store.heartbeat("blog", beat("/", b, details=BERLIN))  # located, later than the site
-    await store.view("blog", page_view("/v", c, pageType="post"))
+    await store.view("blog", page_view("/v", c, page_type="post"))
     await invariants.check(store, "blog", NOW)
     await store.end("blog", b)
     await store.heartbeat("blog", beat("/", d, details=BERLIN))

@@ -4,7 +4,7 @@ import pytest
 
 from service import models
 from service.store.keys import MS_PER_HOUR
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import Heartbeat, PageView, PresenceStore
 from tests.conftest import Clock, MakeStore
 
 MINUTE_MS = 60_000
@@ -16,8 +16,8 @@ def beat(n: int, path: str = "/") -> Heartbeat:
     return Heartbeat(f"session-{n:010d}", path, "", "", "")
 
 
-def view(n: int) -> models.PageView:
-    return models.PageView(S, models.PagePath(f"/{n}"))
+def view(n: int) -> PageView:
+    return PageView(S, f"/{n}")
 
 
 def believe_hours_behind(store: PresenceStore, hours: int) -> None:

@@ -109,7 +109,7 @@ async def test_redis_is_asked_later_where_it_is_away(monkeypatch: pytest.MonkeyP
 async def test_a_redis_that_is_away_does_not_keep_it_from_starting() -> None:
     settings = Settings.from_env({"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"})
     app: Any = create_app(settings)
-    async with app.rest.router.lifespan_context(app.rest):
+    async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
             assert (await client.get("/livez")).status_code == 200

@@ -15,7 +15,7 @@ from service.redis.scripts import run
 from service.store import reader as reading
 from service.store.merge import changes_of, contenders, ranked
 from service.store.paging import read_cursor, read_places, stream_place, write_cursor
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import Heartbeat, PageView, PresenceStore
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore
 
@@ -43,7 +43,7 @@ async def a_busy_hour(store: PresenceStore, clock: Clock, site: str) -> None:
         await store.heartbeats(site, batch)
         await store.leave(site, chance.choice(SESSIONS))
         await store.end(site, chance.choice(SESSIONS))
-        await store.view(site, models.PageView(chance.choice(SESSIONS), models.PagePath("/v")))
+        await store.view(site, PageView(chance.choice(SESSIONS), "/v"))
         clock.advance(chance.randrange(20_000))
 
 
@@ -224,7 +224,7 @@ async def test_every_view_is_listed_once_and_in_order(
     store = make_store(Clock(), shards=shards)
     pages = [(session, f"/{n}") for n in range(2) for session in SESSIONS[:40]]
     for session, path in pages[:60]:
-        await store.view("blog", models.PageView(session, models.PagePath(path)))
+        await store.view("blog", PageView(session, path))
     found: list[models.View] = []
     place, is_more_written = "", False
     while True:
@@ -236,7 +236,7 @@ async def test_every_view_is_listed_once_and_in_order(
             # Who reads to the end goes on from there.
             is_more_written = True
             for session, path in pages[60:]:
-                await store.view("blog", models.PageView(session, models.PagePath(path)))
+                await store.view("blog", PageView(session, path))
         found += page.views
         place = page.next
     assert sorted((view.path, view.sessionId) for view in found) == sorted(
@@ -254,7 +254,7 @@ async def test_a_plain_stream_id_is_a_place_in_every_shard(
 ) -> None:
     store = make_store(Clock(), shards=shards)
     for session in SESSIONS[:20]:
-        await store.view("blog", models.PageView(session, models.PagePath("/")))
+        await store.view("blog", PageView(session, "/"))
         await asyncio.sleep(0.002)  # so that no two have the same millisecond
     all_views = (await store.views("blog", after="0", limit=100)).views
     rest = (await store.views("blog", after=all_views[11].id, limit=100)).views

@@ -19,11 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from service import models
 from service.redis.client import Connection, connect
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import Heartbeat, PageView, PresenceStore
 from tests import invariants
 from tests.conftest import Clock, patient_store, url_of
 from tests.model import DAY_MS, Event, Site
@@ -135,7 +134,7 @@ class PresenceMachine(RuleBasedStateMachine):
     @rule(site=sites, session_id=ids, path=paths)
     def view(self, site: str, session_id: str, path: str) -> None:
         expected = self.model[site].view(self.now, session_id, path)
-        page_view = models.PageView(session_id, models.PagePath(path))
+        page_view = PageView(session_id, path)
         assert self.run(self.store.view(site, page_view)) == expected
 
     @rule(site=sites, session_id=ids)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from service import __version__, models
+from service.api import requests
 from service.api.openapi.operations import JSON, OPERATIONS, SESSION, Answer, Operation
 from service.sites import SITE_PATTERN
 
@@ -19,7 +20,7 @@ BASE_URL = "http://localhost:8080"  # in examples; pages put their own address i
 
 _HIDDEN = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 _CUSTOM_TYPES: dict[type, dict[str, Any]] = {
-    models.PagePath: {
+    requests.PagePath: {
         "type": "string",
         "format": "page-path",
         "pattern": rf"^/(?![/\\])[^?#{_HIDDEN}]*([?#][\s\S]*)?$",
@@ -28,16 +29,16 @@ _CUSTOM_TYPES: dict[type, dict[str, Any]] = {
         "dropped. No control characters, lone surrogates or direction overrides.",
         "examples": ["/blog/hello"],
     },
-    models.ReferrerHost: {
+    requests.ReferrerHost: {
         "type": "string",
-        "maxLength": models.MAX_BODY_BYTES,
+        "maxLength": requests.MAX_BODY_BYTES,
         "description": "A URL or a host; only the host is kept.",
         "examples": ["https://example.org/a?b=c"],
     },
-    models.City: {
+    requests.City: {
         "type": "string",
         "format": "city",
-        "maxLength": models.MAX_CITY,
+        "maxLength": requests.MAX_CITY,
         "pattern": rf"^[^{_HIDDEN}]*$",
         "description": "At most 64 characters, none of them a control character.",
         "examples": ["Köln"],
@@ -330,7 +331,7 @@ def build() -> dict[str, Any]:
         schema_hook=_CUSTOM_TYPES.__getitem__,
         ref_template="#/components/schemas/{name}",
     )
-    session_schema = msgspec.json.schema(models.SessionId)
+    session_schema = msgspec.json.schema(requests.SessionId)
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
@@ -347,7 +348,7 @@ def build() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),
-            "parameters": _parameters(_CUSTOM_TYPES[models.PagePath], session_schema),
+            "parameters": _parameters(_CUSTOM_TYPES[requests.PagePath], session_schema),
             "headers": _HEADERS,
             "responses": {problem_name(status): _problem(status) for status in _PROBLEMS},
             "securitySchemes": {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service import models
+from service.api import requests
 
 SESSION = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 JSON, PLAIN = "application/json", "text/plain"
@@ -142,7 +143,7 @@ OPERATIONS = [
         ],
         _WRITE,
         ("site", "counts"),
-        body=models.HeartbeatBody,
+        body=requests.HeartbeatBody,
         example=_BEAT,
     ),
     Operation(
@@ -165,7 +166,7 @@ OPERATIONS = [
         (400, 401, 403, 404, 408, 413, 422, 429, 503),
         ("site",),
         PRIVATE_SITES,
-        models.HeartbeatBatch,
+        requests.HeartbeatBatch,
         "256 KiB",
         {"heartbeats": [_BEAT, {"sessionId": "backend-session-0001", "currentPath": "/"}]},
     ),
@@ -180,7 +181,7 @@ OPERATIONS = [
         [Answer(204, "Heard", headers={"Presence-Status": ["leaving", "unknown"]})],
         _WRITE,
         ("site",),
-        body=models.Leave,
+        body=requests.Leave,
         example={"sessionId": SESSION},
     ),
     Operation(
@@ -201,7 +202,7 @@ OPERATIONS = [
         ],
         _WRITE,
         ("site",),
-        body=models.PageView,
+        body=requests.PageViewBody,
         example={"sessionId": SESSION, "path": "/blog/hello", "pageType": "article"},
     ),
     Operation(

@@ -1,14 +1,21 @@
-"""redis-py's connections, hardened against what networks and failovers do to them."""
+"""Connections of redis-py, made quicker and sturdier.
+
+`CircuitBreaker` stops connect storms, `HiredisPacking` packs script calls in C, and
+`DedicatedConnection` keeps one connection for the batches of heartbeats.
+"""
 
 import asyncio
 import contextlib
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from hiredis import pack_command
+from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
+from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError, TimeoutError
 
 RENEW_S = 1.0  # connections to what takes no writes are made anew, but not more often than that
 PAUSE_S = 0.1  # between two tries to reach what could not be reached
@@ -104,3 +111,89 @@ def with_circuit_breaker(connection_class: type[C]) -> type[C]:
     """The connection class, hardened."""
     name, ways = f"Hardened{connection_class.__name__}", defaultdict[Any, Endpoint](Endpoint)
     return type(name, (CircuitBreaker, connection_class), {"_endpoints": ways})
+
+
+_SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL"))
+
+
+class HiredisPacking(AbstractConnection):
+    """Put before a connection class. Only script calls: their name is one word and their
+    arguments are texts and whole numbers, which both packers write alike."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        if args[0] in _SCRIPT_CALLS:
+            return [pack_command(args)]
+        return super().pack_command(*args)
+
+
+def with_hiredis_packing(connection_class: type[C]) -> type[C]:
+    """The connection class, packing script calls in C."""
+    return type(f"Packing{connection_class.__name__}", (HiredisPacking, connection_class), {})
+
+
+class DedicatedConnection:
+    """A client of one connection, for one caller at a time.
+
+    Nothing here has a deadline: the caller's own ends what takes too long, and the connection
+    with it, so that a reply that comes late is never taken for another's.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool: Any = pool  # redis-py has no types for what it gives
+        self._connection: Any = None
+        self._is_busy = False
+
+    async def execute_command(self, *command: str | int) -> Any:
+        """The reply of one command.
+
+        Raises:
+            RedisError: what Redis or the way to it answered.
+        """
+        (reply,) = await self.replies([command])
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    async def replies(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """The replies of many commands, sent as one, in order; an error that Redis answers stands
+        in its place. Where the connection is lost all are sent again, once: they are scripts
+        that change nothing the second time.
+
+        Raises:
+            RedisError, OSError: the server could not be reached, or broke off.
+        """
+        if self._is_busy:
+            raise RuntimeError("a held connection has one caller at a time")
+        self._is_busy = True
+        try:
+            connection = self._connection or await self._take()
+            packed = [part for command in commands for part in connection.pack_command(*command)]
+            try:
+                return await _exchange(connection, packed, len(commands))
+            except (ConnectionError, TimeoutError):
+                return await _exchange(connection, packed, len(commands))
+        finally:
+            self._is_busy = False
+
+    async def _take(self) -> Any:
+        connection = await self._pool.get_connection()
+        connection.socket_timeout = None  # it would cost a task for each call
+        self._connection = connection
+        return connection
+
+
+async def _exchange(connection: Any, packed: list[bytes], count: int) -> list[Any]:
+    # What fails closes the connection, in redis-py. `connect`, and not the next send, asks the
+    # Sentinels where the primary is now.
+    if connection.should_reconnect():
+        await connection.disconnect(nowait=True)
+    if not connection.is_connected:
+        await connection.connect()
+    await connection.send_packed_command(packed)
+    replies: list[Any] = []
+    for _ in range(count):
+        try:
+            replies.append(await connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    return replies
