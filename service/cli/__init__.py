@@ -11,6 +11,7 @@ from service.cli.config import config
 from service.cli.doctor import doctor
 from service.cli.export import export
 from service.cli.group import PresenceGroup
+from service.cli.lua import lua
 from service.cli.serve import serve
 from service.cli.sessions import sessions
 from service.cli.stats import stats
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, stats, sessions, views, export, doctor, config):
+for _command in (serve, stats, sessions, views, export, doctor, lua, config):
     main.add_command(_command)

@@ -23,6 +23,7 @@ from click.testing import CliRunner, Result
 
 from service import __version__
 from service.cli import main
+from service.redis.scripts import load
 from service.settings import SETTINGS, Settings
 from service.store.config import StoreConfig
 from service.store.keys import Keys
@@ -31,7 +32,7 @@ from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 
 IDS = [str(uuid.UUID(int=n)) for n in range(1, 6)]
-COMMANDS = ("serve", "stats", "sessions", "views", "export", "doctor", "config")
+COMMANDS = ("serve", "stats", "sessions", "views", "export", "doctor", "lua", "config")
 ENVIRON = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
 
 
@@ -93,6 +94,7 @@ def test_help_and_version(shell: Shell) -> None:
         (("serve", "--workers", "2"), {"PRESENCE_REDIS_URL": "memory://"}, 2, "one process"),
         (("serve", "--demo", "--workers", "2"), {}, 2, "--demo is for one process"),
         (("serve", "--port", "70000"), {}, 2, "70000"),
+        (("lua", "heartbeats"), {}, 2, "'heartbeat', 'leave'"),
         (("export", "blog", "--format", "csv", "-o", "/no/such/x.csv"), {}, 1, "cannot write"),
     ],
 )
@@ -182,6 +184,11 @@ def test_config(shell: Shell) -> None:
     assert rows["PRESENCE_ADMIN_TOKEN"][1] == "********"
     assert rows["PRESENCE_REDIS_URL"][1] == "redis://user:********@host:1/0"
     assert "hush" not in result.output
+
+
+def test_lua(shell: Shell) -> None:
+    """What is printed is what Redis is sent, byte for byte."""
+    assert shell("lua", "heartbeat").stdout == load("heartbeat").text
 
 
 def test_doctor(shell: Shell, valkey: Server, key_prefix: str) -> None:
