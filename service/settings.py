@@ -1,8 +1,8 @@
 """Settings come from the environment, `PRESENCE_…`, once, at the start.
 
-`SETTINGS` is the whole list: name, default, unit and help; the README's table, `presence config`
-and the errors are made from it. An unknown `PRESENCE_…` variable or a bad value is a
-SettingsError of one line.
+`SETTINGS` is the whole list: name, default, unit and help; the table in docs/settings.md,
+`presence config` and the errors are made from it. An unknown `PRESENCE_…` variable or a bad
+value is a SettingsError of one line.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """Presence in memory, as plainly as the rules can be written down: what the Lua is held against.
 
-Written from the rules of the README, not from the scripts. Nothing here is fast, lazy or
+Written from the rules of the documentation, not from the scripts. Nothing here is fast, lazy or
 concurrent; the moment is always given, and whoever's time has come is gone at once.
 """
 

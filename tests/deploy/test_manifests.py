@@ -174,7 +174,7 @@ def is_ready(port: int) -> bool:
 def test_compose_as_processes(
     composed: Composed,
 ) -> None:
-    """It counts, Redis is set as README says, and forgets nothing when it is killed."""
+    """It counts, Redis is set as docs/topologies.md says, and forgets nothing when it is killed."""
     balancer, server, command, redis_port = composed
     with (
         httpx.Client(base_url=f"{balancer.url}/v1/sites/blog", verify=balancer.tls) as http,

@@ -17,7 +17,7 @@ from service.store.keys import Keys
 from tests.conftest import MakeService, Service
 from tests.servers import Server, cluster, cluster_url
 
-RELIABILITY = Path(__file__).parents[2] / "docs" / "reliability.md"
+TOPOLOGIES = Path(__file__).parents[2] / "docs" / "topologies.md"
 ACL = Path(__file__).parents[2] / "deploy" / "redis.acl"
 PASSWORD = "a-s3cret-password"
 OPERATOR = {"Authorization": "Bearer operator"}
@@ -45,7 +45,7 @@ def restrict(server: Server, *more: str) -> None:
 
 def rights_for_a_cluster() -> list[str]:
     """What the documentation says is to be added."""
-    told = re.search(r"add `([^`]+)` on a cluster", RELIABILITY.read_text())
+    told = re.search(r"add `([^`]+)` on a cluster", TOPOLOGIES.read_text())
     assert told
     return told[1].replace("\\|", "|").split()
 

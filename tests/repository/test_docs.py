@@ -1,6 +1,7 @@
-"""The README says what is: settings, endpoints, files and tests by name.
+"""README.md and docs/ say what is: settings, endpoints, commands, files and tests by name; and
+every link leads somewhere.
 
-`python -m tests.repository.test_docs` writes the table of settings.
+`python -m tests.repository.test_docs` writes the tables of settings and of sizing.
 """
 
 import ast
@@ -15,7 +16,10 @@ from service.settings import PREFIX, SETTINGS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+INDEX = DOCS / "README.md"
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
+DOCUMENTS = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", ROOT / "client" / "README.md"]
 BEGIN = "<!-- settings: written by python -m tests.repository.test_docs -->\n"
 END = "<!-- end of settings -->"
 
@@ -31,7 +35,7 @@ def settings_table() -> str:
 
 
 def test_settings_table_is_up_to_date() -> None:
-    text = README.read_text()
+    text = (DOCS / "settings.md").read_text()
     shown = text.partition(BEGIN)[2].partition(END)[0]
     assert shown == settings_table(), "run python -m tests.repository.test_docs"
 
@@ -59,7 +63,7 @@ def test_every_endpoint_is_in_the_table_and_no_other() -> None:
 
 
 def test_commands_are_in_the_table() -> None:
-    text = README.read_text()
+    text = (DOCS / "command-line.md").read_text()
     assert command_line.commands
     for name in command_line.commands:
         assert re.search(rf"^\| `presence {name}\b", text, re.MULTILINE), name
@@ -89,13 +93,13 @@ def test_named_tests_exist(file: str, name: str) -> None:
 
 
 def test_every_rule_names_its_test() -> None:
-    """Each line of the section on conflicts says where the rule lives and what proves it."""
-    section = README.read_text().partition("\n## Why nothing conflicts")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (?!rule|---)(.*) \|$", section.partition("\n### ")[0], re.MULTILINE)
+    """Each line of the page on conflicts says where the rule lives and what proves it."""
+    section = (DOCS / "conflicts.md").read_text().partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!rule|---)(.*) \|$", section, re.MULTILINE)
     assert len(rows) >= 11
     for row in rows:
         _, here, proof = row.rsplit(" | ", 2)
-        assert re.search(r"`[\w/.]+\.\w+`|README", here), row
+        assert re.search(r"`[\w/.]+\.\w+`", here), row
         assert re.search(r"tests/(?:\w+/)*\w+\.py::\w+", proof), row
 
 
@@ -105,17 +109,63 @@ def test_named_files_exist() -> None:
         pattern = r"`((?:service|lua|client|deploy|bench|docs|tests|\.ci)/[\w./]*)`"
         for name in re.findall(pattern, text):
             assert (ROOT / name).exists(), f"{document.name}: {name}"
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-SCALING = ROOT / "docs" / "scaling.md"
+def headings(document: Path) -> set[str]:
+    """The anchors of a document, spelled as GitHub spells them."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(document: Path) -> list[str]:
+    """What a document links to or shows, but for other servers; code is not looked at."""
+    text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    found += re.findall(r'(?:src|srcset|href)="([^"]+)"', re.sub(r"`[^`\n]*`", "", text))
+    return [link for link in found if not link.startswith(("http:", "https:"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in links(document):
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in headings(target), link
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 200
+
+
+def test_every_page_is_in_the_index() -> None:
+    linked = {(DOCS / link.partition("#")[0]).resolve() for link in links(INDEX)}
+    pages = set(DOCS.glob("*.md")) - {INDEX}
+    assert pages <= linked
+    rows = re.findall(r"^\| .*\? \| \[\S+\]\(\S+\) \|$", INDEX.read_text(), re.MULTILINE)
+    assert len(rows) == len(pages), "a page answers a question, on one line"
+
+
+def test_readme_leads_to_the_index() -> None:
+    assert "docs/README.md" in links(README)
+
+
+def test_every_folder_is_in_the_layout() -> None:
+    """docs/development.md names all packages of the service, and no other."""
+    table = (DOCS / "development.md").read_text().partition("\n## Layout")[2]
+    named = set(re.findall(r"^\| `service/(\w+)/` ", table, re.MULTILINE))
+    assert named == {init.parent.name for init in (ROOT / "service").glob("*/__init__.py")}
+
+
+SCALING = DOCS / "scaling.md"
 SIZING = ("<!-- sizing: from docs/benchmarks.md -->", "<!-- end of sizing -->")
 
 
 def sizing_table() -> str:
     """What a deployment needs, without the arithmetic that docs/benchmarks.md has as well."""
-    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    text = (DOCS / "benchmarks.md").read_text()
     section = text.partition("### What a deployment needs")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     return "".join(f"{re.sub(r'[^|]* = ', ' ', row).replace('**', '')}\n" for row in rows)
@@ -136,7 +186,7 @@ def _write(document: Path, marks: tuple[str, str], content: str) -> None:
 
 def main() -> None:
     """Writes the tables of settings and of sizing."""
-    _write(README, (BEGIN, END), settings_table())
+    _write(DOCS / "settings.md", (BEGIN, END), settings_table())
     _write(SCALING, SIZING, f"\n{sizing_table()}")
 
 

@@ -1,8 +1,8 @@
-"""The README's own commands, run: those for redis-cli against a real Valkey, those for curl against
-`presence serve`, the browser client in Node.js.
+"""The commands of README.md and docs/, run: those for redis-cli against a real Valkey, those for
+curl against `presence serve`.
 
-`python -m tests.repository.test_readme` writes what they print now into the README,
-where that has changed.
+`python -m tests.repository.test_readme` writes what they print now below them, where that has
+changed.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-# What stands in the README
+# What stands on the pages
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Example:
         return " ".join(self.command.replace("\\\n", "").split())[:70]
 
 
-def examples(word: str) -> list[Example]:
-    """The commands of `console` blocks in which a program is called, in order."""
+def examples(page: Path, word: str) -> list[Example]:
+    """The commands of a page's `console` blocks in which a program is called, in order."""
     found = []
-    for fence, body in BLOCK.findall(README.read_text()):
+    for fence, body in BLOCK.findall(page.read_text()):
         if fence != "console":
             continue
         for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
@@ -64,10 +64,15 @@ def examples(word: str) -> list[Example]:
     return found
 
 
+def pages_with(word: str) -> list[Path]:
+    """The pages that have such commands."""
+    return [page for page in PAGES if examples(page, word)]
+
+
 def by_hand() -> Example:
     """The shell snippet that calls the script by hand, and the block below it."""
-    blocks = BLOCK.findall(README.read_text())
-    n = next(n for n, (fence, body) in enumerate(blocks) if fence == "sh" and "--eval" in body)
+    blocks = [block for page in PAGES for block in BLOCK.findall(page.read_text())]
+    (n,) = (n for n, (fence, body) in enumerate(blocks) if fence == "sh" and "--eval" in body)
     return Example(blocks[n][1], blocks[n + 1][1].rstrip())
 
 
@@ -129,7 +134,7 @@ ANNA, BORIS, CHEN, DORA = (
 
 
 async def fill(url: str) -> None:
-    """Puts into a Redis what the README shows."""
+    """Puts into a Redis what the pages show."""
     berlin = '{"city":"Berlin","latitude":"52.5","longitude":"13.4"}'
     post = '{"type":"post","referrer":"search.example"}'
     client = "9f86d081884c7d65"
@@ -151,7 +156,7 @@ async def fill(url: str) -> None:
 @contextlib.contextmanager
 def filled_valkey(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of commands whose `redis-cli` is a real one that talks to a filled Valkey,
-    and prints as it does on a terminal."""
+    and prints as it does on a terminal; their `uv run presence` is this checkout's."""
     real = program("redis-cli")
     with Server("valkey") as server:
         avoid_the_end_of_a_minute()
@@ -159,12 +164,15 @@ def filled_valkey(folder: Path) -> Iterator[dict[str, str]]:
         shim = folder / "redis-cli"
         shim.write_text(f'#!/bin/sh\nexec {real} -p {server.port} --no-raw "$@"\n')
         shim.chmod(0o755)
+        uv = folder / "uv"
+        uv.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} -m service "$@"\n')
+        uv.chmod(0o755)
         yield {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[int]:
-    """The port of a `presence serve` as the README starts it."""
+    """The port of a `presence serve` that begins with nothing."""
     port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -186,7 +194,12 @@ def valkey_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
         yield environ
 
 
-REDIS = [e for e in examples("redis-cli") if " -s " not in e.command]
+def redis_examples(page: Path) -> list[Example]:
+    """Those that ask a Redis on its port, not the embedded one on its socket."""
+    return [e for e in examples(page, "redis-cli") if " -s " not in e.command]
+
+
+REDIS = [e for page in PAGES for e in redis_examples(page)]
 
 
 @pytest.mark.parametrize("example", REDIS, ids=lambda e: e.id)
@@ -206,7 +219,7 @@ def test_heartbeat_by_hand(tmp_path: Path) -> None:
 
 
 def test_every_key_has_a_command() -> None:
-    """No key that the service writes is missing from the section."""
+    """No key that the service writes is missing from the pages."""
     commands = "\n".join(example.command for example in REDIS)
     keys = Keys().of_site("blog")[0]
     names = {value for value in vars(keys).values() if isinstance(value, str)}
@@ -220,7 +233,8 @@ def test_every_key_has_a_command() -> None:
 
 def test_redis_cli_on_the_embedded_server(tmp_path: Path) -> None:
     program("redis-cli")
-    socket_examples = [e for e in examples("redis-cli") if " -s " in e.command]
+    commands = [e for page in PAGES for e in examples(page, "redis-cli")]
+    socket_examples = [e for e in commands if " -s " in e.command]
     assert socket_examples
     with EmbeddedServer(str(tmp_path / ".presence")) as server:
         asyncio.run(fill(f"unix://{server.socket_path}"))
@@ -229,44 +243,50 @@ def test_redis_cli_on_the_embedded_server(tmp_path: Path) -> None:
             assert shape(shown) == shape(example.shown)
 
 
-def test_curl(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", pages_with("curl"), ids=lambda page: page.name)
+def test_curl(tmp_path: Path, page: Path) -> None:
     """In order: each finds what those before it have done."""
     program("curl")
-    commands = examples("curl")
-    assert len(commands) >= 8
     with serving(tmp_path) as port:
         avoid_the_end_of_a_minute()
-        for example in commands:
+        for example in examples(page, "curl"):
             command = example.command.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
             assert shape(run(command, {}, tmp_path)) == shape(example.shown), example.command
 
 
+def test_there_is_a_beginning_and_the_rest() -> None:
+    """README shows a first heartbeat, the pages of docs/ all the other requests."""
+    assert ROOT / "README.md" in pages_with("curl")
+    assert sum(len(examples(page, "curl")) for page in PAGES) >= 12
+    assert len(REDIS) >= 20
+
+
+def update(page: Path, outputs: list[tuple[Example, str]]) -> None:
+    """Writes what commands print now below them, where its shape has changed."""
+    text, place = page.read_text(), 0
+    for example, output in outputs:
+        old = f"$ {example.command}\n{example.shown}".rstrip()
+        place = text.index(old + "\n", place)
+        if shape(output) != shape(example.shown):
+            end = place + len(old) + (0 if example.shown else 1)
+            text = f"{text[:place]}$ {example.command}\n{output}\n{text[end + 1 :]}"
+            print(f"updated: {page.name}: {example.id}")
+        place += 1
+    page.write_text(text)
+
+
 def main() -> None:
-    """Brings what the README shows up to date."""
-    text = README.read_text()
-
-    def update(outputs: list[tuple[Example, str]]) -> None:
-        nonlocal text
-        place = 0
-        for example, output in outputs:
-            old = f"$ {example.command}\n{example.shown}".rstrip()
-            place = text.index(old + "\n", place)
-            if shape(output) != shape(example.shown):
-                end = place + len(old) + (0 if example.shown else 1)
-                text = f"{text[:place]}$ {example.command}\n{output}\n{text[end + 1 :]}"
-                print(f"updated: {example.id}")
-            place += 1
-
+    """Brings what the pages show up to date."""
     with tempfile.TemporaryDirectory() as folder, filled_valkey(Path(folder)) as environ:
-        update([(example, run(example.command, environ)) for example in REDIS])
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as port:
-        update(
-            [
-                (example, run(example.command.replace(":8080", f":{port}"), {}, Path(folder)))
-                for example in examples("curl")
+        for page in PAGES:
+            update(page, [(e, run(e.command, environ)) for e in redis_examples(page)])
+    for page in pages_with("curl"):
+        with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as port:
+            commands = [
+                (example, example.command.replace(":8080", f":{port}"))
+                for example in examples(page, "curl")
             ]
-        )
-    README.write_text(text)
+            update(page, [(e, run(command, {}, Path(folder))) for e, command in commands])
 
 
 if __name__ == "__main__":
