@@ -35,7 +35,7 @@ ROWS = {
     "F15": ("slots move under load", "invisible to clients"),
     "F16": ("no more clients; all connections in use", "503 by the deadline, and no storm of connects"),
     "F17": ("wrong password, no permission", "503, and no secret in any log"),
-    "F18": ("a key has the wrong type", "503 to its session alone, or to its site alone; `presence doctor` names it"),
+    "F18": ("a key has the wrong type", "503 to the heartbeats that meet that key; their neighbours and other sites succeed; `presence doctor` names it, and mends what is half-written"),
     "F19": ("the clock jumps, forward and back", "no negative ages, nobody is active for ever"),
     "F20": ("FLUSHALL", "counts begin anew, live streams are given a snapshot"),
     "F21": ("one of three copies is killed", "the batches it held are whole or absent; the others take over"),

@@ -86,7 +86,7 @@ NAMED = sorted(
 )
 
 
-@pytest.mark.parametrize("file, name", NAMED, ids="::".join)
+@pytest.mark.parametrize("file, name", NAMED, ids=str)
 def test_named_tests_exist(file: str, name: str) -> None:
     assert (ROOT / file).is_file()
     assert not name or name in names_in(ROOT / file)
