@@ -38,10 +38,11 @@ UNSETTLED_S = 0.6  # for how long a slot is waited for that is just being moved
 UNSETTLED_PAUSE_S = 0.01
 REDIRECTS = 5
 # Where the key of a command stands; a script's keys share a slot, so the first will do.
-_KEY_AT = {"EVALSHA": 3, "EVAL": 3} | dict.fromkeys(
+_KEY_AT = dict.fromkeys(("EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO"), 3) | dict.fromkeys(
     (
-        "DEL", "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "PTTL", "SET", "TYPE", "XRANGE",
-        "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
+        "DEL", "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "PFCOUNT", "PTTL", "SET", "TYPE",
+        "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYLEX",
+        "ZSCORE",
     ),
     1,
 )  # fmt: skip

@@ -113,7 +113,7 @@ def with_circuit_breaker(connection_class: type[C]) -> type[C]:
     return type(name, (CircuitBreaker, connection_class), {"_endpoints": ways})
 
 
-_SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL"))
+_SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO"))
 
 
 class HiredisPacking(AbstractConnection):

@@ -4,7 +4,8 @@ import pytest
 
 from service import models
 from service.store.keys import MS_PER_HOUR
-from service.store.store import Heartbeat, PageView, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat, PageView
 from tests.conftest import Clock, MakeStore
 
 MINUTE_MS = 60_000
@@ -22,8 +23,8 @@ def view(n: int) -> PageView:
 
 def believe_hours_behind(store: PresenceStore, hours: int) -> None:
     """Names keys as a service does that has not noticed yet that the hour is over."""
-    hour = store._hour
-    store._hour = lambda: hour() - hours  # type: ignore[method-assign]
+    hour = store._runner.hour
+    store._runner.hour = lambda: hour() - hours  # type: ignore[method-assign]
 
 
 def views_of(history: models.History) -> list[int]:
