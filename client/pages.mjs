@@ -18,7 +18,7 @@ import { filter, filterWeight, presimplify, simplify } from "topojson-simplify";
 const require = createRequire(import.meta.url);
 const STATIC = new URL("../service/web/static/", import.meta.url);
 
-// The map is drawn on 1000 units of width; client/pages/map.js projects places onto it by
+// The map is drawn on 1000 units of width; client/pages/world_map.js projects places onto it by
 // the same formula, so these four numbers stand there as well.
 const SCALE = 182.8;
 const CENTRE = [500, 257];

@@ -1,6 +1,6 @@
 /** The API of this service, for one site, wherever a proxy has put it. */
 
-import { isLocal } from "./local.js";
+import { isLocal } from "./localhost.js";
 
 const TOKEN_KEY = "presence-token ";
 

@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 import { setText } from "./dom.js";
-import { number, people, time, timesOfDay } from "./words.js";
+import { number, people, time, timesOfDay } from "./format.js";
 
 const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 10 ** power)).sort((a, b) => a - b);
 
@@ -11,7 +11,7 @@ const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 
  *
  * @param {HTMLElement} plot
  * @param {HTMLElement} readout says what is under the pointer
- * @returns {{show: (series: import("./series.js").Series, span: string) => void, redraw: () => void}}
+ * @returns {{show: (series: import("./time_series.js").Series, span: string) => void, redraw: () => void}}
  */
 export function chart(plot, readout) {
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -105,7 +105,7 @@ export function chart(plot, readout) {
   /** What is under a pointer that rests is another. */
   const look = () => drawn?.setCursor({ left: drawn.cursor.left ?? -1, top: drawn.cursor.top ?? -1 });
 
-  /** @param {import("./series.js").Series} series @param {string} span */
+  /** @param {import("./time_series.js").Series} series @param {string} span */
   const show = (series, span) => {
     const { points } = series;
     resolutionMs = series.resolutionMs;

@@ -1,7 +1,7 @@
 /** Arrivals, moves and departures, newest first; it stands still when asked to. */
 
 import { byId, element, mayMove, setText } from "./dom.js";
-import { country, flag, number, readable, timeWithSeconds } from "./words.js";
+import { country, flag, number, readable, timeWithSeconds } from "./format.js";
 
 const LONGEST = 40;
 

@@ -2,10 +2,10 @@
 
 import { Api } from "./api.js";
 import { byId, copies, setText } from "./dom.js";
-import { hint } from "./hint.js";
-import { tellLocal } from "./local.js";
-import { liveStream } from "./stream.js";
-import { people, readable } from "./words.js";
+import { hint } from "./troubleshooting.js";
+import { tellLocal } from "./localhost.js";
+import { liveStream } from "./event_stream.js";
+import { people, readable } from "./format.js";
 
 const SITE = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 const TYPING_MS = 400;
@@ -28,7 +28,7 @@ function tell(text, state) {
   byId("stats-link").hidden = state !== "seen";
 }
 
-/** What the service says of the site. @param {import("./sse.js").Message} message */
+/** What the service says of the site. @param {import("./event_stream.js").Message} message */
 function hear({ event, data }) {
   const told = JSON.parse(data);
   if (event === "snapshot") {
@@ -42,7 +42,7 @@ function hear({ event, data }) {
   }
 }
 
-/** @param {import("./stream.js").Standing} standing */
+/** @param {import("./event_stream.js").Standing} standing */
 function stand({ phase, status }) {
   if (phase === "locked") {
     tell(`${api.site} is private: its page asks for the token.`, "seen");

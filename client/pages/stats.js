@@ -1,17 +1,17 @@
 /** The stats page: one stream in, every part of the page told. */
 
 import { Api } from "./api.js";
-import { board } from "./board.js";
+import { board } from "./dashboard.js";
 import { byId, copies, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { hint } from "./hint.js";
-import { tellLocal } from "./local.js";
+import { hint } from "./troubleshooting.js";
+import { tellLocal } from "./localhost.js";
 import { Model } from "./model.js";
-import { past } from "./past.js";
-import { announcer } from "./said.js";
-import { standing } from "./standing.js";
-import { liveStream } from "./stream.js";
-import { number, people, readable } from "./words.js";
+import { past } from "./history.js";
+import { announcer } from "./live_region.js";
+import { standing } from "./connection_status.js";
+import { liveStream } from "./event_stream.js";
+import { number, people, readable } from "./format.js";
 
 const COMPLETE_MS = 15_000; // what the stream does not tell is asked for this often, while it changes
 

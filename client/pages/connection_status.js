@@ -1,9 +1,9 @@
 /** Says how the connection stands: live, lost, refused or locked, and what the numbers are worth. */
 
 import { byId, setText } from "./dom.js";
-import { ago, timeWithSeconds } from "./words.js";
+import { ago, timeWithSeconds } from "./format.js";
 
-/** @typedef {import("./stream.js").Standing} Standing */
+/** @typedef {import("./event_stream.js").Standing} Standing */
 
 /**
  * What a status means to somebody who only wants to see numbers.

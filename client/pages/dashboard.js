@@ -1,9 +1,9 @@
 /** The numbers of the page: who is here, on which pages, from where, and what was viewed. */
 
 import { byId, mayMove, setText } from "./dom.js";
-import { worldMap } from "./map.js";
-import { rowList } from "./rows.js";
-import { country, date, duration, flag, number, people, readable } from "./words.js";
+import { worldMap } from "./world_map.js";
+import { rowList } from "./count_list.js";
+import { country, date, duration, flag, number, people, readable } from "./format.js";
 
 /** How many rows each list has, by the mode of the page. */
 const LENGTHS = {
@@ -44,7 +44,7 @@ export function board(onPick) {
 
   /** @param {import("./model.js").Model} model @param {string | null} picked */
   const showPages = (model, picked) => {
-    /** @type {import("./rows.js").Row[]} */
+    /** @type {import("./count_list.js").Row[]} */
     const rows = model.pages(lengths.pages).map(([path, count]) => pageRow(path, count));
     const rest = model.rest(lengths.pages);
     if (rest) rows.push({ key: "other pages", label: "other pages", count: rest, rest: true });

@@ -1,7 +1,7 @@
 /** A list of named counts whose rows move to their new place, and show what has changed. */
 
 import { element, mayMove, setText } from "./dom.js";
-import { number } from "./words.js";
+import { number } from "./format.js";
 
 const MOVE_MS = 350;
 const MARK_MS = 2500;

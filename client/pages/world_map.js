@@ -1,6 +1,6 @@
 /** A dot for each place, on a map that was projected beforehand. */
 
-import { number } from "./words.js";
+import { number } from "./format.js";
 
 // As client/pages.mjs draws the land: the Natural Earth projection (Šavrič, Patterson, Jenny 2011).
 const SCALE = 182.8;

@@ -2,8 +2,8 @@
 
 import { chart } from "./chart.js";
 import { byId, setText } from "./dom.js";
-import { Series } from "./series.js";
-import { number, time, times } from "./words.js";
+import { Series } from "./time_series.js";
+import { number, time, times } from "./format.js";
 
 const DAY_MS = 86_400_000;
 const SPANS = {
@@ -44,7 +44,7 @@ export function past(api) {
   /**
    * When a peak was, as finely as it is known: the minute where the last 30 hold all of it.
    *
-   * @param {import("./series.js").Point} peak
+   * @param {import("./time_series.js").Point} peak
    * @param {number} now
    */
   const when = (peak, now) => {

@@ -1,11 +1,11 @@
-/** A live stream that comes back by itself, and always says honestly how it stands. */
-
-import { sseParser } from "./sse.js";
+/** Server-sent events over fetch, which shows the status and takes headers; EventSource does neither. */
 
 const SILENCE_MS = 40_000; // the server speaks every 15 s
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 const REFUSED_WAIT_MS = 60_000;
+
+/** @typedef {{event: string, data: string, id: string}} Message */
 
 /**
  * How the stream stands: `live`; `waiting` to try again at `retryAt`, because of `status` (0: no
@@ -20,7 +20,7 @@ const REFUSED_WAIT_MS = 60_000;
  * @param {object} options
  * @param {() => string | URL} options.url asked anew at each attempt
  * @param {() => Record<string, string>} options.headers those that open a private site
- * @param {(message: import("./sse.js").Message) => void} options.onMessage
+ * @param {(message: Message) => void} options.onMessage
  * @param {(standing: Standing) => void} options.onStanding
  * @param {() => void} options.onSign called for whatever the server sends: it is there
  * @returns {{retry: () => void, restart: () => void, close: () => void}} `retry` tries at once; `restart` as well, and
@@ -138,4 +138,42 @@ function silenceAlarm(onSilence) {
     timer = setTimeout(onSilence, SILENCE_MS);
   };
   return { reset, stop };
+}
+
+/**
+ * A parser by the HTML standard, 9.2.6: give it text as it comes, in whatever pieces.
+ *
+ * @param {(message: Message) => void} onMessage called for each event that has data
+ * @param {(ms: number) => void} onRetry called when the server says how long to wait
+ * @returns {(text: string) => void}
+ */
+export function sseParser(onMessage, onRetry) {
+  let rest = "";
+  let event = "";
+  let data = "";
+  let id = "";
+
+  /** @param {string} line */
+  const take = (line) => {
+    if (!line) {
+      if (data) onMessage({ event: event || "message", data: data.slice(0, -1), id });
+      event = data = "";
+      return;
+    }
+    const colon = line.indexOf(":");
+    const name = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+    if (name === "event") event = value;
+    else if (name === "data") data += value + "\n";
+    else if (name === "id" && !value.includes("\0")) id = value;
+    else if (name === "retry" && /^\d+$/.test(value)) onRetry(Number(value));
+  };
+
+  return (text) => {
+    rest += text;
+    const held = rest.endsWith("\r") ? 1 : 0; // the rest of a CRLF may be still to come
+    const lines = rest.slice(0, rest.length - held).split(/\r\n|\r|\n/);
+    rest = (lines.pop() ?? "") + rest.slice(rest.length - held);
+    lines.forEach(take);
+  };
 }
