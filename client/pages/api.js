@@ -1,6 +1,6 @@
 /** The API of this service, for one site, wherever a proxy has put it. */
 
-import { isLocal } from "./localhost.js";
+import { isLocalhost } from "./localhost.js";
 
 const TOKEN_KEY = "presence-token ";
 
@@ -8,17 +8,17 @@ const TOKEN_KEY = "presence-token ";
  * What a tab remembers, or null: in a frame of another site a browser may refuse it.
  *
  * @template T
- * @param {(storage: Storage) => T} use
+ * @param {(storage: Storage) => T} access
  */
-function tabMemory(use) {
+function withSessionStorage(access) {
   try {
-    return use(sessionStorage);
+    return access(sessionStorage);
   } catch {
     return null;
   }
 }
 
-export class Api {
+export class SiteApi {
   #token = "";
 
   /** @param {string} site @param {string} root where the service is, seen from the page */
@@ -38,19 +38,19 @@ export class Api {
   }
 
   /** The line that makes a page count its visitors here; where this is tried out, on localhost too. */
-  get tag() {
-    const local = isLocal() ? " data-allow-localhost" : "";
+  get scriptTag() {
+    const local = isLocalhost() ? " data-allow-localhost" : "";
     return `<script defer src="${new URL("presence.js", this.root)}" data-site="${this.site}"${local}></script>`;
   }
 
   /** The token of a private site; of this tab only, and never in an address. */
   get token() {
-    return tabMemory((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? this.#token;
+    return withSessionStorage((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? this.#token;
   }
 
   set token(token) {
     this.#token = token;
-    tabMemory((storage) => storage.setItem(TOKEN_KEY + this.site, token));
+    withSessionStorage((storage) => storage.setItem(TOKEN_KEY + this.site, token));
   }
 
   /** What opens a private site. @returns {Record<string, string>} */
@@ -59,15 +59,15 @@ export class Api {
   }
 
   /**
-   * An answer's JSON, or null where it is refused or does not come: the stream tells why.
+   * An response's JSON, or null where it is refused or does not come: the stream tells why.
    *
    * @param {string} path
    * @param {Record<string, string>} [query]
    */
-  async ask(path, query) {
+  async fetchJson(path, query) {
     try {
-      const answer = await fetch(this.url(path, query), { headers: this.headers(), credentials: "omit" });
-      return answer.ok ? await answer.json() : null;
+      const response = await fetch(this.url(path, query), { headers: this.headers(), credentials: "omit" });
+      return response.ok ? await response.json() : null;
     } catch {
       return null;
     }

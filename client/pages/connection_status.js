@@ -1,9 +1,9 @@
 /** Says how the connection stands: live, lost, refused or locked, and what the numbers are worth. */
 
 import { byId, setText } from "./dom.js";
-import { ago, timeWithSeconds } from "./format.js";
+import { formatAge, formatTimeWithSeconds } from "./format.js";
 
-/** @typedef {import("./event_stream.js").Standing} Standing */
+/** @typedef {import("./event_stream.js").ConnectionStatus} ConnectionStatus */
 
 /**
  * What a status means to somebody who only wants to see numbers.
@@ -13,7 +13,7 @@ import { ago, timeWithSeconds } from "./format.js";
  * @param {boolean} hasNumbers
  * @returns {[string, string]}
  */
-function reason(status, site, hasNumbers) {
+function describeStatus(status, site, hasNumbers) {
   switch (status) {
     case 0:
       return [hasNumbers ? "Connection lost." : "The service does not answer.", ""];
@@ -32,72 +32,72 @@ function reason(status, site, hasNumbers) {
  * Shows it, and keeps the seconds counting.
  *
  * @param {string} site
- * @param {{onRetry: () => void, onToken: (token: string) => void, onChange: (standing: Standing, text: string) => void}} told
+ * @param {{onRetry: () => void, onToken: (token: string) => void, onChange: (status: ConnectionStatus, text: string) => void}} handlers
  *   `onChange` is called with a sentence for whoever cannot see it
  */
-export function standing(site, { onRetry, onToken, onChange }) {
+export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
   const root = document.documentElement;
-  const unlock = byId("unlock");
+  const tokenForm = byId("token-form");
   const token = /** @type {HTMLInputElement} */ (byId("token"));
-  /** @type {Standing} */
-  let present = { phase: "connecting", status: 0, retryAt: 0 };
+  /** @type {ConnectionStatus} */
+  let current = { phase: "connecting", status: 0, retryAt: 0 };
   /** When the server last gave a sign; 0: it never has. */
-  let signAt = 0;
-  /** @type {Standing | null} */
-  let trouble = null;
+  let lastActivityAt = 0;
+  /** @type {ConnectionStatus | null} */
+  let problem = null;
 
   const tick = () => {
-    const shown = present.phase === "live" ? `Live · updated ${ago(Date.now() - signAt)}` : "";
-    if (shown) return setText(byId("standing-text"), shown);
-    if (!trouble) return;
-    const [, text] = reason(trouble.status, site, signAt > 0);
-    const seconds = Math.max(0, Math.ceil((trouble.retryAt - Date.now()) / 1000));
+    const shown = current.phase === "live" ? `Live · updated ${formatAge(Date.now() - lastActivityAt)}` : "";
+    if (shown) return setText(byId("connection-text"), shown);
+    if (!problem) return;
+    const [, text] = describeStatus(problem.status, site, lastActivityAt > 0);
+    const seconds = Math.max(0, Math.ceil((problem.retryAt - Date.now()) / 1000));
     const parts = [text];
-    if (signAt) parts.push(`These numbers are from ${timeWithSeconds(signAt)}.`);
-    if (trouble.status !== 404) {
-      parts.push(present.phase === "connecting" || !seconds ? "Trying again now." : `Trying again in ${seconds} s.`);
+    if (lastActivityAt) parts.push(`These numbers are from ${formatTimeWithSeconds(lastActivityAt)}.`);
+    if (problem.status !== 404) {
+      parts.push(current.phase === "connecting" || !seconds ? "Trying again now." : `Trying again in ${seconds} s.`);
     }
-    setText(byId("trouble-text"), parts.filter(Boolean).join(" "));
+    setText(byId("connection-error-text"), parts.filter(Boolean).join(" "));
   };
 
-  /** @param {Standing} next */
+  /** @param {ConnectionStatus} next */
   const show = (next) => {
-    const isNews = next.phase !== present.phase || next.status !== present.status;
-    present = next;
-    if (next.phase === "waiting") trouble = next;
-    if (next.phase === "live" || next.phase === "locked") trouble = null;
+    const hasChanged = next.phase !== current.phase || next.status !== current.status;
+    current = next;
+    if (next.phase === "retrying") problem = next;
+    if (next.phase === "live" || next.phase === "unauthorized") problem = null;
     // A new attempt is no better news than the last: what was said stays until it succeeds.
-    root.dataset.standing = trouble ? "waiting" : next.phase;
-    byId("trouble").hidden = !trouble;
-    unlock.hidden = next.phase !== "locked";
-    if (trouble) {
-      const [title] = reason(trouble.status, site, signAt > 0);
-      setText(byId("trouble-title"), title);
-      setText(byId("standing-text"), signAt ? "Not live" : "No numbers");
+    root.dataset.connection = problem ? "retrying" : next.phase;
+    byId("connection-error").hidden = !problem;
+    tokenForm.hidden = next.phase !== "unauthorized";
+    if (problem) {
+      const [title] = describeStatus(problem.status, site, lastActivityAt > 0);
+      setText(byId("connection-error-title"), title);
+      setText(byId("connection-text"), lastActivityAt ? "Not live" : "No numbers");
     } else if (next.phase !== "live") {
-      setText(byId("standing-text"), next.phase === "locked" ? "Private" : "Connecting");
+      setText(byId("connection-text"), next.phase === "unauthorized" ? "Private" : "Connecting");
     }
     tick();
-    if (!isNews) return;
-    if (next.phase === "locked") {
-      if (next.status === 403 || token.value) refuse();
+    if (!hasChanged) return;
+    if (next.phase === "unauthorized") {
+      if (next.status === 403 || token.value) rejectToken();
       token.value = "";
       token.focus();
     }
-    const sentence = `${byId("trouble-title").textContent} ${byId("trouble-text").textContent}`;
-    onChange(next, trouble ? sentence : "");
+    const announcement = `${byId("connection-error-title").textContent} ${byId("connection-error-text").textContent}`;
+    onChange(next, problem ? announcement : "");
   };
 
-  const refuse = () => {
-    setText(byId("unlock-text"), "That token does not open it.");
+  const rejectToken = () => {
+    setText(byId("token-form-text"), "That token does not open it.");
     token.setAttribute("aria-invalid", "true");
   };
 
-  unlock.addEventListener("submit", (event) => {
+  tokenForm.addEventListener("submit", (event) => {
     event.preventDefault();
-    const given = token.value.trim();
-    if (/^[\x21-\x7e]+$/.test(given)) onToken(given);
-    else refuse(); // no header could carry it
+    const entered = token.value.trim();
+    if (/^[\x21-\x7e]+$/.test(entered)) onToken(entered);
+    else rejectToken(); // no header could carry it
   });
   byId("retry").addEventListener("click", onRetry);
   setInterval(tick, 1000);
@@ -105,11 +105,11 @@ export function standing(site, { onRetry, onToken, onChange }) {
   return {
     show,
     /** The server is there. */
-    sign: () => {
-      signAt = Date.now();
-      if (present.phase === "live") tick();
+    recordActivity: () => {
+      lastActivityAt = Date.now();
+      if (current.phase === "live") tick();
     },
     /** Whether what is shown is what is so. */
-    isLive: () => present.phase === "live",
+    isLive: () => current.phase === "live",
   };
 }

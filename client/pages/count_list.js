@@ -1,35 +1,35 @@
 /** A list of named counts whose rows move to their new place, and show what has changed. */
 
-import { element, mayMove, setText } from "./dom.js";
-import { number } from "./format.js";
+import { allowsMotion, element, setText } from "./dom.js";
+import { formatNumber } from "./format.js";
 
 const MOVE_MS = 350;
-const MARK_MS = 2500;
+const DELTA_MS = 2500;
 
 /**
- * One row. `rest`: it stands for all that are not listed.
+ * One row. `isOther`: it stands for all that are not listed.
  *
- * @typedef {{key: string, label: string, count: number, sign?: string, title?: string, rest?: boolean}} Row
+ * @typedef {{key: string, label: string, count: number, flag?: string, title?: string, isOther?: boolean}} Row
  */
 
 /**
  * Makes a list show rows.
  *
  * @param {HTMLElement} list
- * @param {{onPick?: (key: string) => void, marks?: boolean}} options `onPick`: rows are buttons;
- *   `marks`: a change of a count is marked for a while
- * @returns {(rows: Row[], picked?: string | null) => void}
+ * @param {{onSelect?: (key: string) => void, showDeltas?: boolean}} options `onSelect`: rows are buttons;
+ *   `showDeltas`: a change of a count is marked for a while
+ * @returns {(rows: Row[], selected?: string | null) => void}
  */
-export function rowList(list, { onPick, marks = false }) {
-  /** @type {Map<string, RowView>} */
+export function createCountList(list, { onSelect, showDeltas = false }) {
+  /** @type {Map<string, CountRow>} */
   const views = new Map();
   let isFirst = true;
 
-  return (rows, picked = null) => {
-    const before = mayMove() && !isFirst ? places(views) : null;
+  return (rows, selected = null) => {
+    const before = allowsMotion() && !isFirst ? positions(views) : null;
     const focused = document.activeElement;
-    const place = [...list.children].findIndex((item) => item.contains(focused));
-    const most = Math.max(1, ...rows.map((row) => (row.rest ? 0 : row.count)));
+    const focusedIndex = [...list.children].findIndex((item) => item.contains(focused));
+    const max = Math.max(1, ...rows.map((row) => (row.isOther ? 0 : row.count)));
     const keys = new Set(rows.map((row) => row.key));
     for (const [key, view] of views) {
       if (!keys.has(key)) {
@@ -37,90 +37,90 @@ export function rowList(list, { onPick, marks = false }) {
         views.delete(key);
       }
     }
-    let at = list.firstElementChild;
+    let next = list.firstElementChild;
     for (const row of rows) {
       let view = views.get(row.key);
       if (!view) {
-        view = new RowView(row, row.rest ? undefined : onPick);
+        view = new CountRow(row, row.isOther ? undefined : onSelect);
         views.set(row.key, view);
-        if (marks && !isFirst) view.mark(row.count);
-      } else if (marks) {
-        view.mark(row.count - view.count);
+        if (showDeltas && !isFirst) view.showDelta(row.count);
+      } else if (showDeltas) {
+        view.showDelta(row.count - view.count);
       }
-      view.show(row, most, picked);
-      if (at === view.item) at = at.nextElementSibling;
-      else list.insertBefore(view.item, at);
+      view.show(row, max, selected);
+      if (next === view.item) next = next.nextElementSibling;
+      else list.insertBefore(view.item, next);
     }
-    if (place >= 0 && !list.contains(document.activeElement)) {
+    if (focusedIndex >= 0 && !list.contains(document.activeElement)) {
       // A row that is moved loses the focus; of one that is gone the next one takes it.
-      const heir = list.contains(focused)
+      const nextFocus = list.contains(focused)
         ? focused
-        : list.children[Math.min(place, list.children.length - 1)]?.querySelector("button");
-      if (heir instanceof HTMLElement) heir.focus();
+        : list.children[Math.min(focusedIndex, list.children.length - 1)]?.querySelector("button");
+      if (nextFocus instanceof HTMLElement) nextFocus.focus();
     }
-    if (before) glide(views, before);
+    if (before) animateMoves(views, before);
     isFirst = false;
   };
 }
 
-class RowView {
+class CountRow {
   count = 0;
   #timer = 0;
   #label = element("bdi", "label");
-  #sign = element("span", "sign");
-  #mark = element("span", "mark");
+  #flag = element("span", "flag");
+  #delta = element("span", "delta");
   #number = element("span", "count");
   #body;
 
-  /** @param {Row} row @param {((key: string) => void) | undefined} onPick */
-  constructor(row, onPick) {
-    this.#mark.setAttribute("aria-hidden", "true");
-    this.#sign.setAttribute("aria-hidden", "true");
-    this.#body = element(onPick ? "button" : "div", "row", this.#sign, this.#label, this.#mark, this.#number);
-    if (onPick) this.#body.addEventListener("click", () => onPick(row.key));
-    this.item = element("li", row.rest ? "rest" : "", this.#body);
+  /** @param {Row} row @param {((key: string) => void) | undefined} onSelect */
+  constructor(row, onSelect) {
+    this.#delta.setAttribute("aria-hidden", "true");
+    this.#flag.setAttribute("aria-hidden", "true");
+    this.#body = element(onSelect ? "button" : "div", "row", this.#flag, this.#label, this.#delta, this.#number);
+    if (onSelect) this.#body.addEventListener("click", () => onSelect(row.key));
+    this.item = element("li", row.isOther ? "other" : "", this.#body);
   }
 
-  /** @param {Row} row @param {number} most @param {string | null} picked */
-  show(row, most, picked) {
+  /** @param {Row} row @param {number} max @param {string | null} selected */
+  show(row, max, selected) {
     this.count = row.count;
-    setText(this.#sign, row.sign ?? "");
+    setText(this.#flag, row.flag ?? "");
     setText(this.#label, row.label);
-    setText(this.#number, number(row.count));
+    setText(this.#number, formatNumber(row.count));
     if (row.title) this.#label.title = row.title;
-    this.#body.style.setProperty("--share", String(row.rest ? 0 : row.count / most));
+    this.#body.style.setProperty("--share", String(row.isOther ? 0 : row.count / max));
     if (this.#body instanceof HTMLButtonElement) {
       this.#body.type = "button";
-      this.#body.ariaPressed = String(row.key === picked);
+      this.#body.ariaPressed = String(row.key === selected);
     }
   }
 
   /** Marks a change of the count for a while. @param {number} step */
-  mark(step) {
+  showDelta(step) {
     if (!step) return;
     clearTimeout(this.#timer);
-    setText(this.#mark, step > 0 ? `+${number(step)}` : `−${number(-step)}`);
+    setText(this.#delta, step > 0 ? `+${formatNumber(step)}` : `−${formatNumber(-step)}`);
     this.item.dataset.change = step > 0 ? "up" : "down";
     this.#timer = setTimeout(() => {
-      setText(this.#mark, "");
+      setText(this.#delta, "");
       delete this.item.dataset.change;
-    }, MARK_MS);
+    }, DELTA_MS);
   }
 }
 
-/** @param {Map<string, RowView>} views */
-function places(views) {
+/** @param {Map<string, CountRow>} views */
+function positions(views) {
   return new Map([...views].map(([key, { item }]) => [key, item.getBoundingClientRect().top]));
 }
 
 /**
  * First, last, invert, play: rows are at their new place already, and are seen to come from the old.
  *
- * @param {Map<string, RowView>} views
+ * @param {Map<string, CountRow>} views
  * @param {Map<string, number>} before
  */
-function glide(views, before) {
-  const after = places(views);
+function animateMoves(views, before) {
+  const after = positions(views);
   for (const [key, { item }] of views) {
     const was = before.get(key);
     const is = after.get(key) ?? 0;

@@ -38,7 +38,7 @@ export function setText(node, text) {
 }
 
 /** Whether things may move. */
-export const mayMove = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;
+export const allowsMotion = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
  * Makes a button copy the text of an element, and say so.
@@ -46,7 +46,7 @@ export const mayMove = () => !matchMedia("(prefers-reduced-motion: reduce)").mat
  * @param {HTMLElement} button
  * @param {HTMLElement} source
  */
-export function copies(button, source) {
+export function copyOnClick(button, source) {
   const label = button.textContent;
   button.addEventListener("click", async () => {
     try {

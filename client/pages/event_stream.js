@@ -1,17 +1,17 @@
 /** Server-sent events over fetch, which shows the status and takes headers; EventSource does neither. */
 
-const SILENCE_MS = 40_000; // the server speaks every 15 s
-const FIRST_WAIT_MS = 1_000;
-const LONGEST_WAIT_MS = 30_000;
-const REFUSED_WAIT_MS = 60_000;
+const IDLE_TIMEOUT_MS = 40_000; // the server speaks every 15 s
+const MIN_BACKOFF_MS = 1_000;
+const MAX_BACKOFF_MS = 30_000;
+const NOT_FOUND_RETRY_MS = 60_000;
 
 /** @typedef {{event: string, data: string, id: string}} Message */
 
 /**
- * How the stream stands: `live`; `waiting` to try again at `retryAt`, because of `status` (0: no
- * answer at all, or the stream ended); `locked`: a token is needed, or another one.
+ * How the stream stands: `live`; `retrying`: it tries again at `retryAt`, because of `status` (0: no
+ * response at all, or the stream ended); `unauthorized`: a token is needed, or another one.
  *
- * @typedef {{phase: "connecting" | "live" | "waiting" | "locked", status: number, retryAt: number}} Standing
+ * @typedef {{phase: "connecting" | "live" | "retrying" | "unauthorized", status: number, retryAt: number}} ConnectionStatus
  */
 
 /**
@@ -21,68 +21,68 @@ const REFUSED_WAIT_MS = 60_000;
  * @param {() => string | URL} options.url asked anew at each attempt
  * @param {() => Record<string, string>} options.headers those that open a private site
  * @param {(message: Message) => void} options.onMessage
- * @param {(standing: Standing) => void} options.onStanding
- * @param {() => void} options.onSign called for whatever the server sends: it is there
+ * @param {(status: ConnectionStatus) => void} options.onStatus
+ * @param {() => void} options.onActivity called for whatever the server sends: it is there
  * @returns {{retry: () => void, restart: () => void, close: () => void}} `retry` tries at once; `restart` as well, and
  *   begins with a snapshot
  */
-export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
+export function openEventStream({ url, headers, onMessage, onStatus, onActivity }) {
   let lastId = "";
-  let baseMs = FIRST_WAIT_MS;
+  let baseMs = MIN_BACKOFF_MS;
   let failures = 0;
   let timer = 0;
   /** @type {AbortController | null} */
   let current = null;
-  const ended = new AbortController();
+  const closed = new AbortController();
 
-  /** @param {number} status @param {number} [leastMs] */
-  const wait = (status, leastMs = 0) => {
-    const grown = Math.min(LONGEST_WAIT_MS, baseMs * 2 ** failures++);
+  /** @param {number} status @param {number} [minWaitMs] */
+  const scheduleRetry = (status, minWaitMs = 0) => {
+    const backoffMs = Math.min(MAX_BACKOFF_MS, baseMs * 2 ** failures++);
     // Full jitter would let some come back at once; half of it still spreads a crowd.
-    const waitMs = Math.max(grown / 2, leastMs) + (Math.random() * grown) / 2;
-    timer = setTimeout(run, waitMs);
-    onStanding({ phase: "waiting", status, retryAt: Date.now() + waitMs });
+    const waitMs = Math.max(backoffMs / 2, minWaitMs) + (Math.random() * backoffMs) / 2;
+    timer = setTimeout(connect, waitMs);
+    onStatus({ phase: "retrying", status, retryAt: Date.now() + waitMs });
   };
 
-  const run = async () => {
+  const connect = async () => {
     const attempt = (current = new AbortController());
-    const silence = silenceAlarm(() => attempt.abort());
+    const idle = idleTimer(() => attempt.abort());
     let status = 0;
-    let leastMs = 0;
-    onStanding({ phase: "connecting", status, retryAt: 0 });
+    let minWaitMs = 0;
+    onStatus({ phase: "connecting", status, retryAt: 0 });
     try {
-      const answer = await fetch(url(), {
+      const response = await fetch(url(), {
         headers: { Accept: "text/event-stream", ...headers(), ...(lastId && { "Last-Event-ID": lastId }) },
         cache: "no-store",
         credentials: "omit",
         signal: attempt.signal,
       });
-      status = answer.status;
-      if (status === 200 && answer.body) {
-        await read(answer.body, silence.reset);
+      status = response.status;
+      if (status === 200 && response.body) {
+        await read(response.body, idle.reset);
         status = 0;
       } else {
-        leastMs = status === 404 ? REFUSED_WAIT_MS : 1000 * Number(answer.headers.get("Retry-After") ?? 0);
-        await answer.body?.cancel();
+        minWaitMs = status === 404 ? NOT_FOUND_RETRY_MS : 1000 * Number(response.headers.get("Retry-After") ?? 0);
+        await response.body?.cancel();
       }
     } catch {
       status = 0; // no answer, or it broke off: both are told as one
     }
-    silence.stop();
+    idle.stop();
     if (current !== attempt) return; // another attempt has taken over, or the page is left
     current = null;
-    if (status === 401 || status === 403) onStanding({ phase: "locked", status, retryAt: 0 });
-    else wait(status, leastMs);
+    if (status === 401 || status === 403) onStatus({ phase: "unauthorized", status, retryAt: 0 });
+    else scheduleRetry(status, minWaitMs);
   };
 
-  /** @param {ReadableStream<Uint8Array>} body @param {() => void} heard */
-  const read = async (body, heard) => {
-    const parse = sseParser(
+  /** @param {ReadableStream<Uint8Array>} body @param {() => void} onChunk */
+  const read = async (body, onChunk) => {
+    const parse = createEventParser(
       (message) => {
         lastId = message.id;
         failures = 0;
         onMessage(message);
-        onStanding({ phase: "live", status: 200, retryAt: 0 });
+        onStatus({ phase: "live", status: 200, retryAt: 0 });
       },
       (ms) => (baseMs = ms),
     );
@@ -91,8 +91,8 @@ export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      heard();
-      onSign();
+      onChunk();
+      onActivity();
       parse(decoder.decode(value, { stream: true }));
     }
   };
@@ -105,12 +105,12 @@ export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
   };
   const close = () => {
     stop();
-    ended.abort();
+    closed.abort();
   };
   const retry = () => {
     stop();
     failures = 0;
-    run();
+    connect();
   };
   const restart = () => {
     lastId = "";
@@ -120,22 +120,22 @@ export function liveStream({ url, headers, onMessage, onStanding, onSign }) {
     if (!current && document.visibilityState === "visible") retry();
   };
 
-  const { signal } = ended;
+  const { signal } = closed;
   addEventListener("online", retryIfWaiting, { signal });
   // An open stream keeps a page out of the back-forward cache.
   addEventListener("pagehide", stop, { signal });
   addEventListener("pageshow", (event) => event.persisted && retry(), { signal });
-  run();
+  connect();
   return { retry, restart, close };
 }
 
-/** @param {() => void} onSilence */
-function silenceAlarm(onSilence) {
-  let timer = setTimeout(onSilence, SILENCE_MS);
+/** @param {() => void} onIdle */
+function idleTimer(onIdle) {
+  let timer = setTimeout(onIdle, IDLE_TIMEOUT_MS);
   const stop = () => clearTimeout(timer);
   const reset = () => {
     stop();
-    timer = setTimeout(onSilence, SILENCE_MS);
+    timer = setTimeout(onIdle, IDLE_TIMEOUT_MS);
   };
   return { reset, stop };
 }
@@ -147,14 +147,14 @@ function silenceAlarm(onSilence) {
  * @param {(ms: number) => void} onRetry called when the server says how long to wait
  * @returns {(text: string) => void}
  */
-export function sseParser(onMessage, onRetry) {
-  let rest = "";
+export function createEventParser(onMessage, onRetry) {
+  let buffer = "";
   let event = "";
   let data = "";
   let id = "";
 
   /** @param {string} line */
-  const take = (line) => {
+  const parseLine = (line) => {
     if (!line) {
       if (data) onMessage({ event: event || "message", data: data.slice(0, -1), id });
       event = data = "";
@@ -170,10 +170,10 @@ export function sseParser(onMessage, onRetry) {
   };
 
   return (text) => {
-    rest += text;
-    const held = rest.endsWith("\r") ? 1 : 0; // the rest of a CRLF may be still to come
-    const lines = rest.slice(0, rest.length - held).split(/\r\n|\r|\n/);
-    rest = (lines.pop() ?? "") + rest.slice(rest.length - held);
-    lines.forEach(take);
+    buffer += text;
+    const pendingLength = buffer.endsWith("\r") ? 1 : 0; // the rest of a CRLF may be still to come
+    const lines = buffer.slice(0, buffer.length - pendingLength).split(/\r\n|\r|\n/);
+    buffer = (lines.pop() ?? "") + buffer.slice(buffer.length - pendingLength);
+    lines.forEach(parseLine);
   };
 }

@@ -11,30 +11,30 @@ const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "nu
 const regions = new Intl.DisplayNames(undefined, { type: "region" });
 
 /** @param {number} count */
-export const number = (count) => whole.format(count);
+export const formatNumber = (count) => whole.format(count);
 /** @param {number} ms */
-export const time = (ms) => clock.format(ms);
+export const formatTime = (ms) => clock.format(ms);
 /** @param {number} ms */
-export const timeWithSeconds = (ms) => clockSeconds.format(ms);
+export const formatTimeWithSeconds = (ms) => clockSeconds.format(ms);
 /** @param {number} ms */
-export const date = (ms) => day.format(ms);
+export const formatDate = (ms) => day.format(ms);
 
 /** A stretch of time: "20:50–21:00". @param {number} from @param {number} to */
-export const times = (from, to) => clock.formatRange(from, to);
+export const formatTimeRange = (from, to) => clock.formatRange(from, to);
 
 /** The same with its day of the week. @param {number} from @param {number} to */
-export const timesOfDay = (from, to) => `${weekday.format(from)}–${clock.format(to)}`;
+export const formatDayTimeRange = (from, to) => `${weekday.format(from)}–${clock.format(to)}`;
 
 /** @param {number} count */
-export const people = (count) => `${number(count)} ${count === 1 ? "person" : "people"}`;
+export const formatPeople = (count) => `${formatNumber(count)} ${count === 1 ? "person" : "people"}`;
 
 /** A duration in the unit that suits it: "120 s", "5 min". @param {number} ms */
-export function duration(ms) {
-  return ms < 300_000 ? `${number(ms / 1000)} s` : `${number(ms / 60_000)} min`;
+export function formatDuration(ms) {
+  return ms < 300_000 ? `${formatNumber(ms / 1000)} s` : `${formatNumber(ms / 60_000)} min`;
 }
 
 /** How long ago, counted in seconds, then in minutes. @param {number} ms */
-export function ago(ms) {
+export function formatAge(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   return seconds < 100 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
 }
@@ -45,7 +45,7 @@ export function ago(ms) {
  *
  * @param {string} path
  */
-export function readable(path) {
+export function readablePath(path) {
   let text = path;
   try {
     text = decodeURI(path);
@@ -56,12 +56,12 @@ export function readable(path) {
 }
 
 /** A country's flag, by the letters of its code. @param {string} code */
-export function flag(code) {
+export function flagEmoji(code) {
   return String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
 }
 
 /** A country's name, or its code where none is known. @param {string} code */
-export function country(code) {
+export function countryName(code) {
   try {
     return regions.of(code) ?? code;
   } catch {

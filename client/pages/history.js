@@ -1,9 +1,9 @@
 /** The chart of two spans, the peak of the day, and this time yesterday. */
 
-import { chart } from "./chart.js";
+import { createChart } from "./chart.js";
 import { byId, setText } from "./dom.js";
-import { Series } from "./time_series.js";
-import { number, time, times } from "./format.js";
+import { formatNumber, formatTime, formatTimeRange } from "./format.js";
+import { TimeSeries } from "./time_series.js";
 
 const DAY_MS = 86_400_000;
 const SPANS = {
@@ -13,11 +13,11 @@ const SPANS = {
 
 /** @typedef {keyof typeof SPANS} Span */
 
-/** @param {import("./api.js").Api} api */
-export function past(api) {
-  const drawing = chart(byId("plot"), byId("readout"));
-  const recent = new Series();
-  const days = new Series();
+/** @param {import("./api.js").SiteApi} api */
+export function createHistory(api) {
+  const chart = createChart(byId("plot"), byId("readout"));
+  const recent = new TimeSeries();
+  const days = new TimeSeries();
   /** @type {Span} */
   let span = "30 minutes";
   let views = 0;
@@ -26,19 +26,19 @@ export function past(api) {
 
   const show = () => {
     const series = span === "30 minutes" ? recent : days;
-    if (series.points.length) drawing.show(series, span);
-    showDay();
+    if (series.points.length) chart.show(series, span);
+    showToday();
   };
 
-  const showDay = () => {
+  const showToday = () => {
     if (!days.points.length) return;
     const now = Date.now();
     const peak = days.peak(new Date(now).setHours(0, 0, 0, 0));
-    setText(byId("peak"), number(peak?.peakActive ?? 0));
-    setText(byId("peak-at"), peak?.peakActive ? when(peak, now) : "");
-    const then = since !== null && since < now - DAY_MS ? days.around(now - DAY_MS) : undefined;
-    setText(byId("yesterday"), then ? number(then.peakActive) : "–");
-    setText(byId("yesterday-at"), then ? `peak of ${times(then.at, then.at + days.resolutionMs)}` : "not counted yet");
+    setText(byId("peak"), formatNumber(peak?.peakActive ?? 0));
+    setText(byId("peak-at"), peak?.peakActive ? formatPeakTime(peak, now) : "");
+    const yesterday = since !== null && since < now - DAY_MS ? days.pointAt(now - DAY_MS) : undefined;
+    setText(byId("yesterday"), yesterday ? formatNumber(yesterday.peakActive) : "–");
+    setText(byId("yesterday-at"), yesterday ? `peak of ${formatTimeRange(yesterday.at, yesterday.at + days.resolutionMs)}` : "not counted yet");
   };
 
   /**
@@ -47,21 +47,21 @@ export function past(api) {
    * @param {import("./time_series.js").Point} peak
    * @param {number} now
    */
-  const when = (peak, now) => {
+  const formatPeakTime = (peak, now) => {
     const end = peak.at + days.resolutionMs;
-    const minute = recent.first(peak.at, end, peak.peakActive);
-    return minute ? `at ${time(minute.at)}` : times(peak.at, Math.min(end, Math.max(now, peak.at)));
+    const minute = recent.firstReaching(peak.at, end, peak.peakActive);
+    return minute ? `at ${formatTime(minute.at)}` : formatTimeRange(peak.at, Math.min(end, Math.max(now, peak.at)));
   };
 
   const load = async () => {
-    const wanted = /** @type {[Series, Record<string, string>][]} */ ([
+    const requests = /** @type {[TimeSeries, Record<string, string>][]} */ ([
       [recent, SPANS["30 minutes"]],
       [days, SPANS["48 hours"]],
     ]);
     await Promise.all(
-      wanted.map(async ([series, query]) => {
-        const answer = await api.ask("history", query);
-        if (answer) series.replace(answer);
+      requests.map(async ([series, query]) => {
+        const response = await api.fetchJson("history", query);
+        if (response) series.replace(response);
       }),
     );
     show();
@@ -77,7 +77,7 @@ export function past(api) {
 
   return {
     /** All of it anew. @param {import("./model.js").Snapshot} numbers */
-    restart: ({ totalPageViews, trackingSince }) => {
+    reload: ({ totalPageViews, trackingSince }) => {
       views = totalPageViews;
       since = trackingSince;
       return load();

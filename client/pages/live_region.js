@@ -2,24 +2,24 @@
 
 import { setText } from "./dom.js";
 
-const PAUSE_MS = 20_000;
+const MIN_GAP_MS = 20_000;
 
 /**
  * @param {HTMLElement} region
  * @returns {(text: string) => void} says the newest of what it is given, at most once in 20 s
  */
-export function announcer(region) {
-  let waiting = "";
-  let isQuiet = true;
+export function createLiveRegion(region) {
+  let pending = "";
+  let isIdle = true;
 
   const next = () => {
-    isQuiet = waiting === region.textContent;
-    if (isQuiet) return;
-    setText(region, waiting);
-    setTimeout(next, PAUSE_MS);
+    isIdle = pending === region.textContent;
+    if (isIdle) return;
+    setText(region, pending);
+    setTimeout(next, MIN_GAP_MS);
   };
   return (text) => {
-    waiting = text;
-    if (isQuiet) next();
+    pending = text;
+    if (isIdle) next();
   };
 }

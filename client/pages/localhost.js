@@ -3,10 +3,10 @@
 import { byId } from "./dom.js";
 
 /** Whether this page is on the machine of whoever looks at it. */
-export const isLocal = () => /^(localhost$|127\.|\[::1)/.test(location.hostname);
+export const isLocalhost = () => /^(localhost$|127\.|\[::1)/.test(location.hostname);
 
 /** Says why the tag that is shown has what a live one would not. */
-export function tellLocal() {
-  byId("local").hidden = !isLocal();
-  byId("not-local").hidden = isLocal();
+export function showLocalhostNote() {
+  byId("localhost-note").hidden = !isLocalhost();
+  byId("production-note").hidden = isLocalhost();
 }

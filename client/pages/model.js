@@ -5,7 +5,7 @@
  * @typedef {{path: string, views: number}} PathViews
  * @typedef {{country: string | null, count: number}} CountryCount
  * @typedef {{latitude: number, longitude: number, city: string | null, country: string | null, count: number}} Place
- * @typedef {{type: "joined" | "moved" | "left", path: string, at: number, from?: string, country?: string, reason?: string}} Happening
+ * @typedef {{type: "joined" | "moved" | "left", path: string, at: number, from?: string, country?: string, reason?: string}} SessionEvent
  *
  * @typedef {object} Snapshot
  * @property {number} activeVisitors
@@ -20,7 +20,7 @@
  * @property {Place[]} visitorLocations
  * @property {number} sessionTimeoutMs
  * @property {number} asOf
- * @property {Happening[]} [feed]
+ * @property {SessionEvent[]} [feed]
  *
  * @typedef {Pick<Snapshot, "activeVisitors" | "activeByPath" | "totalPageViews" | "uniqueVisitors" | "asOf" | "feed">} Change
  */
@@ -47,7 +47,7 @@ export class Model {
   }
 
   /** What the stream does not tell, of a later moment: countries, places, top pages. @param {Snapshot} later */
-  complete(later) {
+  refresh(later) {
     const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeByCountry } = later;
     Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince });
     this.#countries = new Map(activeByCountry.map(({ country, count }) => [country, count]));
@@ -71,13 +71,13 @@ export class Model {
   }
 
   /** How many are on a page, as far as is known. @param {string} path */
-  on(path) {
+  countOn(path) {
     return this.#pages.get(path) ?? 0;
   }
 
   /** Whether a page's count is known: 0 is an answer only for those. @param {string} path */
-  knows(path) {
-    return this.#pages.has(path) || this.rest(Infinity) === 0;
+  knowsCount(path) {
+    return this.#pages.has(path) || this.remainder(Infinity) === 0;
   }
 
   /** The pages most are on, in the order of the service: by count, then by path. @param {number} limit */
@@ -88,7 +88,7 @@ export class Model {
   }
 
   /** How many are on pages beyond those. @param {number} limit */
-  rest(limit) {
+  remainder(limit) {
     const listed = this.pages(limit).reduce((sum, [, count]) => sum + count, 0);
     return Math.max(0, this.numbers.activeVisitors - listed);
   }

@@ -1,11 +1,11 @@
-/** A stretch of the site's past that goes on with the present. */
+/** A stretch of the site's past that goes on with the current. */
 
 /**
  * @typedef {{at: number, peakActive: number, views: number}} Point
  * @typedef {{resolutionMs: number, points: Point[]}} History
  */
 
-export class Series {
+export class TimeSeries {
   resolutionMs = 60_000;
   /** @type {Point[]} */
   points = [];
@@ -31,9 +31,9 @@ export class Series {
       this.points.push({ at: next, peakActive: active, views: 0 });
       this.points.shift();
     }
-    const present = /** @type {Point} */ (this.points.at(-1));
-    present.peakActive = Math.max(present.peakActive, active);
-    present.views += views;
+    const current = /** @type {Point} */ (this.points.at(-1));
+    current.peakActive = Math.max(current.peakActive, active);
+    current.views += views;
   }
 
   /** The point of most people since a moment; of several the first. @param {number} since */
@@ -50,13 +50,13 @@ export class Series {
    * @param {number} to
    * @param {number} active
    */
-  first(from, to, active) {
+  firstReaching(from, to, active) {
     if (!this.points.length || this.points[0].at > from) return undefined;
     return this.points.find(({ at, peakActive }) => at >= from && at < to && peakActive >= active);
   }
 
   /** The point that a moment is in. @param {number} moment */
-  around(moment) {
+  pointAt(moment) {
     return this.points.find(({ at }) => at <= moment && moment < at + this.resolutionMs);
   }
 }

@@ -1,6 +1,6 @@
 /** A dot for each place, on a map that was projected beforehand. */
 
-import { number } from "./format.js";
+import { formatNumber } from "./format.js";
 
 // As client/pages.mjs draws the land: the Natural Earth projection (Šavrič, Patterson, Jenny 2011).
 const SCALE = 182.8;
@@ -31,7 +31,7 @@ export function project(latitude, longitude) {
  * @param {Element} map what it is part of
  * @returns {(places: import("./model.js").Place[]) => void}
  */
-export function worldMap(dots, map) {
+export function createWorldMap(dots, map) {
   /** @type {Map<string, Element>} */
   const shown = new Map();
   return (places) => {
@@ -50,7 +50,7 @@ export function worldMap(dots, map) {
         dots.append(dot);
       }
       dot.setAttribute("r", Math.min(26, 5 + 2 * Math.sqrt(count)).toFixed(1));
-      if (dot.firstChild) dot.firstChild.textContent = `${city ?? "Unknown city"}: ${number(count)}`;
+      if (dot.firstChild) dot.firstChild.textContent = `${city ?? "Unknown city"}: ${formatNumber(count)}`;
     }
     for (const [key, dot] of shown) {
       if (keys.has(key)) continue;
@@ -58,7 +58,7 @@ export function worldMap(dots, map) {
       shown.delete(key);
     }
     map.ariaLabel = places.length
-      ? `World map with ${number(places.length)} ${places.length === 1 ? "place" : "places"}`
+      ? `World map with ${formatNumber(places.length)} ${places.length === 1 ? "place" : "places"}`
       : "World map, no place is known";
   };
 }
