@@ -18,8 +18,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** Name, entry, and the most bytes it may have: minified, and with gzip. */
 export const FILES = [
-  { name: "presence.js", entry: "src/core.ts", isTag: true, most: 2048, mostGzip: 1100 },
-  { name: "presence-live.js", entry: "src/more.ts", isTag: false, most: 4096, mostGzip: 1600 },
+  { name: "presence.js", entry: "src/client.ts", isTag: true, most: 2048, mostGzip: 1100 },
+  { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, most: 4096, mostGzip: 1600 },
 ];
 
 /** What stands before the core, its body, and what it returns. */
@@ -33,14 +33,14 @@ const FORM =
 const unwrapCore = {
   name: "unwrap core",
   setup(build) {
-    build.onLoad({ filter: /core\.ts$/ }, async ({ path }) => {
+    build.onLoad({ filter: /src\/client\.ts$/ }, async ({ path }) => {
       const source = await readFile(path, "utf8");
       const parts = FORM.exec(source);
-      if (!parts) throw new Error("core.ts is not of the form that can be unwrapped");
+      if (!parts) throw new Error("client.ts is not of the form that can be unwrapped");
       const [, head, body, api] = parts;
       return {
         loader: "ts",
-        contents: `import { loadMore, options, url } from "./tag.js";
+        contents: `import { loadMore, options, url } from "./script_tag.js";
 ${head}${body}
 self.presence = {
 ${api}`,

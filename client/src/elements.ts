@@ -1,6 +1,6 @@
 /** Elements that show a live number with no code: `<b data-presence-count></b>`. */
 
-import type { Counter } from "./counter.js";
+import type { Counter } from "./live_store.js";
 
 const SELECTOR = "[data-presence-count]";
 

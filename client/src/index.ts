@@ -4,7 +4,7 @@
  *     const presence = createPresence({ api: "https://presence.example.org", site: "blog" });
  */
 
-import { createCore } from "./core.js";
+import { createCore } from "./client.js";
 import type {
   Attributes,
   LiveCallback,
@@ -51,7 +51,7 @@ const urlOf = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
 };
 
 const LOAD_AGAIN_MS = 30_000;
-const loadMore = () => import("./more.js");
+const loadMore = () => import("./lazy.js");
 
 /** Starts the client for a site. A second call for the same site gives the first one's client. */
 export const createPresence = (options: PresenceOptions): Presence => {

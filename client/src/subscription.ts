@@ -1,6 +1,6 @@
 /** What a subscriber is told, and when: the numbers it asked for, whenever they are others. */
 
-import type { Counter } from "./counter.js";
+import type { Counter } from "./live_store.js";
 import type { LiveCounts, Subscription } from "./types.js";
 
 export const subscribe = (counter: Counter, subscription: Subscription): void => {

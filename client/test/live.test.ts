@@ -52,7 +52,7 @@ const set = (hidden: boolean) => {
 };
 
 describe.each([
-  ["source", () => import("../src/more.js")],
+  ["source", () => import("../src/lazy.js")],
   ["built", () => import("../../service/web/static/presence-live.js" as string)],
 ])("live numbers, %s", (_, load) => {
   let more: More;

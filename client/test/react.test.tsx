@@ -77,7 +77,7 @@ beforeEach(async () => {
   vi.resetModules();
   index = await import("../src/index.js");
   hooks = await import("../src/react.js");
-  await import("../src/more.js"); // it is there at once when it is asked for
+  await import("../src/lazy.js"); // it is there at once when it is asked for
 });
 
 afterEach(() => {

@@ -1,7 +1,7 @@
 /** The script tag, rule by rule, as its source says and as it is built. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { API, Browser, INTERVAL_MS, SCRIPTS, pass, type Answer, type Tab } from "./world.js";
+import { API, Browser, INTERVAL_MS, SCRIPTS, pass, type Answer, type Tab } from "./fake_browser.js";
 
 const START = Date.UTC(2026, 0, 1);
 const DEBOUNCE_MS = 5_000;

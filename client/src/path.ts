@@ -1,7 +1,10 @@
 /** Who is not counted, and what a path is, on sites that say so; most do not. */
 
-import { cleanPath } from "./numbers.js";
 import type { More } from "./types.js";
+
+/** A path as the service keeps it. */
+export const cleanPath = (path: string): string =>
+  path.replace(/[?#].*/, "").replace(/(.)\/$/, "$1").normalize();
 
 export const pathBy: More["pathBy"] = ({
   site,

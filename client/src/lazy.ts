@@ -3,13 +3,13 @@
  * who is not counted.
  */
 
-import { counterOf } from "./counter.js";
+import { counterOf } from "./live_store.js";
 import { showCounts } from "./elements.js";
 import { subscribe } from "./subscription.js";
 import type { More } from "./types.js";
 
 export { request } from "./locks.js";
-export { pathBy } from "./rules.js";
+export { pathBy } from "./path.js";
 
 export const live: More["live"] = (url, subscription, isWanted) => {
   if (!url) return; // the script tag names no site

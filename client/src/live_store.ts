@@ -1,7 +1,7 @@
 /** The live numbers of a site for whoever listens on this page, over one stream. */
 
-import { cleanPath, type LiveEvent } from "./numbers.js";
-import { createStream } from "./stream.js";
+import { createStream, type LiveEvent } from "./event_stream.js";
+import { cleanPath } from "./path.js";
 
 export interface Counter {
   /** False while the connection is lost: the numbers are the last ones known. */

@@ -5,7 +5,19 @@
  * is answered with an error: then it is opened anew, later and later.
  */
 
-import type { LiveEvent } from "./numbers.js";
+export interface PageCount {
+  readonly path: string;
+  readonly count: number;
+}
+
+/** As much of the stream's events as is used here. */
+export interface LiveEvent {
+  readonly activeVisitors: number;
+  readonly activeByPath: readonly PageCount[];
+  readonly totalPageViews: number;
+  readonly uniqueVisitors: number;
+  readonly asOf: number;
+}
 
 const FIRST_RETRY_MS = 5_000;
 const LONGEST_RETRY_MS = 300_000;
