@@ -18,20 +18,20 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** Name, entry, and the most bytes it may have: minified, and with gzip. */
 export const FILES = [
-  { name: "presence.js", entry: "src/client.ts", isTag: true, most: 2048, mostGzip: 1100 },
-  { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, most: 4096, mostGzip: 1600 },
+  { name: "presence.js", entry: "src/client.ts", isTag: true, maxBytes: 2048, maxGzipBytes: 1100 },
+  { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, maxBytes: 4096, maxGzipBytes: 1600 },
 ];
 
 /** What stands before the core, its body, and what it returns. */
 const FORM =
-  /^([^]*)export const createCore = \([^]*?\): Presence => \{\n([^]*)\n {2}return \{\n([^]*)\};\n$/;
+  /^([^]*)export const createClient = \([^]*?\): Presence => \{\n([^]*)\n {2}return \{\n([^]*)\};\n$/;
 
 /**
- * Puts the body of `createCore` at the top level: a function that is called once, and the names of
+ * Puts the body of `createClient` at the top level: a function that is called once, and the names of
  * its arguments, are 15 bytes that say nothing.
  */
-const unwrapCore = {
-  name: "unwrap core",
+const unwrapClient = {
+  name: "unwrap client",
   setup(build) {
     build.onLoad({ filter: /src\/client\.ts$/ }, async ({ path }) => {
       const source = await readFile(path, "utf8");
@@ -40,7 +40,7 @@ const unwrapCore = {
       const [, head, body, api] = parts;
       return {
         loader: "ts",
-        contents: `import { loadMore, options, url } from "./script_tag.js";
+        contents: `import { loadLazy, options, url } from "./script_tag.js";
 ${head}${body}
 self.presence = {
 ${api}`,
@@ -54,7 +54,7 @@ export const bundle = async ({ entry, isTag }, isMinified = true) => {
   const bundled = await build({
     absWorkingDir: here("."),
     entryPoints: [entry],
-    plugins: isTag ? [unwrapCore] : [],
+    plugins: isTag ? [unwrapClient] : [],
     bundle: true,
     write: false,
     format: "esm",
@@ -107,9 +107,9 @@ const run = async () => {
     const gzipped = gzipSync(code, { level: 9 }).length;
     const size = Buffer.byteLength(code);
     console.log(
-      `${file.name}: ${size} of ${file.most} B, gzip ${gzipped} of ${file.mostGzip} B`,
+      `${file.name}: ${size} of ${file.maxBytes} B, gzip ${gzipped} of ${file.maxGzipBytes} B`,
     );
-    if (size > file.most || gzipped > file.mostGzip) {
+    if (size > file.maxBytes || gzipped > file.maxGzipBytes) {
       console.error(`${file.name} is too large`);
       process.exitCode = 1;
     }

@@ -8,9 +8,9 @@
  * until they are shown) and the back-forward cache (no page that holds a lock gets into it) need
  * no rules of their own.
  *
- * `wake` brings all that up to date. It may be called at any time, for whatever reason.
+ * `update` brings all that up to date. It may be called at any time, for whatever reason.
  *
- * The script tag must be small: `build.mjs` puts the body of `createCore` at the top level of the
+ * The script tag must be small: `build.mjs` puts the body of `createClient` at the top level of the
  * script, where `tag.ts` gives what are arguments here. Hence loose types, and zeros for nothing.
  */
 
@@ -18,27 +18,27 @@ import type {
   Attributes,
   LiveCallback,
   Locks,
-  More,
+  LazyModule,
   Presence,
   SubscribeOptions,
 } from "./types.js";
 
-const ASK_AGAIN_MS = 250;
+const LOCK_RETRY_MS = 250;
 /** Less than LEAVE_GRACE: the visitor of a window that is closed is not gone before the next leads. */
-const ASK_AGAIN_AT_MOST_MS = 2_000;
+const LOCK_RETRY_MAX_MS = 2_000;
 const DEBOUNCE_MS = 5_000;
-const HUNG_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 10_000;
 const INTERVAL_MS = 30_000;
-const LOAD_AGAIN_MS = 30_000;
+const LOAD_RETRY_MS = 30_000;
 /** Statuses above, from 429 on, are of the service; up to here, of this one heartbeat. */
-const LAST_OF_ITS_OWN = 428;
+const LAST_REQUEST_ERROR = 428;
 /** However long the service was away, visitors are back within this time. */
-const LONGEST_WAIT_MS = 600_000;
+const MAX_BACKOFF_MS = 600_000;
 
-export const createCore = (
+export const createClient = (
   options: Attributes,
   url: string,
-  loadMore: (retry?: string) => Promise<More>,
+  loadLazy: (retry?: string) => Promise<LazyModule>,
 ): Presence => {
   let isRunning: boolean | 1 | 0 = options.auto != "false";
   /** Set while this tab leads: gives the lock back. */
@@ -51,14 +51,14 @@ export const createCore = (
   let lastAt: number | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const interval = 1000 * (options.interval as unknown as number) || INTERVAL_MS;
-  let delay = interval;
+  let nextDelay = interval;
   /** How long this tab waited before it asked for the lock again. */
-  let pause: number;
+  let lockRetryMs: number;
   /** Makes the address of `more` another one after it failed: browsers keep what they were given. */
   let retry = "";
 
   /** Roughly who needs `more` to know the path, if any: developers, robots, sites with rules. */
-  const hasRules =
+  const needsLazy =
     navigator.webdriver ||
     /^(local|127|\[|$)/.test(location.hostname) ||
     !url ||
@@ -67,7 +67,7 @@ export const createCore = (
    * The path that is reported; nothing where the visitor is not counted. Where it takes more than
    * this, `more` says; until then nobody is counted.
    */
-  let currentPath = (): unknown => !hasRules && location.pathname.replace(/^\/+/, "/");
+  let currentPath = (): unknown => !needsLazy && location.pathname.replace(/^\/+/, "/");
 
   /** 16 random bytes, in decimal. `crypto.randomUUID` is missing on plain http. Empty: opted out. */
   let id = crypto.getRandomValues(new Uint8Array(16)).join("");
@@ -81,18 +81,18 @@ export const createCore = (
   };
 
   /** Calls `then` with what is loaded only when it is needed; where either fails, later. */
-  const use = (then: (more: More) => void, isOnce?: 1) => {
-    loadMore(retry)
+  const withLazy = (then: (lazy: LazyModule) => void, isOnce?: 1) => {
+    loadLazy(retry)
       .then(then)
       .catch(() => {
         retry = "?" + Date.now();
-        isOnce || setTimeout(use, LOAD_AGAIN_MS, then);
+        isOnce || setTimeout(withLazy, LOAD_RETRY_MS, then);
       });
   };
 
   /**
    * With the lock: leads until it is given back. Without: asks again, soon and then less often,
-   * unless this tab leads (it was woken, and so asked, twice) or has a timer that will wake it.
+   * unless this tab leads (it was woken, and so asked, twice) or has a timer that will update it.
    * Nobody queues for the lock, since a page that is frozen in a queue would be given it and keep
    * it. 0: the lock was lost, which locks over a BroadcastChannel may be.
    */
@@ -100,20 +100,20 @@ export const createCore = (
     lock
       ? new Promise<void>((resolve) => {
           release = resolve;
-          wake();
+          update();
         })
       : (release = (lock as 0 | null) ?? release) ||
         isBlocked ||
         (clearTimeout(timer),
-        (timer = setTimeout(wake, (pause = Math.min(2 * pause, ASK_AGAIN_AT_MOST_MS)), 1)));
+        (timer = setTimeout(update, (lockRetryMs = Math.min(2 * lockRetryMs, LOCK_RETRY_MAX_MS)), 1)));
 
   /** `event` is 1 where this tab only asks for the lock again. */
-  const wake = async (event?: any) => {
+  const update = async (event?: any) => {
     event > 0 ||
-      ((pause = ASK_AGAIN_MS / 2),
+      ((lockRetryMs = LOCK_RETRY_MS / 2),
       isRunning &&
         document.querySelector("[data-presence-count]") &&
-        use((more) => more.live(url), 1));
+        withLazy((lazy) => lazy.live(url), 1));
     const path = currentPath();
 
     if (
@@ -127,7 +127,7 @@ export const createCore = (
       // With no locks of any kind, or no access to them, each tab leads itself.
       release ||
         (async () =>
-          ((navigator.locks as Locks) || (await loadMore(retry))).request(
+          ((navigator.locks as Locks) || (await loadLazy(retry))).request(
             url,
             { ifAvailable: 1 },
             lead,
@@ -155,59 +155,59 @@ export const createCore = (
           credentials: "omit",
           referrer: "",
           keepalive: 1 as unknown as true,
-          signal: AbortSignal.timeout(HUNG_MS),
+          signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
         });
-        isBlocked = answer.status > LAST_OF_ITS_OWN;
+        isBlocked = answer.status > LAST_REQUEST_ERROR;
         answer = 1000 * answer.headers.get(isBlocked ? "Retry-After" : "Presence-Interval") || 0;
       } catch {}
       // Here `answer` is how long the service said to wait, which is what it can take; where it said
       // nothing, it may be in trouble. Whoever failed is still blocked.
       lastAt = Date.now();
-      delay = Math.min(answer || (isBlocked ? 2 * delay : interval), LONGEST_WAIT_MS);
+      nextDelay = Math.min(answer || (isBlocked ? 2 * nextDelay : interval), MAX_BACKOFF_MS);
       timer = setTimeout(
         () => {
           isBlocked = lastAt = 0;
-          wake();
+          update();
         },
-        delay * (1 + Math.random() / 10),
+        nextDelay * (1 + Math.random() / 10),
       );
-      wake(); // the path may have changed meanwhile
+      update(); // the path may have changed meanwhile
     }
   };
 
   for (const event of ["pagehide", "pageshow", "visibilitychange", "popstate", "storage"]) {
-    addEventListener(event, wake);
+    addEventListener(event, update);
   }
   for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
     history[name] = (...change) => {
       original.apply(history, change);
-      wake();
+      update();
     };
   }
-  hasRules &&
-    use((more) => {
-      currentPath = more.pathBy(options);
-      wake();
+  needsLazy &&
+    withLazy((lazy) => {
+      currentPath = lazy.pathBy(options);
+      update();
     });
-  wake();
+  update();
 
   return {
     leave() {
       isRunning = 0;
-      wake();
+      update();
     },
     heartbeat() {
       isRunning = 1;
-      wake();
+      update();
     },
     optOut() {
       id = "";
       sessionId();
-      wake();
+      update();
     },
     subscribe: (...subscription: [LiveCallback, SubscribeOptions?]) => (
-      use((more) => more.live(url, subscription, 1)), () => use((more) => more.live(url, subscription))
+      withLazy((lazy) => lazy.live(url, subscription, 1)), () => withLazy((lazy) => lazy.live(url, subscription))
     ),
   };
 };

@@ -1,6 +1,6 @@
 /** Elements that show a live number with no code: `<b data-presence-count></b>`. */
 
-import type { Counter } from "./live_store.js";
+import type { LiveStore } from "./live_store.js";
 
 const SELECTOR = "[data-presence-count]";
 
@@ -9,15 +9,15 @@ const SELECTOR = "[data-presence-count]";
  * site's, or with `data-presence-count="/path"` the page's. `data-presence-state` becomes `live`
  * or, while the connection is lost and the number an old one, `lost`.
  */
-export const showCounts = (counter: Counter): void =>
-  counter.add(SELECTOR, () => {
+export const renderCounts = (store: LiveStore): void =>
+  store.add(SELECTOR, () => {
     const elements = document.querySelectorAll<HTMLElement>(SELECTOR);
-    if (elements.length == 0) counter.remove(SELECTOR);
+    if (elements.length == 0) store.remove(SELECTOR);
     for (const element of elements) {
       const path = element.dataset.presenceCount;
-      const count = path ? counter.on(path) : counter.site?.activeVisitors;
+      const count = path ? store.on(path) : store.site?.activeVisitors;
       if (count == null) continue;
       if (element.textContent != `${count}`) element.textContent = `${count}`;
-      element.dataset.presenceState = counter.isConnected ? "live" : "lost";
+      element.dataset.presenceState = store.isConnected ? "live" : "lost";
     }
   });

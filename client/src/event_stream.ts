@@ -19,20 +19,20 @@ export interface LiveEvent {
   readonly asOf: number;
 }
 
-const FIRST_RETRY_MS = 5_000;
-const LONGEST_RETRY_MS = 300_000;
+const MIN_RETRY_MS = 5_000;
+const MAX_RETRY_MS = 300_000;
 
 /**
- * `tell` gets every event, and nothing when the connection is lost. Gives what says whether the
+ * `onEvent` gets every event, and nothing when the connection is lost. Gives what says whether the
  * stream is wanted.
  */
-export const createStream = (
+export const createEventStream = (
   url: string,
-  tell: (event?: LiveEvent, isSnapshot?: boolean) => void,
+  onEvent: (event?: LiveEvent, isSnapshot?: boolean) => void,
 ): ((isWanted: boolean) => void) => {
   let source: EventSource | 0 | undefined;
   let isWanted = false;
-  let retryMs = FIRST_RETRY_MS;
+  let retryMs = MIN_RETRY_MS;
   let timer: ReturnType<typeof setTimeout> | 0 | undefined;
 
   const close = () => {
@@ -47,8 +47,8 @@ export const createStream = (
     for (const name of ["snapshot", "change"]) {
       opened.addEventListener(name, ({ data }: MessageEvent<string>) => {
         if (opened != source) return; // closed meanwhile
-        retryMs = FIRST_RETRY_MS;
-        tell(JSON.parse(data), name == "snapshot");
+        retryMs = MIN_RETRY_MS;
+        onEvent(JSON.parse(data), name == "snapshot");
       });
     }
     opened.onerror = () => {
@@ -56,9 +56,9 @@ export const createStream = (
       if (opened.readyState == EventSource.CLOSED) {
         close();
         timer = setTimeout(open, retryMs * (1 + Math.random() / 2));
-        retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
+        retryMs = Math.min(2 * retryMs, MAX_RETRY_MS);
       }
-      tell();
+      onEvent();
     };
   };
 

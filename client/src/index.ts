@@ -4,7 +4,7 @@
  *     const presence = createPresence({ api: "https://presence.example.org", site: "blog" });
  */
 
-import { createCore } from "./client.js";
+import { createClient } from "./client.js";
 import type {
   Attributes,
   LiveCallback,
@@ -38,26 +38,26 @@ const running = new Map<string, Presence>();
 let latest: Presence | undefined;
 
 /** Where there is no page, as in server-side rendering, there is nobody to count. */
-const NOBODY: Presence = {
+const NOOP_CLIENT: Presence = {
   heartbeat() {},
   leave() {},
   optOut() {},
   subscribe: () => () => {},
 };
 
-const urlOf = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
+const siteUrl = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
   if (!site) throw new TypeError("presence-client: `site` is missing");
   return `${api.replace(/\/*$/, "")}/v1/sites/${site}/`;
 };
 
-const LOAD_AGAIN_MS = 30_000;
-const loadMore = () => import("./lazy.js");
+const LOAD_RETRY_MS = 30_000;
+const loadLazy = () => import("./lazy.js");
 
 /** Starts the client for a site. A second call for the same site gives the first one's client. */
 export const createPresence = (options: PresenceOptions): Presence => {
-  const url = urlOf(options);
-  if (typeof document == "undefined") return NOBODY;
-  latest = running.get(url) ?? createCore(attributesOf(options), url, loadMore);
+  const url = siteUrl(options);
+  if (typeof document == "undefined") return NOOP_CLIENT;
+  latest = running.get(url) ?? createClient(toAttributes(options), url, loadLazy);
   running.set(url, latest);
   return latest;
 };
@@ -68,13 +68,13 @@ export const watchPresence = (
   callback: LiveCallback,
   options?: SubscribeOptions,
 ): (() => void) => {
-  const url = urlOf(site);
+  const url = siteUrl(site);
   if (typeof document == "undefined") return () => {};
   const subscription: Subscription = [callback, options];
   const live = (isWanted: boolean): void => {
-    loadMore().then(
-      (more) => more.live(url, subscription, isWanted),
-      () => setTimeout(live, LOAD_AGAIN_MS, isWanted),
+    loadLazy().then(
+      (lazy) => lazy.live(url, subscription, isWanted),
+      () => setTimeout(live, LOAD_RETRY_MS, isWanted),
     );
   };
   live(true);
@@ -83,9 +83,9 @@ export const watchPresence = (
 
 /** The client that runs on this page: the latest created, or the script tag's. */
 export const currentPresence = (): Presence =>
-  latest ?? (typeof window == "undefined" ? undefined : window.presence) ?? NOBODY;
+  latest ?? (typeof window == "undefined" ? undefined : window.presence) ?? NOOP_CLIENT;
 
-const attributesOf = (options: PresenceOptions): Attributes => {
+const toAttributes = (options: PresenceOptions): Attributes => {
   const attribute = (isOn: boolean | undefined) => (isOn ? "" : undefined);
   return {
     site: options.site,

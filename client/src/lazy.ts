@@ -3,18 +3,18 @@
  * who is not counted.
  */
 
-import { counterOf } from "./live_store.js";
-import { showCounts } from "./elements.js";
+import { liveStoreOf } from "./live_store.js";
+import { renderCounts } from "./elements.js";
 import { subscribe } from "./subscription.js";
-import type { More } from "./types.js";
+import type { LazyModule } from "./types.js";
 
 export { request } from "./locks.js";
 export { pathBy } from "./path.js";
 
-export const live: More["live"] = (url, subscription, isWanted) => {
+export const live: LazyModule["live"] = (url, subscription, isWanted) => {
   if (!url) return; // the script tag names no site
-  const counter = counterOf(url);
-  if (!subscription) showCounts(counter);
-  else if (isWanted) subscribe(counter, subscription);
-  else counter.remove(subscription);
+  const store = liveStoreOf(url);
+  if (!subscription) renderCounts(store);
+  else if (isWanted) subscribe(store, subscription);
+  else store.remove(subscription);
 };

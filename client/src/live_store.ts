@@ -1,9 +1,9 @@
 /** The live numbers of a site for whoever listens on this page, over one stream. */
 
-import { createStream, type LiveEvent } from "./event_stream.js";
-import { cleanPath } from "./path.js";
+import { createEventStream, type LiveEvent } from "./event_stream.js";
+import { normalizePath } from "./path.js";
 
-export interface Counter {
+export interface LiveStore {
   /** False while the connection is lost: the numbers are the last ones known. */
   isConnected: boolean;
   /** The site's numbers; undefined until they are known. */
@@ -15,14 +15,14 @@ export interface Counter {
   on(path: string): number | undefined;
 }
 
-const createCounter = (url: string): Counter => {
+const createLiveStore = (url: string): LiveStore => {
   const listeners = new Map<unknown, () => void>();
-  const asking = new Set<string>();
+  const pending = new Set<string>();
   let pages = new Map<string, number>();
   /** Whether a page that is not listed has nobody on it, and is not just one too many to list. */
   let isComplete = false;
 
-  const want = createStream(`${url}live`, (event, isSnapshot) => {
+  const setWanted = createEventStream(`${url}live`, (event, isSnapshot) => {
     if (event) {
       if (isSnapshot) {
         pages = new Map();
@@ -30,20 +30,20 @@ const createCounter = (url: string): Counter => {
           event.activeByPath.reduce((sum, { count }) => sum + count, 0) >= event.activeVisitors;
       }
       for (const { path, count } of event.activeByPath) pages.set(path, count);
-      if (isSnapshot || counter.site) counter.site = event;
+      if (isSnapshot || store.site) store.site = event;
     }
-    counter.isConnected = !!event;
-    tell();
+    store.isConnected = !!event;
+    notify();
   });
 
-  const tell = () => {
+  const notify = () => {
     for (const listener of [...listeners.values()]) listener();
   };
 
   /** A stream lists the busiest pages only: of another it tells what changes, and not what is. */
-  const ask = async (path: string, known: typeof pages) => {
-    if (asking.has(path)) return;
-    asking.add(path);
+  const fetchCount = async (path: string, known: typeof pages) => {
+    if (pending.has(path)) return;
+    pending.add(path);
     try {
       const answer = await fetch(`${url}active?path=${encodeURIComponent(path)}`, {
         credentials: "omit",
@@ -55,42 +55,42 @@ const createCounter = (url: string): Counter => {
     } catch {
       // Asked again with the next event.
     }
-    asking.delete(path);
-    if (known == pages && known.has(path)) tell();
+    pending.delete(path);
+    if (known == pages && known.has(path)) notify();
   };
 
-  const counter: Counter = {
+  const store: LiveStore = {
     isConnected: false,
     site: undefined,
     add(key, listener) {
       listeners.set(key, listener);
-      if (counter.site) listener();
-      want(true);
+      if (store.site) listener();
+      setWanted(true);
     },
     remove(key) {
       listeners.delete(key);
       if (listeners.size == 0) {
-        want(false);
-        counter.site = undefined; // it would be old when somebody listens again
+        setWanted(false);
+        store.site = undefined; // it would be old when somebody listens again
       }
     },
     on(path) {
-      const cleaned = cleanPath(path);
-      if (!counter.site) return undefined;
+      const cleaned = normalizePath(path);
+      if (!store.site) return undefined;
       const count = pages.get(cleaned) ?? (isComplete ? 0 : undefined);
-      if (count == null) void ask(cleaned, pages);
+      if (count == null) void fetchCount(cleaned, pages);
       return count;
     },
   };
-  return counter;
+  return store;
 };
 
-const counters = new Map<string, Counter>();
+const stores = new Map<string, LiveStore>();
 
 /** The one counter of a site on this page. */
-export const counterOf = (url: string): Counter => {
+export const liveStoreOf = (url: string): LiveStore => {
   const key = `${url}`;
-  const counter = counters.get(key) ?? createCounter(key);
-  counters.set(key, counter);
-  return counter;
+  const store = stores.get(key) ?? createLiveStore(key);
+  stores.set(key, store);
+  return store;
 };

@@ -11,7 +11,7 @@ import type { Locks } from "./types.js";
 
 const OBJECTION_MS = 100;
 
-export const request: Locks["request"] = (name, _, whenAsked) =>
+export const request: Locks["request"] = (name, _, callback) =>
   new Promise((resolve) => {
     const channel = new BroadcastChannel(`${name}`);
     /** A number asks for the lock, a negative one refuses it, 0 has it. */
@@ -25,7 +25,7 @@ export const request: Locks["request"] = (name, _, whenAsked) =>
         isHeld = true;
         say(0);
       }
-      await whenAsked(lock);
+      await callback(lock);
       channel.close();
       resolve(undefined);
     };
@@ -37,7 +37,7 @@ export const request: Locks["request"] = (name, _, whenAsked) =>
         if (data >= 0 || data == -number) void end(null);
       } else if (data == 0) {
         channel.close();
-        whenAsked(0);
+        callback(0);
       }
     };
     say(number);

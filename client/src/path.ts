@@ -1,12 +1,12 @@
 /** Who is not counted, and what a path is, on sites that say so; most do not. */
 
-import type { More } from "./types.js";
+import type { LazyModule } from "./types.js";
 
 /** A path as the service keeps it. */
-export const cleanPath = (path: string): string =>
+export const normalizePath = (path: string): string =>
   path.replace(/[?#].*/, "").replace(/(.)\/$/, "$1").normalize();
 
-export const pathBy: More["pathBy"] = ({
+export const pathBy: LazyModule["pathBy"] = ({
   site,
   allowLocalhost,
   respectDnt,
@@ -29,7 +29,7 @@ export const pathBy: More["pathBy"] = ({
         .split(/[\s,]+/)
         .some(
           (entry) =>
-            cleanPath(path) == cleanPath(entry) ||
+            normalizePath(path) == normalizePath(entry) ||
             (path + "/").slice(0, entry.length - 1) + "*" == entry,
         ) &&
       path

@@ -38,12 +38,12 @@ export const usePresence = ({
   const counts = useRef<LiveCounts | undefined>(undefined);
   const subscribe = useCallback(
     (onChange: () => void) => {
-      const tell = (news: LiveCounts | undefined) => {
-        counts.current = news;
+      const publish = (next: LiveCounts | undefined) => {
+        counts.current = next;
         onChange();
       };
       const options = path == null ? {} : { path };
-      tell(undefined); // what was known is of another site or page
+      publish(undefined); // what was known is of another site or page
       let isEnded = false;
       let stop = () => {};
       queueMicrotask(() => {
@@ -51,8 +51,8 @@ export const usePresence = ({
         if (isEnded) return;
         stop =
           site == null
-            ? currentPresence().subscribe(tell, options)
-            : watchPresence({ site, ...(api != null && { api }) }, tell, options);
+            ? currentPresence().subscribe(publish, options)
+            : watchPresence({ site, ...(api != null && { api }) }, publish, options);
       });
       return () => {
         isEnded = true;

@@ -1,6 +1,6 @@
 /** The script tag: `<script defer src="…/presence.js" data-site="blog"></script>`. */
 
-import type { More } from "./types.js";
+import type { LazyModule } from "./types.js";
 
 const { src, dataset: options } = document.currentScript as HTMLScriptElement;
 
@@ -11,7 +11,7 @@ const url = (options.site &&
     src,
   )) as unknown as string;
 
-const loadMore = (retry?: string): Promise<More> =>
+const loadLazy = (retry?: string): Promise<LazyModule> =>
   import(new URL("presence-live.js" + retry, src) as unknown as string);
 
-export { loadMore, options, url };
+export { loadLazy, options, url };

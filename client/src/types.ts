@@ -57,21 +57,21 @@ export interface Presence {
 /** As much of `navigator.locks` as is used here. */
 export interface Locks {
   /**
-   * Where nobody holds the lock, calls `whenAsked` with it, and holds it until the promise that
+   * Where nobody holds the lock, calls `callback` with it, and holds it until the promise that
    * gives settles; else calls it with null.
-   * Locks over a BroadcastChannel can be lost: `whenAsked` is called again, with 0.
+   * Locks over a BroadcastChannel can be lost: `callback` is called again, with 0.
    */
   request(
     name: string,
     options: { readonly ifAvailable: true | 1 },
-    whenAsked: (lock: unknown) => unknown,
+    callback: (lock: unknown) => unknown,
   ): Promise<unknown>;
 }
 
 export type Subscription = readonly [callback: LiveCallback, options?: SubscribeOptions | undefined];
 
 /** The part of the client that most pages never need, loaded when it is needed. */
-export interface More extends Locks {
+export interface LazyModule extends Locks {
   /** Gives what says the path that is reported, or nothing where the visitor is not counted. */
   pathBy(options: Attributes): () => unknown;
   /** Starts or ends a subscription; without one, shows the numbers in the page's elements. */
