@@ -7,10 +7,10 @@ import { formatDayTimeRange, formatNumber, formatPeople, formatTime } from "./fo
 const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 10 ** power)).sort((a, b) => a - b);
 
 /**
- * Makes an element show a series.
+ * Draws a time series into an element.
  *
  * @param {HTMLElement} plot
- * @param {HTMLElement} readout says what is under the pointer
+ * @param {HTMLElement} readout shows the values under the pointer
  * @returns {{show: (series: import("./time_series.js").TimeSeries, span: string) => void, redraw: () => void}}
  */
 export function createChart(plot, readout) {
@@ -22,7 +22,7 @@ export function createChart(plot, readout) {
   let data = [[]];
   let resolutionMs = 60_000;
 
-  /** A point's time, as finely as it is known. @param {number} at */
+  /** The time of a point: a minute, or the range of a longer bucket. @param {number} at */
   const formatMoment = (at) => (resolutionMs > 60_000 ? formatDayTimeRange(at, at + resolutionMs) : formatTime(at));
 
   const axis = {
@@ -33,13 +33,13 @@ export function createChart(plot, readout) {
   };
   const size = () => ({ width: plot.clientWidth, height: plot.clientHeight });
 
-  /** The step from line to line, so that they are not too close up to the highest value. @param {number} max */
+  /** The smallest step that keeps grid lines at least 2.4 rem apart. @param {number} max */
   const stepTo = (max) => {
     const lines = Math.max(1, Math.floor((plot.clientHeight - rem * 2) / (rem * 2.4)));
     return STEPS.find((step) => Math.ceil(max / step) <= lines) ?? max;
   };
 
-  /** Up to a line, so that no value is above the highest of them. @param {number} max */
+  /** Rounds the maximum up to a grid line, so that every value is below the top line. @param {number} max */
   const top = (max) => stepTo(max) * Math.ceil(max / stepTo(max));
 
   const draw = () =>
@@ -102,7 +102,7 @@ export function createChart(plot, readout) {
     setText(readout, `${formatMoment(at * 1000)}: ${prefix}${formatPeople(active)}, ${formatNumber(Math.round(views * 10) / 10)} views per minute`);
   };
 
-  /** What is under a pointer that rests is another. */
+  /** Updates the readout when data changes under a resting pointer. */
   const refreshCursor = () => plotted?.setCursor({ left: plotted.cursor.left ?? -1, top: plotted.cursor.top ?? -1 });
 
   /** @param {import("./time_series.js").TimeSeries} series @param {string} span */
@@ -117,7 +117,7 @@ export function createChart(plot, readout) {
     ];
     if (plotted) plotted.setData(data);
     else plotted = draw();
-    queueMicrotask(refreshCursor); // after uPlot's own, which has it draw
+    queueMicrotask(refreshCursor); // uPlot draws in a microtask of its own, queued earlier
     const peak = series.peak(0);
     const now = points.at(-1);
     plot.ariaLabel = peak && now
@@ -128,18 +128,18 @@ export function createChart(plot, readout) {
   const redraw = () => plotted?.redraw(false);
   const resize = () => {
     plotted?.setSize(size());
-    plotted?.setData(data); // another height has other lines
+    plotted?.setData(data); // grid lines depend on the height
   };
   new ResizeObserver(resize).observe(plot);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   return { show, redraw };
 }
 
-/** Half a bar, so that the first and the last are whole. @param {ArrayLike<number>} at */
+/** Half a bar of margin, so that the first and last bars are not cut off. @param {ArrayLike<number>} at */
 const margin = (at) => (at[1] - at[0]) / 2 || 30;
 
 /**
- * A canvas knows no custom properties: colours are those of elements that have them.
+ * Reads colours from styled elements, because a canvas cannot use CSS custom properties.
  *
  * @param {HTMLElement} root
  */

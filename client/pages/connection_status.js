@@ -1,4 +1,4 @@
-/** Says how the connection stands: live, lost, refused or locked, and what the numbers are worth. */
+/** Shows the state of the connection (live, lost, refused, private) and how old the numbers are. */
 
 import { byId, setText } from "./dom.js";
 import { formatAge, formatTimeWithSeconds } from "./format.js";
@@ -6,7 +6,7 @@ import { formatAge, formatTimeWithSeconds } from "./format.js";
 /** @typedef {import("./event_stream.js").ConnectionStatus} ConnectionStatus */
 
 /**
- * What a status means to somebody who only wants to see numbers.
+ * Explains an HTTP status to a reader of the page: a title and a sentence.
  *
  * @param {number} status
  * @param {string} site
@@ -29,11 +29,11 @@ function describeStatus(status, site, hasNumbers) {
 }
 
 /**
- * Shows it, and keeps the seconds counting.
+ * Binds the status elements of the page and updates their seconds.
  *
  * @param {string} site
  * @param {{onRetry: () => void, onToken: (token: string) => void, onChange: (status: ConnectionStatus, text: string) => void}} handlers
- *   `onChange` is called with a sentence for whoever cannot see it
+ *   `onChange` also gets a sentence for screen readers
  */
 export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
   const root = document.documentElement;
@@ -41,7 +41,7 @@ export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
   const token = /** @type {HTMLInputElement} */ (byId("token"));
   /** @type {ConnectionStatus} */
   let current = { phase: "connecting", status: 0, retryAt: 0 };
-  /** When the server last gave a sign; 0: it never has. */
+  /** When the server last sent anything, in ms; 0: never. */
   let lastActivityAt = 0;
   /** @type {ConnectionStatus | null} */
   let problem = null;
@@ -66,7 +66,7 @@ export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
     current = next;
     if (next.phase === "retrying") problem = next;
     if (next.phase === "live" || next.phase === "unauthorized") problem = null;
-    // A new attempt is no better news than the last: what was said stays until it succeeds.
+    // Keep the message during a new attempt: it is only outdated once the attempt succeeds.
     root.dataset.connection = problem ? "retrying" : next.phase;
     byId("connection-error").hidden = !problem;
     tokenForm.hidden = next.phase !== "unauthorized";
@@ -97,19 +97,19 @@ export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
     event.preventDefault();
     const entered = token.value.trim();
     if (/^[\x21-\x7e]+$/.test(entered)) onToken(entered);
-    else rejectToken(); // no header could carry it
+    else rejectToken(); // not allowed in a header
   });
   byId("retry").addEventListener("click", onRetry);
   setInterval(tick, 1000);
 
   return {
     show,
-    /** The server is there. */
+    /** Records that the server has sent something. */
     recordActivity: () => {
       lastActivityAt = Date.now();
       if (current.phase === "live") tick();
     },
-    /** Whether what is shown is what is so. */
+    /** Whether the numbers are current. */
     isLive: () => current.phase === "live",
   };
 }

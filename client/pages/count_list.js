@@ -1,4 +1,4 @@
-/** A list of named counts whose rows move to their new place, and show what has changed. */
+/** A list of labelled counts that animates reordering and highlights changes. */
 
 import { allowsMotion, element, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
@@ -7,17 +7,17 @@ const MOVE_MS = 350;
 const DELTA_MS = 2500;
 
 /**
- * One row. `isOther`: it stands for all that are not listed.
+ * One row. `isOther`: the sum of all rows that are not listed.
  *
  * @typedef {{key: string, label: string, count: number, flag?: string, title?: string, isOther?: boolean}} Row
  */
 
 /**
- * Makes a list show rows.
+ * Renders rows into a list.
  *
  * @param {HTMLElement} list
- * @param {{onSelect?: (key: string) => void, showDeltas?: boolean}} options `onSelect`: rows are buttons;
- *   `showDeltas`: a change of a count is marked for a while
+ * @param {{onSelect?: (key: string) => void, showDeltas?: boolean}} options `onSelect` makes rows buttons;
+ *   `showDeltas` shows each change of a count for 2.5 s
  * @returns {(rows: Row[], selected?: string | null) => void}
  */
 export function createCountList(list, { onSelect, showDeltas = false }) {
@@ -52,7 +52,7 @@ export function createCountList(list, { onSelect, showDeltas = false }) {
       else list.insertBefore(view.item, next);
     }
     if (focusedIndex >= 0 && !list.contains(document.activeElement)) {
-      // A row that is moved loses the focus; of one that is gone the next one takes it.
+      // Moving an element drops its focus. If the row is gone, focus the one in its place.
       const nextFocus = list.contains(focused)
         ? focused
         : list.children[Math.min(focusedIndex, list.children.length - 1)]?.querySelector("button");
@@ -95,7 +95,7 @@ class CountRow {
     }
   }
 
-  /** Marks a change of the count for a while. @param {number} step */
+  /** Shows a change of the count for 2.5 s. @param {number} step */
   showDelta(step) {
     if (!step) return;
     clearTimeout(this.#timer);
@@ -114,7 +114,7 @@ function positions(views) {
 }
 
 /**
- * First, last, invert, play: rows are at their new place already, and are seen to come from the old.
+ * FLIP animation: rows already are in their new position and slide in from the old one.
  *
  * @param {Map<string, CountRow>} views
  * @param {Map<string, number>} before

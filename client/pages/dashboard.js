@@ -1,11 +1,11 @@
-/** The numbers of the page: who is here, on which pages, from where, and what was viewed. */
+/** Renders the numbers: active visitors, pages, countries, and totals. */
 
 import { createCountList } from "./count_list.js";
 import { allowsMotion, byId, setText } from "./dom.js";
 import { countryName, flagEmoji, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
 import { createWorldMap } from "./world_map.js";
 
-/** How many rows each list has, by the mode of the page. */
+/** Maximum rows of each list, by page mode. */
 const ROW_LIMITS = {
   page: { pages: 12, top: 10, countries: 6 },
   wall: { pages: 7, top: 0, countries: 6 },
@@ -13,8 +13,8 @@ const ROW_LIMITS = {
 };
 
 /**
- * @param {(path: string) => void} onSelect a page was chosen
- * @returns {(model: import("./model.js").Model, selected: string | null) => void} shows a model
+ * @param {(path: string) => void} onSelect called when a reader picks a page
+ * @returns {(model: import("./model.js").Model, selected: string | null) => void} renders a model
  */
 export function createDashboard(onSelect) {
   const mode = /** @type {keyof typeof ROW_LIMITS} */ (document.documentElement.dataset.mode ?? "page");
@@ -84,7 +84,7 @@ export function createDashboard(onSelect) {
     const remainder = all.reduce((sum, [, count]) => sum + count, 0) - listed;
     const isEmpty = model.numbers.activeVisitors === 0;
     const places = isEmpty ? [] : model.numbers.visitorLocations;
-    // An empty map, or "unknown" with everybody in it, would say nothing at great length.
+    // Hide the map when it is empty, and the list when all it says is "unknown".
     const isUnknown = isEmpty || (!known.length && !places.length);
     byId("map").hidden = !places.length;
     byId("countries").hidden = isUnknown;

@@ -1,6 +1,6 @@
-/** Server-sent events over fetch, which shows the status and takes headers; EventSource does neither. */
+/** Server-sent events over fetch: unlike EventSource, it shows the HTTP status and can send headers. */
 
-const IDLE_TIMEOUT_MS = 40_000; // the server speaks every 15 s
+const IDLE_TIMEOUT_MS = 40_000; // the server sends a ping every 15 s
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 30_000;
 const NOT_FOUND_RETRY_MS = 60_000;
@@ -8,23 +8,23 @@ const NOT_FOUND_RETRY_MS = 60_000;
 /** @typedef {{event: string, data: string, id: string}} Message */
 
 /**
- * How the stream stands: `live`; `retrying`: it tries again at `retryAt`, because of `status` (0: no
- * response at all, or the stream ended); `unauthorized`: a token is needed, or another one.
+ * State of the connection. `retrying`: reconnects at `retryAt` after `status` (0: no response, or the
+ * stream ended). `unauthorized`: the token is missing or wrong.
  *
  * @typedef {{phase: "connecting" | "live" | "retrying" | "unauthorized", status: number, retryAt: number}} ConnectionStatus
  */
 
 /**
- * Opens a stream and keeps it open until the page is left, or it is closed.
+ * Opens a stream and reconnects until it is closed; paused while the page is in the back-forward cache.
  *
  * @param {object} options
- * @param {() => string | URL} options.url asked anew at each attempt
- * @param {() => Record<string, string>} options.headers those that open a private site
+ * @param {() => string | URL} options.url called for each attempt
+ * @param {() => Record<string, string>} options.headers called for each attempt
  * @param {(message: Message) => void} options.onMessage
  * @param {(status: ConnectionStatus) => void} options.onStatus
- * @param {() => void} options.onActivity called for whatever the server sends: it is there
- * @returns {{retry: () => void, restart: () => void, close: () => void}} `retry` tries at once; `restart` as well, and
- *   begins with a snapshot
+ * @param {() => void} options.onActivity called for every chunk, pings included
+ * @returns {{retry: () => void, restart: () => void, close: () => void}} `retry` reconnects at once;
+ *   `restart` does so from a new snapshot
  */
 export function openEventStream({ url, headers, onMessage, onStatus, onActivity }) {
   let lastId = "";
@@ -38,7 +38,7 @@ export function openEventStream({ url, headers, onMessage, onStatus, onActivity 
   /** @param {number} status @param {number} [minWaitMs] */
   const scheduleRetry = (status, minWaitMs = 0) => {
     const backoffMs = Math.min(MAX_BACKOFF_MS, baseMs * 2 ** failures++);
-    // Full jitter would let some come back at once; half of it still spreads a crowd.
+    // Half jitter: full jitter would let some clients reconnect at once.
     const waitMs = Math.max(backoffMs / 2, minWaitMs) + (Math.random() * backoffMs) / 2;
     timer = setTimeout(connect, waitMs);
     onStatus({ phase: "retrying", status, retryAt: Date.now() + waitMs });
@@ -66,10 +66,10 @@ export function openEventStream({ url, headers, onMessage, onStatus, onActivity 
         await response.body?.cancel();
       }
     } catch {
-      status = 0; // no answer, or it broke off: both are told as one
+      status = 0; // no response, or the stream broke: reported alike
     }
     idle.stop();
-    if (current !== attempt) return; // another attempt has taken over, or the page is left
+    if (current !== attempt) return; // superseded by a newer attempt, or stopped
     current = null;
     if (status === 401 || status === 403) onStatus({ phase: "unauthorized", status, retryAt: 0 });
     else scheduleRetry(status, minWaitMs);
@@ -122,7 +122,7 @@ export function openEventStream({ url, headers, onMessage, onStatus, onActivity 
 
   const { signal } = closed;
   addEventListener("online", retryIfWaiting, { signal });
-  // An open stream keeps a page out of the back-forward cache.
+  // An open stream would keep the page out of the back-forward cache.
   addEventListener("pagehide", stop, { signal });
   addEventListener("pageshow", (event) => event.persisted && retry(), { signal });
   connect();
@@ -141,10 +141,10 @@ function idleTimer(onIdle) {
 }
 
 /**
- * A parser by the HTML standard, 9.2.6: give it text as it comes, in whatever pieces.
+ * Creates a parser of server-sent events (HTML standard, 9.2.6) that takes text in any chunks.
  *
- * @param {(message: Message) => void} onMessage called for each event that has data
- * @param {(ms: number) => void} onRetry called when the server says how long to wait
+ * @param {(message: Message) => void} onMessage called for each event with data
+ * @param {(ms: number) => void} onRetry called with the server's reconnection time
  * @returns {(text: string) => void}
  */
 export function createEventParser(onMessage, onRetry) {
@@ -171,7 +171,7 @@ export function createEventParser(onMessage, onRetry) {
 
   return (text) => {
     buffer += text;
-    const pendingLength = buffer.endsWith("\r") ? 1 : 0; // the rest of a CRLF may be still to come
+    const pendingLength = buffer.endsWith("\r") ? 1 : 0; // the second half of a CRLF may follow
     const lines = buffer.slice(0, buffer.length - pendingLength).split(/\r\n|\r|\n/);
     buffer = (lines.pop() ?? "") + buffer.slice(buffer.length - pendingLength);
     lines.forEach(parseLine);

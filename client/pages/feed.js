@@ -1,4 +1,4 @@
-/** Arrivals, moves and departures, newest first; it stands still when asked to. */
+/** The activity feed: arrivals, moves and departures, newest first; can be paused. */
 
 import { allowsMotion, byId, element, setText } from "./dom.js";
 import { countryName, flagEmoji, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
@@ -8,7 +8,7 @@ const MAX_ITEMS = 40;
 /** @typedef {import("./model.js").SessionEvent} SessionEvent */
 
 /**
- * Makes the feed.
+ * Binds the feed of the page.
  *
  * @returns {{replace: (events: SessionEvent[]) => void, add: (events: SessionEvent[]) => void, filter: (path: string | null) => void}}
  */
@@ -18,7 +18,7 @@ export function createFeed() {
   const pause = byId("pause");
   /** Newest last. @type {SessionEvent[]} */
   let log = [];
-  /** What came while it stood still. */
+  /** How many arrived while paused. */
   let pendingCount = 0;
   let isPaused = false;
   /** @type {string | null} */
@@ -48,7 +48,7 @@ export function createFeed() {
   return {
     replace: (events) => {
       const hasNews = events.length > 0 || !log.length;
-      if (!hasNews || isPaused) return; // what is shown happened all the same
+      if (!hasNews || isPaused) return; // keep what is shown: it did happen
       log = events;
       render();
     },
@@ -80,7 +80,7 @@ function createItem({ type, path, at, from, country: code, reason }) {
   const where = element("bdi", "path", readablePath(path));
   const item = element("li", type, element("time", "", formatTimeWithSeconds(at)));
   const text = element("span", "text");
-  const what = element("span", "what", text); // beside the text, where no line break can take it
+  const what = element("span", "what", text); // a flag beside the text stays on the first line
   if (type === "joined") text.append("came to ", where);
   else if (type === "moved") text.append("went from ", element("bdi", "path", readablePath(from ?? "")), " to ", where);
   else text.append(reason === "timeout" ? "timed out on " : "left ", where);

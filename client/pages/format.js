@@ -1,7 +1,7 @@
-/** Numbers, times, paths and countries as people read them. */
+/** Formats numbers, times, paths and countries for readers. */
 
 const whole = new Intl.NumberFormat();
-// Hours as the locale writes them: 08:25 where a day has 24 of them, 8:25 PM where it has twice 12.
+// The locale chooses between 08:25 and 8:25 AM.
 const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const clockSeconds = new Intl.DateTimeFormat(undefined, {
   hour: "numeric", minute: "2-digit", second: "2-digit",
@@ -19,29 +19,29 @@ export const formatTimeWithSeconds = (ms) => clockSeconds.format(ms);
 /** @param {number} ms */
 export const formatDate = (ms) => day.format(ms);
 
-/** A stretch of time: "20:50–21:00". @param {number} from @param {number} to */
+/** A range of time: "20:50–21:00". @param {number} from @param {number} to */
 export const formatTimeRange = (from, to) => clock.formatRange(from, to);
 
-/** The same with its day of the week. @param {number} from @param {number} to */
+/** The same with the weekday. @param {number} from @param {number} to */
 export const formatDayTimeRange = (from, to) => `${weekday.format(from)}–${clock.format(to)}`;
 
 /** @param {number} count */
 export const formatPeople = (count) => `${formatNumber(count)} ${count === 1 ? "person" : "people"}`;
 
-/** A duration in the unit that suits it: "120 s", "5 min". @param {number} ms */
+/** A duration in seconds, from 5 minutes on in minutes: "120 s", "5 min". @param {number} ms */
 export function formatDuration(ms) {
   return ms < 300_000 ? `${formatNumber(ms / 1000)} s` : `${formatNumber(ms / 60_000)} min`;
 }
 
-/** How long ago, counted in seconds, then in minutes. @param {number} ms */
+/** How long ago, in seconds, from 100 s on in minutes. @param {number} ms */
 export function formatAge(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   return seconds < 100 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
 }
 
 /**
- * A path to read: what is percent-encoded is decoded, and what would not be seen, or would turn the
- * text around, is shown as its code.
+ * Decodes a path for display. Invisible characters and those that change the text direction stay
+ * percent-encoded.
  *
  * @param {string} path
  */
@@ -50,17 +50,17 @@ export function readablePath(path) {
   try {
     text = decodeURI(path);
   } catch {
-    // not UTF-8: as it is
+    // not UTF-8: show it as it is
   }
   return text.replace(/[\p{C}\p{Z}]/gu, (character) => (character === " " ? " " : encodeURIComponent(character)));
 }
 
-/** A country's flag, by the letters of its code. @param {string} code */
+/** The flag emoji of a country code. @param {string} code */
 export function flagEmoji(code) {
   return String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
 }
 
-/** A country's name, or its code where none is known. @param {string} code */
+/** The name of a country, or its code if it has none. @param {string} code */
 export function countryName(code) {
   try {
     return regions.of(code) ?? code;

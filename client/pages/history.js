@@ -1,4 +1,4 @@
-/** The chart of two spans, the peak of the day, and this time yesterday. */
+/** History: the chart with its two spans, today's peak, and this time yesterday. */
 
 import { createChart } from "./chart.js";
 import { byId, setText } from "./dom.js";
@@ -42,7 +42,7 @@ export function createHistory(api) {
   };
 
   /**
-   * When a peak was, as finely as it is known: the minute where the last 30 hold all of it.
+   * When a peak was: the minute if it is within the last 30, else the range of its bucket.
    *
    * @param {import("./time_series.js").Point} peak
    * @param {number} now
@@ -76,13 +76,13 @@ export function createHistory(api) {
   }
 
   return {
-    /** All of it anew. @param {import("./model.js").Snapshot} numbers */
+    /** Loads everything again. @param {import("./model.js").Snapshot} numbers */
     reload: ({ totalPageViews, trackingSince }) => {
       views = totalPageViews;
       since = trackingSince;
       return load();
     },
-    /** What is so now. @param {import("./model.js").Change} change */
+    /** Adds the current numbers. @param {import("./model.js").Change} change */
     add: ({ asOf, activeVisitors, totalPageViews }) => {
       for (const series of [recent, days]) series.add(asOf, activeVisitors, totalPageViews - views);
       views = totalPageViews;

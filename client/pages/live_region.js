@@ -1,4 +1,4 @@
-/** What a screen reader is told: politely, and not more often than one can listen. */
+/** A polite ARIA live region, throttled so that screen readers are not flooded. */
 
 import { setText } from "./dom.js";
 
@@ -6,7 +6,7 @@ const MIN_GAP_MS = 20_000;
 
 /**
  * @param {HTMLElement} region
- * @returns {(text: string) => void} says the newest of what it is given, at most once in 20 s
+ * @returns {(text: string) => void} announces the latest text, at most every 20 s
  */
 export function createLiveRegion(region) {
   let pending = "";

@@ -1,11 +1,11 @@
-/** Where this is tried out: the client does not count pages on localhost, unless it is told to. */
+/** The client does not count pages on localhost without `data-allow-localhost`. */
 
 import { byId } from "./dom.js";
 
-/** Whether this page is on the machine of whoever looks at it. */
+/** Whether this page is served from localhost. */
 export const isLocalhost = () => /^(localhost$|127\.|\[::1)/.test(location.hostname);
 
-/** Says why the tag that is shown has what a live one would not. */
+/** Explains why the script tag has `data-allow-localhost`, or that it may need it. */
 export function showLocalhostNote() {
   byId("localhost-note").hidden = !isLocalhost();
   byId("production-note").hidden = isLocalhost();

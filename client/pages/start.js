@@ -1,4 +1,4 @@
-/** Getting started: a name, the script tag, and the first heartbeat as it comes in. */
+/** The start page: pick a name, copy the script tag, see the first heartbeat arrive. */
 
 import { SiteApi } from "./api.js";
 import { byId, copyOnClick, setText } from "./dom.js";
@@ -28,7 +28,7 @@ function showState(text, state) {
   byId("stats-link").hidden = state !== "found";
 }
 
-/** What the service says of the site. @param {import("./event_stream.js").Message} message */
+/** Handles an event of the site's stream. @param {import("./event_stream.js").Message} message */
 function handleMessage({ event, data }) {
   const update = JSON.parse(data);
   if (event === "snapshot") {
@@ -62,7 +62,7 @@ function watchSite() {
   stream?.close();
   stream = null;
   hasNumbers = false;
-  troubleshooting.stop(); // what was waited for is another site
+  troubleshooting.stop(); // it was for the previous site
   nameField.setAttribute("aria-invalid", String(!!nameField.value && !SITE_NAME.test(nameField.value)));
   if (!nameField.value) return showState("First name your site, above.", "idle");
   if (!SITE_NAME.test(nameField.value)) return showState("A name is made of a-z, 0-9, dots and dashes.", "error");

@@ -1,4 +1,4 @@
-/** The stats page: one stream in, every part of the page told. */
+/** The stats page: one event stream feeds all parts of the page. */
 
 import { SiteApi } from "./api.js";
 import { createConnectionStatus } from "./connection_status.js";
@@ -13,7 +13,7 @@ import { showLocalhostNote } from "./localhost.js";
 import { Model } from "./model.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
-const REFRESH_MS = 15_000; // what the stream does not tell is asked for this often, while it changes
+const REFRESH_MS = 15_000; // how often to fetch what the stream does not carry, while the site is changing
 
 const site = document.body.dataset.site ?? "";
 const api = new SiteApi(site, "../");
@@ -25,11 +25,11 @@ const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
 /** @type {Model | null} */
 let model = null;
-/** The page that was chosen. */
+/** The selected page; null: the whole site. */
 let selected = parsePath(query.get("page"));
 let isStale = false;
 let isHistoryLoaded = false;
-/** The service's clock, less this one's, ms. */
+/** The service's clock minus the local clock, in ms. */
 let clockOffsetMs = 0;
 
 const connection = createConnectionStatus(site, {
@@ -41,10 +41,10 @@ const connection = createConnectionStatus(site, {
   onChange: ({ phase }, announcement) => {
     if (announcement) announce(announcement);
     if (phase === "unauthorized") {
-      api.token = ""; // it does not open this site, now or any more
+      api.token = ""; // it is wrong or no longer valid
       byId("dashboard").hidden = byId("welcome").hidden = true;
     }
-    if (phase !== "live") isHistoryLoaded = false; // whatever happens until it is back
+    if (phase !== "live") isHistoryLoaded = false; // the history will have a gap
     updateTitle();
   },
 });
@@ -101,7 +101,7 @@ function updateTitle() {
   document.title = `${connection.isLive() ? "" : "⚠ not live: "}${formatNumber(count)} ${where} · ${site}`;
 }
 
-/** Shows one page only; the same again, or null: the whole site. @param {string | null} path */
+/** Selects a page; the selected page again or null selects the whole site. @param {string | null} path */
 function select(path) {
   selected = path === selected ? null : path;
   if (selected === null) query.delete("page");
@@ -114,7 +114,7 @@ function select(path) {
 
 async function refresh() {
   if (!model || !connection.isLive()) return;
-  // Time goes on where nothing happens.
+  // Move the chart on, even if nothing happens.
   history.add({ ...model.numbers, asOf: Date.now() + clockOffsetMs });
   if (!isStale || document.hidden) return;
   isStale = false;
@@ -132,8 +132,7 @@ if (selected !== null) feed.filter(selected);
 setInterval(refresh, REFRESH_MS * (0.9 + Math.random() / 5));
 
 /**
- * A page as the service spells it, or null where it is none: what stands in the address may have
- * been written by hand.
+ * Normalizes a path from the query string as the service does; null if it is not a path.
  *
  * @param {string | null} text
  */

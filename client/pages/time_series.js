@@ -1,4 +1,4 @@
-/** A stretch of the site's past that goes on with the current. */
+/** A time series of fixed-size buckets, the last of which is still being counted. */
 
 /**
  * @typedef {{at: number, peakActive: number, views: number}} Point
@@ -17,11 +17,11 @@ export class TimeSeries {
   }
 
   /**
-   * What is so now. The last point is the one under way; the oldest makes room for the next.
+   * Adds the current numbers to the last bucket; drops the oldest bucket for each new one.
    *
    * @param {number} at
    * @param {number} active
-   * @param {number} views those that came since it was told last
+   * @param {number} views new views since the last call
    */
   add(at, active, views) {
     const last = this.points.at(-1);
@@ -36,7 +36,7 @@ export class TimeSeries {
     current.views += views;
   }
 
-  /** The point of most people since a moment; of several the first. @param {number} since */
+  /** The first of the highest points since a time. @param {number} since */
   peak(since) {
     return this.points
       .filter(({ at }) => at + this.resolutionMs > since)
@@ -44,7 +44,7 @@ export class TimeSeries {
   }
 
   /**
-   * The first point of that many people between two moments, if the series knows all between them.
+   * The first point between two times with at least that many visitors; undefined if the series starts later.
    *
    * @param {number} from
    * @param {number} to
@@ -55,7 +55,7 @@ export class TimeSeries {
     return this.points.find(({ at, peakActive }) => at >= from && at < to && peakActive >= active);
   }
 
-  /** The point that a moment is in. @param {number} moment */
+  /** The bucket that contains a time. @param {number} moment */
   pointAt(moment) {
     return this.points.find(({ at }) => at <= moment && moment < at + this.resolutionMs);
   }

@@ -1,12 +1,12 @@
-/** What commonly is wrong, said when somebody has waited in vain for a while, and not before. */
+/** Shows common causes after 20 s without a heartbeat. */
 
 const DELAY_MS = 20_000;
 
 /**
- * Makes an element show itself after a while.
+ * Shows an element after a delay.
  *
  * @param {HTMLElement} element hidden at first
- * @returns {{start: () => void, stop: () => void}} `start` begins to wait, `stop` hides it
+ * @returns {{start: () => void, stop: () => void}} `start` starts the delay; `stop` cancels it and hides the element
  */
 export function createTroubleshooting(element) {
   let timer = 0;

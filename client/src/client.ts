@@ -1,17 +1,16 @@
 /**
- * The client itself, the same for the script tag and the npm package: one small state machine.
+ * The client, shared by the script tag and the npm package: one small state machine.
  *
- * A tab is *here* while it is visible, its path is not excluded, and it has neither left nor opted
- * out. One rule decides who sends: each tab that is here asks for the site's lock, whoever holds
- * the lock leads, and only the leader beats. A tab that is no longer here gives the lock back, so
- * that the next one leads and beats at once. Background tabs, prerendered pages (which are hidden
- * until they are shown) and the back-forward cache (no page that holds a lock gets into it) need
- * no rules of their own.
+ * A tab is present while it is visible, its path is not excluded, and it has neither left nor opted
+ * out. Every present tab requests the site's lock; the holder is the leader, and only the leader
+ * sends heartbeats. A tab that is no longer present releases the lock, so that another tab leads and
+ * sends at once. This covers background tabs, prerendered pages (hidden until shown) and the
+ * back-forward cache (which takes no page that holds a lock).
  *
- * `update` brings all that up to date. It may be called at any time, for whatever reason.
+ * `update` brings the tab to the state it should be in; it may be called at any time.
  *
  * The script tag must be small: `build.mjs` puts the body of `createClient` at the top level of the
- * script, where `tag.ts` gives what are arguments here. Hence loose types, and zeros for nothing.
+ * script, where `script_tag.ts` provides its arguments. Hence the loose types and falsy zeros.
  */
 
 import type {
@@ -24,15 +23,15 @@ import type {
 } from "./types.js";
 
 const LOCK_RETRY_MS = 250;
-/** Less than LEAVE_GRACE: the visitor of a window that is closed is not gone before the next leads. */
+/** Less than LEAVE_GRACE, so that another window leads before the visitor of a closed one is gone. */
 const LOCK_RETRY_MAX_MS = 2_000;
 const DEBOUNCE_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const INTERVAL_MS = 30_000;
 const LOAD_RETRY_MS = 30_000;
-/** Statuses above, from 429 on, are of the service; up to here, of this one heartbeat. */
+/** Up to this status an error concerns one heartbeat; from 429 on, the service. */
 const LAST_REQUEST_ERROR = 428;
-/** However long the service was away, visitors are back within this time. */
+/** Longest time until visitors are back after an outage. */
 const MAX_BACKOFF_MS = 600_000;
 
 export const createClient = (
@@ -41,38 +40,38 @@ export const createClient = (
   loadLazy: (retry?: string) => Promise<LazyModule>,
 ): Presence => {
   let isRunning: boolean | 1 | 0 = options.auto != "false";
-  /** Set while this tab leads: gives the lock back. */
+  /** Releases the lock; set while this tab is the leader. */
   let release: (() => void) | 0 | undefined;
 
-  /** Set while a heartbeat is in flight, and after one that failed until it is time for the next. */
+  /** Set while a heartbeat is in flight, and after a failed one until its retry. */
   let isBlocked: boolean | 1 | 0 | undefined;
-  /** What was reported last; 0: nothing, so whatever the path is, it is news. */
+  /** Body of the last heartbeat; 0: send one whatever the path is. */
   let lastBody: string | 0 | undefined;
   let lastAt: number | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const interval = 1000 * (options.interval as unknown as number) || INTERVAL_MS;
   let nextDelay = interval;
-  /** How long this tab waited before it asked for the lock again. */
+  /** Time between the last two requests for the lock. */
   let lockRetryMs: number;
-  /** Makes the address of `more` another one after it failed: browsers keep what they were given. */
+  /** Query for the URL of the lazy module after a failure, because browsers cache failed imports. */
   let retry = "";
 
-  /** Roughly who needs `more` to know the path, if any: developers, robots, sites with rules. */
+  /** Whether the lazy module decides about the path: on localhost, for robots, on sites with rules. */
   const needsLazy =
     navigator.webdriver ||
     /^(local|127|\[|$)/.test(location.hostname) ||
     !url ||
     (options.exclude ?? options.respectDnt ?? options.hash) != null;
   /**
-   * The path that is reported; nothing where the visitor is not counted. Where it takes more than
-   * this, `more` says; until then nobody is counted.
+   * The path to report; falsy where the visitor is not counted. Replaced by that of the lazy module
+   * if it is needed; nobody is counted before.
    */
   let currentPath = (): unknown => !needsLazy && location.pathname.replace(/^\/+/, "/");
 
-  /** 16 random bytes, in decimal. `crypto.randomUUID` is missing on plain http. Empty: opted out. */
+  /** 16 random bytes in decimal (plain http has no `crypto.randomUUID`). Empty: opted out. */
   let id = crypto.getRandomValues(new Uint8Array(16)).join("");
 
-  /** The id all tabs share, or where there is no storage the one that lives as long as the page. */
+  /** The id shared by all tabs; without storage, one that lives as long as the page. */
   const sessionId = () => {
     try {
       id = localStorage.presenceId = id && (localStorage.presenceId ?? id);
@@ -80,7 +79,7 @@ export const createClient = (
     return id;
   };
 
-  /** Calls `then` with what is loaded only when it is needed; where either fails, later. */
+  /** Loads the lazy module and calls `then` with it; retries if either fails, unless `isOnce`. */
   const withLazy = (then: (lazy: LazyModule) => void, isOnce?: 1) => {
     loadLazy(retry)
       .then(then)
@@ -91,10 +90,10 @@ export const createClient = (
   };
 
   /**
-   * With the lock: leads until it is given back. Without: asks again, soon and then less often,
-   * unless this tab leads (it was woken, and so asked, twice) or has a timer that will update it.
-   * Nobody queues for the lock, since a page that is frozen in a queue would be given it and keep
-   * it. 0: the lock was lost, which locks over a BroadcastChannel may be.
+   * With the lock: leads until it is released. Without: requests it again after growing pauses,
+   * unless this tab leads (two updates may request it twice) or waits for a retry. Polls, because a
+   * page that is frozen in the lock's queue would be given the lock and keep it.
+   * 0: the lock was lost, which can happen over a BroadcastChannel.
    */
   const lead = (lock: unknown): any =>
     lock
@@ -107,7 +106,7 @@ export const createClient = (
         (clearTimeout(timer),
         (timer = setTimeout(update, (lockRetryMs = Math.min(2 * lockRetryMs, LOCK_RETRY_MAX_MS)), 1)));
 
-  /** `event` is 1 where this tab only asks for the lock again. */
+  /** `event` is 1 if only the lock is requested again. */
   const update = async (event?: any) => {
     event > 0 ||
       ((lockRetryMs = LOCK_RETRY_MS / 2),
@@ -121,10 +120,10 @@ export const createClient = (
       path &&
       event?.type != "pagehide" &&
       !document.hidden &&
-      id && // else it has opted out, and would write that over an absent one, which opts in again
+      id && // else opted out; storing that again would undo a visitor's removal of the opt-out
       sessionId()
     ) {
-      // With no locks of any kind, or no access to them, each tab leads itself.
+      // Without any kind of lock, every tab leads.
       release ||
         (async () =>
           ((navigator.locks as Locks) || (await loadLazy(retry))).request(
@@ -133,7 +132,7 @@ export const createClient = (
             lead,
           ))().catch(lead);
     } else if (release) {
-      // Hidden is not gone: there is no goodbye for it, perhaps another tab is visible instead.
+      // A hidden tab sends no leave: another tab may be visible instead.
       lastBody && (document.hidden || navigator.sendBeacon?.(url + "leave", lastBody));
       release();
       release = lastBody = 0;
@@ -151,7 +150,7 @@ export const createClient = (
       try {
         answer = await fetch(url + "heartbeat", {
           method: "POST",
-          body: lastBody, // text/plain, so there is no preflight
+          body: lastBody, // sent as text/plain: no preflight
           credentials: "omit",
           referrer: "",
           keepalive: 1 as unknown as true,
@@ -160,8 +159,8 @@ export const createClient = (
         isBlocked = answer.status > LAST_REQUEST_ERROR;
         answer = 1000 * answer.headers.get(isBlocked ? "Retry-After" : "Presence-Interval") || 0;
       } catch {}
-      // Here `answer` is how long the service said to wait, which is what it can take; where it said
-      // nothing, it may be in trouble. Whoever failed is still blocked.
+      // `answer` is now the wait that the service asked for. Without one after a failure, back off;
+      // `isBlocked` is still set then.
       lastAt = Date.now();
       nextDelay = Math.min(answer || (isBlocked ? 2 * nextDelay : interval), MAX_BACKOFF_MS);
       timer = setTimeout(
@@ -171,7 +170,7 @@ export const createClient = (
         },
         nextDelay * (1 + Math.random() / 10),
       );
-      update(); // the path may have changed meanwhile
+      update(); // the path may have changed in the meantime
     }
   };
 

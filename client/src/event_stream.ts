@@ -1,8 +1,8 @@
 /**
- * One EventSource to a site's stream, there while it is wanted and the page is visible.
+ * One EventSource for a site, open while it has subscribers and the page is visible.
  *
- * An EventSource connects again by itself when a connection breaks, but gives up for good when it
- * is answered with an error: then it is opened anew, later and later.
+ * EventSource reconnects by itself after a broken connection, but gives up after an HTTP error;
+ * then it is recreated with exponential backoff.
  */
 
 export interface PageCount {
@@ -10,7 +10,7 @@ export interface PageCount {
   readonly count: number;
 }
 
-/** As much of the stream's events as is used here. */
+/** The fields of a stream event that the client uses. */
 export interface LiveEvent {
   readonly activeVisitors: number;
   readonly activeByPath: readonly PageCount[];
@@ -23,8 +23,8 @@ const MIN_RETRY_MS = 5_000;
 const MAX_RETRY_MS = 300_000;
 
 /**
- * `onEvent` gets every event, and nothing when the connection is lost. Gives what says whether the
- * stream is wanted.
+ * `onEvent` gets every event, or undefined when the connection is lost. Returns a function that
+ * opens or closes the stream.
  */
 export const createEventStream = (
   url: string,
@@ -46,7 +46,7 @@ export const createEventStream = (
     const opened = (source = new EventSource(url));
     for (const name of ["snapshot", "change"]) {
       opened.addEventListener(name, ({ data }: MessageEvent<string>) => {
-        if (opened != source) return; // closed meanwhile
+        if (opened != source) return; // closed in the meantime
         retryMs = MIN_RETRY_MS;
         onEvent(JSON.parse(data), name == "snapshot");
       });
@@ -63,7 +63,7 @@ export const createEventStream = (
   };
 
   const update = (event?: Event) => {
-    // A page with an open connection does not get into the back-forward cache.
+    // An open connection would keep the page out of the back-forward cache.
     if (!isWanted || event?.type == "pagehide" || document.hidden) close();
     else source || timer || open();
   };

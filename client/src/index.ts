@@ -1,5 +1,5 @@
 /**
- * presence-client: tells a presence service who is on which page of your site, and tells you.
+ * presence-client: sends heartbeats to a presence service and reads its live numbers.
  *
  *     const presence = createPresence({ api: "https://presence.example.org", site: "blog" });
  */
@@ -18,26 +18,26 @@ export type { LiveCallback, LiveCounts, Presence, SubscribeOptions } from "./typ
 export interface PresenceOptions {
   /** Name of the site. */
   readonly site: string;
-  /** Where the service is, such as `https://presence.example.org`; without it, this very origin. */
+  /** URL of the service, such as `https://presence.example.org`; default: this origin. */
   readonly api?: string;
-  /** Seconds between heartbeats until the service names its own interval; 30. */
+  /** Seconds between heartbeats until the service sends its own interval; default: 30. */
   readonly interval?: number;
-  /** The fragment is the path: `#/cart` is reported as `/cart`. */
+  /** Use the fragment as the path: `#/cart` is reported as `/cart`. */
   readonly hash?: boolean;
-  /** Paths that are not reported; `*` at the end makes one a beginning: `["/admin*", "/cart"]`. */
+  /** Paths that are not reported; a trailing `*` matches a prefix: `["/admin*", "/cart"]`. */
   readonly exclude?: readonly string[];
-  /** Visitors who send DNT or Global Privacy Control are not counted. */
+  /** Do not count visitors who send DNT or Global Privacy Control. */
   readonly respectDnt?: boolean;
-  /** Developers' machines and automated browsers are counted too. */
+  /** Count localhost and automated browsers too. */
   readonly allowLocalhost?: boolean;
-  /** `false`: nothing is sent before the first `heartbeat()`, such as after a consent. */
+  /** `false`: send nothing before the first `heartbeat()`, for example until the visitor consents. */
   readonly auto?: boolean;
 }
 
 const running = new Map<string, Presence>();
 let latest: Presence | undefined;
 
-/** Where there is no page, as in server-side rendering, there is nobody to count. */
+/** Without a document, as in server-side rendering, nobody is counted. */
 const NOOP_CLIENT: Presence = {
   heartbeat() {},
   leave() {},
@@ -53,7 +53,7 @@ const siteUrl = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
 const LOAD_RETRY_MS = 30_000;
 const loadLazy = () => import("./lazy.js");
 
-/** Starts the client for a site. A second call for the same site gives the first one's client. */
+/** Starts the client for a site; a second call for the same site returns the same client. */
 export const createPresence = (options: PresenceOptions): Presence => {
   const url = siteUrl(options);
   if (typeof document == "undefined") return NOOP_CLIENT;
@@ -62,7 +62,7 @@ export const createPresence = (options: PresenceOptions): Presence => {
   return latest;
 };
 
-/** As `presence.subscribe`, for a page that only shows the numbers of a site and counts nobody. */
+/** Like `presence.subscribe`, for a page that shows a site's numbers without counting its own visitors. */
 export const watchPresence = (
   site: Pick<PresenceOptions, "api" | "site">,
   callback: LiveCallback,
@@ -81,7 +81,7 @@ export const watchPresence = (
   return () => live(false);
 };
 
-/** The client that runs on this page: the latest created, or the script tag's. */
+/** The client of this page: the one created last, or the script tag's. */
 export const currentPresence = (): Presence =>
   latest ?? (typeof window == "undefined" ? undefined : window.presence) ?? NOOP_CLIENT;
 

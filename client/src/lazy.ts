@@ -1,6 +1,6 @@
 /**
- * What the client loads when it is needed: live numbers, locks for browsers without, and rules about
- * who is not counted.
+ * The lazy-loaded part of the client: live numbers, locks for browsers without Web Locks, and the
+ * rules for who is not counted.
  */
 
 import { liveStoreOf } from "./live_store.js";
@@ -12,7 +12,7 @@ export { request } from "./locks.js";
 export { pathBy } from "./path.js";
 
 export const live: LazyModule["live"] = (url, subscription, isWanted) => {
-  if (!url) return; // the script tag names no site
+  if (!url) return; // the script tag has no data-site
   const store = liveStoreOf(url);
   if (!subscription) renderCounts(store);
   else if (isWanted) subscribe(store, subscription);

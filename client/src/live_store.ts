@@ -1,17 +1,17 @@
-/** The live numbers of a site for whoever listens on this page, over one stream. */
+/** The live numbers of a site, shared by all listeners of the page over one stream. */
 
 import { createEventStream, type LiveEvent } from "./event_stream.js";
 import { normalizePath } from "./path.js";
 
 export interface LiveStore {
-  /** False while the connection is lost: the numbers are the last ones known. */
+  /** False while disconnected; the numbers are the last ones known. */
   isConnected: boolean;
   /** The site's numbers; undefined until they are known. */
   site: LiveEvent | undefined;
-  /** Calls `listener` with every change, and now if there are numbers. `key` ends it. */
+  /** Calls `listener` on every change, and at once if the numbers are known; `key` removes it. */
   add(key: unknown, listener: () => void): void;
   remove(key: unknown): void;
-  /** Visitors on a page; undefined until they are known, and then listeners are called. */
+  /** Visitors on a page. If unknown: undefined, fetched, and listeners are called. */
   on(path: string): number | undefined;
 }
 
@@ -19,7 +19,7 @@ const createLiveStore = (url: string): LiveStore => {
   const listeners = new Map<unknown, () => void>();
   const pending = new Set<string>();
   let pages = new Map<string, number>();
-  /** Whether a page that is not listed has nobody on it, and is not just one too many to list. */
+  /** Whether the snapshot lists all pages, so that others have nobody. */
   let isComplete = false;
 
   const setWanted = createEventStream(`${url}live`, (event, isSnapshot) => {
@@ -40,7 +40,7 @@ const createLiveStore = (url: string): LiveStore => {
     for (const listener of [...listeners.values()]) listener();
   };
 
-  /** A stream lists the busiest pages only: of another it tells what changes, and not what is. */
+  /** Fetches the count of a page that the snapshot, which has only the busiest, does not list. */
   const fetchCount = async (path: string, known: typeof pages) => {
     if (pending.has(path)) return;
     pending.add(path);
@@ -50,10 +50,10 @@ const createLiveStore = (url: string): LiveStore => {
         referrer: "",
       });
       const { activeVisitors } = await answer.json();
-      // What the stream has said of the page meanwhile is newer.
+      // A count that the stream has sent in the meantime is newer.
       if (answer.ok && !known.has(path)) known.set(path, activeVisitors);
     } catch {
-      // Asked again with the next event.
+      // Retried on the next event.
     }
     pending.delete(path);
     if (known == pages && known.has(path)) notify();
@@ -71,7 +71,7 @@ const createLiveStore = (url: string): LiveStore => {
       listeners.delete(key);
       if (listeners.size == 0) {
         setWanted(false);
-        store.site = undefined; // it would be old when somebody listens again
+        store.site = undefined; // stale by the time somebody listens again
       }
     },
     on(path) {
@@ -87,7 +87,7 @@ const createLiveStore = (url: string): LiveStore => {
 
 const stores = new Map<string, LiveStore>();
 
-/** The one counter of a site on this page. */
+/** The store of a site; one per page. */
 export const liveStoreOf = (url: string): LiveStore => {
   const key = `${url}`;
   const store = stores.get(key) ?? createLiveStore(key);

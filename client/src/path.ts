@@ -1,8 +1,8 @@
-/** Who is not counted, and what a path is, on sites that say so; most do not. */
+/** Normalizes paths, and applies the rules for who is not counted. */
 
 import type { LazyModule } from "./types.js";
 
-/** A path as the service keeps it. */
+/** A path as the service stores it. */
 export const normalizePath = (path: string): string =>
   path.replace(/[?#].*/, "").replace(/(.)\/$/, "$1").normalize();
 

@@ -4,7 +4,7 @@ import type { LazyModule } from "./types.js";
 
 const { src, dataset: options } = document.currentScript as HTMLScriptElement;
 
-/** The service is where the script came from, unless `data-api` says otherwise. No site: none. */
+/** API of the site: below `data-api`, else the folder of the script. Falsy without `data-site`. */
 const url = (options.site &&
   new URL(
     /.*[^/]|/.exec(options.api || ".") + "/v1/sites/" + options.site + "/",

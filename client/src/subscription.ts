@@ -1,4 +1,4 @@
-/** What a subscriber is lastSent, and when: the numbers it asked for, whenever they are others. */
+/** Calls a subscriber whenever the numbers it asked for change. */
 
 import type { LiveStore } from "./live_store.js";
 import type { LiveCounts, Subscription } from "./types.js";
@@ -14,7 +14,7 @@ export const subscribe = (store: LiveStore, subscription: Subscription): void =>
     try {
       callback(counts);
     } catch (error) {
-      reportError(error); // it is the subscriber's own, and must not keep the others waiting
+      reportError(error); // a failing subscriber must not stop the others
     }
   });
 };
