@@ -16,15 +16,15 @@ import { formatAge, formatTimeWithSeconds } from "./format.js";
 function describeStatus(status, site, hasNumbers) {
   switch (status) {
     case 0:
-      return [hasNumbers ? "Connection lost." : "The service does not answer.", ""];
+      return [hasNumbers ? "Connection lost." : "The service is not responding.", ""];
     case 404:
-      return [`There is no site “${site}” here.`, "This service counts only the sites that its operator has listed."];
+      return [`There is no site “${site}” here.`, "This service only counts the sites that its operator has listed."];
     case 429:
-      return ["Too many at once.", "Your network address has asked for more than this service allows one address."];
+      return ["Too many requests.", "Your IP address has sent more requests than this service allows."];
     case 503:
       return ["The service cannot reach its database.", ""];
     default:
-      return [`The service answers with an error, ${status}.`, ""];
+      return [`The service responded with error ${status}.`, ""];
   }
 }
 
@@ -89,7 +89,7 @@ export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
   };
 
   const rejectToken = () => {
-    setText(byId("token-form-text"), "That token does not open it.");
+    setText(byId("token-form-text"), "That token is not valid.");
     token.setAttribute("aria-invalid", "true");
   };
 

@@ -34,25 +34,25 @@ function handleMessage({ event, data }) {
   if (event === "snapshot") {
     hasNumbers = true;
     if (update.activeVisitors) showState(`It works: ${formatPeople(update.activeVisitors)} on ${api.site} right now.`, "found");
-    else if (update.trackingSince) showState(`${api.site} has been counted before. Nobody is there right now.`, "found");
-    else showState(`Waiting for the first heartbeat of ${api.site} …`, "waiting");
+    else if (update.trackingSince) showState(`${api.site} has had visitors before. Nobody is there right now.`, "found");
+    else showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
   } else if (update.arrivals) {
     const page = update.feed?.find((/** @type {{type: string}} */ { type }) => type === "joined")?.path;
-    showState(`It works: somebody has just come to ${page ? readablePath(page) : api.site}.`, "found");
+    showState(`It works: somebody just arrived on ${page ? readablePath(page) : api.site}.`, "found");
   }
 }
 
 /** @param {import("./event_stream.js").ConnectionStatus} status */
 function handleStatus({ phase, status }) {
   if (phase === "unauthorized") {
-    showState(`${api.site} is private: its page asks for the token.`, "found");
+    showState(`${api.site} is private: its stats page asks for the token.`, "found");
   } else if (phase === "retrying") {
     showState(
       status === 404
-        ? `The operator has listed the sites of this service, and ${api.site} is none of them.`
+        ? `The operator of this service has listed its sites, and ${api.site} is not one of them.`
         : hasNumbers || status === 0
-          ? "The service does not answer; trying again …"
-          : `The service refuses for now (${status}); trying again …`,
+          ? "The service is not responding; trying again …"
+          : `The service responded with error ${status}; trying again …`,
       "error",
     );
   }
@@ -64,11 +64,11 @@ function watchSite() {
   hasNumbers = false;
   troubleshooting.stop(); // it was for the previous site
   nameField.setAttribute("aria-invalid", String(!!nameField.value && !SITE_NAME.test(nameField.value)));
-  if (!nameField.value) return showState("First name your site, above.", "idle");
-  if (!SITE_NAME.test(nameField.value)) return showState("A name is made of a-z, 0-9, dots and dashes.", "error");
+  if (!nameField.value) return showState("Name your site above first.", "idle");
+  if (!SITE_NAME.test(nameField.value)) return showState("Use only lowercase letters, digits, dots and dashes.", "error");
   api = new SiteApi(nameField.value, "./");
   showSnippets();
-  showState(`Waiting for the first heartbeat of ${api.site} …`, "waiting");
+  showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
   timer = setTimeout(() => {
     stream = openEventStream({
       url: () => api.url("live", { feed: "1" }),

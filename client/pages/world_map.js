@@ -59,6 +59,6 @@ export function createWorldMap(dots, map) {
     }
     map.ariaLabel = places.length
       ? `World map with ${formatNumber(places.length)} ${places.length === 1 ? "place" : "places"}`
-      : "World map, no place is known";
+      : "World map, no locations known";
   };
 }

@@ -13,7 +13,7 @@ export const pathBy: LazyModule["pathBy"] = ({
   hash,
   exclude = "",
 }) => {
-  if (!site) console.warn("presence: no data-site");
+  if (!site) console.warn("presence: data-site is missing");
   return () => {
     const path =
       "/" + (hash != null ? location.hash : location.pathname).replace(/^#?!?\/*|[?#].*/g, "");

@@ -629,7 +629,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.sent).toEqual([]);
       expect(browser.streams).toEqual([]);
       expect(browser.storage).toEqual({});
-      expect(browser.logged).toEqual([["presence: no data-site"]]);
+      expect(browser.logged).toEqual([["presence: data-site is missing"]]);
       browser.logged.length = 0;
     });
 

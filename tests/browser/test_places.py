@@ -50,7 +50,7 @@ def test_below_a_prefix(calm: LiveService, site: str, page: Page) -> None:
         local = "data-allow-localhost"
         tag = f'<script defer src="{root}/presence.js" data-site="new.{site}" {local}></script>'
         expect(page.locator("#script-tag")).to_have_text(tag)
-        page.get_by_role("link", name="Other ways to begin").click()
+        page.get_by_role("link", name="Other ways to get started").click()
         expect(page).to_have_url(f"{root}/")
         page.get_by_label("Name your site").fill(f"new.{site}")
         expect(page.locator("#script-tag")).to_have_text(tag)

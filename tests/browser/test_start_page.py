@@ -20,15 +20,15 @@ def test_it_sees_the_first_heartbeat(calm: LiveService, site: str, page: Page) -
     name.fill(site)
     tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}" data-allow-localhost>'
     expect(page.locator("#script-tag")).to_have_text(f"{tag}</script>")
-    expect(page.locator("main")).to_contain_text("This page is on your own machine, so")
+    expect(page.locator("main")).to_contain_text("You are on localhost, so")
     expect(page.locator("#curl-heartbeat")).to_contain_text(
         f"curl -i {calm.url}/v1/sites/{site}/heartbeat"
     )
-    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat from {site}")
     calm.visitor("another").at("/")  # another site's tells nothing
     calm.visitor(site).at("/hello")
     expect(found).to_contain_text(
-        re.compile("It works: (somebody has just come to /hello|1 person)")
+        re.compile("It works: (somebody just arrived on /hello|1 person)")
     )
     expect(found).to_have_attribute("data-state", "found")
 
@@ -46,7 +46,7 @@ def test_it_knows_a_site_that_is_counted_already(calm: LiveService, site: str, p
     ann.leave()
     name.fill("another")
     name.fill(site)
-    expect(found).to_contain_text(re.compile(f"{site}( has been counted before|.* right now)"))
+    expect(found).to_contain_text(re.compile(f"{site}( has had visitors before|.* right now)"))
 
 
 def test_a_name_that_is_none(calm: LiveService, page: Page) -> None:
@@ -54,11 +54,11 @@ def test_a_name_that_is_none(calm: LiveService, page: Page) -> None:
     name = page.get_by_label("Name your site")
     for wrong in ("Blog", "my blog", "-x", "<script>"):
         name.fill(wrong)
-        expect(page.locator("#first-heartbeat")).to_contain_text("A name is made of a-z")
+        expect(page.locator("#first-heartbeat")).to_contain_text("Use only lowercase letters")
         expect(name).to_have_attribute("aria-invalid", "true")
         expect(page.locator("#script-tag")).to_contain_text('data-site="demo"')
     name.fill("")
-    expect(page.locator("#first-heartbeat")).to_contain_text("First name your site")
+    expect(page.locator("#first-heartbeat")).to_contain_text("Name your site above first")
     name.press("Enter")
     expect(page).to_have_url(f"{calm.url}/")
 
@@ -71,11 +71,11 @@ def test_sites_that_were_told(
     page.goto(f"{live.url}/")
     found = page.locator("#first-heartbeat")
     expect(page.get_by_label("Name your site")).to_have_value("")
-    expect(found).to_contain_text("First name your site")
+    expect(found).to_contain_text("Name your site above first")
     expect(page.locator("#script-tag")).to_contain_text('data-site="your-site"')
     page.get_by_label("Name your site").fill("blog")
     expect(found).to_contain_text(
-        "The operator has listed the sites of this service, and blog is none of them."
+        "The operator of this service has listed its sites, and blog is not one of them."
     )
     page.get_by_label("Name your site").fill("secret")
     expect(found).to_contain_text("secret is private")
@@ -93,11 +93,16 @@ def test_who_waits_in_vain_is_told_what_may_be_wrong(
     page.clock.fast_forward(19_000)
     name.fill(site)  # another site is waited for anew
     page.clock.fast_forward(19_000)
-    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat from {site}")
     expect(hint).to_be_hidden()
     page.clock.fast_forward(2_000)
     expect(hint).to_be_visible()
-    for cause in ("localhost", "ad blocker", f"data-site is not {site}", "other origins"):
+    for cause in (
+        "localhost",
+        "ad blocker",
+        f"data-site of the script tag is not {site}",
+        "certain origins",
+    ):
         expect(hint).to_contain_text(cause)
     calm.visitor(site).at("/")
     expect(found).to_contain_text("It works")
@@ -130,7 +135,7 @@ def test_it_sees_the_tag_at_work(calm: LiveService, site: str, new_context: NewC
     start.goto(f"{calm.url}/")
     start.get_by_label("Name your site").fill(site)
     found = start.locator("#first-heartbeat")
-    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat from {site}")
     tag = start.locator("#script-tag").text_content() or ""
 
     with web_server(lambda request: answer_page(request, tag)) as port:

@@ -436,9 +436,9 @@ def test_where_nothing_is_known_of_places(calm: LiveService, site: str, page: Pa
 
     ann.leave()
     board.expect_now(0)
-    expect(page.locator("#pages-none")).to_have_text("Nobody on any page right now.")
+    expect(page.locator("#pages-none")).to_have_text("Nobody is on any page right now.")
     expect(page.locator("#pages-sum")).to_have_text("")
-    expect(places).to_contain_text("Nobody from anywhere right now.")
+    expect(places).to_contain_text("No visitors from any country right now.")
     expect(page.locator("#countries-unknown")).to_be_hidden()
     expect(page.locator("#map")).to_be_hidden()
 
@@ -455,7 +455,7 @@ def test_a_site_where_nobody_has_been(calm: LiveService, site: str, page: Page) 
     expect(page.locator("#dashboard")).to_be_hidden()
     tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}" data-allow-localhost>'
     expect(page.locator("#script-tag")).to_have_text(f"{tag}</script>")
-    expect(page.locator("#welcome")).to_contain_text("This page is on your own machine, so")
+    expect(page.locator("#welcome")).to_contain_text("You are on localhost, so")
     calm.visitor(site).at("/hello")
     board.expect_now(1, hello=1)
     expect(page.locator("#welcome")).to_be_hidden()
@@ -470,7 +470,7 @@ def test_who_waits_in_vain_is_told_what_may_be_wrong(
     page.clock.fast_forward(17_000)
     expect(page.locator("#troubleshooting")).to_be_hidden()
     page.clock.fast_forward(5_000)
-    expect(page.locator("#troubleshooting")).to_contain_text("An ad blocker stops presence.js")
+    expect(page.locator("#troubleshooting")).to_contain_text("An ad blocker blocks presence.js")
 
 
 def test_the_tag_can_be_copied(calm: LiveService, site: str, new_context: NewContext) -> None:
@@ -506,7 +506,7 @@ def test_a_private_site_asks_for_its_token(
     for wrong in ("guess", "wörong"):
         field.fill(wrong)
         field.press("Enter")
-        expect(page.locator("#token-form-text")).to_have_text("That token does not open it.")
+        expect(page.locator("#token-form-text")).to_have_text("That token is not valid.")
         expect(page.locator("#dashboard")).to_be_hidden()
 
     field.fill("open-sesame")
@@ -531,7 +531,7 @@ def test_an_unknown_site(
     expect(board.error).to_have_text(
         re.compile(
             "There is no site “nowhere” here. "
-            "This service counts only the sites that its operator has listed."
+            "This service only counts the sites that its operator has listed."
         )
     )
     expect(page.locator("#dashboard")).to_be_hidden()
@@ -545,7 +545,7 @@ def test_too_many_requests(make_live: MakeLive, page: Page, watched: Watched) ->
     while live.get("/v1/sites/blog/active").status_code != 429:
         pass
     board = Board.open(page, live)
-    expect(board.error).to_contain_text("Too many at once.")
+    expect(board.error).to_contain_text("Too many requests.")
     expect(board.error).to_contain_text("Trying again")
     expect(board.now).to_have_text(re.compile(r"\d"))  # it waits as long as it was told, no less
     expect(board.error).to_be_hidden()

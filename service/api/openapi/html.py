@@ -86,9 +86,9 @@ class _Page:
         security = operation["security"]
         lock = ""
         if {} not in security:
-            lock = '<span class="auth">operator\'s token</span>'
+            lock = '<span class="auth">operator token</span>'
         elif len(security) > 1:
-            lock = '<span class="auth">a token where one is set</span>'
+            lock = '<span class="auth">token, if one is set</span>'
         parts = [
             f'<section class="operation" id="{escape(operation["operationId"])}">\n'
             f'<div class="line"><span class="method {method}">{method.upper()}</span> '
@@ -108,7 +108,7 @@ class _Page:
             self._answer(status, self._resolved(answer))
             for status, answer in operation["responses"].items()
         )
-        parts.append(f"<h4>Answers</h4>\n{_table(answers)}")
+        parts.append(f"<h4>Responses</h4>\n{_table(answers)}")
         parts.append(self._example(operation))
         parts.append("</section>\n")
         return "".join(parts)
