@@ -2,8 +2,8 @@ export interface BuiltFile {
   readonly name: string;
   readonly entry: string;
   readonly isTag: boolean;
-  readonly most: number;
-  readonly mostGzip: number;
+  readonly maxBytes: number;
+  readonly maxGzipBytes: number;
 }
 export const FILES: readonly BuiltFile[];
 export const bundle: (file: BuiltFile, isMinified?: boolean) => Promise<string>;

@@ -1,10 +1,10 @@
-// Writes into service/web/static what the pages load and what is not written by hand: the scripts of
-// client/pages as one file for each page, uPlot's style sheet, and the world map.
+// Builds what the pages load into service/web/static: one script per page from client/pages, uPlot's
+// style sheet, and the world map.
 //
 //   node pages.mjs           writes the files
-//   node pages.mjs --check   says which are not up to date, and exits with 1
+//   node pages.mjs --check   lists those that are not up to date and exits with 1
 //
-// One file for each page, because two dozen of them cost more in headers than in content.
+// One file per page, because the headers of two dozen would cost more than their content.
 
 import { geoIdentity, geoNaturalEarth1, geoPath } from "d3-geo";
 import { build } from "esbuild";
@@ -18,15 +18,15 @@ import { filter, filterWeight, presimplify, simplify } from "topojson-simplify";
 const require = createRequire(import.meta.url);
 const STATIC = new URL("../service/web/static/", import.meta.url);
 
-// The map is drawn on 1000 units of width; client/pages/map.js projects places onto it by
-// the same formula, so these four numbers stand there as well.
+// The map is 1000 units wide. client/pages/world_map.js projects places with the same formula and
+// repeats these numbers.
 const SCALE = 182.8;
 const CENTRE = [500, 257];
 const HEIGHT = 440; // from 84° N to 58° S: Antarctica has no visitors to show
-const LEAST_AREA = 6; // square units; what is smaller is a speck at the size of a phone
-const DETAIL = 1.5; // square units of a triangle that may be straightened
+const LEAST_AREA = 6; // square units; smaller islands are specks on a phone
+const DETAIL = 1.5; // square units; smaller triangles are straightened
 
-/** uPlot without the two kinds of lines that are not drawn here: 1 kB less to send. */
+/** Removes two unused line types from uPlot, which saves 1 kB. */
 const smallerUplot = {
   name: "smaller-uplot",
   setup({ onLoad }) {
@@ -39,7 +39,7 @@ const smallerUplot = {
   },
 };
 
-/** A page's script and all that it imports, as one module. */
+/** Bundles the script of a page into one module. */
 async function script(name) {
   const { outputFiles } = await build({
     entryPoints: [fileURLToPath(new URL(`pages/${name}.js`, import.meta.url))],
@@ -58,7 +58,7 @@ async function script(name) {
   return `${notice}${code}\n`;
 }
 
-/** The land of Natural Earth (public domain), as one path. */
+/** Natural Earth's land (public domain) as one path. */
 function world() {
   const atlas = require("world-atlas/land-110m.json");
   const project = geoNaturalEarth1().scale(SCALE).translate(CENTRE).precision(0);
@@ -66,8 +66,7 @@ function world() {
   const polygons = land.features
     .flatMap(({ geometry }) => (geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates))
     .filter(([ring]) => ring.some(([, latitude]) => latitude > -58));
-  // Projected first, which also cuts what crosses the edges of the map: what may be left out is a
-  // question of what is seen.
+  // Project first, which also cuts polygons at the edges: simplification depends on what is visible.
   const arcs = rings(geoPath(project)({ type: "MultiPolygon", coordinates: polygons }));
   const topology = {
     type: "Topology",
@@ -90,7 +89,7 @@ function rings(path) {
     .map((ring) => [...ring, ring[0]]);
 }
 
-/** A ring in whole units and relative steps: half the size. */
+/** A ring in relative integer steps, which halves the size. */
 function relative(ring) {
   const points = ring.map((point) => point.map(Math.round));
   let [x, y] = points[0];

@@ -1,73 +1,73 @@
-/** The API of this service, for one site, wherever a proxy has put it. */
+/** HTTP client for one site's API; addresses are relative, so a proxy may serve it under any prefix. */
 
-import { isLocal } from "./local.js";
+import { isLocalhost } from "./localhost.js";
 
 const TOKEN_KEY = "presence-token ";
 
 /**
- * What a tab remembers, or null: in a frame of another site a browser may refuse it.
+ * Runs `access` on sessionStorage; returns null where the browser denies access, as in a third-party frame.
  *
  * @template T
- * @param {(storage: Storage) => T} use
+ * @param {(storage: Storage) => T} access
  */
-function tabMemory(use) {
+function withSessionStorage(access) {
   try {
-    return use(sessionStorage);
+    return access(sessionStorage);
   } catch {
     return null;
   }
 }
 
-export class Api {
+export class SiteApi {
   #token = "";
 
-  /** @param {string} site @param {string} root where the service is, seen from the page */
+  /** @param {string} site @param {string} root URL of the service, relative to the page */
   constructor(site, root) {
     this.site = site;
     this.root = new URL(root, document.baseURI);
   }
 
-  /** An address of the site's. @param {string} path @param {Record<string, string>} [query] */
+  /** The URL of a resource of the site. @param {string} path @param {Record<string, string>} [query] */
   url(path, query = {}) {
     return `${this.address(path)}?${new URLSearchParams(query)}`;
   }
 
-  /** An address of the site's as text, without a query. @param {string} path */
+  /** The same without a query. @param {string} path */
   address(path) {
     return new URL(`v1/sites/${this.site}/${path}`, this.root).href;
   }
 
-  /** The line that makes a page count its visitors here; where this is tried out, on localhost too. */
-  get tag() {
-    const local = isLocal() ? " data-allow-localhost" : "";
+  /** The script tag for a page of the site; on localhost it also counts localhost. */
+  get scriptTag() {
+    const local = isLocalhost() ? " data-allow-localhost" : "";
     return `<script defer src="${new URL("presence.js", this.root)}" data-site="${this.site}"${local}></script>`;
   }
 
-  /** The token of a private site; of this tab only, and never in an address. */
+  /** The token of a private site; kept for this tab only and never put into a URL. */
   get token() {
-    return tabMemory((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? this.#token;
+    return withSessionStorage((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? this.#token;
   }
 
   set token(token) {
     this.#token = token;
-    tabMemory((storage) => storage.setItem(TOKEN_KEY + this.site, token));
+    withSessionStorage((storage) => storage.setItem(TOKEN_KEY + this.site, token));
   }
 
-  /** What opens a private site. @returns {Record<string, string>} */
+  /** Authorization for a private site. @returns {Record<string, string>} */
   headers() {
     return this.token ? { Authorization: `Bearer ${this.token}` } : {};
   }
 
   /**
-   * An answer's JSON, or null where it is refused or does not come: the stream tells why.
+   * GETs JSON; null when the request fails, which the stream reports.
    *
    * @param {string} path
    * @param {Record<string, string>} [query]
    */
-  async ask(path, query) {
+  async fetchJson(path, query) {
     try {
-      const answer = await fetch(this.url(path, query), { headers: this.headers(), credentials: "omit" });
-      return answer.ok ? await answer.json() : null;
+      const response = await fetch(this.url(path, query), { headers: this.headers(), credentials: "omit" });
+      return response.ok ? await response.json() : null;
     } catch {
       return null;
     }

@@ -1,7 +1,7 @@
-/** The few things this page does to the document. Data becomes text nodes only, never markup. */
+/** DOM helpers. Data becomes text nodes, never markup. */
 
 /**
- * An element that the page's HTML has.
+ * Returns an element of the page's HTML; throws if it is missing.
  *
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
@@ -14,7 +14,7 @@ export function byId(id) {
 }
 
 /**
- * A new element with a class and children; texts become text nodes.
+ * Creates an element with a class and children; strings become text nodes.
  *
  * @param {string} name
  * @param {string} className
@@ -28,7 +28,7 @@ export function element(name, className = "", ...children) {
 }
 
 /**
- * Sets a text, where it is another one: nothing is laid out anew for nothing.
+ * Sets the text of a node if it differs, to avoid needless layout.
  *
  * @param {Node} node
  * @param {string} text
@@ -37,23 +37,23 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Whether things may move. */
-export const mayMove = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;
+/** Whether the reader allows animations. */
+export const allowsMotion = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
- * Makes a button copy the text of an element, and say so.
+ * Makes a button copy the text of an element and confirm it.
  *
  * @param {HTMLElement} button
  * @param {HTMLElement} source
  */
-export function copies(button, source) {
+export function copyOnClick(button, source) {
   const label = button.textContent;
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(source.textContent ?? "");
       setText(button, "Copied");
     } catch {
-      getSelection()?.selectAllChildren(source); // no clipboard without https: one keystroke left
+      getSelection()?.selectAllChildren(source); // no clipboard without https: select the text instead
       setText(button, "Ctrl-C");
     }
     setTimeout(() => setText(button, label ?? ""), 2000);

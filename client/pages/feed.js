@@ -1,95 +1,95 @@
-/** Arrivals, moves and departures, newest first; it stands still when asked to. */
+/** The activity feed: arrivals, moves and departures, newest first; can be paused. */
 
-import { byId, element, mayMove, setText } from "./dom.js";
-import { country, flag, number, readable, timeWithSeconds } from "./words.js";
+import { allowsMotion, byId, element, setText } from "./dom.js";
+import { countryName, flagEmoji, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
 
-const LONGEST = 40;
+const MAX_ITEMS = 40;
 
-/** @typedef {import("./model.js").Happening} Happening */
+/** @typedef {import("./model.js").SessionEvent} SessionEvent */
 
 /**
- * Makes the feed.
+ * Binds the feed of the page.
  *
- * @returns {{replace: (happenings: Happening[]) => void, add: (happenings: Happening[]) => void, filter: (path: string | null) => void}}
+ * @returns {{replace: (events: SessionEvent[]) => void, add: (events: SessionEvent[]) => void, filter: (path: string | null) => void}}
  */
-export function feed() {
+export function createFeed() {
   const list = byId("feed");
   const none = byId("feed-none");
   const pause = byId("pause");
-  /** Newest last. @type {Happening[]} */
-  let known = [];
-  /** What came while it stood still. */
-  let waiting = 0;
+  /** Newest last. @type {SessionEvent[]} */
+  let log = [];
+  /** How many arrived while paused. */
+  let pendingCount = 0;
   let isPaused = false;
   /** @type {string | null} */
-  let only = null;
+  let pathFilter = null;
 
-  const chosen = () =>
-    known
-      .slice(0, known.length - waiting)
-      .filter(({ path, from }) => only === null || path === only || from === only)
-      .slice(-LONGEST);
+  const visibleEvents = () =>
+    log
+      .slice(0, log.length - pendingCount)
+      .filter(({ path, from }) => pathFilter === null || path === pathFilter || from === pathFilter)
+      .slice(-MAX_ITEMS);
 
-  const label = () => setText(pause, isPaused ? (waiting ? `Resume, ${number(waiting)} new` : "Resume") : "Pause");
+  const updateButton = () => setText(pause, isPaused ? (pendingCount ? `Resume, ${formatNumber(pendingCount)} new` : "Resume") : "Pause");
 
-  const showAll = () => {
-    list.replaceChildren(...chosen().map(line).reverse());
+  const render = () => {
+    list.replaceChildren(...visibleEvents().map(createItem).reverse());
     none.hidden = list.childElementCount > 0;
   };
 
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
     pause.ariaPressed = String(isPaused);
-    waiting = 0;
-    label();
-    if (!isPaused) showAll();
+    pendingCount = 0;
+    updateButton();
+    if (!isPaused) render();
   });
 
   return {
-    replace: (happenings) => {
-      const isNews = happenings.length > 0 || !known.length;
-      if (!isNews || isPaused) return; // what is shown happened all the same
-      known = happenings;
-      showAll();
+    replace: (events) => {
+      const hasNews = events.length > 0 || !log.length;
+      if (!hasNews || isPaused) return; // keep what is shown: it did happen
+      log = events;
+      render();
     },
-    add: (happenings) => {
-      if (!happenings.length) return;
-      known = [...known, ...happenings].slice(-10 * LONGEST);
+    add: (events) => {
+      if (!events.length) return;
+      log = [...log, ...events].slice(-10 * MAX_ITEMS);
       if (isPaused) {
-        waiting = Math.min(known.length, waiting + happenings.length);
-        return label();
+        pendingCount = Math.min(log.length, pendingCount + events.length);
+        return updateButton();
       }
-      const fresh = happenings.filter(({ path, from }) => only === null || path === only || from === only);
-      for (const happening of fresh) {
-        const item = line(happening);
+      const matching = events.filter(({ path, from }) => pathFilter === null || path === pathFilter || from === pathFilter);
+      for (const event of matching) {
+        const item = createItem(event);
         list.prepend(item);
-        if (mayMove()) item.animate([{ opacity: 0, transform: "translateY(-0.5rem)" }, { opacity: 1, transform: "none" }], 300);
+        if (allowsMotion()) item.animate([{ opacity: 0, transform: "translateY(-0.5rem)" }, { opacity: 1, transform: "none" }], 300);
       }
-      while (list.childElementCount > LONGEST) list.lastElementChild?.remove();
+      while (list.childElementCount > MAX_ITEMS) list.lastElementChild?.remove();
       none.hidden = list.childElementCount > 0;
     },
     filter: (path) => {
-      only = path;
-      showAll();
+      pathFilter = path;
+      render();
     },
   };
 }
 
-/** @param {Happening} happening */
-function line({ type, path, at, from, country: code, reason }) {
-  const where = element("bdi", "path", readable(path));
-  const item = element("li", type, element("time", "", timeWithSeconds(at)));
+/** @param {SessionEvent} event */
+function createItem({ type, path, at, from, country: code, reason }) {
+  const where = element("bdi", "path", readablePath(path));
+  const item = element("li", type, element("time", "", formatTimeWithSeconds(at)));
   const text = element("span", "text");
-  const what = element("span", "what", text); // beside the text, where no line break can take it
+  const what = element("span", "what", text); // a flag beside the text stays on the first line
   if (type === "joined") text.append("came to ", where);
-  else if (type === "moved") text.append("went from ", element("bdi", "path", readable(from ?? "")), " to ", where);
+  else if (type === "moved") text.append("went from ", element("bdi", "path", readablePath(from ?? "")), " to ", where);
   else text.append(reason === "timeout" ? "timed out on " : "left ", where);
   if (code) {
-    const sign = element("span", "sign", flag(code));
-    sign.title = country(code);
-    sign.ariaLabel = country(code);
-    sign.setAttribute("role", "img");
-    what.append(sign);
+    const flag = element("span", "flag", flagEmoji(code));
+    flag.title = countryName(code);
+    flag.ariaLabel = countryName(code);
+    flag.setAttribute("role", "img");
+    what.append(flag);
   }
   item.append(what);
   return item;

@@ -1,11 +1,11 @@
-/** The site as this page knows it: a snapshot, and the changes since. */
+/** The site's numbers: a snapshot and the changes since. */
 
 /**
  * @typedef {{path: string, count: number}} PathCount
  * @typedef {{path: string, views: number}} PathViews
  * @typedef {{country: string | null, count: number}} CountryCount
  * @typedef {{latitude: number, longitude: number, city: string | null, country: string | null, count: number}} Place
- * @typedef {{type: "joined" | "moved" | "left", path: string, at: number, from?: string, country?: string, reason?: string}} Happening
+ * @typedef {{type: "joined" | "moved" | "left", path: string, at: number, from?: string, country?: string, reason?: string}} SessionEvent
  *
  * @typedef {object} Snapshot
  * @property {number} activeVisitors
@@ -20,13 +20,13 @@
  * @property {Place[]} visitorLocations
  * @property {number} sessionTimeoutMs
  * @property {number} asOf
- * @property {Happening[]} [feed]
+ * @property {SessionEvent[]} [feed]
  *
  * @typedef {Pick<Snapshot, "activeVisitors" | "activeByPath" | "totalPageViews" | "uniqueVisitors" | "asOf" | "feed">} Change
  */
 
 export class Model {
-  /** The newest numbers; what changes do not tell is of the last snapshot. @type {Snapshot} */
+  /** The latest numbers; fields that changes do not carry are those of the last snapshot. @type {Snapshot} */
   numbers;
   /** @type {Map<string, number>} */
   #pages = new Map();
@@ -39,15 +39,15 @@ export class Model {
     this.replace(snapshot);
   }
 
-  /** All numbers anew. @param {Snapshot} snapshot */
+  /** Replaces all numbers. @param {Snapshot} snapshot */
   replace(snapshot) {
     this.numbers = snapshot;
     this.#pages = new Map(snapshot.activeByPath.map(({ path, count }) => [path, count]));
     this.#countries = new Map(snapshot.activeByCountry.map(({ country, count }) => [country, count]));
   }
 
-  /** What the stream does not tell, of a later moment: countries, places, top pages. @param {Snapshot} later */
-  complete(later) {
+  /** Updates what changes do not carry: countries, places, top pages. @param {Snapshot} later */
+  refresh(later) {
     const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeByCountry } = later;
     Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince });
     this.#countries = new Map(activeByCountry.map(({ country, count }) => [country, count]));
@@ -59,7 +59,7 @@ export class Model {
     const newcomers = uniqueVisitors - this.numbers.uniqueVisitors;
     Object.assign(this.numbers, { activeVisitors, totalPageViews, uniqueVisitors, asOf });
     this.numbers.trackingSince ??= asOf;
-    this.numbers.uniqueVisitorsToday += Math.max(0, newcomers); // who is new is new today
+    this.numbers.uniqueVisitorsToday += Math.max(0, newcomers); // a new visitor is new today
     for (const { path, count } of change.activeByPath) {
       if (count) this.#pages.set(path, count);
       else this.#pages.delete(path);
@@ -70,30 +70,30 @@ export class Model {
     }
   }
 
-  /** How many are on a page, as far as is known. @param {string} path */
-  on(path) {
+  /** Visitors on a page; 0 if unknown. @param {string} path */
+  countOn(path) {
     return this.#pages.get(path) ?? 0;
   }
 
-  /** Whether a page's count is known: 0 is an answer only for those. @param {string} path */
-  knows(path) {
-    return this.#pages.has(path) || this.rest(Infinity) === 0;
+  /** Whether the count of a page is known, so that 0 means nobody. @param {string} path */
+  knowsCount(path) {
+    return this.#pages.has(path) || this.remainder(Infinity) === 0;
   }
 
-  /** The pages most are on, in the order of the service: by count, then by path. @param {number} limit */
+  /** The busiest pages, sorted as by the service: by count, then by path. @param {number} limit */
   pages(limit) {
     return ranked(this.#pages)
       .filter(([, count]) => count > 0)
       .slice(0, limit);
   }
 
-  /** How many are on pages beyond those. @param {number} limit */
-  rest(limit) {
+  /** Visitors on all other pages. @param {number} limit */
+  remainder(limit) {
     const listed = this.pages(limit).reduce((sum, [, count]) => sum + count, 0);
     return Math.max(0, this.numbers.activeVisitors - listed);
   }
 
-  /** Countries with somebody; null is unknown. */
+  /** Countries with visitors; null: unknown. */
   countries() {
     return ranked(this.#countries).filter(([, count]) => count > 0);
   }

@@ -1,99 +1,99 @@
-/** Getting started: a name, the script tag, and the first heartbeat as it comes in. */
+/** The start page: pick a name, copy the script tag, see the first heartbeat arrive. */
 
-import { Api } from "./api.js";
-import { byId, copies, setText } from "./dom.js";
-import { hint } from "./hint.js";
-import { tellLocal } from "./local.js";
-import { liveStream } from "./stream.js";
-import { people, readable } from "./words.js";
+import { SiteApi } from "./api.js";
+import { byId, copyOnClick, setText } from "./dom.js";
+import { openEventStream } from "./event_stream.js";
+import { formatPeople, readablePath } from "./format.js";
+import { showLocalhostNote } from "./localhost.js";
+import { createTroubleshooting } from "./troubleshooting.js";
 
-const SITE = /^[a-z0-9][a-z0-9.-]{0,62}$/;
+const SITE_NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 const TYPING_MS = 400;
 
-const name = /** @type {HTMLInputElement} */ (byId("site"));
-const found = byId("found");
-const help = hint(byId("hint"));
-let api = new Api(name.value, "./");
+const nameField = /** @type {HTMLInputElement} */ (byId("site"));
+const firstHeartbeat = byId("first-heartbeat");
+const troubleshooting = createTroubleshooting(byId("troubleshooting"));
+let api = new SiteApi(nameField.value, "./");
 let hasNumbers = false;
 /** @type {{restart: () => void, close: () => void} | null} */
 let stream = null;
 let timer = 0;
 
-/** @param {string} text @param {"waiting" | "seen" | "trouble" | "idle"} state */
-function tell(text, state) {
-  setText(byId("found-text"), text);
-  found.dataset.state = state;
-  if (state === "waiting") help.wait();
-  else help.stop();
-  byId("stats-link").hidden = state !== "seen";
+/** @param {string} text @param {"waiting" | "found" | "error" | "idle"} state */
+function showState(text, state) {
+  setText(byId("first-heartbeat-text"), text);
+  firstHeartbeat.dataset.state = state;
+  if (state === "waiting") troubleshooting.start();
+  else troubleshooting.stop();
+  byId("stats-link").hidden = state !== "found";
 }
 
-/** What the service says of the site. @param {import("./sse.js").Message} message */
-function hear({ event, data }) {
-  const told = JSON.parse(data);
+/** Handles an event of the site's stream. @param {import("./event_stream.js").Message} message */
+function handleMessage({ event, data }) {
+  const update = JSON.parse(data);
   if (event === "snapshot") {
     hasNumbers = true;
-    if (told.activeVisitors) tell(`It works: ${people(told.activeVisitors)} on ${api.site} right now.`, "seen");
-    else if (told.trackingSince) tell(`${api.site} has been counted before. Nobody is there right now.`, "seen");
-    else tell(`Waiting for the first heartbeat of ${api.site} …`, "waiting");
-  } else if (told.arrivals) {
-    const page = told.feed?.find((/** @type {{type: string}} */ { type }) => type === "joined")?.path;
-    tell(`It works: somebody has just come to ${page ? readable(page) : api.site}.`, "seen");
+    if (update.activeVisitors) showState(`It works: ${formatPeople(update.activeVisitors)} on ${api.site} right now.`, "found");
+    else if (update.trackingSince) showState(`${api.site} has had visitors before. Nobody is there right now.`, "found");
+    else showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
+  } else if (update.arrivals) {
+    const page = update.feed?.find((/** @type {{type: string}} */ { type }) => type === "joined")?.path;
+    showState(`It works: somebody just arrived on ${page ? readablePath(page) : api.site}.`, "found");
   }
 }
 
-/** @param {import("./stream.js").Standing} standing */
-function stand({ phase, status }) {
-  if (phase === "locked") {
-    tell(`${api.site} is private: its page asks for the token.`, "seen");
-  } else if (phase === "waiting") {
-    tell(
+/** @param {import("./event_stream.js").ConnectionStatus} status */
+function handleStatus({ phase, status }) {
+  if (phase === "unauthorized") {
+    showState(`${api.site} is private: its stats page asks for the token.`, "found");
+  } else if (phase === "retrying") {
+    showState(
       status === 404
-        ? `The operator has listed the sites of this service, and ${api.site} is none of them.`
+        ? `The operator of this service has listed its sites, and ${api.site} is not one of them.`
         : hasNumbers || status === 0
-          ? "The service does not answer; trying again …"
-          : `The service refuses for now (${status}); trying again …`,
-      "trouble",
+          ? "The service is not responding; trying again …"
+          : `The service responded with error ${status}; trying again …`,
+      "error",
     );
   }
 }
 
-function watch() {
+function watchSite() {
   stream?.close();
   stream = null;
   hasNumbers = false;
-  help.stop(); // what was waited for is another site
-  name.setAttribute("aria-invalid", String(!!name.value && !SITE.test(name.value)));
-  if (!name.value) return tell("First name your site, above.", "idle");
-  if (!SITE.test(name.value)) return tell("A name is made of a-z, 0-9, dots and dashes.", "trouble");
-  api = new Api(name.value, "./");
-  showName();
-  tell(`Waiting for the first heartbeat of ${api.site} …`, "waiting");
+  troubleshooting.stop(); // it was for the previous site
+  nameField.setAttribute("aria-invalid", String(!!nameField.value && !SITE_NAME.test(nameField.value)));
+  if (!nameField.value) return showState("Name your site above first.", "idle");
+  if (!SITE_NAME.test(nameField.value)) return showState("Use only lowercase letters, digits, dots and dashes.", "error");
+  api = new SiteApi(nameField.value, "./");
+  showSnippets();
+  showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
   timer = setTimeout(() => {
-    stream = liveStream({
+    stream = openEventStream({
       url: () => api.url("live", { feed: "1" }),
       headers: () => ({}),
-      onMessage: hear,
-      onStanding: stand,
-      onSign: () => {},
+      onMessage: handleMessage,
+      onStatus: handleStatus,
+      onActivity: () => {},
     });
   }, TYPING_MS);
 }
 
-function showName() {
-  setText(byId("tag"), api.tag);
-  setText(byId("hint-site"), api.site);
+function showSnippets() {
+  setText(byId("script-tag"), api.scriptTag);
+  setText(byId("troubleshooting-site"), api.site);
   byId("stats-link").setAttribute("href", `sites/${api.site}`);
   const heartbeat = `{"sessionId": "my-first-session", "currentPath": "/hello"}`;
-  setText(byId("curl-beat"), `curl -i ${api.address("heartbeat")} \\\n  -d '${heartbeat}'`);
+  setText(byId("curl-heartbeat"), `curl -i ${api.address("heartbeat")} \\\n  -d '${heartbeat}'`);
   setText(byId("curl-stats"), `curl ${api.address("stats")}`);
 }
 
-tellLocal();
-copies(byId("copy"), byId("tag"));
+showLocalhostNote();
+copyOnClick(byId("copy"), byId("script-tag"));
 byId("form").addEventListener("submit", (event) => event.preventDefault());
-name.addEventListener("input", () => {
+nameField.addEventListener("input", () => {
   clearTimeout(timer);
-  watch();
+  watchSite();
 });
-watch();
+watchSite();

@@ -1,143 +1,142 @@
-/** The stats page: one stream in, every part of the page told. */
+/** The stats page: one event stream feeds all parts of the page. */
 
-import { Api } from "./api.js";
-import { board } from "./board.js";
-import { byId, copies, setText } from "./dom.js";
-import { feed } from "./feed.js";
-import { hint } from "./hint.js";
-import { tellLocal } from "./local.js";
+import { SiteApi } from "./api.js";
+import { createConnectionStatus } from "./connection_status.js";
+import { createDashboard } from "./dashboard.js";
+import { byId, copyOnClick, setText } from "./dom.js";
+import { openEventStream } from "./event_stream.js";
+import { createFeed } from "./feed.js";
+import { formatNumber, formatPeople, readablePath } from "./format.js";
+import { createHistory } from "./history.js";
+import { createLiveRegion } from "./live_region.js";
+import { showLocalhostNote } from "./localhost.js";
 import { Model } from "./model.js";
-import { past } from "./past.js";
-import { announcer } from "./said.js";
-import { standing } from "./standing.js";
-import { liveStream } from "./stream.js";
-import { number, people, readable } from "./words.js";
+import { createTroubleshooting } from "./troubleshooting.js";
 
-const COMPLETE_MS = 15_000; // what the stream does not tell is asked for this often, while it changes
+const REFRESH_MS = 15_000; // how often to fetch what the stream does not carry, while the site is changing
 
 const site = document.body.dataset.site ?? "";
-const api = new Api(site, "../");
+const api = new SiteApi(site, "../");
 const query = new URLSearchParams(location.search);
-const say = announcer(byId("said"));
-const show = board(pick);
-const history = past(api);
-const happenings = feed();
-const help = hint(byId("hint"));
+const announce = createLiveRegion(byId("live-region"));
+const renderDashboard = createDashboard(select);
+const history = createHistory(api);
+const feed = createFeed();
+const troubleshooting = createTroubleshooting(byId("troubleshooting"));
 /** @type {Model | null} */
 let model = null;
-/** The page that was chosen. */
-let picked = pathOf(query.get("page"));
-let isIncomplete = false;
-let isPastKnown = false;
-/** The service's clock, less this one's, ms. */
-let aheadMs = 0;
+/** The selected page; null: the whole site. */
+let selected = parsePath(query.get("page"));
+let isStale = false;
+let isHistoryLoaded = false;
+/** The service's clock minus the local clock, in ms. */
+let clockOffsetMs = 0;
 
-const state = standing(site, {
+const connection = createConnectionStatus(site, {
   onRetry: () => stream.retry(),
   onToken: (token) => {
     api.token = token;
     stream.retry();
   },
-  onChange: ({ phase }, sentence) => {
-    if (sentence) say(sentence);
-    if (phase === "locked") {
-      api.token = ""; // it does not open this site, now or any more
-      byId("board").hidden = byId("welcome").hidden = true;
+  onChange: ({ phase }, announcement) => {
+    if (announcement) announce(announcement);
+    if (phase === "unauthorized") {
+      api.token = ""; // it is wrong or no longer valid
+      byId("dashboard").hidden = byId("welcome").hidden = true;
     }
-    if (phase !== "live") isPastKnown = false; // whatever happens until it is back
-    showTitle();
+    if (phase !== "live") isHistoryLoaded = false; // the history will have a gap
+    updateTitle();
   },
 });
 
-const stream = liveStream({
-  url: () => api.url("live", { feed: "1", ...(picked !== null && { path: picked }) }),
+const stream = openEventStream({
+  url: () => api.url("live", { feed: "1", ...(selected !== null && { path: selected }) }),
   headers: () => api.headers(),
   onMessage: ({ event, data }) => {
-    const told = JSON.parse(data);
-    aheadMs = told.asOf - Date.now();
-    if (event === "snapshot") begin(told);
-    else if (event === "change" && model) go(model, told);
-    if (!isPastKnown && model) history.restart(model.numbers);
-    isPastKnown = true;
-    showAll();
+    const update = JSON.parse(data);
+    clockOffsetMs = update.asOf - Date.now();
+    if (event === "snapshot") applySnapshot(update);
+    else if (event === "change" && model) applyChange(model, update);
+    if (!isHistoryLoaded && model) history.reload(model.numbers);
+    isHistoryLoaded = true;
+    render();
   },
-  onStanding: state.show,
-  onSign: state.sign,
+  onStatus: connection.show,
+  onActivity: connection.recordActivity,
 });
 
 /** @param {import("./model.js").Snapshot} snapshot */
-function begin(snapshot) {
+function applySnapshot(snapshot) {
   if (model) model.replace(snapshot);
   else model = new Model(snapshot);
-  happenings.replace(snapshot.feed ?? []);
-  isPastKnown = false;
+  feed.replace(snapshot.feed ?? []);
+  isHistoryLoaded = false;
 }
 
 /** @param {Model} model @param {import("./model.js").Change} change */
-function go(model, change) {
+function applyChange(model, change) {
   model.apply(change);
-  happenings.add(change.feed ?? []);
+  feed.add(change.feed ?? []);
   history.add(change);
-  isIncomplete = true;
+  isStale = true;
 }
 
-function showAll() {
+function render() {
   if (!model) return;
   const { activeVisitors, trackingSince } = model.numbers;
   const isEmpty = !activeVisitors && trackingSince === null;
   byId("welcome").hidden = !isEmpty;
-  byId("board").hidden = isEmpty;
-  if (isEmpty) help.wait();
-  else help.stop();
-  show(model, picked);
-  say(picked === null ? `${people(activeVisitors)} here` : `${people(model.on(picked))} on ${readable(picked)}`);
-  showTitle();
+  byId("dashboard").hidden = isEmpty;
+  if (isEmpty) troubleshooting.start();
+  else troubleshooting.stop();
+  renderDashboard(model, selected);
+  announce(selected === null ? `${formatPeople(activeVisitors)} here` : `${formatPeople(model.countOn(selected))} on ${readablePath(selected)}`);
+  updateTitle();
 }
 
-function showTitle() {
+function updateTitle() {
   if (!model) return;
-  const count = picked === null ? model.numbers.activeVisitors : model.on(picked);
-  const where = picked === null ? "here" : `on ${readable(picked)}`;
-  document.title = `${state.isLive() ? "" : "⚠ not live: "}${number(count)} ${where} · ${site}`;
+  const count = selected === null ? model.numbers.activeVisitors : model.countOn(selected);
+  const where = selected === null ? "here" : `on ${readablePath(selected)}`;
+  document.title = `${connection.isLive() ? "" : "⚠ not live: "}${formatNumber(count)} ${where} · ${site}`;
 }
 
-/** Shows one page only; the same again, or null: the whole site. @param {string | null} path */
-function pick(path) {
-  picked = path === picked ? null : path;
-  if (picked === null) query.delete("page");
-  else query.set("page", picked);
+/** Selects a page; the selected page again or null selects the whole site. @param {string | null} path */
+function select(path) {
+  selected = path === selected ? null : path;
+  if (selected === null) query.delete("page");
+  else query.set("page", selected);
   window.history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
-  happenings.filter(picked);
-  if (picked !== null && model && !model.knows(picked)) stream.restart();
-  showAll();
+  feed.filter(selected);
+  if (selected !== null && model && !model.knowsCount(selected)) stream.restart();
+  render();
 }
 
-async function complete() {
-  if (!model || !state.isLive()) return;
-  // Time goes on where nothing happens.
-  history.add({ ...model.numbers, asOf: Date.now() + aheadMs });
-  if (!isIncomplete || document.hidden) return;
-  isIncomplete = false;
-  const numbers = await api.ask("stats");
+async function refresh() {
+  if (!model || !connection.isLive()) return;
+  // Move the chart on, even if nothing happens.
+  history.add({ ...model.numbers, asOf: Date.now() + clockOffsetMs });
+  if (!isStale || document.hidden) return;
+  isStale = false;
+  const numbers = await api.fetchJson("stats");
   if (!numbers) return;
-  model.complete(numbers);
-  showAll();
+  model.refresh(numbers);
+  render();
 }
 
-setText(byId("tag"), api.tag);
-tellLocal();
-copies(byId("copy"), byId("tag"));
-byId("unfilter").addEventListener("click", () => pick(null));
-if (picked !== null) happenings.filter(picked);
-setInterval(complete, COMPLETE_MS * (0.9 + Math.random() / 5));
+setText(byId("script-tag"), api.scriptTag);
+showLocalhostNote();
+copyOnClick(byId("copy"), byId("script-tag"));
+byId("clear-filter").addEventListener("click", () => select(null));
+if (selected !== null) feed.filter(selected);
+setInterval(refresh, REFRESH_MS * (0.9 + Math.random() / 5));
 
 /**
- * A page as the service spells it, or null where it is none: what stands in the address may have
- * been written by hand.
+ * Normalizes a path from the query string as the service does; null if it is not a path.
  *
  * @param {string | null} text
  */
-function pathOf(text) {
+function parsePath(text) {
   const path = (text ?? "").replace(/[?#].*$/s, "").normalize("NFC").replace(/(?<=.)\/+$/, "");
   return /^\/(?!\/)/.test(path) && new TextEncoder().encode(path).length <= 512 ? path : null;
 }

@@ -1,23 +1,23 @@
-/** Elements that show a live number with no code: `<b data-presence-count></b>`. */
+/** Elements that show a live number: `<b data-presence-count></b>`. */
 
-import type { Counter } from "./counter.js";
+import type { LiveStore } from "./live_store.js";
 
 const SELECTOR = "[data-presence-count]";
 
 /**
- * Writes the numbers into all elements there are, now and with every change of a number: the
- * site's, or with `data-presence-count="/path"` the page's. `data-presence-state` becomes `live`
- * or, while the connection is lost and the number an old one, `lost`.
+ * Renders the counts into all such elements, now and on every change: the site's count, or that of
+ * the page in `data-presence-count="/path"`. Sets `data-presence-state` to `live`, or to `lost` while
+ * disconnected.
  */
-export const showCounts = (counter: Counter): void =>
-  counter.add(SELECTOR, () => {
+export const renderCounts = (store: LiveStore): void =>
+  store.add(SELECTOR, () => {
     const elements = document.querySelectorAll<HTMLElement>(SELECTOR);
-    if (elements.length == 0) counter.remove(SELECTOR);
+    if (elements.length == 0) store.remove(SELECTOR);
     for (const element of elements) {
       const path = element.dataset.presenceCount;
-      const count = path ? counter.on(path) : counter.site?.activeVisitors;
+      const count = path ? store.on(path) : store.site?.activeVisitors;
       if (count == null) continue;
       if (element.textContent != `${count}`) element.textContent = `${count}`;
-      element.dataset.presenceState = counter.isConnected ? "live" : "lost";
+      element.dataset.presenceState = store.isConnected ? "live" : "lost";
     }
   });

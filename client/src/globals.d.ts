@@ -1,4 +1,4 @@
-/** What browsers have and TypeScript's own declarations have not. */
+/** Browser properties missing from TypeScript's declarations. */
 
 interface Navigator {
   readonly doNotTrack?: string | null;

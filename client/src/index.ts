@@ -1,10 +1,10 @@
 /**
- * presence-client: tells a presence service who is on which page of your site, and tells you.
+ * presence-client: sends heartbeats to a presence service and reads its live numbers.
  *
  *     const presence = createPresence({ api: "https://presence.example.org", site: "blog" });
  */
 
-import { createCore } from "./core.js";
+import { createClient } from "./client.js";
 import type {
   Attributes,
   LiveCallback,
@@ -18,74 +18,74 @@ export type { LiveCallback, LiveCounts, Presence, SubscribeOptions } from "./typ
 export interface PresenceOptions {
   /** Name of the site. */
   readonly site: string;
-  /** Where the service is, such as `https://presence.example.org`; without it, this very origin. */
+  /** URL of the service, such as `https://presence.example.org`; default: this origin. */
   readonly api?: string;
-  /** Seconds between heartbeats until the service names its own interval; 30. */
+  /** Seconds between heartbeats until the service sends its own interval; default: 30. */
   readonly interval?: number;
-  /** The fragment is the path: `#/cart` is reported as `/cart`. */
+  /** Use the fragment as the path: `#/cart` is reported as `/cart`. */
   readonly hash?: boolean;
-  /** Paths that are not reported; `*` at the end makes one a beginning: `["/admin*", "/cart"]`. */
+  /** Paths that are not reported; a trailing `*` matches a prefix: `["/admin*", "/cart"]`. */
   readonly exclude?: readonly string[];
-  /** Visitors who send DNT or Global Privacy Control are not counted. */
+  /** Do not count visitors who send DNT or Global Privacy Control. */
   readonly respectDnt?: boolean;
-  /** Developers' machines and automated browsers are counted too. */
+  /** Count localhost and automated browsers too. */
   readonly allowLocalhost?: boolean;
-  /** `false`: nothing is sent before the first `heartbeat()`, such as after a consent. */
+  /** `false`: send nothing before the first `heartbeat()`, for example until the visitor consents. */
   readonly auto?: boolean;
 }
 
 const running = new Map<string, Presence>();
 let latest: Presence | undefined;
 
-/** Where there is no page, as in server-side rendering, there is nobody to count. */
-const NOBODY: Presence = {
+/** Without a document, as in server-side rendering, nobody is counted. */
+const NOOP_CLIENT: Presence = {
   heartbeat() {},
   leave() {},
   optOut() {},
   subscribe: () => () => {},
 };
 
-const urlOf = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
+const siteUrl = ({ api = "", site }: Pick<PresenceOptions, "api" | "site">) => {
   if (!site) throw new TypeError("presence-client: `site` is missing");
   return `${api.replace(/\/*$/, "")}/v1/sites/${site}/`;
 };
 
-const LOAD_AGAIN_MS = 30_000;
-const loadMore = () => import("./more.js");
+const LOAD_RETRY_MS = 30_000;
+const loadLazy = () => import("./lazy.js");
 
-/** Starts the client for a site. A second call for the same site gives the first one's client. */
+/** Starts the client for a site; a second call for the same site returns the same client. */
 export const createPresence = (options: PresenceOptions): Presence => {
-  const url = urlOf(options);
-  if (typeof document == "undefined") return NOBODY;
-  latest = running.get(url) ?? createCore(attributesOf(options), url, loadMore);
+  const url = siteUrl(options);
+  if (typeof document == "undefined") return NOOP_CLIENT;
+  latest = running.get(url) ?? createClient(toAttributes(options), url, loadLazy);
   running.set(url, latest);
   return latest;
 };
 
-/** As `presence.subscribe`, for a page that only shows the numbers of a site and counts nobody. */
+/** Like `presence.subscribe`, for a page that shows a site's numbers without counting its own visitors. */
 export const watchPresence = (
   site: Pick<PresenceOptions, "api" | "site">,
   callback: LiveCallback,
   options?: SubscribeOptions,
 ): (() => void) => {
-  const url = urlOf(site);
+  const url = siteUrl(site);
   if (typeof document == "undefined") return () => {};
   const subscription: Subscription = [callback, options];
   const live = (isWanted: boolean): void => {
-    loadMore().then(
-      (more) => more.live(url, subscription, isWanted),
-      () => setTimeout(live, LOAD_AGAIN_MS, isWanted),
+    loadLazy().then(
+      (lazy) => lazy.live(url, subscription, isWanted),
+      () => setTimeout(live, LOAD_RETRY_MS, isWanted),
     );
   };
   live(true);
   return () => live(false);
 };
 
-/** The client that runs on this page: the latest created, or the script tag's. */
+/** The client of this page: the one created last, or the script tag's. */
 export const currentPresence = (): Presence =>
-  latest ?? (typeof window == "undefined" ? undefined : window.presence) ?? NOBODY;
+  latest ?? (typeof window == "undefined" ? undefined : window.presence) ?? NOOP_CLIENT;
 
-const attributesOf = (options: PresenceOptions): Attributes => {
+const toAttributes = (options: PresenceOptions): Attributes => {
   const attribute = (isOn: boolean | undefined) => (isOn ? "" : undefined);
   return {
     site: options.site,

@@ -1,20 +1,20 @@
 /**
- * `navigator.locks` for browsers that have none, which today are those on plain http: the tabs of
- * an origin agree over a BroadcastChannel who holds a lock.
+ * Replaces `navigator.locks` where it is missing, which today means plain http: the tabs of an
+ * origin elect the holder of a lock over a BroadcastChannel.
  *
- * A tab that wants the lock says its number and has it when nobody refuses. The holder refuses,
- * and of two tabs that want it in the same moment the one with the lower number. Who has it says
- * so: a holder that was too busy to refuse hears of it, and has lost the lock.
+ * A tab requests the lock with a random number and gets it unless a tab objects within 100 ms. The
+ * holder objects, and of two tabs that ask at the same time the one with the lower number. The new
+ * holder announces itself, so that an old holder that was too busy to object learns it lost the lock.
  */
 
 import type { Locks } from "./types.js";
 
 const OBJECTION_MS = 100;
 
-export const request: Locks["request"] = (name, _, whenAsked) =>
+export const request: Locks["request"] = (name, _, callback) =>
   new Promise((resolve) => {
     const channel = new BroadcastChannel(`${name}`);
-    /** A number asks for the lock, a negative one refuses it, 0 has it. */
+    /** A positive number requests the lock, its negative objects, 0 announces the holder. */
     const say = (message: number) => channel.postMessage(message);
     const number = 1 - Math.random();
     let isHeld = false;
@@ -25,7 +25,7 @@ export const request: Locks["request"] = (name, _, whenAsked) =>
         isHeld = true;
         say(0);
       }
-      await whenAsked(lock);
+      await callback(lock);
       channel.close();
       resolve(undefined);
     };
@@ -37,7 +37,7 @@ export const request: Locks["request"] = (name, _, whenAsked) =>
         if (data >= 0 || data == -number) void end(null);
       } else if (data == 0) {
         channel.close();
-        whenAsked(0);
+        callback(0);
       }
     };
     say(number);

@@ -1,4 +1,4 @@
-/** React hooks. Both work with the script tag's client as well, where no options are given. */
+/** React hooks; without options they use the script tag's client. */
 
 import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
 import {
@@ -10,11 +10,11 @@ import {
 } from "./index.js";
 
 /**
- * Reports the page that is shown, with heartbeats on an interval and on every change of the path,
- * for as long as the component is mounted. It needs no router: the client notices by itself.
+ * Counts the visitor while the component is mounted: sends heartbeats on an interval and on every
+ * change of the path. Works with any router.
  */
 export const usePageTracking = (options?: PresenceOptions): void => {
-  const given = useRef(options); // an object literal is another one with every render
+  const given = useRef(options); // an object literal is a new object on every render
   useEffect(() => {
     const presence = given.current ? createPresence(given.current) : currentPresence();
     presence.heartbeat();
@@ -23,8 +23,8 @@ export const usePageTracking = (options?: PresenceOptions): void => {
 };
 
 /**
- * The live numbers of the site, or with `path` of one page too; undefined until they are known.
- * Use it as often as you like: all share one connection.
+ * The live numbers of the site and, with `path`, of one page; undefined until they are known.
+ * All uses share one connection.
  */
 export const usePresence = ({
   path,
@@ -38,21 +38,21 @@ export const usePresence = ({
   const counts = useRef<LiveCounts | undefined>(undefined);
   const subscribe = useCallback(
     (onChange: () => void) => {
-      const tell = (news: LiveCounts | undefined) => {
-        counts.current = news;
+      const publish = (next: LiveCounts | undefined) => {
+        counts.current = next;
         onChange();
       };
       const options = path == null ? {} : { path };
-      tell(undefined); // what was known is of another site or page
+      publish(undefined); // the old numbers belong to another site or page
       let isEnded = false;
       let stop = () => {};
       queueMicrotask(() => {
-        // By now the components around this one have their effects, which may start the client.
+        // By now the effects of parent components have run, which may start the client.
         if (isEnded) return;
         stop =
           site == null
-            ? currentPresence().subscribe(tell, options)
-            : watchPresence({ site, ...(api != null && { api }) }, tell, options);
+            ? currentPresence().subscribe(publish, options)
+            : watchPresence({ site, ...(api != null && { api }) }, publish, options);
       });
       return () => {
         isEnded = true;

@@ -1,34 +1,34 @@
-/** What a subscriber is told, and when: the numbers it asked for, whenever they are others. */
+/** Calls a subscriber whenever the numbers it asked for change. */
 
-import type { Counter } from "./counter.js";
+import type { LiveStore } from "./live_store.js";
 import type { LiveCounts, Subscription } from "./types.js";
 
-export const subscribe = (counter: Counter, subscription: Subscription): void => {
+export const subscribe = (store: LiveStore, subscription: Subscription): void => {
   const [callback, { path } = {}] = subscription;
-  let told = "";
-  counter.add(subscription, () => {
-    const counts = countsOf(counter, path);
-    const news = JSON.stringify({ ...counts, asOf: 0 });
-    if (!counts || news == told) return;
-    told = news;
+  let lastSent = "";
+  store.add(subscription, () => {
+    const counts = selectCounts(store, path);
+    const next = JSON.stringify({ ...counts, asOf: 0 });
+    if (!counts || next == lastSent) return;
+    lastSent = next;
     try {
       callback(counts);
     } catch (error) {
-      reportError(error); // it is the subscriber's own, and must not keep the others waiting
+      reportError(error); // a failing subscriber must not stop the others
     }
   });
 };
 
-const countsOf = (counter: Counter, path: string | undefined): LiveCounts | undefined => {
-  const activeOnPath = path ? counter.on(path) : undefined;
-  if (!counter.site || (path && activeOnPath == null)) return undefined;
-  const { activeVisitors, totalPageViews, uniqueVisitors, asOf } = counter.site;
+const selectCounts = (store: LiveStore, path: string | undefined): LiveCounts | undefined => {
+  const activeOnPath = path ? store.on(path) : undefined;
+  if (!store.site || (path && activeOnPath == null)) return undefined;
+  const { activeVisitors, totalPageViews, uniqueVisitors, asOf } = store.site;
   return {
     activeVisitors,
     ...(activeOnPath != null && { activeOnPath }),
     totalPageViews,
     uniqueVisitors,
     asOf,
-    isConnected: counter.isConnected,
+    isConnected: store.isConnected,
   };
 };

@@ -1,79 +1,79 @@
-/** What callers give and get: the same names for the script tag and the npm package. */
+/** The public types, shared by the script tag and the npm package. */
 
-/** Settings as the script tag's `data-` attributes have them: text, or nothing. */
+/** Settings in the form of the script tag's `data-` attributes: a string or undefined. */
 export interface Attributes {
   /** Name of the site. */
   readonly site?: string | undefined;
-  /** Seconds between heartbeats until the service names its own interval; 30. */
+  /** Seconds between heartbeats until the service sends its own interval; default: 30. */
   readonly interval?: string | undefined;
-  /** There: the fragment is the path. */
+  /** Present: use the fragment as the path. */
   readonly hash?: string | undefined;
-  /** Paths that are not reported, comma-separated; `*` at the end makes one a beginning. */
+  /** Paths that are not reported, comma-separated; a trailing `*` matches a prefix. */
   readonly exclude?: string | undefined;
-  /** There: who sends DNT or Global Privacy Control is not counted. */
+  /** Present: do not count visitors who send DNT or Global Privacy Control. */
   readonly respectDnt?: string | undefined;
-  /** There: developers' machines and automated browsers are counted. */
+  /** Present: count localhost and automated browsers. */
   readonly allowLocalhost?: string | undefined;
-  /** `false`: nothing is sent before the first `heartbeat()`. */
+  /** `false`: send nothing before the first `heartbeat()`. */
   readonly auto?: string | undefined;
 }
 
-/** What `subscribe` tells: the numbers of one moment. */
+/** The numbers at one moment, as passed to subscribers. */
 export interface LiveCounts {
   /** Visitors on the whole site now. */
   readonly activeVisitors: number;
-  /** Visitors on the path that was asked for; absent where none was. */
+  /** Visitors on the requested path; absent without one. */
   readonly activeOnPath?: number;
   readonly totalPageViews: number;
   readonly uniqueVisitors: number;
-  /** When this was so by the service's clock, in milliseconds since 1970. */
+  /** Time of these numbers by the service's clock, in ms since 1970. */
   readonly asOf: number;
-  /** False while the connection is lost: the numbers are the last ones known. */
+  /** False while disconnected; the numbers are the last ones known. */
   readonly isConnected: boolean;
 }
 
 export type LiveCallback = (counts: LiveCounts) => void;
 
 export interface SubscribeOptions {
-  /** A page whose visitors are counted too. */
+  /** Also report the visitors on this path. */
   readonly path?: string;
 }
 
-/** A running client; for the script tag it is `window.presence`. Nothing of it ever throws. */
+/** A running client; `window.presence` for the script tag. Its methods never throw. */
 export interface Presence {
-  /** Asks for a heartbeat now; starts what `auto: false` or `leave()` holds back. */
+  /** Sends a heartbeat now; starts the client after `auto: false` or `leave()`. */
   heartbeat(): void;
-  /** Says goodbye; nothing is sent until the next `heartbeat()`. */
+  /** Reports that the visitor has left; sends nothing until the next `heartbeat()`. */
   leave(): void;
-  /** As `leave`, in every tab of this browser and for good: it is kept in localStorage. */
+  /** Like `leave`, but permanently and in every tab of this browser; kept in localStorage. */
   optOut(): void;
   /**
-   * Calls back with the live numbers: as soon as they are known, whenever one of them has changed,
-   * and when the connection is lost or back. Returns what ends that; calling it twice does no harm.
+   * Calls back with the live numbers: once they are known, whenever one changes, and when the
+   * connection is lost or restored. Returns an idempotent unsubscribe function.
    */
   subscribe(callback: LiveCallback, options?: SubscribeOptions): () => void;
 }
 
-/** As much of `navigator.locks` as is used here. */
+/** The part of `navigator.locks` that the client uses. */
 export interface Locks {
   /**
-   * Where nobody holds the lock, calls `whenAsked` with it, and holds it until the promise that
-   * gives settles; else calls it with null.
-   * Locks over a BroadcastChannel can be lost: `whenAsked` is called again, with 0.
+   * Calls `callback` with the lock and holds it until the returned promise settles; calls it with
+   * null if another tab holds the lock. A lock over a BroadcastChannel can be lost: then `callback`
+   * is called again, with 0.
    */
   request(
     name: string,
     options: { readonly ifAvailable: true | 1 },
-    whenAsked: (lock: unknown) => unknown,
+    callback: (lock: unknown) => unknown,
   ): Promise<unknown>;
 }
 
 export type Subscription = readonly [callback: LiveCallback, options?: SubscribeOptions | undefined];
 
-/** The part of the client that most pages never need, loaded when it is needed. */
-export interface More extends Locks {
-  /** Gives what says the path that is reported, or nothing where the visitor is not counted. */
+/** The lazy-loaded part of the client, which most pages never need. */
+export interface LazyModule extends Locks {
+  /** Returns a function for the current path; it returns something falsy where nobody is counted. */
   pathBy(options: Attributes): () => unknown;
-  /** Starts or ends a subscription; without one, shows the numbers in the page's elements. */
+  /** Starts or ends a subscription; without one, renders the numbers into the page's elements. */
   live(url: string, subscription?: Subscription, isWanted?: unknown): void;
 }

@@ -3,7 +3,7 @@
 /** Live numbers: the stream, who is told what, and elements that show them. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { LiveCounts, More } from "../src/types.js";
+import type { LiveCounts, LazyModule } from "../src/types.js";
 
 const URL = "https://presence.example.org/v1/sites/blog/";
 
@@ -52,16 +52,16 @@ const set = (hidden: boolean) => {
 };
 
 describe.each([
-  ["source", () => import("../src/more.js")],
+  ["source", () => import("../src/lazy.js")],
   ["built", () => import("../../service/web/static/presence-live.js" as string)],
 ])("live numbers, %s", (_, load) => {
-  let more: More;
+  let lazy: LazyModule;
   let told: LiveCounts[];
   const fetched = vi.fn<typeof fetch>();
   const subscribe = (options?: { path: string }, url = URL) => {
     const subscription = [(counts: LiveCounts) => void told.push(counts), options] as const;
-    more.live(url, subscription, true);
-    return () => more.live(url, subscription);
+    lazy.live(url, subscription, true);
+    return () => lazy.live(url, subscription);
   };
   const source = () => Source.all.at(-1)!;
 
@@ -82,7 +82,7 @@ describe.each([
       listening.push(args);
       listen.apply(window, args);
     });
-    more = (await load()) as More;
+    lazy = (await load()) as LazyModule;
   });
 
   afterEach(() => {
@@ -225,7 +225,7 @@ describe.each([
   it("goes on where a subscriber fails, and says so", () => {
     const reported = vi.fn();
     vi.stubGlobal("reportError", reported);
-    more.live(URL, [() => { throw new Error("mine"); }], true); // prettier-ignore
+    lazy.live(URL, [() => { throw new Error("mine"); }], true); // prettier-ignore
     subscribe();
     source().say("snapshot", event(3, {}));
     expect(told).toHaveLength(1);
@@ -237,8 +237,8 @@ describe.each([
 
     it("show the site's number or a page's, of before and of later", () => {
       document.body.innerHTML = '<b data-presence-count>–</b><b data-presence-count="/a/">–</b><b>as it is</b>';
-      more.live(URL);
-      more.live(URL);
+      lazy.live(URL);
+      lazy.live(URL);
       expect(texts()).toEqual(["–", "–", "as it is"]);
       source().say("snapshot", event(3, { "/": 2, "/a": 1 }));
       expect(texts()).toEqual(["3", "1", "as it is"]);
@@ -246,7 +246,7 @@ describe.each([
       source().say("change", event(3, { "/": 1, "/a": 2 }));
       expect(texts()).toEqual(["3", "2", "as it is", "1"]);
       document.body.insertAdjacentHTML("beforeend", "<b data-presence-count>–</b>");
-      more.live(URL); // as the client does when the path changes
+      lazy.live(URL); // as the client does when the path changes
       expect(texts().at(-1)).toBe("3");
       expect(Source.all).toHaveLength(1);
     });
@@ -254,7 +254,7 @@ describe.each([
     it("say whether their number is of now", () => {
       document.body.innerHTML = "<b data-presence-count>–</b>";
       const element = document.querySelector("b")!;
-      more.live(URL);
+      lazy.live(URL);
       expect(element.dataset.presenceState).toBeUndefined();
       source().say("snapshot", event(3, {}));
       expect(element.dataset.presenceState).toBe("live");
@@ -265,7 +265,7 @@ describe.each([
 
     it("that are gone end the connection", () => {
       document.body.innerHTML = "<b data-presence-count>–</b>";
-      more.live(URL);
+      lazy.live(URL);
       source().say("snapshot", event(3, {}));
       document.body.innerHTML = "";
       source().say("change", event(4, {}));

@@ -56,11 +56,11 @@ beforeEach(async () => {
     locks: {
       configurable: true,
       value: {
-        async request(name: string, _: unknown, whenAsked: (lock: unknown) => unknown): Promise<void> {
+        async request(name: string, _: unknown, callback: (lock: unknown) => unknown): Promise<void> {
           await undefined;
           const isFree = !held.has(name);
           if (isFree) held.add(name);
-          await whenAsked(isFree ? {} : null);
+          await callback(isFree ? {} : null);
           if (isFree) held.delete(name);
         },
       },
@@ -77,7 +77,7 @@ beforeEach(async () => {
   vi.resetModules();
   index = await import("../src/index.js");
   hooks = await import("../src/react.js");
-  await import("../src/more.js"); // it is there at once when it is asked for
+  await import("../src/lazy.js"); // it is there at once when it is asked for
 });
 
 afterEach(() => {

@@ -1,13 +1,13 @@
 /** The script tag, rule by rule, as its source says and as it is built. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { API, Browser, INTERVAL_MS, SCRIPTS, pass, type Answer, type Tab } from "./world.js";
+import { API, Browser, INTERVAL_MS, SCRIPTS, pass, type Answer, type Tab } from "./fake_browser.js";
 
 const START = Date.UTC(2026, 0, 1);
 const DEBOUNCE_MS = 5_000;
-const HUNG_MS = 10_000;
-const ASK_AGAIN_MS = 250;
-const ASK_AGAIN_AT_MOST_MS = 2_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const LOCK_RETRY_MS = 250;
+const LOCK_RETRY_MAX_MS = 2_000;
 
 const unhandled: unknown[] = [];
 const note = (error: unknown) => unhandled.push(error);
@@ -225,10 +225,10 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     it("and one that hangs is given up after 10 s", async () => {
       browser.answer = "hangs";
       browser.open("/a");
-      await pass(HUNG_MS);
+      await pass(REQUEST_TIMEOUT_MS);
       browser.answer = {};
       await pass(2 * INTERVAL_MS + 1);
-      expect(times()).toEqual([0, HUNG_MS + 2 * INTERVAL_MS]);
+      expect(times()).toEqual([0, REQUEST_TIMEOUT_MS + 2 * INTERVAL_MS]);
     });
   });
 
@@ -361,11 +361,11 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       await pass();
       first.hide();
       const second = browser.open("/second");
-      await pass(2 * INTERVAL_MS + ASK_AGAIN_MS + 1);
+      await pass(2 * INTERVAL_MS + LOCK_RETRY_MS + 1);
       expect(browser.beats).toEqual(["/first", "/second", "/second", "/second"]);
       second.hide();
       first.show();
-      await pass(ASK_AGAIN_MS);
+      await pass(LOCK_RETRY_MS);
       expect(browser.beats.slice(4)).toEqual(["/first"]);
     });
 
@@ -374,10 +374,10 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       await pass(INTERVAL_MS + 1);
       expect(browser.said).toEqual(["heartbeat /1", "heartbeat /1"]);
       tabs[0]!.leave();
-      await pass(ASK_AGAIN_AT_MOST_MS);
+      await pass(LOCK_RETRY_MAX_MS);
       expect(browser.said.slice(2)).toEqual(["leave", "heartbeat /2"]);
       tabs[1]!.leave();
-      await pass(ASK_AGAIN_AT_MOST_MS);
+      await pass(LOCK_RETRY_MAX_MS);
       expect(browser.said.slice(4)).toEqual(["leave", "heartbeat /3"]);
     });
 
@@ -397,22 +397,22 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.loaded).toHaveLength(1); // the elements are looked for once
       second.hide();
       second.show();
-      await pass(ASK_AGAIN_MS);
+      await pass(LOCK_RETRY_MS);
       expect(asked).toHaveLength(8 + 2);
     });
 
     it("one that has lost its lock, as only a BroadcastChannel loses it, stops and asks again", async () => {
       let lose = (_: unknown): unknown => undefined;
-      vi.spyOn(browser, "request").mockImplementationOnce(async (_, __, whenAsked) => {
-        lose = whenAsked;
-        return whenAsked({});
+      vi.spyOn(browser, "request").mockImplementationOnce(async (_, __, callback) => {
+        lose = callback;
+        return callback({});
       });
       const tab = browser.open("/a");
       await pass(1_000);
       lose(0);
       tab.push("/b");
       expect(browser.beats).toEqual(["/a"]);
-      await pass(ASK_AGAIN_MS);
+      await pass(LOCK_RETRY_MS);
       expect(browser.beats).toEqual(["/a", "/b"]);
     });
 
@@ -431,10 +431,10 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       const second = browser.open("/second", {}, { isHidden: true });
       first.hide();
       second.show();
-      await pass(ASK_AGAIN_MS);
+      await pass(LOCK_RETRY_MS);
       second.hide();
       first.show();
-      await pass(ASK_AGAIN_MS);
+      await pass(LOCK_RETRY_MS);
       expect(browser.beats).toEqual(["/first", "/second", "/first"]); // all within 5 s
     });
 
@@ -449,7 +449,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
 
     it.each(["refused", "missing"] as const)("each beats where locks are %s", async (locks) => {
       browser.locks = locks;
-      browser.more = "missing"; // with the BroadcastChannel that would be in their place
+      browser.lazy = "missing"; // with the BroadcastChannel that would be in their place
       const first = browser.open("/first");
       await pass();
       first.hide();
@@ -543,7 +543,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       await pass();
       tab.hide();
       tab.show();
-      await pass(ASK_AGAIN_MS); // it leads, but waits after the failure
+      await pass(LOCK_RETRY_MS); // it leads, but waits after the failure
       tab.leave();
       expect(browser.said).toEqual(["heartbeat /a"]);
     });
@@ -611,10 +611,10 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     });
 
     it.each(["missing", "old"] as const)("where rules are %s, until they are there", async (more) => {
-      browser.more = more;
+      browser.lazy = more;
       browser.open("/a", { exclude: "/admin" });
       await pass(29_999);
-      browser.more = "there";
+      browser.lazy = "there";
       expect(browser.sent).toEqual([]);
       await pass(2);
       expect(browser.beats).toEqual(["/a"]);
@@ -629,7 +629,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.sent).toEqual([]);
       expect(browser.streams).toEqual([]);
       expect(browser.storage).toEqual({});
-      expect(browser.logged).toEqual([["presence: no data-site"]]);
+      expect(browser.logged).toEqual([["presence: data-site is missing"]]);
       browser.logged.length = 0;
     });
 
@@ -649,7 +649,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       await pass();
       tab.push("/admin");
       tab.push("/login"); // a router's redirect
-      await pass(ASK_AGAIN_MS);
+      await pass(LOCK_RETRY_MS);
       expect(browser.said.at(-1)).toBe("heartbeat /login");
     });
   });
@@ -672,7 +672,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.said.slice(2)).toEqual(["heartbeat /a", "heartbeat /a"]);
       tab.presence.leave();
       tab.presence.heartbeat(); // in the same moment
-      await pass(ASK_AGAIN_MS);
+      await pass(LOCK_RETRY_MS);
       expect(browser.said.slice(4)).toEqual(["leave", "heartbeat /a"]);
     });
 
@@ -772,12 +772,12 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     });
 
     it("subscribe and its end wait until presence-live.js can be loaded", async () => {
-      browser.more = "missing";
+      browser.lazy = "missing";
       const tab = browser.open("/a", { auto: "false" });
       tab.presence.subscribe(() => {})();
       tab.presence.subscribe(() => {});
       await pass(1_000);
-      browser.more = "there";
+      browser.lazy = "there";
       await pass(28_000);
       expect(browser.streams).toEqual([]);
       expect(new Set(browser.loaded)).toEqual(new Set([`${API}/presence-live.js`]));
@@ -790,13 +790,13 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     });
 
     it("elements are filled in when presence-live.js can be loaded, with the next heartbeat", async () => {
-      browser.more = "missing";
+      browser.lazy = "missing";
       browser.open("/a", {}, { html: "<b data-presence-count></b>" });
       await pass();
-      browser.more = "there";
+      browser.lazy = "there";
       await pass(INTERVAL_MS);
       expect(browser.streams).toEqual([`${API}/v1/sites/blog/live`]);
-      await pass(HUNG_MS);
+      await pass(REQUEST_TIMEOUT_MS);
       expect(vi.getTimerCount()).toBe(1); // the next heartbeat
     });
 
@@ -814,7 +814,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     });
 
     it("subscribe gives back a function even where live numbers cannot be loaded", async () => {
-      browser.more = "missing";
+      browser.lazy = "missing";
       const tab = browser.open("/a", {}, { html: "<b data-presence-count>–</b>" });
       const stop = tab.presence.subscribe(() => {});
       stop();
@@ -847,7 +847,7 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
     const waiting = browser.open("/2");
     await pass(1_000);
     for (let n = 0; n < 50; n++) waiting.push(`/2/${n}`);
-    await pass(HUNG_MS + 1);
+    await pass(REQUEST_TIMEOUT_MS + 1);
     expect(vi.getTimerCount()).toBe(2); // its own, and the next heartbeat of the one that leads
   });
 });

@@ -24,8 +24,8 @@ _ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
 _START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
 _STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
 _DEMO = (
-    '<p class="soft">A demo is running, with visitors on it: <a href="demo/">walk around in it</a> '
-    f'and <a href="sites/{DEMO_SITE}">watch them all</a>.</p>\n'
+    '<p class="muted">A demo shop with visitors is running: <a href="demo/">walk around in it</a> '
+    f'and <a href="sites/{DEMO_SITE}">watch everybody live</a>.</p>\n'
 )
 _SAID_TO_PEOPLE = (404, 405, 422)  # what a mistyped or stale address leads to
 _POLICY = (

@@ -13,16 +13,16 @@ class Board:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.now = page.locator("#now")
-        self.standing = page.locator("#standing-text")
-        self.trouble = page.locator("#trouble")
+        self.now = page.locator("#active")
+        self.connection = page.locator("#connection-text")
+        self.error = page.locator("#connection-error")
         self.feed = page.locator("#feed li")
 
     @classmethod
     def open(cls, page: Page, service: LiveService, site: str = "blog", query: str = "") -> "Board":
         """Goes there, and waits for its numbers, or why there are none."""
         page.goto(f"{service.url}/sites/{site}{query}")
-        expect(page.locator("html")).not_to_have_attribute("data-standing", "connecting")
+        expect(page.locator("html")).not_to_have_attribute("data-connection", "connecting")
         return cls(page)
 
     def row(self, path: str, of: str = "pages") -> Locator:
@@ -58,7 +58,7 @@ class Board:
                 expect(self.count(path)).to_have_text(str(count))
             else:
                 expect(self.row(path)).to_have_count(0)
-        expect(self.page.locator("#now-label")).to_have_text(f"{noun} here now")
+        expect(self.page.locator("#active-label")).to_have_text(f"{noun} here now")
         expect(self.page).to_have_title(re.compile(rf"^{people} here · "))
         assert sum(count for _, count in self.rows()) == people
 

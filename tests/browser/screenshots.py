@@ -68,7 +68,7 @@ def take_all(browser: Browser, service: LiveService, folder: Path) -> None:
     save(empty, folder / "stats-empty.png")
     service.stop()
     light.set_viewport_size({"width": 1280, "height": 720})
-    expect(light.locator("#trouble")).to_contain_text("Trying again in")
+    expect(light.locator("#connection-error")).to_contain_text("Trying again in")
     save(light, folder / "stats-disconnected.png")
 
 

@@ -72,13 +72,17 @@ def test_axe_finds_nothing(
     look("paused, 48 h")
     page.set_viewport_size({"width": 390, "height": 844})
     look("phone")
-    for site, shown in (("empty", "#welcome"), ("secret", "#unlock"), ("none", "#trouble")):
+    for site, shown in (
+        ("empty", "#welcome"),
+        ("secret", "#token-form"),
+        ("none", "#connection-error"),
+    ):
         Board.open(page, live, site=site)
         expect(page.locator(shown)).to_be_visible()
         look(site)
     Board.open(page, live)
     expect(board.now).not_to_have_text("–")
     live.stop()
-    expect(board.trouble).to_be_visible()
+    expect(board.error).to_be_visible()
     look("disconnected")
     assert found == {}

@@ -49,11 +49,11 @@ def test_below_a_prefix(calm: LiveService, site: str, page: Page) -> None:
         page.goto(f"{root}/sites/new.{site}")
         local = "data-allow-localhost"
         tag = f'<script defer src="{root}/presence.js" data-site="new.{site}" {local}></script>'
-        expect(page.locator("#tag")).to_have_text(tag)
-        page.get_by_role("link", name="Other ways to begin").click()
+        expect(page.locator("#script-tag")).to_have_text(tag)
+        page.get_by_role("link", name="Other ways to get started").click()
         expect(page).to_have_url(f"{root}/")
         page.get_by_label("Name your site").fill(f"new.{site}")
-        expect(page.locator("#tag")).to_have_text(tag)
+        expect(page.locator("#script-tag")).to_have_text(tag)
         calm.visitor(f"new.{site}").at("/")
         page.get_by_role("link", name="Open the stats page").click()
         expect(page).to_have_url(f"{root}/sites/new.{site}")
@@ -98,7 +98,7 @@ def test_in_a_frame(
         if not is_shown:
             watched.allowed += ["frame-ancestors", "Framing"]
         page.goto(here)
-        now = page.frame_locator("iframe").locator("#welcome, #now")
+        now = page.frame_locator("iframe").locator("#welcome, #active")
         if is_shown:
             expect(now.first).to_be_attached()
             expect(page.frame_locator("iframe").locator("#welcome")).to_be_visible()

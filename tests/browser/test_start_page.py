@@ -12,41 +12,41 @@ from tests.browser.web import answer_page, web_server
 
 def test_it_sees_the_first_heartbeat(calm: LiveService, site: str, page: Page) -> None:
     page.goto(f"{calm.url}/")
-    name, found = page.get_by_label("Name your site"), page.locator("#found")
+    name, found = page.get_by_label("Name your site"), page.locator("#first-heartbeat")
     expect(name).to_have_value("demo")
     expect(found).to_contain_text("demo")
     expect(page.locator("#stats-link")).to_be_hidden()
 
     name.fill(site)
     tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}" data-allow-localhost>'
-    expect(page.locator("#tag")).to_have_text(f"{tag}</script>")
-    expect(page.locator("main")).to_contain_text("This page is on your own machine, so")
-    expect(page.locator("#curl-beat")).to_contain_text(
+    expect(page.locator("#script-tag")).to_have_text(f"{tag}</script>")
+    expect(page.locator("main")).to_contain_text("You are on localhost, so")
+    expect(page.locator("#curl-heartbeat")).to_contain_text(
         f"curl -i {calm.url}/v1/sites/{site}/heartbeat"
     )
-    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat from {site}")
     calm.visitor("another").at("/")  # another site's tells nothing
     calm.visitor(site).at("/hello")
     expect(found).to_contain_text(
-        re.compile("It works: (somebody has just come to /hello|1 person)")
+        re.compile("It works: (somebody just arrived on /hello|1 person)")
     )
-    expect(found).to_have_attribute("data-state", "seen")
+    expect(found).to_have_attribute("data-state", "found")
 
     page.get_by_role("link", name="Open the stats page").click()
     expect(page).to_have_url(f"{calm.url}/sites/{site}")
-    expect(page.locator("#now")).to_have_text("1")
+    expect(page.locator("#active")).to_have_text("1")
 
 
 def test_it_knows_a_site_that_is_counted_already(calm: LiveService, site: str, page: Page) -> None:
     ann = calm.visitor(site).at("/")
     page.goto(f"{calm.url}/")
-    name, found = page.get_by_label("Name your site"), page.locator("#found")
+    name, found = page.get_by_label("Name your site"), page.locator("#first-heartbeat")
     name.fill(site)
     expect(found).to_contain_text(f"It works: 1 person on {site} right now.")
     ann.leave()
     name.fill("another")
     name.fill(site)
-    expect(found).to_contain_text(re.compile(f"{site}( has been counted before|.* right now)"))
+    expect(found).to_contain_text(re.compile(f"{site}( has had visitors before|.* right now)"))
 
 
 def test_a_name_that_is_none(calm: LiveService, page: Page) -> None:
@@ -54,11 +54,11 @@ def test_a_name_that_is_none(calm: LiveService, page: Page) -> None:
     name = page.get_by_label("Name your site")
     for wrong in ("Blog", "my blog", "-x", "<script>"):
         name.fill(wrong)
-        expect(page.locator("#found")).to_contain_text("A name is made of a-z")
+        expect(page.locator("#first-heartbeat")).to_contain_text("Use only lowercase letters")
         expect(name).to_have_attribute("aria-invalid", "true")
-        expect(page.locator("#tag")).to_contain_text('data-site="demo"')
+        expect(page.locator("#script-tag")).to_contain_text('data-site="demo"')
     name.fill("")
-    expect(page.locator("#found")).to_contain_text("First name your site")
+    expect(page.locator("#first-heartbeat")).to_contain_text("Name your site above first")
     name.press("Enter")
     expect(page).to_have_url(f"{calm.url}/")
 
@@ -69,13 +69,13 @@ def test_sites_that_were_told(
     watched.allowed += ["status of 404", "status of 401"]
     live = make_live(SITES_FILE=sites_file('[secret]\npublic = false\ntoken = "x"\n'))
     page.goto(f"{live.url}/")
-    found = page.locator("#found")
+    found = page.locator("#first-heartbeat")
     expect(page.get_by_label("Name your site")).to_have_value("")
-    expect(found).to_contain_text("First name your site")
-    expect(page.locator("#tag")).to_contain_text('data-site="your-site"')
+    expect(found).to_contain_text("Name your site above first")
+    expect(page.locator("#script-tag")).to_contain_text('data-site="your-site"')
     page.get_by_label("Name your site").fill("blog")
     expect(found).to_contain_text(
-        "The operator has listed the sites of this service, and blog is none of them."
+        "The operator of this service has listed its sites, and blog is not one of them."
     )
     page.get_by_label("Name your site").fill("secret")
     expect(found).to_contain_text("secret is private")
@@ -87,17 +87,22 @@ def test_who_waits_in_vain_is_told_what_may_be_wrong(
 ) -> None:
     page.clock.install()
     page.goto(f"{calm.url}/")
-    name, found = page.get_by_label("Name your site"), page.locator("#found")
-    hint = page.locator("#hint")
+    name, found = page.get_by_label("Name your site"), page.locator("#first-heartbeat")
+    hint = page.locator("#troubleshooting")
     name.fill(f"not.{site}")
     page.clock.fast_forward(19_000)
     name.fill(site)  # another site is waited for anew
     page.clock.fast_forward(19_000)
-    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat from {site}")
     expect(hint).to_be_hidden()
     page.clock.fast_forward(2_000)
     expect(hint).to_be_visible()
-    for cause in ("localhost", "ad blocker", f"data-site is not {site}", "other origins"):
+    for cause in (
+        "localhost",
+        "ad blocker",
+        f"data-site of the script tag is not {site}",
+        "certain origins",
+    ):
         expect(hint).to_contain_text(cause)
     calm.visitor(site).at("/")
     expect(found).to_contain_text("It works")
@@ -107,7 +112,7 @@ def test_who_waits_in_vain_is_told_what_may_be_wrong(
 def test_on_a_phone_nothing_lies_on_the_line(calm: LiveService, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{calm.url}/")
-    line, button = page.locator("#tag").bounding_box(), page.locator("#copy").bounding_box()
+    line, button = page.locator("#script-tag").bounding_box(), page.locator("#copy").bounding_box()
     assert line
     assert button
     assert button["y"] >= line["y"] + line["height"]
@@ -121,7 +126,7 @@ def test_the_tag_can_be_copied(calm: LiveService, new_context: NewContext) -> No
     page.goto(f"{calm.url}/")
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    text = page.locator("#tag").text_content()
+    text = page.locator("#script-tag").text_content()
     assert page.evaluate("navigator.clipboard.readText()") == text
 
 
@@ -129,9 +134,9 @@ def test_it_sees_the_tag_at_work(calm: LiveService, site: str, new_context: NewC
     start, visited = new_context().new_page(), new_context().new_page()
     start.goto(f"{calm.url}/")
     start.get_by_label("Name your site").fill(site)
-    found = start.locator("#found")
-    expect(found).to_contain_text(f"Waiting for the first heartbeat of {site}")
-    tag = start.locator("#tag").text_content() or ""
+    found = start.locator("#first-heartbeat")
+    expect(found).to_contain_text(f"Waiting for the first heartbeat from {site}")
+    tag = start.locator("#script-tag").text_content() or ""
 
     with web_server(lambda request: answer_page(request, tag)) as port:
         visited.goto(f"http://localhost:{port}/pasted")

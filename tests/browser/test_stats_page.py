@@ -29,7 +29,7 @@ def test_the_numbers_follow(calm: LiveService, site: str, page: Page) -> None:
     expect(page.locator("#today")).to_have_text("2")
 
     ann.at("/pricing")
-    expect(page.locator("#pages li[data-change=up] .mark")).to_have_text("+1")
+    expect(page.locator("#pages li[data-change=up] .delta")).to_have_text("+1")
     board.expect_now(2, home=0, pricing=2)
     expect(page.locator("#views")).to_have_text("3")
 
@@ -38,14 +38,14 @@ def test_the_numbers_follow(calm: LiveService, site: str, page: Page) -> None:
     expect(board.count("Germany", "countries")).to_have_text("1")
     expect(board.row("unknown", "countries")).to_have_count(0)
     expect(page.locator("#views")).to_have_text("3")
-    expect(board.standing).to_have_text(re.compile(r"^Live · updated \d+ s ago$"))
+    expect(board.connection).to_have_text(re.compile(r"^Live · updated \d+ s ago$"))
 
 
 def test_who_is_silent_is_gone(make_live: MakeLive, page: Page) -> None:
     live = make_live(SESSION_TIMEOUT="2.5")
     board = Board.open(page, live)
     live.visitor().at("/pricing")
-    expect(page.locator("#definition")).to_have_text("with a heartbeat in the last 2.5 s")
+    expect(page.locator("#active-definition")).to_have_text("with a heartbeat in the last 2.5 s")
     expect(board.feed.first).to_contain_text("timed out on /pricing")
     board.expect_now(0, pricing=0)
     expect(page.locator("#views")).to_have_text("1")
@@ -62,26 +62,26 @@ def test_it_says_honestly_that_it_is_not_live(
     board.expect_now(2, home=2)
 
     live.stop()
-    expect(board.trouble).to_be_visible()
-    expect(board.trouble).to_contain_text("Connection lost.")
-    expect(board.trouble).to_contain_text(
+    expect(board.error).to_be_visible()
+    expect(board.error).to_contain_text("Connection lost.")
+    expect(board.error).to_contain_text(
         re.compile(r"These numbers are from \d\d?:\d\d:\d\d\. Trying again (in \d+ s|now)\.")
     )
     expect(board.now).to_have_text("2")
-    expect(board.standing).to_have_text("Not live")
+    expect(board.connection).to_have_text("Not live")
     expect(page).to_have_title("⚠ not live: 2 here · blog")
     page.clock.fast_forward(21_000)
-    expect(page.locator("#said")).to_have_text(re.compile("^Connection lost"))
+    expect(page.locator("#live-region")).to_have_text(re.compile("^Connection lost"))
 
     page.get_by_role("button", name="Try now").click()
-    expect(board.trouble).to_be_visible()  # it is still not there
+    expect(board.error).to_be_visible()  # it is still not there
 
     live.start()
     ben.beat().leave()
     ann.at("/back")
     page.clock.fast_forward(60_000)  # it is tried again by itself
     board.expect_now(1, home=0, back=1)
-    expect(board.trouble).to_be_hidden()
+    expect(board.error).to_be_hidden()
 
 
 def test_it_comes_back_by_itself(make_live: MakeLive, page: Page, watched: Watched) -> None:
@@ -91,7 +91,7 @@ def test_it_comes_back_by_itself(make_live: MakeLive, page: Page, watched: Watch
     board = Board.open(page, live)
     board.expect_now(1)
     live.stop()
-    expect(board.trouble).to_be_visible()
+    expect(board.error).to_be_visible()
     live.start()
     ann.at("/again")
     board.expect_now(1, again=1)
@@ -118,11 +118,11 @@ def test_a_silent_server_is_noticed(make_live: MakeLive, page: Page, watched: Wa
     board.expect_now(1)
     with live.frozen():
         page.clock.fast_forward(39_000)
-        expect(board.trouble).to_be_hidden()
+        expect(board.error).to_be_hidden()
         page.clock.fast_forward(2_000)
-        expect(board.trouble).to_contain_text("Connection lost.")
+        expect(board.error).to_contain_text("Connection lost.")
     page.clock.fast_forward(10_000)
-    expect(board.trouble).to_be_hidden()
+    expect(board.error).to_be_hidden()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_page_can_be_chosen(calm: LiveService, site: str, page: Page) -> None:
 
     board.row("/a b").get_by_role("button").click()
     expect(board.now).to_have_text("2")
-    expect(page.locator("#now-label")).to_have_text("people on /a b now")
+    expect(page.locator("#active-label")).to_have_text("people on /a b now")
     expect(page.locator("#filter")).to_contain_text("of 3 people on the site.")
     expect(page).to_have_title(f"2 on /a b · {site}")
     expect(page).to_have_url(re.compile(r"\?page=%2Fa\+b$"))
@@ -194,7 +194,7 @@ def test_a_page_can_be_chosen(calm: LiveService, site: str, page: Page) -> None:
     expect(board.now).to_have_text("1")
     ben.leave()
     expect(board.now).to_have_text("0")
-    expect(page.locator("#now-label")).to_have_text("people on /a b now")
+    expect(page.locator("#active-label")).to_have_text("people on /a b now")
 
     page.get_by_role("button", name="Show the whole site").click()
     board.expect_now(3, home=1, elsewhere=1, another=1)
@@ -219,7 +219,7 @@ def test_a_page_in_the_address(
         calm.visitor(site).at(path)
     board = Board.open(page, calm, site, query)
     expect(board.now).to_have_text(str(here))
-    expect(board.standing).to_have_text(re.compile("^Live"))
+    expect(board.connection).to_have_text(re.compile("^Live"))
 
 
 def test_the_focus_is_not_lost_with_its_row(calm: LiveService, site: str, page: Page) -> None:
@@ -378,7 +378,7 @@ def test_a_flag_is_in_the_first_line_with_its_marker(
             padding + parseFloat(marker.marginTop) + 2 + parseFloat(marker.height) / 2,
             middle(item.querySelector("time")),
             middle(item.querySelector(".text")),
-            middle(item.querySelector(".sign")),
+            middle(item.querySelector(".flag")),
           ];
         }"""
     )
@@ -402,14 +402,14 @@ def test_where_they_are(calm: LiveService, site: str, page: Page) -> None:
     board = Board.open(page, calm, site)
     board.expect_now(5)
     assert board.rows("countries") == [("Germany", 3), ("Australia", 1), ("unknown", 1)]
-    expect(board.row("Germany", "countries").locator(".sign")).to_have_text("🇩🇪")
-    dots = page.locator("#dots circle")
+    expect(board.row("Germany", "countries").locator(".flag")).to_have_text("🇩🇪")
+    dots = page.locator("#map-dots circle")
     expect(dots).to_have_count(2)
     expect(page.locator("#map")).to_have_attribute("aria-label", "World map with 2 places")
     places = {
         title: (float(x), float(y))
         for title, x, y in board.call(
-            """() => [...document.querySelectorAll("#dots circle")].map((dot) =>
+            """() => [...document.querySelectorAll("#map-dots circle")].map((dot) =>
               [dot.textContent, dot.getAttribute("cx"), dot.getAttribute("cy")])"""
         )
     }
@@ -436,10 +436,10 @@ def test_where_nothing_is_known_of_places(calm: LiveService, site: str, page: Pa
 
     ann.leave()
     board.expect_now(0)
-    expect(page.locator("#pages-none")).to_have_text("Nobody on any page right now.")
+    expect(page.locator("#pages-none")).to_have_text("Nobody is on any page right now.")
     expect(page.locator("#pages-sum")).to_have_text("")
-    expect(places).to_contain_text("Nobody from anywhere right now.")
-    expect(page.locator("#nowhere")).to_be_hidden()
+    expect(places).to_contain_text("No visitors from any country right now.")
+    expect(page.locator("#countries-unknown")).to_be_hidden()
     expect(page.locator("#map")).to_be_hidden()
 
     calm.visitor(site, country="DE").at("/a")
@@ -452,10 +452,10 @@ def test_where_nothing_is_known_of_places(calm: LiveService, site: str, page: Pa
 def test_a_site_where_nobody_has_been(calm: LiveService, site: str, page: Page) -> None:
     board = Board.open(page, calm, site)
     expect(page.locator("#welcome")).to_be_visible()
-    expect(page.locator("#board")).to_be_hidden()
+    expect(page.locator("#dashboard")).to_be_hidden()
     tag = f'<script defer src="{calm.url}/presence.js" data-site="{site}" data-allow-localhost>'
-    expect(page.locator("#tag")).to_have_text(f"{tag}</script>")
-    expect(page.locator("#welcome")).to_contain_text("This page is on your own machine, so")
+    expect(page.locator("#script-tag")).to_have_text(f"{tag}</script>")
+    expect(page.locator("#welcome")).to_contain_text("You are on localhost, so")
     calm.visitor(site).at("/hello")
     board.expect_now(1, hello=1)
     expect(page.locator("#welcome")).to_be_hidden()
@@ -468,9 +468,9 @@ def test_who_waits_in_vain_is_told_what_may_be_wrong(
     Board.open(page, calm, site)
     expect(page.locator("#welcome")).to_be_visible()
     page.clock.fast_forward(17_000)
-    expect(page.locator("#hint")).to_be_hidden()
+    expect(page.locator("#troubleshooting")).to_be_hidden()
     page.clock.fast_forward(5_000)
-    expect(page.locator("#hint")).to_contain_text("An ad blocker stops presence.js")
+    expect(page.locator("#troubleshooting")).to_contain_text("An ad blocker blocks presence.js")
 
 
 def test_the_tag_can_be_copied(calm: LiveService, site: str, new_context: NewContext) -> None:
@@ -500,14 +500,14 @@ def test_a_private_site_asks_for_its_token(
     field = page.get_by_label("This site is private.")
     expect(field).to_be_focused()
     assert field.get_attribute("type") == "password"
-    expect(page.locator("#board")).to_be_hidden()
+    expect(page.locator("#dashboard")).to_be_hidden()
     expect(page).not_to_have_title(re.compile("here"))
 
     for wrong in ("guess", "wörong"):
         field.fill(wrong)
         field.press("Enter")
-        expect(page.locator("#unlock-text")).to_have_text("That token does not open it.")
-        expect(page.locator("#board")).to_be_hidden()
+        expect(page.locator("#token-form-text")).to_have_text("That token is not valid.")
+        expect(page.locator("#dashboard")).to_be_hidden()
 
     field.fill("open-sesame")
     page.get_by_role("button", name="Open").click()
@@ -519,7 +519,7 @@ def test_a_private_site_asks_for_its_token(
     page.reload()
     board.expect_now(3)
     other = Board.open(context.new_page(), live, site="secret")
-    expect(other.page.locator("#unlock")).to_be_visible()
+    expect(other.page.locator("#token-form")).to_be_visible()
 
 
 def test_an_unknown_site(
@@ -528,13 +528,13 @@ def test_an_unknown_site(
     watched.allowed += ["status of 404"]
     live = make_live(SITES_FILE=sites_file(PRIVATE))
     board = Board.open(page, live, site="nowhere")
-    expect(board.trouble).to_have_text(
+    expect(board.error).to_have_text(
         re.compile(
             "There is no site “nowhere” here. "
-            "This service counts only the sites that its operator has listed."
+            "This service only counts the sites that its operator has listed."
         )
     )
-    expect(page.locator("#board")).to_be_hidden()
+    expect(page.locator("#dashboard")).to_be_hidden()
     expect(page.locator("#welcome")).to_be_hidden()
 
 
@@ -545,10 +545,10 @@ def test_too_many_requests(make_live: MakeLive, page: Page, watched: Watched) ->
     while live.get("/v1/sites/blog/active").status_code != 429:
         pass
     board = Board.open(page, live)
-    expect(board.trouble).to_contain_text("Too many at once.")
-    expect(board.trouble).to_contain_text("Trying again")
+    expect(board.error).to_contain_text("Too many requests.")
+    expect(board.error).to_contain_text("Trying again")
     expect(board.now).to_have_text(re.compile(r"\d"))  # it waits as long as it was told, no less
-    expect(board.trouble).to_be_hidden()
+    expect(board.error).to_be_hidden()
 
 
 def test_redis_is_away(make_live: MakeLive, page: Page, watched: Watched) -> None:
@@ -558,10 +558,10 @@ def test_redis_is_away(make_live: MakeLive, page: Page, watched: Watched) -> Non
         live.visitor().at("/")
         server.freeze()
         board = Board.open(page, live)
-        expect(board.trouble).to_contain_text("The service cannot reach its database.")
+        expect(board.error).to_contain_text("The service cannot reach its database.")
         server.thaw()
         board.expect_now(1, home=1)
-        expect(board.trouble).to_be_hidden()
+        expect(board.error).to_be_hidden()
 
 
 HOSTILE = [
@@ -659,9 +659,9 @@ def test_a_screen_reader_is_not_talked_over(calm: LiveService, site: str, page: 
 @pytest.mark.parametrize(
     "query, parts",
     [
-        ("", {"now", "chart", "totals", "pages", "feed", "places", "top"}),
-        ("?wall", {"now", "chart", "totals", "pages", "feed"}),
-        ("?embed", {"now", "pages"}),
+        ("", {"active", "chart", "totals", "pages", "feed", "places", "top"}),
+        ("?wall", {"active", "chart", "totals", "pages", "feed"}),
+        ("?embed", {"active", "pages"}),
     ],
     ids=["page", "wall", "embed"],
 )
@@ -670,7 +670,7 @@ def test_the_views(calm: LiveService, site: str, page: Page, query: str, parts: 
     board = Board.open(page, calm, site, query=query)
     board.expect_now(1)
     shown = board.call(
-        """() => [...document.querySelectorAll("#board > section")]
+        """() => [...document.querySelectorAll("#dashboard > section")]
           .filter((section) => section.checkVisibility()).map((section) => section.className)"""
     )
     assert set(shown) == parts

@@ -71,7 +71,7 @@ def test_a_first_visit_to_a_busy_site(
         Board(page).expect_now(360)
         expect(page.locator("#plot canvas")).to_be_visible()
         expect(page.locator("#peak")).not_to_have_text("–")
-        expect(page.locator("#dots circle").first).to_be_visible()
+        expect(page.locator("#map-dots circle").first).to_be_visible()
         page.wait_for_load_state("load")
         parts = page.evaluate(
             """() => performance.getEntries().filter((entry) => "transferSize" in entry)

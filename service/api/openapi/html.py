@@ -21,7 +21,7 @@ def render(document: dict[str, Any], style: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(info['title'])} · HTTP API</title>\n<style>{style}</style>\n</head>\n"
         f'<body>\n<div class="columns">\n{page.navigation()}\n<main>\n'
-        f'<h1>{escape(info["title"])} <span class="soft">{escape(info["version"])}</span></h1>\n'
+        f'<h1>{escape(info["title"])} <span class="muted">{escape(info["version"])}</span></h1>\n'
         f"{_prose(info['description'])}\n{sections}\n"
         f'<h2 id="schemas">Schemas</h2>\n{schemas}\n</main>\n</div>\n</body>\n</html>\n'
     )
@@ -55,8 +55,8 @@ class _Page:
         """The contents twice, one for each width: to open and close by width takes a script."""
         contents = self._contents()
         return (
-            f'<nav class="beside" aria-label="Endpoints">\n{contents}</nav>\n'
-            '<details class="above">\n<summary>Endpoints</summary>\n'
+            f'<nav class="sidebar" aria-label="Endpoints">\n{contents}</nav>\n'
+            '<details class="sidebar-compact">\n<summary>Endpoints</summary>\n'
             f'<nav aria-label="Endpoints">\n{contents}</nav>\n</details>'
         )
 
@@ -86,9 +86,9 @@ class _Page:
         security = operation["security"]
         lock = ""
         if {} not in security:
-            lock = '<span class="lock">operator\'s token</span>'
+            lock = '<span class="auth">operator token</span>'
         elif len(security) > 1:
-            lock = '<span class="lock">a token where one is set</span>'
+            lock = '<span class="auth">token, if one is set</span>'
         parts = [
             f'<section class="operation" id="{escape(operation["operationId"])}">\n'
             f'<div class="line"><span class="method {method}">{method.upper()}</span> '
@@ -108,7 +108,7 @@ class _Page:
             self._answer(status, self._resolved(answer))
             for status, answer in operation["responses"].items()
         )
-        parts.append(f"<h4>Answers</h4>\n{_table(answers)}")
+        parts.append(f"<h4>Responses</h4>\n{_table(answers)}")
         parts.append(self._example(operation))
         parts.append("</section>\n")
         return "".join(parts)

@@ -1,14 +1,14 @@
-/** A dot for each place, on a map that was projected beforehand. */
+/** Draws a dot for each place onto a map that was projected at build time. */
 
-import { number } from "./words.js";
+import { formatNumber } from "./format.js";
 
-// As client/pages.mjs draws the land: the Natural Earth projection (Šavrič, Patterson, Jenny 2011).
+// The same numbers as in client/pages.mjs; the Natural Earth projection (Šavrič, Patterson, Jenny 2011).
 const SCALE = 182.8;
 const CENTRE = [500, 257];
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Where a place is on the map.
+ * Projects coordinates onto the map.
  *
  * @param {number} latitude degrees
  * @param {number} longitude degrees
@@ -25,13 +25,13 @@ export function project(latitude, longitude) {
 }
 
 /**
- * Makes the map show places.
+ * Renders places onto the map.
  *
- * @param {Element} dots the SVG over the land
- * @param {Element} map what it is part of
+ * @param {Element} dots the SVG above the land
+ * @param {Element} map their container
  * @returns {(places: import("./model.js").Place[]) => void}
  */
-export function worldMap(dots, map) {
+export function createWorldMap(dots, map) {
   /** @type {Map<string, Element>} */
   const shown = new Map();
   return (places) => {
@@ -50,7 +50,7 @@ export function worldMap(dots, map) {
         dots.append(dot);
       }
       dot.setAttribute("r", Math.min(26, 5 + 2 * Math.sqrt(count)).toFixed(1));
-      if (dot.firstChild) dot.firstChild.textContent = `${city ?? "Unknown city"}: ${number(count)}`;
+      if (dot.firstChild) dot.firstChild.textContent = `${city ?? "Unknown city"}: ${formatNumber(count)}`;
     }
     for (const [key, dot] of shown) {
       if (keys.has(key)) continue;
@@ -58,7 +58,7 @@ export function worldMap(dots, map) {
       shown.delete(key);
     }
     map.ariaLabel = places.length
-      ? `World map with ${number(places.length)} ${places.length === 1 ? "place" : "places"}`
-      : "World map, no place is known";
+      ? `World map with ${formatNumber(places.length)} ${places.length === 1 ? "place" : "places"}`
+      : "World map, no locations known";
   };
 }

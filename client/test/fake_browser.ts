@@ -16,12 +16,12 @@ const built = (name: string) =>
 /** presence.js and presence-live.js. */
 export interface Script {
   readonly tag: string;
-  readonly more: string;
+  readonly lazy: string;
 }
 
 export const SCRIPTS: Record<string, Script> = {
-  source: { tag: await bundle(FILES[0]!, false), more: await bundle(FILES[1]!, false) },
-  built: { tag: built("presence.js"), more: built("presence-live.js") },
+  source: { tag: await bundle(FILES[0]!, false), lazy: await bundle(FILES[1]!, false) },
+  built: { tag: built("presence.js"), lazy: built("presence-live.js") },
 };
 
 export const API = "https://presence.example.org";
@@ -49,7 +49,7 @@ export class Browser {
   /** How long it takes until a lock that is held is refused. */
   refusedAfterMs = 0;
   /** Whether presence-live.js can be loaded; "old" is one that a cache has kept. */
-  more: "there" | "missing" | "old" = "there";
+  lazy: "there" | "missing" | "old" = "there";
   /** What was imported, and which streams were opened. */
   readonly loaded: string[] = [];
   readonly streams: string[] = [];
@@ -73,17 +73,17 @@ export class Browser {
   }
 
   /** navigator.locks.request with ifAvailable, as far as the specification matters here. */
-  async request(name: string, options: LockOptions, whenAsked: (lock: unknown) => unknown): Promise<unknown> {
+  async request(name: string, options: LockOptions, callback: (lock: unknown) => unknown): Promise<unknown> {
     if (this.locks == "refused") throw new DOMException("no access", "SecurityError");
     if (!options.ifAvailable) throw new Error("this would wait in a queue");
     await undefined; // never at once
     const lock = `${name}`;
     if (this.held.has(lock)) {
       await new Promise((resolve) => setTimeout(resolve, this.refusedAfterMs));
-      return whenAsked(null);
+      return callback(null);
     }
     this.held.add(lock);
-    const result = await whenAsked({ name: lock });
+    const result = await callback({ name: lock });
     this.held.delete(lock);
     return result;
   }
@@ -201,14 +201,14 @@ export class Tab {
     const url = `${address}`;
     this.browser.loaded.push(url);
     const known = this.modules.get(url);
-    if (known === undefined && this.browser.more == "missing") this.modules.set(url, null);
+    if (known === undefined && this.browser.lazy == "missing") this.modules.set(url, null);
     if (this.modules.get(url) === null) throw new TypeError("Failed to fetch module"); // kept, too
     if (known !== undefined) return known;
-    const body = this.browser.script.more.replace(/export\s*\{([^}]*)\};?\s*$/, (_, names: string) => {
+    const body = this.browser.script.lazy.replace(/export\s*\{([^}]*)\};?\s*$/, (_, names: string) => {
       return `return {${names.replace(/([\w$]+) as (\w+)/g, "$2: $1")}}`;
     });
     const module = this.window.eval(`(() => {${body}})()`);
-    if (this.browser.more == "old" && !url.includes("?")) delete module.pathBy; // out of a cache
+    if (this.browser.lazy == "old" && !url.includes("?")) delete module.pathBy; // out of a cache
     this.modules.set(url, module);
     return module;
   };

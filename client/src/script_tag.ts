@@ -1,17 +1,17 @@
 /** The script tag: `<script defer src="…/presence.js" data-site="blog"></script>`. */
 
-import type { More } from "./types.js";
+import type { LazyModule } from "./types.js";
 
 const { src, dataset: options } = document.currentScript as HTMLScriptElement;
 
-/** The service is where the script came from, unless `data-api` says otherwise. No site: none. */
+/** API of the site: below `data-api`, else the folder of the script. Falsy without `data-site`. */
 const url = (options.site &&
   new URL(
     /.*[^/]|/.exec(options.api || ".") + "/v1/sites/" + options.site + "/",
     src,
   )) as unknown as string;
 
-const loadMore = (retry?: string): Promise<More> =>
+const loadLazy = (retry?: string): Promise<LazyModule> =>
   import(new URL("presence-live.js" + retry, src) as unknown as string);
 
-export { loadMore, options, url };
+export { loadLazy, options, url };

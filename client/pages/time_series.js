@@ -1,11 +1,11 @@
-/** A stretch of the site's past that goes on with the present. */
+/** A time series of fixed-size buckets, the last of which is still being counted. */
 
 /**
  * @typedef {{at: number, peakActive: number, views: number}} Point
  * @typedef {{resolutionMs: number, points: Point[]}} History
  */
 
-export class Series {
+export class TimeSeries {
   resolutionMs = 60_000;
   /** @type {Point[]} */
   points = [];
@@ -17,11 +17,11 @@ export class Series {
   }
 
   /**
-   * What is so now. The last point is the one under way; the oldest makes room for the next.
+   * Adds the current numbers to the last bucket; drops the oldest bucket for each new one.
    *
    * @param {number} at
    * @param {number} active
-   * @param {number} views those that came since it was told last
+   * @param {number} views new views since the last call
    */
   add(at, active, views) {
     const last = this.points.at(-1);
@@ -31,12 +31,12 @@ export class Series {
       this.points.push({ at: next, peakActive: active, views: 0 });
       this.points.shift();
     }
-    const present = /** @type {Point} */ (this.points.at(-1));
-    present.peakActive = Math.max(present.peakActive, active);
-    present.views += views;
+    const current = /** @type {Point} */ (this.points.at(-1));
+    current.peakActive = Math.max(current.peakActive, active);
+    current.views += views;
   }
 
-  /** The point of most people since a moment; of several the first. @param {number} since */
+  /** The first of the highest points since a time. @param {number} since */
   peak(since) {
     return this.points
       .filter(({ at }) => at + this.resolutionMs > since)
@@ -44,19 +44,19 @@ export class Series {
   }
 
   /**
-   * The first point of that many people between two moments, if the series knows all between them.
+   * The first point between two times with at least that many visitors; undefined if the series starts later.
    *
    * @param {number} from
    * @param {number} to
    * @param {number} active
    */
-  first(from, to, active) {
+  firstReaching(from, to, active) {
     if (!this.points.length || this.points[0].at > from) return undefined;
     return this.points.find(({ at, peakActive }) => at >= from && at < to && peakActive >= active);
   }
 
-  /** The point that a moment is in. @param {number} moment */
-  around(moment) {
+  /** The bucket that contains a time. @param {number} moment */
+  pointAt(moment) {
     return this.points.find(({ at }) => at <= moment && moment < at + this.resolutionMs);
   }
 }

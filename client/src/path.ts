@@ -1,16 +1,19 @@
-/** Who is not counted, and what a path is, on sites that say so; most do not. */
+/** Normalizes paths, and applies the rules for who is not counted. */
 
-import { cleanPath } from "./numbers.js";
-import type { More } from "./types.js";
+import type { LazyModule } from "./types.js";
 
-export const pathBy: More["pathBy"] = ({
+/** A path as the service stores it. */
+export const normalizePath = (path: string): string =>
+  path.replace(/[?#].*/, "").replace(/(.)\/$/, "$1").normalize();
+
+export const pathBy: LazyModule["pathBy"] = ({
   site,
   allowLocalhost,
   respectDnt,
   hash,
   exclude = "",
 }) => {
-  if (!site) console.warn("presence: no data-site");
+  if (!site) console.warn("presence: data-site is missing");
   return () => {
     const path =
       "/" + (hash != null ? location.hash : location.pathname).replace(/^#?!?\/*|[?#].*/g, "");
@@ -26,7 +29,7 @@ export const pathBy: More["pathBy"] = ({
         .split(/[\s,]+/)
         .some(
           (entry) =>
-            cleanPath(path) == cleanPath(entry) ||
+            normalizePath(path) == normalizePath(entry) ||
             (path + "/").slice(0, entry.length - 1) + "*" == entry,
         ) &&
       path

@@ -1,0 +1,115 @@
+/** Shows the state of the connection (live, lost, refused, private) and how old the numbers are. */
+
+import { byId, setText } from "./dom.js";
+import { formatAge, formatTimeWithSeconds } from "./format.js";
+
+/** @typedef {import("./event_stream.js").ConnectionStatus} ConnectionStatus */
+
+/**
+ * Explains an HTTP status to a reader of the page: a title and a sentence.
+ *
+ * @param {number} status
+ * @param {string} site
+ * @param {boolean} hasNumbers
+ * @returns {[string, string]}
+ */
+function describeStatus(status, site, hasNumbers) {
+  switch (status) {
+    case 0:
+      return [hasNumbers ? "Connection lost." : "The service is not responding.", ""];
+    case 404:
+      return [`There is no site “${site}” here.`, "This service only counts the sites that its operator has listed."];
+    case 429:
+      return ["Too many requests.", "Your IP address has sent more requests than this service allows."];
+    case 503:
+      return ["The service cannot reach its database.", ""];
+    default:
+      return [`The service responded with error ${status}.`, ""];
+  }
+}
+
+/**
+ * Binds the status elements of the page and updates their seconds.
+ *
+ * @param {string} site
+ * @param {{onRetry: () => void, onToken: (token: string) => void, onChange: (status: ConnectionStatus, text: string) => void}} handlers
+ *   `onChange` also gets a sentence for screen readers
+ */
+export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
+  const root = document.documentElement;
+  const tokenForm = byId("token-form");
+  const token = /** @type {HTMLInputElement} */ (byId("token"));
+  /** @type {ConnectionStatus} */
+  let current = { phase: "connecting", status: 0, retryAt: 0 };
+  /** When the server last sent anything, in ms; 0: never. */
+  let lastActivityAt = 0;
+  /** @type {ConnectionStatus | null} */
+  let problem = null;
+
+  const tick = () => {
+    const shown = current.phase === "live" ? `Live · updated ${formatAge(Date.now() - lastActivityAt)}` : "";
+    if (shown) return setText(byId("connection-text"), shown);
+    if (!problem) return;
+    const [, text] = describeStatus(problem.status, site, lastActivityAt > 0);
+    const seconds = Math.max(0, Math.ceil((problem.retryAt - Date.now()) / 1000));
+    const parts = [text];
+    if (lastActivityAt) parts.push(`These numbers are from ${formatTimeWithSeconds(lastActivityAt)}.`);
+    if (problem.status !== 404) {
+      parts.push(current.phase === "connecting" || !seconds ? "Trying again now." : `Trying again in ${seconds} s.`);
+    }
+    setText(byId("connection-error-text"), parts.filter(Boolean).join(" "));
+  };
+
+  /** @param {ConnectionStatus} next */
+  const show = (next) => {
+    const hasChanged = next.phase !== current.phase || next.status !== current.status;
+    current = next;
+    if (next.phase === "retrying") problem = next;
+    if (next.phase === "live" || next.phase === "unauthorized") problem = null;
+    // Keep the message during a new attempt: it is only outdated once the attempt succeeds.
+    root.dataset.connection = problem ? "retrying" : next.phase;
+    byId("connection-error").hidden = !problem;
+    tokenForm.hidden = next.phase !== "unauthorized";
+    if (problem) {
+      const [title] = describeStatus(problem.status, site, lastActivityAt > 0);
+      setText(byId("connection-error-title"), title);
+      setText(byId("connection-text"), lastActivityAt ? "Not live" : "No numbers");
+    } else if (next.phase !== "live") {
+      setText(byId("connection-text"), next.phase === "unauthorized" ? "Private" : "Connecting");
+    }
+    tick();
+    if (!hasChanged) return;
+    if (next.phase === "unauthorized") {
+      if (next.status === 403 || token.value) rejectToken();
+      token.value = "";
+      token.focus();
+    }
+    const announcement = `${byId("connection-error-title").textContent} ${byId("connection-error-text").textContent}`;
+    onChange(next, problem ? announcement : "");
+  };
+
+  const rejectToken = () => {
+    setText(byId("token-form-text"), "That token is not valid.");
+    token.setAttribute("aria-invalid", "true");
+  };
+
+  tokenForm.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const entered = token.value.trim();
+    if (/^[\x21-\x7e]+$/.test(entered)) onToken(entered);
+    else rejectToken(); // not allowed in a header
+  });
+  byId("retry").addEventListener("click", onRetry);
+  setInterval(tick, 1000);
+
+  return {
+    show,
+    /** Records that the server has sent something. */
+    recordActivity: () => {
+      lastActivityAt = Date.now();
+      if (current.phase === "live") tick();
+    },
+    /** Whether the numbers are current. */
+    isLive: () => current.phase === "live",
+  };
+}

@@ -1,0 +1,70 @@
+/** Formats numbers, times, paths and countries for readers. */
+
+const whole = new Intl.NumberFormat();
+// The locale chooses between 08:25 and 8:25 AM.
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+const clockSeconds = new Intl.DateTimeFormat(undefined, {
+  hour: "numeric", minute: "2-digit", second: "2-digit",
+});
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric", minute: "2-digit" });
+const regions = new Intl.DisplayNames(undefined, { type: "region" });
+
+/** @param {number} count */
+export const formatNumber = (count) => whole.format(count);
+/** @param {number} ms */
+export const formatTime = (ms) => clock.format(ms);
+/** @param {number} ms */
+export const formatTimeWithSeconds = (ms) => clockSeconds.format(ms);
+/** @param {number} ms */
+export const formatDate = (ms) => day.format(ms);
+
+/** A range of time: "20:50–21:00". @param {number} from @param {number} to */
+export const formatTimeRange = (from, to) => clock.formatRange(from, to);
+
+/** The same with the weekday. @param {number} from @param {number} to */
+export const formatDayTimeRange = (from, to) => `${weekday.format(from)}–${clock.format(to)}`;
+
+/** @param {number} count */
+export const formatPeople = (count) => `${formatNumber(count)} ${count === 1 ? "person" : "people"}`;
+
+/** A duration in seconds, from 5 minutes on in minutes: "120 s", "5 min". @param {number} ms */
+export function formatDuration(ms) {
+  return ms < 300_000 ? `${formatNumber(ms / 1000)} s` : `${formatNumber(ms / 60_000)} min`;
+}
+
+/** How long ago, in seconds, from 100 s on in minutes. @param {number} ms */
+export function formatAge(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return seconds < 100 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
+}
+
+/**
+ * Decodes a path for display. Invisible characters and those that change the text direction stay
+ * percent-encoded.
+ *
+ * @param {string} path
+ */
+export function readablePath(path) {
+  let text = path;
+  try {
+    text = decodeURI(path);
+  } catch {
+    // not UTF-8: show it as it is
+  }
+  return text.replace(/[\p{C}\p{Z}]/gu, (character) => (character === " " ? " " : encodeURIComponent(character)));
+}
+
+/** The flag emoji of a country code. @param {string} code */
+export function flagEmoji(code) {
+  return String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
+}
+
+/** The name of a country, or its code if it has none. @param {string} code */
+export function countryName(code) {
+  try {
+    return regions.of(code) ?? code;
+  } catch {
+    return code;
+  }
+}
