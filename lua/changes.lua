@@ -3,7 +3,7 @@
   events since then say which pages to count again, and so do expired sessions that nobody has
   swept yet, who are left out of the counts (include/unswept.lua).
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

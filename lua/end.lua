@@ -1,8 +1,8 @@
 --[[
   Ends a session at once, by an operator's order.
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
-  KEYS[19] session  hash  its last part is the session id
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
+  KEYS[16] session  hash  its last part is the session id
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -21,7 +21,7 @@
 -- @include places
 -- @include located
 -- @include sessions
-local shard, session = open_shard(1), KEYS[19]
+local shard, session = open_shard(1), KEYS[16]
 
 local was = read_session(session)
 local member = was.path and member_of(string.match(session, '([^:]+)$'), was.country, was.path)

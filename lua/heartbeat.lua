@@ -1,7 +1,7 @@
 --[[
   Heartbeats of one or more site shards. Each shard is decided and written in one atomic step.
 
-  KEYS      for each shard its 18 keys (include/keys.lua), then for each of its heartbeats the
+  KEYS      for each shard its 15 keys (include/keys.lua), then for each of its heartbeats the
             session hash, whose last part is the session id, and the string that marks its view
   ARGV[1]   now, ms since the epoch; empty: ask TIME
   ARGV[2]   the hour the dated keys are for, hours since the epoch
@@ -14,9 +14,9 @@
 
   A shard is at most once in a call, and a session at most once among a shard's heartbeats.
 
-  Returns {now, 'stale'}, nothing was written: ARGV[2] is neither this hour nor the last; or
+  Returns {now, 'stale'}, nothing was written: ARGV[2] is not this hour; or
   {now, status, outcome …, status, outcome …}: for each shard a status, then its outcomes
-    status   'opened'  the site had nobody before, it must be entered into `due`
+    status   'opened'  nobody else is on the site, it must be entered into `due`
              'open'    otherwise
              'failed <error>'  such as for a key of a wrong type; some have no outcome
     outcome  'created' | 'moved' | 'refreshed' | 'duplicate'
@@ -27,7 +27,7 @@
 -- @include hour
 -- @include settings
 -- @include index
-local SHARD_KEYS = 18
+local SHARD_KEYS = 15
 local expires = format(now + timeout_ms)
 local midnight = now - now % DAY_MS
 -- Who was seen before that is over, or was not counted today.
@@ -40,15 +40,16 @@ local key, arg = 1, 11
 while ARGV[arg] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]
   local first_key, first_arg, at = key + SHARD_KEYS, arg + 1, #reply + 1
-  local id_at = 1 + select(2, string.find(KEYS[first_key], '^.*:'))
-  local members, renewed, left = {}, {}, {}
+  local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
+  local members, renewed, left, is_old = {}, {}, {}, false
   for i = 1, count do
     local a = first_arg + 4 * i - 4
     local country = ARGV[a + 1] ~= '' and ARGV[a + 1] or '--'
     members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. country .. ' ' .. ARGV[a]
   end
   reply[at] = 'open'
-  for i, score in ipairs(redis.call('ZMSCORE', active, unpack(members))) do
+  local scores = redis.call('ZMSCORE', active, unpack(members))
+  for i, score in ipairs(scores) do
     local seen = score and score - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then
@@ -66,15 +67,20 @@ while ARGV[arg] do
       redis.call('PEXPIREAT', session, expires)
       renewed[#renewed + 1] = expires
       renewed[#renewed + 1] = members[i]
+      is_old = is_old or seen < renewed_before
       reply[at + i] = 'refreshed'
     end
   end
   if #renewed > 0 then
-    redis.call('ZADD', active, 'XX', unpack(renewed))
-    reply[at] = renew_index(key)
+    redis.call('ZADD', active, unpack(renewed))
+    if is_old then
+      renew_index(key)
+    end
   end
   if #left > 0 then
-    rest[#rest + 1] = {key = key, arg = arg, at = at, left = left, id_at = id_at}
+    rest[#rest + 1] = {
+      key = key, arg = arg, at = at, left = left, id_at = id_at, scores = scores,
+    }
   end
   key, arg = first_key + 2 * count, first_arg + 4 * count
 end
@@ -92,10 +98,7 @@ end
 -- @include history
 -- @include visitors
 -- @include views
-local function put_member(members, beat, country, score)
-  members[#members + 1] = score or expires
-  members[#members + 1] = member_of(beat.id, country, beat.path)
-end
+-- @include changes
 
 -- Its first write is one that a full Redis refuses; so are those of `move` and `refresh`.
 local function create(changes, beat, was, is_view)
@@ -106,9 +109,11 @@ local function create(changes, beat, was, is_view)
   redis.call('PFADD', shard.uniques, beat.id)
   is_view = is_view or claim_view(beat.marker)
   if was.path then
-    end_earlier(shard, member_of(beat.id, was.country, was.path))
+    end_earlier(shard, beat.id, was.country, was.path)
   end
-  end_earlier(shard, member_of(beat.id, beat.country, beat.path))
+  if beat.score then
+    end_earlier(shard, beat.id, beat.country, beat.path)
+  end
   if was.path or was.leaving then
     redis.call('DEL', beat.session)
   end
@@ -133,7 +138,7 @@ local function create(changes, beat, was, is_view)
     record_view(changes.views, shard, beat.id, beat.path, beat.country, details)
   end
   note_newcomer(shard, beat.client)
-  put_member(changes.members, beat, beat.country, goodbye and string.format('%.1f', goodbye - 0.5))
+  put_member(changes, beat, beat.country, goodbye and string.format('%.1f', goodbye - 0.5))
   add(changes.pages, beat.path, 1)
   add(changes.countries, beat.country, 1)
   changes.visitors[#changes.visitors + 1] = beat.id
@@ -147,7 +152,8 @@ local function renew(changes, beat, was)
     redis.call('HDEL', beat.session, 'leaving')
   end
   redis.call('PEXPIREAT', beat.session, expires)
-  put_member(changes.members, beat, was.country)
+  put_member(changes, beat, was.country)
+  changes.is_old = changes.is_old or was.seen < renewed_before
   if was.seen < midnight or was.seen >= midnight + DAY_MS then
     changes.visitors[#changes.visitors + 1] = beat.id
   end
@@ -159,7 +165,9 @@ local function move(changes, beat, was)
   if redis.call('ZREM', shard.active, member_of(beat.id, was.country, was.path)) == 0 then
     return create(changes, beat, was, is_view)
   end
-  end_earlier(shard, member_of(beat.id, was.country, beat.path))
+  if beat.score or was.country ~= beat.country then
+    end_earlier(shard, beat.id, was.country, beat.path)
+  end
   if page_type then
     redis.call('HSET', beat.session, 'type', page_type)
   elseif was.type then
@@ -195,46 +203,26 @@ local function decide(changes, beat)
   return 'refreshed'
 end
 
--- No counter comes to nothing midway: sessions that ended here were counted by earlier calls.
-local function write(changes)
-  local shard = changes.shard
-  if #changes.members == 0 then
-    return 'open'
-  end
-  -- Members come last: where another key has a wrong type, the next heartbeat begins anew.
-  count_visitors(shard, changes.visitors)
-  write_views(shard, changes.views)
-  write_counts(shard.pages, changes.pages)
-  write_counts(shard.countries, changes.countries)
-  redis.call('ZADD', shard.active, unpack(changes.members))
-  if changes.created > 0 then
-    note_peak(shard)
-  end
-  return renew_index(shard.first_key)
-end
-
 local function decide_all(changes, part)
   local first_key, first_arg = part.key + SHARD_KEYS, part.arg + 1
   for _, i in ipairs(part.left) do
     local k, a = first_key + 2 * i - 2, first_arg + 4 * i - 4
     reply[part.at + i] = decide(changes, {
       session = KEYS[k], marker = KEYS[k + 1], id = string.sub(KEYS[k], part.id_at),
-      path = ARGV[a], country = ARGV[a + 1] ~= '' and ARGV[a + 1] or '--', client = ARGV[a + 2],
+      score = part.scores[i], path = ARGV[a], client = ARGV[a + 2],
+      country = ARGV[a + 1] ~= '' and ARGV[a + 1] or '--',
       details = ARGV[a + 3] ~= '' and cjson.decode(ARGV[a + 3]) or {},
     })
   end
 end
 
 for _, part in ipairs(rest) do
-  local changes = {
-    shard = open_shard(part.key), members = {}, pages = {}, countries = {}, visitors = {},
-    views = new_views(), created = 0,
-  }
+  local changes = new_changes(open_shard(part.key))
   -- What was decided is written, even where a later heartbeat fails.
   local is_decided, failure = pcall(decide_all, changes, part)
-  local is_written, status = pcall(write, changes)
+  local is_written, status = pcall(write_changes, changes)
   if is_decided and is_written then
-    reply[part.at] = reply[part.at] == 'open' and status or reply[part.at]
+    reply[part.at] = status
   else
     failure = is_written and failure or status
     local text = type(failure) == 'table' and failure.err or tostring(failure)

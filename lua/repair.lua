@@ -2,7 +2,7 @@
   Counts pages, countries and places anew from `active`: for `presence doctor --repair`, after
   somebody has edited keys by hand. Takes time in proportion to the active sessions.
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

@@ -3,7 +3,7 @@
   counted by score. Counters have expired sessions until they are swept; `expired…` says how many
   of which name, to be taken off (include/unswept.lua). No key of a single session is read.
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

@@ -1,7 +1,7 @@
 --[[
   Removes sessions whose time has come, oldest first, and notes how many are active.
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

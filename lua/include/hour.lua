@@ -1,7 +1,6 @@
--- Keys named after an hour or a day come in pairs: for the hour the caller believes in and for the
--- next. A caller whose belief is older is told so before anything is written.
+-- Some keys are named after an hour or a day. A caller who believes in another hour than Redis's
+-- clock is told so before anything is read or written, and calls again.
 local HOUR_MS, DAY_MS = 3600000, 86400000
-local later = math.floor(now / HOUR_MS) - tonumber(ARGV[2])
-if later ~= 0 and later ~= 1 then
+if math.floor(now / HOUR_MS) ~= tonumber(ARGV[2]) then
   return {now_text, 'stale'}
 end

@@ -12,15 +12,14 @@
 --   10 top             zset    path -> views
 --   11 types           hash    path -> page type
 --   12 uniques         HLL     session ids ever
---   13 uniques of day  HLL     of the day of ARGV[2]; 14: of the hour after it
---   15 minutes         hash    of the hour ARGV[2]: views:MM, peak:MM; 16: of the next
---   17 hours           hash    of the day of ARGV[2]: views:HH, peak:HH; 18: of the hour after it
+--   13 uniques of day  HLL     session ids of the day of ARGV[2]
+--   14 minutes         hash    of the hour ARGV[2]: views:MM, peak:MM
+--   15 hours           hash    of the day of ARGV[2]: views:HH, peak:HH
 local function open_shard(k)
   return {
     active = KEYS[k], pages = KEYS[k + 1], countries = KEYS[k + 2], events = KEYS[k + 3],
     located = KEYS[k + 4], places = KEYS[k + 5], newcomers = KEYS[k + 6], views = KEYS[k + 7],
     totals = KEYS[k + 8], top = KEYS[k + 9], types = KEYS[k + 10], uniques = KEYS[k + 11],
-    uniques_of_day = KEYS[k + 12 + later], minutes = KEYS[k + 14 + later],
-    hours = KEYS[k + 16 + later], first_key = k,
+    uniques_of_day = KEYS[k + 12], minutes = KEYS[k + 13], hours = KEYS[k + 14], first_key = k,
   }
 end

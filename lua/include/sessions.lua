@@ -43,7 +43,8 @@ end
 
 -- Ends an earlier life with that member, which nobody has swept yet. The sweep ends those with
 -- other members, at their true moments.
-local function end_earlier(shard, member)
+local function end_earlier(shard, id, country, path)
+  local member = member_of(id, country, path)
   local score = redis.call('ZSCORE', shard.active, member)
   if score then
     redis.call('ZREM', shard.active, member)

@@ -72,8 +72,8 @@ def day_text(day: int) -> str:
 class ShardKeys:
     """The keys of one site shard, and the list of them that the scripts declare.
 
-    Scripts take the keys of an hour and a day in pairs, for `hour` and the hour after it, and
-    pick by Redis's clock; `hour` counts hours since the epoch.
+    Some are named after an hour, counted since the epoch, or its day; the scripts say `stale` where
+    Redis's clock is in another hour.
     """
 
     def __init__(self, prefix: str, tag: str) -> None:
@@ -134,11 +134,8 @@ class ShardKeys:
                     self.types,
                     self.uniques,
                     self.uniques_of(hour),
-                    self.uniques_of(hour + 1),
                     self.minutes_of(hour),
-                    self.minutes_of(hour + 1),
                     self.hours_of(hour),
-                    self.hours_of(hour + 1),
                 ),
             )
         return self._all[1]

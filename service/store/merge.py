@@ -14,7 +14,6 @@ import msgspec
 
 from service import models
 
-MS_PER_DAY = 86_400_000
 EVENTS_SHOWN = 20  # arrivals, moves and departures told with one event of a stream
 TOP_LIMIT = 50
 PLACES_LIMIT = 500
@@ -55,12 +54,10 @@ class Snapshot(NamedTuple):
     uniques_today: int
 
     @classmethod
-    def of(cls, reply: list[Any], uniques: int, *of_days: int) -> "Snapshot":
-        """`of_days`: the visitors of the day of the hour that was asked for, and, where that is
-        another, of the day of the hour after it."""
+    def of(cls, reply: list[Any], uniques: int, uniques_today: int) -> "Snapshot":
+        """The reply of snapshot.lua, and those of PFCOUNT."""
         now, _, active, backlog, pages, countries, places, *rest = reply
         expired_pages, expired_countries, expired_places, views, since, top, paths, event = rest
-        is_next_day = len(of_days) > 1 and int(now) % MS_PER_DAY < MS_PER_DAY // 2
         return cls(
             int(now),
             int(active),
@@ -74,7 +71,7 @@ class Snapshot(NamedTuple):
             int(paths),
             event,
             uniques,
-            of_days[-1 if is_next_day else 0],
+            uniques_today,
         )
 
 

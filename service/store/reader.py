@@ -140,10 +140,7 @@ class StoreReader:
             "snapshot",
             shards,
             lambda n: args,
-            lambda keys, hour: [
-                ("PFCOUNT", keys.uniques),
-                *(("PFCOUNT", name) for name in dict.fromkeys(keys.all_of(hour)[12:14])),
-            ],
+            lambda keys, hour: (("PFCOUNT", keys.uniques), ("PFCOUNT", keys.uniques_of(hour))),
         )
         return [Snapshot.of(*reply) for reply in replies]
 

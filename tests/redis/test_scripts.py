@@ -35,7 +35,7 @@ def beat(session: str = S, path: str = "/") -> Heartbeat:
 
 # The text
 
-SHARD_KEYS, SETTINGS = 18, range(3, 11)
+SHARD_KEYS, SETTINGS = 15, range(3, 11)
 PARTS = sorted(path.stem for path in (LUA / "include").glob("*.lua"))
 READERS = ("changes", "count", "list", "sites", "snapshot")
 WRITES = re.compile(r"'(?:DEL|HDEL|HINCRBY|HSET|HSETNX|P?EXPIRE(?:AT)?|PFADD|SET|X(?:ADD|TRIM)"
