@@ -19,7 +19,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Each file with its entry module and its maximum size, minified and gzipped. */
 export const FILES = [
   { name: "presence.js", entry: "src/client.ts", isTag: true, maxBytes: 2048, maxGzipBytes: 1100 },
-  { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, maxBytes: 4096, maxGzipBytes: 1600 },
+  { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, maxBytes: 4096, maxGzipBytes: 1700 },
 ];
 
 /** Captures what precedes `createClient`, its body, and the object it returns. */

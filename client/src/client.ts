@@ -61,12 +61,12 @@ export const createClient = (
     navigator.webdriver ||
     /^(local|127|\[|$)/.test(location.hostname) ||
     !url ||
-    (options.exclude ?? options.respectDnt ?? options.hash) != null;
+    ((options.exclude ?? options.respectDnt ?? options.hash) as string) + 1; // NaN without any
   /**
    * The path to report; falsy where the visitor is not counted. Replaced by that of the lazy module
    * if it is needed; nobody is counted before.
    */
-  let currentPath = (): unknown => !needsLazy && location.pathname.replace(/^\/+/, "/");
+  let currentPath = (): unknown => !needsLazy && location.pathname.replace(/\/+/, "/");
 
   /** 16 random bytes in decimal (plain http has no `crypto.randomUUID`). Empty: opted out. */
   let id = crypto.getRandomValues(new Uint8Array(16)).join("");
@@ -84,7 +84,7 @@ export const createClient = (
     loadLazy(retry)
       .then(then)
       .catch(() => {
-        retry = "?" + Date.now();
+        retry += "?";
         isOnce || setTimeout(withLazy, LOAD_RETRY_MS, then);
       });
   };
@@ -168,25 +168,24 @@ export const createClient = (
           isBlocked = lastAt = 0;
           update();
         },
-        nextDelay * (1 + Math.random() / 10),
+        nextDelay * (Math.random() / 10 + 1),
       );
       update(); // the path may have changed in the meantime
     }
   };
 
-  for (const event of ["pagehide", "pageshow", "visibilitychange", "popstate", "storage"]) {
+  for (const event of ["pagehide", "pageshow", "visibilitychange", "storage"]) {
     addEventListener(event, update);
   }
-  for (const name of ["pushState", "replaceState"] as const) {
-    const original = history[name];
-    history[name] = (...change) => {
-      original.apply(history, change);
-      update();
-    };
+  // The Navigation API reports every change of the path, whoever makes it. It throws where missing.
+  try {
+    navigation.addEventListener("currententrychange", update);
+  } catch {
+    withLazy((lazy) => lazy.watch(update));
   }
   needsLazy &&
     withLazy((lazy) => {
-      currentPath = lazy.pathBy(options);
+      currentPath = lazy.path(options);
       update();
     });
   update();

@@ -1,6 +1,6 @@
 /**
- * The lazy-loaded part of the client: live numbers, locks for browsers without Web Locks, and the
- * rules for who is not counted.
+ * The lazy-loaded part of the client: live numbers, the rules for who is not counted, and what
+ * replaces Web Locks and the Navigation API in browsers without them.
  */
 
 import { liveStoreOf } from "./live_store.js";
@@ -9,7 +9,8 @@ import { subscribe } from "./subscription.js";
 import type { LazyModule } from "./types.js";
 
 export { request } from "./locks.js";
-export { pathBy } from "./path.js";
+export { path } from "./path.js";
+export { watch } from "./history.js";
 
 export const live: LazyModule["live"] = (url, subscription, isWanted) => {
   if (!url) return; // the script tag has no data-site

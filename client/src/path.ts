@@ -6,7 +6,7 @@ import type { LazyModule } from "./types.js";
 export const normalizePath = (path: string): string =>
   path.replace(/[?#].*/, "").replace(/(.)\/$/, "$1").normalize();
 
-export const pathBy: LazyModule["pathBy"] = ({
+export const path: LazyModule["path"] = ({
   site,
   allowLocalhost,
   respectDnt,

@@ -6,19 +6,32 @@ import {
   currentPresence,
   watchPresence,
   type LiveCounts,
+  type Presence,
   type PresenceOptions,
 } from "./index.js";
 
+/** How many mounted components track with a client. */
+const mounts = new WeakMap<Presence, number>();
+
 /**
  * Counts the visitor while the component is mounted: sends heartbeats on an interval and on every
- * change of the path. Works with any router.
+ * change of the path. Works with any router. Of several components at once, such as a layout and a
+ * page, or a page during its exit animation, the last to unmount reports that the visitor has left.
  */
 export const usePageTracking = (options?: PresenceOptions): void => {
   const given = useRef(options); // an object literal is a new object on every render
   useEffect(() => {
     const presence = given.current ? createPresence(given.current) : currentPresence();
+    const add = (count: number) => {
+      const total = (mounts.get(presence) ?? 0) + count;
+      mounts.set(presence, total);
+      return total;
+    };
+    add(1);
     presence.heartbeat();
-    return () => presence.leave();
+    return () => {
+      if (add(-1) == 0) presence.leave();
+    };
   }, []);
 };
 

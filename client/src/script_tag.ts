@@ -7,7 +7,7 @@ const { src, dataset: options } = document.currentScript as HTMLScriptElement;
 /** API of the site: below `data-api`, else the folder of the script. Falsy without `data-site`. */
 const url = (options.site &&
   new URL(
-    /.*[^/]|/.exec(options.api || ".") + "/v1/sites/" + options.site + "/",
+    (options.api || ".").replace(/\/*$/, "") + "/v1/sites/" + options.site + "/",
     src,
   )) as unknown as string;
 

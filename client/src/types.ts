@@ -73,7 +73,9 @@ export type Subscription = readonly [callback: LiveCallback, options?: Subscribe
 /** The lazy-loaded part of the client, which most pages never need. */
 export interface LazyModule extends Locks {
   /** Returns a function for the current path; it returns something falsy where nobody is counted. */
-  pathBy(options: Attributes): () => unknown;
+  path(options: Attributes): () => unknown;
+  /** Calls `update` on every change of the path, for browsers without the Navigation API. */
+  watch(update: () => void): void;
   /** Starts or ends a subscription; without one, renders the numbers into the page's elements. */
   live(url: string, subscription?: Subscription, isWanted?: unknown): void;
 }

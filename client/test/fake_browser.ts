@@ -46,6 +46,8 @@ export class Browser {
   readonly logged: unknown[] = [];
   storage: Record<string, string> | "throws" = {};
   locks: "yes" | "missing" | "refused" = "yes";
+  /** Whether it has the Navigation API. */
+  navigation: "yes" | "missing" = "yes";
   /** How long it takes until a lock that is held is refused. */
   refusedAfterMs = 0;
   /** Whether presence-live.js can be loaded; "old" is one that a cache has kept. */
@@ -121,6 +123,7 @@ export class Tab {
     });
     this.window = window;
     const { document, navigator } = window;
+    if (browser.navigation == "yes") this.addNavigation();
     Object.defineProperty(document, "hidden", { get: () => this.isHidden });
     Object.defineProperty(window, "localStorage", {
       get: () => {
@@ -137,16 +140,17 @@ export class Tab {
       clearTimeout: (timer: number) => clearTimeout(timer),
       Date,
       Math: Object.assign(Object.create(Math), { random: () => Math.random() }),
-      loadModule: this.load,
+      loadModule: this.importModule,
       EventSource: this.stream(),
       AbortSignal: { timeout: abortAfter },
       console: { ...console, error: this.log, warn: this.log, log: this.log },
     });
     window.addEventListener("error", ({ error }: { error: unknown }) => browser.unhandled.push(error));
-    for (let n = options.scripts ?? 1; n > 0; n--) this.run(options.src ?? `${API}/presence.js`, attributes);
+    for (let n = options.scripts ?? 1; n > 0; n--) this.load(attributes, options.src);
   }
 
-  private run(src: string, attributes: Attributes): void {
+  /** Runs the script tag. */
+  load(attributes: Attributes = {}, src = `${API}/presence.js`): void {
     const { document } = this.window;
     const script = document.createElement("script");
     script.setAttribute("src", src);
@@ -157,6 +161,22 @@ export class Tab {
     Object.defineProperty(document, "currentScript", { value: script, configurable: true });
     this.window.eval(this.browser.script.tag.replace(/\bimport\(/g, "loadModule("));
     Object.defineProperty(document, "currentScript", { value: null, configurable: true });
+  }
+
+  /** The Navigation API, as far as it reports changes of the path, whoever makes them. */
+  private addNavigation(): void {
+    const { window } = this;
+    const navigation = new window.EventTarget();
+    const report = () => void navigation.dispatchEvent(new window.Event("currententrychange"));
+    for (const name of ["pushState", "replaceState"] as const) {
+      const original = window.History.prototype[name];
+      window.History.prototype[name] = function (...change) {
+        original.apply(this, change);
+        report();
+      };
+    }
+    window.addEventListener("popstate", report);
+    Object.assign(window, { navigation });
   }
 
   get presence() {
@@ -197,7 +217,7 @@ export class Tab {
   }
 
   /** `import()`, which jsdom has not: a module once for each address, as browsers do. */
-  private readonly load = async (address: unknown): Promise<unknown> => {
+  private readonly importModule = async (address: unknown): Promise<unknown> => {
     const url = `${address}`;
     this.browser.loaded.push(url);
     const known = this.modules.get(url);
@@ -208,7 +228,7 @@ export class Tab {
       return `return {${names.replace(/([\w$]+) as (\w+)/g, "$2: $1")}}`;
     });
     const module = this.window.eval(`(() => {${body}})()`);
-    if (this.browser.lazy == "old" && !url.includes("?")) delete module.pathBy; // out of a cache
+    if (this.browser.lazy == "old" && !url.includes("?")) delete module.path; // out of a cache
     this.modules.set(url, module);
     return module;
   };

@@ -144,6 +144,44 @@ describe("usePageTracking", () => {
     expect(sent).toEqual(["heartbeat /a", "heartbeat /b", "leave"]);
   });
 
+  it.each([false, true])("counts mounts: the last one out says goodbye, with strict mode %s", async (isStrict) => {
+    const page = (...trackers: string[]) => {
+      const all = trackers.map((key) => <Tracker key={key} options={{ ...OPTIONS }} />);
+      return isStrict ? <StrictMode>{all}</StrictMode> : <>{all}</>;
+    };
+    const { rerender } = render(page("layout", "old"));
+    await settle(300);
+    rerender(page("layout", "old", "new")); // during an exit animation
+    rerender(page("layout", "new"));
+    rerender(page("new"));
+    await settle();
+    history.pushState(null, "", "/b");
+    await settle();
+    expect(sent).toEqual(["heartbeat /a", "heartbeat /b"]);
+    rerender(page());
+    await settle();
+    expect(sent).toEqual(["heartbeat /a", "heartbeat /b", "leave"]);
+    rerender(page("again"));
+    await settle(300);
+    expect(sent.at(-1)).toBe("heartbeat /b");
+  });
+
+  it("counts mounts of each site by itself", async () => {
+    const shop = { ...OPTIONS, site: "shop" };
+    const both = (isShopOpen: boolean) => (
+      <>
+        <Tracker key="blog" options={OPTIONS} />
+        {isShopOpen && <Tracker key="shop" options={shop} />}
+      </>
+    );
+    const { rerender } = render(both(true));
+    await settle(300);
+    rerender(both(false));
+    await settle();
+    expect(sent).toEqual(["heartbeat /a", "heartbeat /a", "leave"]);
+    index.createPresence(shop).leave();
+  });
+
   it("needs no options where a client is there", async () => {
     index.createPresence({ ...OPTIONS, auto: false });
     render(<Tracker />);

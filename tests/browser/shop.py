@@ -7,15 +7,17 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>shop</title>
-<link rel="icon" href="data:,">{tags}</head><body><h1>{path}</h1>
+<link rel="icon" href="data:,">{head}{tags}</head><body><h1>{path}</h1>
 <b id="all" data-presence-count></b> <b id="here" data-presence-count="{path}"></b></body></html>"""
 
 
 class Shop:
     """Serves a page at every path. `attributes` are those of the script tag; `tags` how often it
-    stands there. Pages below /plain have none."""
+    stands there; `head` comes before it. Pages below /plain have none."""
 
-    def __init__(self, service_url: str, attributes: str = "", tags: int = 1) -> None:
+    def __init__(
+        self, service_url: str, attributes: str = "", tags: int = 1, head: str = ""
+    ) -> None:
         tag = (
             f'<script defer src="{service_url}/presence.js" data-site="shop" data-allow-localhost'
             f" {attributes}></script>"
@@ -25,7 +27,7 @@ class Shop:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 here = "" if path.startswith("/plain") else tag * tags
-                body = PAGE.format(tags=here, path=escape(path)).encode()
+                body = PAGE.format(head=head, tags=here, path=escape(path)).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))

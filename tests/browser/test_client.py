@@ -36,8 +36,8 @@ def make_shop() -> Iterator[MakeShop]:
     """Opens shops: `make_shop(service, 'data-hash', tags=2)`."""
     with contextlib.ExitStack() as stack:
 
-        def make(service: LiveService, attributes: str = "", tags: int = 1) -> Shop:
-            return stack.enter_context(Shop(service.url, attributes, tags).open())
+        def make(service: LiveService, attributes: str = "", tags: int = 1, head: str = "") -> Shop:
+            return stack.enter_context(Shop(service.url, attributes, tags, head).open())
 
         yield make
 
@@ -182,6 +182,40 @@ def test_a_site_that_changes_its_page_itself(
     assert "secret" not in "".join(sent.bodies)
     assert sent.kinds["OPTIONS heartbeat"] == 0, "no preflight"
     assert calm.get("/v1/sites/shop/stats").json()["uniqueVisitors"] == 1
+
+
+# As Astro's router does: it keeps the browser's own function before the script tag is there.
+KEPT = "<script>window.kept = history.pushState.bind(history)</script>"
+INTERCEPTS = """<script>
+  navigation.addEventListener("navigate", (event) => event.intercept({ handler: async () => {} }));
+</script>"""
+WITHOUT_NAVIGATION = "delete window.navigation"
+
+
+@pytest.mark.parametrize(
+    "head, script, change",
+    [
+        (KEPT, "", "kept(null, '', '/b')"),
+        (INTERCEPTS, "", "navigation.navigate('/b')"),
+        (INTERCEPTS, "", "location.href = '/b'"),
+        ("", WITHOUT_NAVIGATION, "history.pushState(null, '', '/b')"),
+    ],
+    ids=["kept pushState", "navigate", "link", "no Navigation API"],
+)
+def test_path_changes_nobody_wrapped(
+    calm: LiveService, make_shop: MakeShop, page: Page, head: str, script: str, change: str
+) -> None:
+    if script:
+        page.add_init_script(script)
+    page.goto(f"{make_shop(calm, head=head).url}/a")
+    becomes(calm, a=1)
+    page.evaluate("window.isSame = true")
+    page.evaluate(change)
+    becomes(calm, b=1)
+    page.go_back()
+    becomes(calm, a=1)
+    assert page.evaluate("window.isSame"), "no page was loaded"
+    has_answered(calm, 3)
 
 
 def test_changes_faster_than_answers_are_not_lost(
