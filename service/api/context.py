@@ -175,3 +175,9 @@ def base_url(request: Request) -> str:
     if not _HOST.match(host):
         return openapi.BASE_URL
     return f"{request.scope['scheme']}://{host}"
+
+
+def is_known(etag: str, if_none_match: str) -> bool:
+    """Whether a client has this very answer: by weak comparison, RFC 9110, 13.1.2."""
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return etag.removeprefix("W/") in tags or tags == {"*"}
