@@ -39,7 +39,8 @@ export const createClient = (
   url: string,
   loadLazy: (retry?: string) => Promise<LazyModule>,
 ): Presence => {
-  let isRunning: boolean | 1 | 0 = options.auto != "false";
+  /** Calls of `heartbeat()` made before the script was there are in the queue of a stand-in. */
+  let isRunning: unknown = options.auto != "false" || self.presence?.queue;
   /** Releases the lock; set while this tab is the leader. */
   let release: (() => void) | 0 | undefined;
 
@@ -71,10 +72,14 @@ export const createClient = (
   /** 16 random bytes in decimal (plain http has no `crypto.randomUUID`). Empty: opted out. */
   let id = crypto.getRandomValues(new Uint8Array(16)).join("");
 
-  /** The id shared by all tabs; without storage, one that lives as long as the page. */
+  /**
+   * The id shared by all tabs; without storage, one that lives as long as the page. A stored id that
+   * the service would refuse is replaced; an empty one is an opt-out.
+   */
   const sessionId = () => {
     try {
-      id = localStorage.presenceId = id && (localStorage.presenceId ?? id);
+      id = localStorage.presenceId =
+        id && (/^([\w-]{16,64}$|$)/.test(localStorage.presenceId) ? localStorage.presenceId : id);
     } catch {}
     return id;
   };

@@ -6,6 +6,6 @@ interface Navigator {
 }
 
 interface Window {
-  /** The script tag's client. */
-  presence?: import("./types.js").Presence;
+  /** The script tag's client, or before it is there a stand-in with a queue of calls. */
+  presence?: Partial<import("./types.js").Presence> & { readonly queue?: unknown };
 }

@@ -82,8 +82,10 @@ export const watchPresence = (
 };
 
 /** The client of this page: the one created last, or the script tag's. */
-export const currentPresence = (): Presence =>
-  latest ?? (typeof window == "undefined" ? undefined : window.presence) ?? NOOP_CLIENT;
+export const currentPresence = (): Presence => {
+  const tag = typeof window == "undefined" ? undefined : window.presence;
+  return latest ?? (tag?.leave ? (tag as Presence) : NOOP_CLIENT); // a stand-in cannot leave
+};
 
 const toAttributes = (options: PresenceOptions): Attributes => {
   const attribute = (isOn: boolean | undefined) => (isOn ? "" : undefined);

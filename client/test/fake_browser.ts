@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { JSDOM } from "jsdom";
 import { vi } from "vitest";
 import { FILES, bundle } from "../build.mjs";
+import type { Presence } from "../src/types.js";
 
 const built = (name: string) =>
   readFileSync(new URL(`../../service/web/static/${name}`, import.meta.url), "utf8");
@@ -180,7 +181,7 @@ export class Tab {
   }
 
   get presence() {
-    return this.window.presence!;
+    return this.window.presence as Presence;
   }
 
   /** The user looks at something else, or back at this tab. */

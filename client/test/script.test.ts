@@ -1,5 +1,6 @@
 /** The script tag, rule by rule, as its source says and as it is built. */
 
+import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { API, Browser, INTERVAL_MS, SCRIPTS, pass, type Answer, type Tab } from "./fake_browser.js";
 
@@ -379,6 +380,32 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       expect(browser.beats).toEqual(["/a", "/a"]);
       expect(new Set(browser.sent.map(({ body }) => body.sessionId)).size).toBe(1);
     });
+
+    it.each(["undefined", "null", "abc", "a-session.with-a-dot", "with a space in it", "a".repeat(65), "é".repeat(16)])(
+      "is replaced where %s is stored, which the service would refuse",
+      async (stored) => {
+        browser.storage = { presenceId: stored };
+        const tab = browser.open("/a");
+        await pass();
+        tab.leave();
+        browser.open("/b");
+        await pass();
+        const ids = new Set(browser.sent.map(({ body }) => body.sessionId));
+        expect(ids.size).toBe(1);
+        expect([...ids][0]).toMatch(/^[\w-]{16,64}$/);
+        expect(browser.storage).toEqual({ presenceId: [...ids][0] });
+      },
+    );
+
+    it.each(["0123456789abcdef", "6f1a2b3c-4d5e-4f60-8a7b-9c0d1e2f3a4b", "A_-".repeat(21)])(
+      "is kept where %s is stored",
+      async (stored) => {
+        browser.storage = { presenceId: stored };
+        browser.open("/a");
+        await pass();
+        expect(browser.sent.map(({ body }) => body.sessionId)).toEqual([stored]);
+      },
+    );
 
     it("is not made up before it is needed", async () => {
       browser.open("/a", {}, { isHidden: true });
@@ -792,6 +819,48 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       tab.push("/c");
       await pass();
       expect(browser.beats).toEqual(["/b", "/b", "/c"]);
+    });
+
+    /** The stand-in of client/README.md, run before the deferred script. */
+    const standIn = (tab: Tab) => {
+      const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+      tab.window.eval(/<script>\n(window\.presence \?\?= [^]*?)<\/script>/.exec(readme)![1]!);
+      return tab.window.presence!;
+    };
+
+    it.each([undefined, "false"])("heartbeat() before the script is there is kept, with data-auto=%s", async (auto) => {
+      const tab = browser.open("/a", {}, { scripts: 0 });
+      standIn(tab).heartbeat!();
+      await pass(1_000);
+      expect(browser.sent).toEqual([]);
+      tab.load({ auto });
+      await pass();
+      expect(browser.beats).toEqual(["/a"]);
+      tab.presence.leave();
+      await pass();
+      tab.presence.heartbeat();
+      await pass();
+      expect(browser.said).toEqual(["heartbeat /a", "leave", "heartbeat /a"]);
+    });
+
+    it("a stand-in that nobody called starts nothing", async () => {
+      const tab = browser.open("/a", {}, { scripts: 0 });
+      standIn(tab);
+      tab.load({ auto: "false" });
+      await pass(INTERVAL_MS);
+      expect(browser.sent).toEqual([]);
+      tab.presence.heartbeat();
+      await pass();
+      expect(browser.beats).toEqual(["/a"]);
+    });
+
+    it("optOut() before the script is there holds", async () => {
+      const tab = browser.open("/a", {}, { scripts: 0 });
+      standIn(tab).optOut!();
+      tab.load();
+      await pass(INTERVAL_MS);
+      expect(browser.sent).toEqual([]);
+      expect(browser.storage).toEqual({ presenceId: "" });
     });
 
     it("with data-auto=false shows no numbers either before heartbeat()", async () => {

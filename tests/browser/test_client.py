@@ -2,10 +2,12 @@
 numbers are right at each step, and no more is sent than must be."""
 
 import contextlib
+import re
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, Request
@@ -387,6 +389,32 @@ def test_consent_and_opting_out(calm: LiveService, make_shop: MakeShop, page: Pa
     page.evaluate("window.presence.heartbeat()")
     page.wait_for_function("document.getElementById('all').textContent === '0'")
     assert pages_of(calm) == {}
+
+
+def test_consent_before_the_script_is_there(
+    calm: LiveService, make_shop: MakeShop, page: Page
+) -> None:
+    readme = (Path(__file__).parents[2] / "client" / "README.md").read_text()
+    stand_in = re.search(r"<script>\nwindow\.presence .*?</script>", readme, re.DOTALL)
+    assert stand_in
+    banner = "<script>presence.heartbeat()</script>"
+    page.goto(f"{make_shop(calm, 'data-auto=false', head=stand_in[0] + banner).url}/a")
+    becomes(calm, a=1)
+    page.evaluate("presence.leave()")
+    becomes(calm)
+
+
+@pytest.mark.parametrize("stored", ["undefined", "abc", "a-session.with-a-dot"])
+def test_a_stored_id_that_is_refused_is_replaced(
+    calm: LiveService, make_shop: MakeShop, page: Page, stored: str
+) -> None:
+    page.add_init_script(f"localStorage.presenceId ??= '{stored}'")
+    page.goto(f"{make_shop(calm).url}/a")
+    becomes(calm, a=1)
+    page.reload()
+    becomes(calm, a=1)
+    assert page.evaluate("localStorage.presenceId") != stored
+    assert calm.get("/v1/sites/shop/stats").json()["uniqueVisitors"] == 1
 
 
 def test_loaded_twice_counts_once(calm: LiveService, make_shop: MakeShop, page: Page) -> None:
