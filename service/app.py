@@ -153,7 +153,7 @@ def create_app(
         },
         lifespan=lifespan,
     )
-    # A redirect to where the Host header says is no answer of ours.
+    # Never redirect to where the Host header says.
     app.router.redirect_slashes = False
     streams = Slots(STREAMS, STREAMS_EACH)
     context = Context(

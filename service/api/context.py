@@ -155,7 +155,7 @@ def integer(request: Request, name: str, default: int, low: int, high: int) -> i
     """A whole number of the query string.
 
     Raises:
-        FieldError: 422, it is none, or out of bounds.
+        FieldError: 422, it is not a whole number, or out of bounds.
     """
     raw = request.query_params.get(name)
     if raw is None:

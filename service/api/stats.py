@@ -55,7 +55,7 @@ def path_parameter(request: Request) -> str | None:
     """The path of the query string, cleaned as those of heartbeats are, or None.
 
     Raises:
-        FieldError: 422, it is no path.
+        FieldError: 422, it is not a path.
     """
     raw = request.query_params.get("path")
     if raw is None:

@@ -159,7 +159,7 @@ class Doctor:
             for key in _unique(f.key for f in checkup.findings if f.invariant == LIFETIMES):
                 kind = self._kind_of(key)
                 if kind is None or kind.life_ms is None:
-                    done.append(f"left {key} alone: it is none of ours; delete it or give it a TTL")
+                    done.append(f"left {key} alone: it is not ours; delete it or give it a TTL")
                     continue
                 # NX is what an expiry by hand cannot say before Redis 7; a race costs nothing here.
                 if await self._client.pttl(key) == -1:
@@ -202,7 +202,7 @@ class Doctor:
     # Keys: types and TTLs
 
     def _kind_of(self, key: str) -> _Kind | None:
-        """What a key below the prefix is, or None where it is none of ours."""
+        """What a key below the prefix is, or None if this service does not write it."""
         keys, config = self._keys, self._config
         if key in (keys.due, keys.sites):
             return _Kind("zset", 400 * _DAY_MS)

@@ -1,4 +1,4 @@
-"""What Redis's failures are called: a word each, for metrics, and a text for the caller.
+"""What Redis's failures are called: a word each, for metrics, and a message for the caller.
 
 Nothing of an error's own message goes out: it may carry addresses and credentials.
 """

@@ -74,7 +74,7 @@ class Batcher(Generic[K, T, R]):
         max_waiting: items that may wait in all; more are refused with StoreBusy.
         max_wait_s: what has waited for longer when a call fails is refused so, too: it may not
             wait for the next call to fail. While calls succeed nothing is too late.
-        max_call: items of one call, and at the most a batch more; what is behind waits for the
+        max_call: items of one call, and at most a batch more; what is behind waits for the
             next one, for a call that takes too long has all its items fail.
         pace_s: seconds from the beginning of a call of several items to that of the next one on
             its lane. An item that was alone makes nobody wait, and nobody waits for company.

@@ -38,7 +38,7 @@ class Listings:
         while pages are read moves towards the end, so it may come twice but is never missed.
 
         Raises:
-            RequestError: 422, the cursor is none of ours.
+            RequestError: 422, the cursor was not given by an earlier answer.
             StoreError: Redis cannot do it now.
         """
         runner = self._runner
@@ -83,7 +83,7 @@ class Listings:
         are split, what an earlier answer gave as `next`.
 
         Raises:
-            RequestError: 422, `after` is none of both.
+            RequestError: 422, `after` is neither.
             StoreError: Redis cannot do it now.
         """
         shards = self._runner.keys.of_site(site)
