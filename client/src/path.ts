@@ -13,14 +13,19 @@ export const path: LazyModule["path"] = ({
   hash,
   exclude = "",
 }) => {
+  const isLocalhost = /^(localhost$|127\.|\[::1|$)/.test(location.hostname);
   if (!site) console.warn("presence: data-site is missing");
+  else if (isLocalhost && allowLocalhost == null)
+    console.info(
+      "presence: localhost is not counted without data-allow-localhost (npm: allowLocalhost)",
+    );
   return () => {
     const path =
       "/" + (hash != null ? location.hash : location.pathname).replace(/^#?!?\/*|[?#].*/g, "");
     return (
       site &&
       (allowLocalhost != null ||
-        !(navigator.webdriver || /^(localhost$|127\.|\[::1|$)/.test(location.hostname))) &&
+        !(navigator.webdriver || isLocalhost)) &&
       !(
         respectDnt != null &&
         ((navigator.doNotTrack as unknown as number) > 0 || navigator.globalPrivacyControl)

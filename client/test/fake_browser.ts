@@ -45,6 +45,7 @@ export class Browser {
   readonly sent: Sent[] = [];
   readonly unhandled: unknown[] = [];
   readonly logged: unknown[] = [];
+  readonly informed: unknown[] = [];
   storage: Record<string, string> | "throws" = {};
   locks: "yes" | "missing" | "refused" = "yes";
   /** Whether it has the Navigation API. */
@@ -144,7 +145,7 @@ export class Tab {
       loadModule: this.importModule,
       EventSource: this.stream(),
       AbortSignal: { timeout: abortAfter },
-      console: { ...console, error: this.log, warn: this.log, log: this.log },
+      console: { ...console, error: this.log, warn: this.log, log: this.log, info: this.inform },
     });
     window.addEventListener("error", ({ error }: { error: unknown }) => browser.unhandled.push(error));
     for (let n = options.scripts ?? 1; n > 0; n--) this.load(attributes, options.src);
@@ -246,6 +247,8 @@ export class Tab {
   }
 
   private readonly beacon = (url: string, body: string): boolean => Boolean(this.sent(url, body));
+
+  private readonly inform = (...args: unknown[]) => void this.browser.informed.push(args);
 
   private readonly log = (...args: unknown[]) => void this.browser.logged.push(args);
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { API, Browser, INTERVAL_MS, SCRIPTS, pass, type Answer, type Tab } from "./fake_browser.js";
+import { API, Browser, INTERVAL_MS, SCRIPTS, SITE, pass, type Answer, type Tab } from "./fake_browser.js";
 
 const START = Date.UTC(2026, 0, 1);
 const DEBOUNCE_MS = 5_000;
@@ -653,6 +653,24 @@ describe.each(Object.entries(SCRIPTS))("presence.js, %s", (_, script) => {
       tab.leave();
       expect(browser.sent.length > 0).toBe(isCounted);
       expect(browser.storage).toEqual(isCounted ? { presenceId: expect.any(String) } : {});
+    });
+
+    const NOTE = [["presence: localhost is not counted without data-allow-localhost (npm: allowLocalhost)"]];
+    const places: [string, Record<string, string>, unknown[]][] = [
+      ["http://localhost:3000", {}, NOTE],
+      ["http://127.0.0.1", { auto: "false" }, NOTE],
+      ["file://", {}, NOTE],
+      ["http://localhost", { "allow-localhost": "" }, []],
+      [SITE, { exclude: "/a" }, []],
+    ];
+
+    it.each(places)("on %s with %o, which is said once", async (host, attributes, informed) => {
+      const tab = browser.open("/a", attributes, { host });
+      await pass(INTERVAL_MS);
+      tab.presence.heartbeat();
+      tab.show();
+      await pass(INTERVAL_MS);
+      expect(browser.informed).toEqual(informed);
     });
 
     it.each([

@@ -443,3 +443,21 @@ def test_numbers_on_a_page(calm: LiveService, make_shop: MakeShop, page: Page) -
     shows(2, 1)
     visitor.leave()
     shows(1, 1)
+
+
+def test_on_localhost_it_says_why_nobody_is_counted(
+    calm: LiveService, make_shop: MakeShop, page: Page
+) -> None:
+    notes: list[str] = []
+    page.on("console", lambda message: notes.append(f"{message.type}: {message.text}"))
+    url = make_shop(calm).url
+    page.goto(f"{url}/plain")
+    tag = f'<script src="{calm.url}/presence.js" data-site="shop"></script>'
+    page.set_content(tag)
+    wait_until(lambda: _pumped(page) and notes, what="the note")
+    page.evaluate("history.pushState(null, '', '/b'); presence.heartbeat()")
+    page.wait_for_timeout(300)
+    assert len(notes) == 1
+    assert notes[0].startswith("info: ")
+    assert "data-allow-localhost" in notes[0]
+    has_answered(calm, 0)

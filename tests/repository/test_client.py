@@ -2,6 +2,7 @@
 source makes, and small."""
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import service
 from bench import client as row
 from tests.servers import missing
 
@@ -66,6 +68,14 @@ def test_the_script_is_within_its_bars() -> None:
     script = row.SCRIPT.read_bytes()
     assert len(script) <= row.MOST_BYTES
     assert len(gzip.compress(script, 9, mtime=0)) <= row.MOST_GZIP_BYTES
+
+
+def test_the_version_is_that_of_the_service() -> None:
+    version = service.__version__
+    lock = json.loads((CLIENT / "package-lock.json").read_text())
+    assert json.loads((CLIENT / "package.json").read_text())["version"] == version
+    assert lock["version"] == lock["packages"][""]["version"] == version
+    assert f"presence-client-{version}.tgz" in (CLIENT / "README.md").read_text()
 
 
 def test_the_package_lock_names_no_registry() -> None:
