@@ -27,8 +27,7 @@
 -- @include hour
 -- @include settings
 -- @include index
-local SHARD_KEYS = 18
-local expires = format(now + timeout_ms)
+local SHARD_KEYS, expires = 18, format(now + timeout_ms)
 local midnight = now - now % DAY_MS
 -- Who was seen before that is over, or was not counted today.
 local earliest = math.max(midnight, now - timeout_ms + 1)
@@ -97,10 +96,10 @@ local function put_member(members, beat, country, score)
   members[#members + 1] = member_of(beat.id, country, beat.path)
 end
 
--- Its first write is one that a full Redis refuses; so are those of `move` and `refresh`.
+-- Its first write is one that a full Redis refuses; so is that of `move`, which gives `is_view`.
 local function create(changes, beat, was, is_view)
   local shard, details = changes.shard, beat.details
-  if is_limited(shard, beat.client) then
+  if is_view == nil and is_limited(shard, beat.client) then
     return 'limited'
   end
   redis.call('PFADD', shard.uniques, beat.id)
@@ -125,12 +124,10 @@ local function create(changes, beat, was, is_view)
   end
   redis.call('HSET', beat.session, unpack(fields))
   redis.call('PEXPIREAT', beat.session, goodbye or expires)
-  if details.latitude and details.longitude then
-    add_place(shard, beat)
-  end
-  log_event(shard, 'joined', beat.id, beat.path, now_text, 'country', beat.country)
+  add_place(shard, beat)
+  table.insert(changes.events, {'joined', beat.id, beat.path, now_text, 'country', beat.country})
   if is_view then
-    record_view(changes.views, shard, beat.id, beat.path, beat.country, details)
+    note_view(changes.views, beat.id, beat.path, beat.country, details)
   end
   note_newcomer(shard, beat.client)
   put_member(changes.members, beat, beat.country, goodbye and string.format('%.1f', goodbye - 0.5))
@@ -155,19 +152,19 @@ end
 
 local function move(changes, beat, was)
   local shard, page_type, is_view = changes.shard, beat.details.type, claim_view(beat.marker)
-  redis.call('HSET', beat.session, 'path', beat.path, 'seen', now_text)
+  redis.call('HSET', beat.session, 'path', beat.path, 'seen', now_text,
+    unpack(page_type and {'type', page_type} or {}))
   if redis.call('ZREM', shard.active, member_of(beat.id, was.country, was.path)) == 0 then
     return create(changes, beat, was, is_view)
   end
   end_earlier(shard, member_of(beat.id, was.country, beat.path))
-  if page_type then
-    redis.call('HSET', beat.session, 'type', page_type)
-  elseif was.type then
+  if was.type and not page_type then
     redis.call('HDEL', beat.session, 'type')
   end
-  log_event(shard, 'moved', beat.id, beat.path, now_text, 'from', was.path, 'country', was.country)
+  table.insert(changes.events,
+    {'moved', beat.id, beat.path, now_text, 'from', was.path, 'country', was.country})
   if is_view then
-    record_view(changes.views, shard, beat.id, beat.path, was.country, beat.details)
+    note_view(changes.views, beat.id, beat.path, was.country, beat.details)
   end
   renew(changes, beat, was)
   add(changes.pages, beat.path, 1)
@@ -201,11 +198,14 @@ local function write(changes)
   if #changes.members == 0 then
     return 'open'
   end
-  -- Members come last: where another key has a wrong type, the next heartbeat begins anew.
+  -- The log comes after what can be counted anew, and members last: the next try begins anew.
   count_visitors(shard, changes.visitors)
   write_views(shard, changes.views)
   write_counts(shard.pages, changes.pages)
   write_counts(shard.countries, changes.countries)
+  for _, event in ipairs(changes.events) do
+    log_event(shard, unpack(event))
+  end
   redis.call('ZADD', shard.active, unpack(changes.members))
   if changes.created > 0 then
     note_peak(shard)
@@ -227,8 +227,8 @@ end
 
 for _, part in ipairs(rest) do
   local changes = {
-    shard = open_shard(part.key), members = {}, pages = {}, countries = {}, visitors = {},
-    views = new_views(), created = 0,
+    shard = open_shard(part.key), members = {}, pages = {}, countries = {}, events = {},
+    visitors = {}, views = new_views(), created = 0,
   }
   -- What was decided is written, even where a later heartbeat fails.
   local is_decided, failure = pcall(decide_all, changes, part)
