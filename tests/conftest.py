@@ -16,10 +16,21 @@ from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.store import PresenceStore
 from tests import servers
+from tests.isolation import ProcessState
 from tests.servers import Server
 
 NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:40Z
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _leaves_the_process_as_it_was() -> Iterator[None]:
+    """Fails the very test that changes logging, environment, signal handlers or the service's
+    globals for the tests after it."""
+    before = ProcessState()
+    yield
+    if changed := before.restore():
+        pytest.fail("left changed: " + ", ".join(changed))
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
 """What operators watch: rules and dashboard against the real promtool, Prometheus and service."""
 
-import asyncio
 import json
-import logging
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 
-from service.app import create_app
-from service.ops.logs import configure_logs
-from service.settings import Settings
 from tests.browser.site import LiveService
 from tests.deploy.balancers import DEPLOY, program
 from tests.servers import Server, free_port, wait_until
@@ -201,32 +196,42 @@ def test_request_ids(valkey: Server, tmp_path: Path) -> None:
         service.close()
 
 
-async def test_a_request_id_in_every_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the log: here about a fault of ours."""
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    level = root.level
+# In a process of its own: what `configure_logs` sets is the whole process's.
+FAILING = """
+import asyncio
+import httpx
+from service.app import create_app
+from service.ops.logs import configure_logs
+from service.settings import Settings
+
+async def fail(site, path):
+    await asyncio.sleep(0)
+    raise RuntimeError("of a test")
+
+async def main():
     app = create_app(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"}))
     store = app.state.context.store
+    store.active = fail
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        for _ in range(2):
+            answer = await client.get("/v1/sites/blog/active")
+            print(answer.status_code, answer.headers["x-request-id"])
+    await store.close()
 
-    async def fail(site: str, path: str | None) -> None:
-        await asyncio.sleep(0)
-        raise RuntimeError("of a test")
+configure_logs("error")
+asyncio.run(main())
+"""
 
-    monkeypatch.setattr(store, "count", fail)
-    configure_logs("error")
-    try:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-            answers = [await client.get("/v1/sites/blog/active") for _ in range(2)]
-    finally:
-        await store.close()
-        structlog.reset_defaults()
-        root.setLevel(level)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+def test_a_request_id_in_every_line() -> None:
+    """Of the log: here about a fault of ours."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING], capture_output=True, text=True, check=True
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"] for line in lines] == ["unexpected_error"] * 2
-    told = [answer.headers["x-request-id"] for answer in answers]
-    assert [line["request_id"] for line in lines] == told
-    assert len(set(told)) == 2
+    answers = [answer.split() for answer in done.stdout.splitlines()]
+    assert [line["request_id"] for line in lines] == [told for _, told in answers]
+    assert [status for status, _ in answers] == ["500"] * 2
+    assert len({told for _, told in answers}) == 2
