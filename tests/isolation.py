@@ -14,6 +14,11 @@ NOT_OURS = "PYTEST_CURRENT_TEST"
 _ABSENT = object()
 
 
+def _order(name: Any) -> tuple[bool, str]:
+    """structlog's defaults come back as a whole, and then need not be put back one by one."""
+    return name != "is_configured", str(name)
+
+
 class ProcessState:
     """Logging, environment, working directory, signal handlers and the globals of the service's
     modules, as they were when it was made."""
@@ -26,7 +31,7 @@ class ProcessState:
         changed = []
         now = _state()
         for part, before in self._before.items():
-            for name in before.keys() | now[part].keys():
+            for name in sorted(before.keys() | now[part].keys(), key=_order):
                 old, new = before.get(name, _ABSENT), now[part].get(name, _ABSENT)
                 if old is not new and old != new and _put_back(part, name, old):
                     changed.append(f"{part}: {name}")
@@ -40,7 +45,10 @@ def _state() -> dict[str, dict[Any, Any]]:
         "logging": {logger.name: _settings_of(logger) for logger in _loggers()},
         "environment": {name: os.environ[name] for name in os.environ if name != NOT_OURS},
         "working directory": {"": os.getcwd()},
-        "signal handler": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        # pytest-timeout takes SIGALRM back as soon as a test fails.
+        "signal handler": {
+            number: signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGALRM}
+        },
         "global": {
             (module.__name__, name): value
             for module in _modules()
@@ -79,12 +87,10 @@ def _put_back(part: str, name: Any, old: Any) -> bool:
     """False where the difference is not a change: what has just been imported."""
     match part:
         case "structlog":
-            config = dict(structlog.get_config())
-            if name == "is_configured":
-                if not old:
-                    structlog.reset_defaults()
-            else:
-                structlog.configure(**config | {name: old})
+            if name == "is_configured" and not old:
+                structlog.reset_defaults()
+            elif name != "is_configured" and structlog.is_configured():
+                structlog.configure(**{name: old})
         case "cached logger":
             for module, log in _cached_loggers():
                 if module == name:
