@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,8 +20,54 @@ from tests import servers
 from tests.isolation import ProcessState
 from tests.servers import Server
 
+TESTS = Path(__file__).parent
 NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:40Z
 _numbers = itertools.count()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """A few chosen tests are done before a worker would have started; and each worker starts
+    servers of its own, so that more than eight have nothing to gain."""
+    if config.args and all("::" in argument for argument in config.args):
+        return 0
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # as it says
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+# Folders whose tests all start something, and fixtures and backends that do elsewhere.
+SERVER_FOLDERS = {"browser", "cli", "deploy", "faults"}
+SERVER_FIXTURES = {"valkey", "redis7", "valkey_cluster"}
+# Of a whole module; not worth to be made on every worker.
+SHARED_FIXTURES = {
+    "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "prometheus",
+    "shared", "valkey_environ",
+}  # fmt: skip
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks by folder and fixture, so that `-m "not server and not browser"` is all that needs
+    nothing; and keeps together, on one worker, those that share a costly fixture."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    fixtures = set(getattr(item, "fixturenames", ()))
+    callspec: Any = getattr(item, "callspec", None)
+    params: dict[str, Any] = callspec.params if callspec else {}
+    backends = {value for value in params.values() if isinstance(value, str)} & set(BACKENDS)
+    if folder in SERVER_FOLDERS or fixtures & SERVER_FIXTURES or backends - {"fakeredis"}:
+        item.add_marker("server")
+    if folder == "browser":
+        item.add_marker("browser")
+    if folder in SERVER_FOLDERS - {"cli"} or fixtures & SHARED_FIXTURES:
+        shared = [
+            str(params[name]) for name in sorted(fixtures & SHARED_FIXTURES) if name in params
+        ]
+        item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *shared])))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """So that a server which an unmarked test starts is noticed."""
+    servers.may_start = item.get_closest_marker("server") is not None
 
 
 @pytest.fixture(autouse=True)
