@@ -205,6 +205,6 @@ have had the core.
 
 `uv run --group bench python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua,
 lua-nginx-redis, lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one
-row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick` makes
-one short round of everything.
+row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick`
+makes one short round of everything.
 """
