@@ -37,7 +37,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 # Folders whose tests all start something, and fixtures and backends that do elsewhere.
 SERVER_FOLDERS = {"browser", "cli", "deploy", "faults"}
-SERVER_FIXTURES = {"valkey", "redis7", "valkey_cluster"}
+SERVER_FILES = {"test_dockerfile", "test_embedded", "test_package", "test_readme", "test_tenants",
+                "test_topologies"}  # fmt: skip
+SERVER_FIXTURES = {
+    "big", "faulty_service", "live_service", "nodes", "owner", "redis7", "valkey", "valkey_cluster",
+}  # fmt: skip
 # Of a whole module; not worth to be made on every worker.
 SHARED_FIXTURES = {
     "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "prometheus",
@@ -53,7 +57,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     callspec: Any = getattr(item, "callspec", None)
     params: dict[str, Any] = callspec.params if callspec else {}
     backends = {value for value in params.values() if isinstance(value, str)} & set(BACKENDS)
-    if folder in SERVER_FOLDERS or fixtures & SERVER_FIXTURES or backends - {"fakeredis"}:
+    is_there = folder in SERVER_FOLDERS or item.path.stem in SERVER_FILES
+    if is_there or fixtures & SERVER_FIXTURES or backends - {"fakeredis"}:
         item.add_marker("server")
     if folder == "browser":
         item.add_marker("browser")
