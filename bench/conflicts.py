@@ -23,7 +23,8 @@ from service.redis.client import connect
 from service.redis.embedded import find_binary
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
 
 WANDERING = 2_000  # a fifth: optimistic locking makes some thirty attempts for each
 Run = Callable[..., Awaitable[Tally]]

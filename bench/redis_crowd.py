@@ -19,7 +19,8 @@ from service.errors import StoreError
 from service.redis.client import connect
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
 
 SITE = "blog"
 PAGES = 1_000

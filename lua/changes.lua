@@ -1,200 +1,77 @@
 --[[
-  What has changed at a site since a reader last looked: one call a tick, whoever watches.
+  What has changed at a site since a reader last looked: one call a tick, whoever watches. The
+  events since then say which pages to count again, and so do expired sessions that nobody has
+  swept yet, who are left out of the counts (include/unswept.lua).
 
-  The events since then say which pages to count again. Those that are over are swept first, a
-  bounded number, so that a departure by timeout is an event like any other.
-
-  KEYS[1]  active          zset    "<id> <country or --> <path>" -> when it expires, ms
-  KEYS[2]  pages           zset    path -> active sessions on it
-  KEYS[3]  countries       zset    country or -- -> active sessions
-  KEYS[4]  events          stream  joined, moved, left
-  KEYS[5]  located         hash    id -> "<latitude> <longitude> <country or --> <city>"
-  KEYS[6]  places          zset    that text -> active sessions
-  KEYS[7]  totals          hash    views, since
-  KEYS[8]  uniques         HLL     session ids ever
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
-  ARGV[2]  length of events, entries
-  ARGV[3]  sessions to sweep at the most, sessions
+  ARGV[2]  the hour the dated keys are for, hours since the epoch
+  ARGV[3]  length of events, entries
   ARGV[4]  the last entry in events that the reader knows, a stream id; '0-0': there was none
-  ARGV[5]  events to return at the most, entries
+  ARGV[5]  events to return at most, entries
 
-  Returns {now, word, active, views, uniques, event, pages, events}
-    word     'changes'; 'lost': the entry is trimmed, or more than ARGV[5] follow it, so that only
-             a snapshot tells where things are; nothing comes after it then
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, 'lost'}, where the entry is trimmed, or more
+  follow it, so that only a snapshot tells where things are; or
+  {now, 'changes', active, views, event, pages, events}
     active   active sessions
     views    page views ever
-    uniques  distinct session ids ever
     event    id of the last entry in events
-    pages    {path, count, …} of the pages on which the events were
+    pages    {path, count, …} of the pages that changed
     events   {id, type, path, from or '', country or '', at in ms, reason or '', id, …}, in order
 ]]
-local active, pages, countries, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local located, places, totals, uniques = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local events_maxlen, sweep_limit = ARGV[2], tonumber(ARGV[3])
-local known, most = ARGV[4], tonumber(ARGV[5])
 -- @include clock
--- The only clock is the one of Redis, asked once; tests and replays may give their own.
-local now
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-local now_text = string.format('%.0f', now)
--- @end
--- @include lives
--- Reads each key that the end of a life changes, so that a wrong type is raised before anything
--- is written.
-local function check_lives()
-  redis.call('ZCARD', pages)
-  redis.call('ZCARD', countries)
-  redis.call('ZCARD', places)
-  redis.call('HLEN', located)
-  redis.call('XLEN', events)
-end
-
--- Adds to counters, name -> number, and drops those that come to nothing. More than a move changes
--- are read at once and written at once.
-local function change(key, changes)
-  local names, kept, gone = {}, {}, {}
-  for name, by in pairs(changes) do
-    if by ~= 0 then
-      names[#names + 1] = name
-    end
-  end
-  if #names <= 2 then
-    for _, name in ipairs(names) do
-      if tonumber(redis.call('ZINCRBY', key, changes[name], name)) <= 0 then
-        redis.call('ZREM', key, name)
-      end
-    end
-    return
-  end
-  for i, before in ipairs(redis.call('ZMSCORE', key, unpack(names))) do
-    local count = (before or 0) + changes[names[i]]
-    if count > 0 then
-      kept[#kept + 1] = count
-      kept[#kept + 1] = names[i]
-    else
-      gone[#gone + 1] = names[i]
-    end
-  end
-  if #kept > 0 then
-    redis.call('ZADD', key, unpack(kept))
-  end
-  if #gone > 0 then
-    redis.call('ZREM', key, unpack(gone))
-  end
-end
-
--- Ends the lives of members that were already taken out of `active`: counters down, one `left`
--- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
--- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
-local function end_lives(lives, ended_at, reason)
-  local from_page, from_country, from_place = {}, {}, {}
-  local any_located = redis.call('EXISTS', located) == 1
-  -- Many are appended as they are, and trimmed once.
-  local is_alone = #lives == 2
-  local score_before, at_text, why
-  for i = 1, #lives, 2 do
-    local member, score = lives[i], lives[i + 1]
-    local space = string.find(member, ' ', 1, true)
-    local id, country = string.sub(member, 1, space - 1), string.sub(member, space + 1, space + 2)
-    local path = string.sub(member, space + 4)
-    if score ~= score_before then
-      score_before = score
-      local at = math.ceil(tonumber(score))
-      at_text = ended_at or string.format('%.0f', at)
-      why = reason or (at ~= tonumber(score) and 'leave' or 'timeout')
-    end
-    from_page[path] = (from_page[path] or 0) - 1
-    from_country[country] = (from_country[country] or 0) - 1
-    local place = any_located and redis.call('HGET', located, id)
-    if place then
-      from_place[place] = (from_place[place] or 0) - 1
-      redis.call('HDEL', located, id)
-    end
-    if is_alone then
-      redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
-        'path', path, 'at', at_text, 'reason', why, 'country', country)
-    else
-      redis.call('XADD', events, '*', 'type', 'left', 'session', id, 'path', path, 'at', at_text,
-        'reason', why, 'country', country)
-    end
-  end
-  if not is_alone then
-    redis.call('XTRIM', events, 'MAXLEN', '~', events_maxlen)
-  end
-  change(pages, from_page)
-  change(countries, from_country)
-  change(places, from_place)
-end
-
--- Members whose time has come, oldest first.
-local function expired_lives(limit)
-  return redis.call('ZRANGEBYSCORE', active, '-inf', now_text, 'WITHSCORES', 'LIMIT', 0, limit)
-end
-
--- They hold the lowest ranks, so one call takes them all out. It is also a first write that
--- Redis allows when it is out of memory: sweeping is what makes room.
-local function remove_lives(lives)
-  if #lives > 0 then
-    check_lives()
-    redis.call('ZREMRANGEBYRANK', active, 0, #lives / 2 - 1)
-    end_lives(lives)
-  end
-end
--- @end
-
-remove_lives(expired_lives(sweep_limit))
+-- @include hour
+-- @include keys
+-- @include tally
+-- @include places
+-- @include unswept
+local FIELDS = {'type', 'path', 'from', 'country', 'at', 'reason'}
+local shard, known, limit = open_shard(1), ARGV[4], tonumber(ARGV[5])
 
 -- From the known entry itself: while it is there, nothing behind it is trimmed. Where there was
 -- none, nothing is while the stream is shorter than it may be.
-local entries = redis.call('XRANGE', events, known, '+', 'COUNT', most + 2)
+local entries = redis.call('XRANGE', shard.events, known, '+', 'COUNT', limit + 2)
 local first, is_whole
 if known == '0-0' then
-  first, is_whole = 1, redis.call('XLEN', events) < tonumber(events_maxlen)
+  first, is_whole = 1, redis.call('XLEN', shard.events) < tonumber(ARGV[3])
 else
   first, is_whole = 2, #entries > 0 and entries[1][1] == known
 end
-if not is_whole or #entries - first + 1 > most then
+if not is_whole or #entries - first + 1 > limit then
   return {now_text, 'lost'}
 end
 
-local told, paths, is_counted = {}, {}, {}
-local function count_again(path)
-  if path and not is_counted[path] then
-    is_counted[path] = true
-    paths[#paths + 1] = path
-  end
+local unswept = unswept_of(shard)
+local events, changed = {}, {}
+for path in pairs(unswept.pages) do
+  changed[path] = true
 end
 for n = first, #entries do
-  local fields = {}
-  local flat = entries[n][2]
+  local fields, flat = {}, entries[n][2]
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
   end
-  count_again(fields.path)
-  count_again(fields.from)
-  told[#told + 1] = entries[n][1]
-  for _, name in ipairs({'type', 'path', 'from', 'country', 'at', 'reason'}) do
-    told[#told + 1] = fields[name] or ''
+  changed[fields.path] = true
+  if fields.from then
+    changed[fields.from] = true
+  end
+  events[#events + 1] = entries[n][1]
+  for _, name in ipairs(FIELDS) do
+    events[#events + 1] = fields[name] or ''
   end
 end
-local counts = {}
-for n, path in ipairs(paths) do
-  counts[2 * n - 1] = path
-  counts[2 * n] = redis.call('ZSCORE', pages, path) or '0'
+local pages = {}
+for path in pairs(changed) do
+  pages[#pages + 1] = path
+  pages[#pages + 1] = count_without(shard.pages, unswept.pages, path)
 end
 return {
   now_text,
   'changes',
-  string.format('%.0f', redis.call('ZCOUNT', active, '(' .. now_text, '+inf')),
-  redis.call('HGET', totals, 'views') or '0',
-  string.format('%.0f', redis.call('PFCOUNT', uniques)),
+  format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf')),
+  redis.call('HGET', shard.totals, 'views') or '0',
   #entries > 0 and entries[#entries][1] or known,
-  counts,
-  told,
+  pages,
+  events,
 }

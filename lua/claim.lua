@@ -10,7 +10,7 @@
 
   ARGV[1] now, ms since the epoch; empty: ask TIME
   ARGV[2] lease, ms
-  ARGV[3] site shards to claim at the most, site shards
+  ARGV[3] site shards to claim at most, site shards
   then for each claim to settle
   ARGV[+1] site shard
   ARGV[+2] lease's end as it was handed out, ms; another score means somebody has set it since
@@ -23,16 +23,6 @@ local due = KEYS[1]
 local lease_ms, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
 local LIFE_MS, LATEST_MS = 400 * 86400000, math.max(120000, 2 * lease_ms)
 -- @include clock
--- The only clock is the one of Redis, asked once; tests and replays may give their own.
-local now
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-local now_text = string.format('%.0f', now)
--- @end
 
 -- Redis refuses ZADD when it is out of memory, unless the script has written before, and sweeping
 -- is what makes room: PEXPIRE, which it allows, comes first.
@@ -59,11 +49,11 @@ for argument = 4, #ARGV, 3 do
 end
 -- A site shard is swept every minute; one that would wait longer was entered while the clock
 -- stood ahead.
-local latest = string.format('%.0f', now + LATEST_MS)
+local latest = format(now + LATEST_MS)
 for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, latest, '+inf', 'LIMIT', 0, limit)) do
   set(now_text, site)
 end
-local lease_end = string.format('%.0f', now + lease_ms)
+local lease_end = format(now + lease_ms)
 local reply = {now_text}
 for _, site in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_text, 'LIMIT', 0, limit)) do
   set(lease_end, site)

@@ -1,151 +1,35 @@
 --[[
   Ends a session at once, by an operator's order.
 
-  KEYS[1] active     zset    "<id> <country or --> <path>" -> when it expires, ms
-  KEYS[2] pages      zset    path -> active sessions on it
-  KEYS[3] countries  zset    country or -- -> active sessions
-  KEYS[4] events     stream  joined, moved, left
-  KEYS[5] located    hash    id -> "<latitude> <longitude> <country or --> <city>"
-  KEYS[6] places     zset    that text -> active sessions
-  KEYS[7] session    hash    its last part is the session id
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
+  KEYS[16] session  hash  its last part is the session id
 
-  ARGV[1] now, ms since the epoch; empty: ask TIME
-  ARGV[2] length of events, entries
+  ARGV[1]  now, ms since the epoch; empty: ask TIME
+  ARGV[2]  the hour the dated keys are for, hours since the epoch
+  ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
 
-  Returns {now, outcome}
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
     outcome  'ended'
              'unknown'  there is no such session, nothing was written
 ]]
-local active, pages, countries, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local located, places, session = KEYS[5], KEYS[6], KEYS[7]
-local events_maxlen = ARGV[2]
 -- @include clock
--- The only clock is the one of Redis, asked once; tests and replays may give their own.
-local now
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-local now_text = string.format('%.0f', now)
--- @end
--- @include lives
--- Reads each key that the end of a life changes, so that a wrong type is raised before anything
--- is written.
-local function check_lives()
-  redis.call('ZCARD', pages)
-  redis.call('ZCARD', countries)
-  redis.call('ZCARD', places)
-  redis.call('HLEN', located)
-  redis.call('XLEN', events)
-end
+-- @include hour
+-- @include settings
+-- @include keys
+-- @include tally
+-- @include counters
+-- @include places
+-- @include located
+-- @include sessions
+local shard, session = open_shard(1), KEYS[16]
 
--- Adds to counters, name -> number, and drops those that come to nothing. More than a move changes
--- are read at once and written at once.
-local function change(key, changes)
-  local names, kept, gone = {}, {}, {}
-  for name, by in pairs(changes) do
-    if by ~= 0 then
-      names[#names + 1] = name
-    end
-  end
-  if #names <= 2 then
-    for _, name in ipairs(names) do
-      if tonumber(redis.call('ZINCRBY', key, changes[name], name)) <= 0 then
-        redis.call('ZREM', key, name)
-      end
-    end
-    return
-  end
-  for i, before in ipairs(redis.call('ZMSCORE', key, unpack(names))) do
-    local count = (before or 0) + changes[names[i]]
-    if count > 0 then
-      kept[#kept + 1] = count
-      kept[#kept + 1] = names[i]
-    else
-      gone[#gone + 1] = names[i]
-    end
-  end
-  if #kept > 0 then
-    redis.call('ZADD', key, unpack(kept))
-  end
-  if #gone > 0 then
-    redis.call('ZREM', key, unpack(gone))
-  end
-end
-
--- Ends the lives of members that were already taken out of `active`: counters down, one `left`
--- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
--- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
-local function end_lives(lives, ended_at, reason)
-  local from_page, from_country, from_place = {}, {}, {}
-  local any_located = redis.call('EXISTS', located) == 1
-  -- Many are appended as they are, and trimmed once.
-  local is_alone = #lives == 2
-  local score_before, at_text, why
-  for i = 1, #lives, 2 do
-    local member, score = lives[i], lives[i + 1]
-    local space = string.find(member, ' ', 1, true)
-    local id, country = string.sub(member, 1, space - 1), string.sub(member, space + 1, space + 2)
-    local path = string.sub(member, space + 4)
-    if score ~= score_before then
-      score_before = score
-      local at = math.ceil(tonumber(score))
-      at_text = ended_at or string.format('%.0f', at)
-      why = reason or (at ~= tonumber(score) and 'leave' or 'timeout')
-    end
-    from_page[path] = (from_page[path] or 0) - 1
-    from_country[country] = (from_country[country] or 0) - 1
-    local place = any_located and redis.call('HGET', located, id)
-    if place then
-      from_place[place] = (from_place[place] or 0) - 1
-      redis.call('HDEL', located, id)
-    end
-    if is_alone then
-      redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
-        'path', path, 'at', at_text, 'reason', why, 'country', country)
-    else
-      redis.call('XADD', events, '*', 'type', 'left', 'session', id, 'path', path, 'at', at_text,
-        'reason', why, 'country', country)
-    end
-  end
-  if not is_alone then
-    redis.call('XTRIM', events, 'MAXLEN', '~', events_maxlen)
-  end
-  change(pages, from_page)
-  change(countries, from_country)
-  change(places, from_place)
-end
-
--- Members whose time has come, oldest first.
-local function expired_lives(limit)
-  return redis.call('ZRANGEBYSCORE', active, '-inf', now_text, 'WITHSCORES', 'LIMIT', 0, limit)
-end
-
--- They hold the lowest ranks, so one call takes them all out. It is also a first write that
--- Redis allows when it is out of memory: sweeping is what makes room.
-local function remove_lives(lives)
-  if #lives > 0 then
-    check_lives()
-    redis.call('ZREMRANGEBYRANK', active, 0, #lives / 2 - 1)
-    end_lives(lives)
-  end
-end
--- @end
-
-local known = redis.call('HMGET', session, 'path', 'country')
-if not known[1] then
-  return {now_text, 'unknown'}
-end
-local id = string.match(session, '([^:]+)$')
-local member = id .. ' ' .. (known[2] or '--') .. ' ' .. known[1]
-local score = redis.call('ZSCORE', active, member)
+local was = read_session(session)
+local member = was.path and member_of(string.match(session, '([^:]+)$'), was.country, was.path)
+local score = member and redis.call('ZSCORE', shard.active, member)
 if not score or tonumber(score) <= now then
   return {now_text, 'unknown'}
 end
-check_lives()
-redis.call('ZREM', active, member)
+redis.call('ZREM', shard.active, member)
 redis.call('DEL', session)
-end_lives({member, score}, now_text, 'ended')
+end_sessions(shard, {member, score}, now_text, 'ended')
 return {now_text, 'ended'}

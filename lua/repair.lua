@@ -1,17 +1,25 @@
 --[[
-  Counts pages and countries anew from `active`: for `presence doctor --repair`, after somebody
-  has edited keys by hand. Takes time in proportion to the active sessions.
+  Counts pages, countries and places anew from `active`: for `presence doctor --repair`, after
+  somebody has edited keys by hand. Takes time in proportion to the active sessions.
 
-  KEYS[1] active     zset    "<id> <country or --> <path>" -> when it expires, ms
-  KEYS[2] pages      zset    path -> active sessions on it
-  KEYS[3] countries  zset    country or -- -> active sessions
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
 
-  Returns {pages, countries}: how many counters were written
+  ARGV[1]  now, ms since the epoch; empty: ask TIME
+  ARGV[2]  the hour the dated keys are for, hours since the epoch
+
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, 'counted', pages, countries, places}: how many
+  counters were written
 ]]
-local active, pages, countries = KEYS[1], KEYS[2], KEYS[3]
+-- @include clock
+-- @include hour
+-- @include keys
+-- @include tally
+-- @include places
+local CHUNK = 500
+local shard = open_shard(1)
 
 local function rewrite(key, counts)
-  local life_ms, written = redis.call('PTTL', active), 0
+  local life_ms, written = redis.call('PTTL', shard.active), 0
   redis.call('DEL', key)
   for name, count in pairs(counts) do
     redis.call('ZADD', key, count, name)
@@ -20,15 +28,32 @@ local function rewrite(key, counts)
   if life_ms > 0 then
     redis.call('PEXPIRE', key, life_ms)
   end
-  return string.format('%.0f', written)
+  return format(written)
 end
 
-local on_page, of_country = {}, {}
-for _, member in ipairs(redis.call('ZRANGE', active, 0, -1)) do
-  local country, path = string.match(member, '^%S+ (%S+) (.*)$')
+local pages, countries, places, ids, ends, is_here = {}, {}, {}, {}, {}, {}
+local rows = redis.call('ZRANGE', shard.active, 0, -1, 'WITHSCORES')
+for i = 1, #rows, 2 do
+  local id, country, path = string.match(rows[i], '^(%S+) (%S+) (.*)$')
   if path then
-    on_page[path] = (on_page[path] or 0) + 1
-    of_country[country] = (of_country[country] or 0) + 1
+    add(pages, path, 1)
+    add(countries, country, 1)
+    ids[#ids + 1], ends[#ends + 1], is_here[id] = id, math.ceil(tonumber(rows[i + 1])), true
   end
 end
-return {rewrite(pages, on_page), rewrite(countries, of_country)}
+for _, id in ipairs(redis.call('HKEYS', shard.located)) do
+  if not is_here[id] then
+    redis.call('HDEL', shard.located, id)
+  end
+end
+for first = 1, #ids, CHUNK do
+  local last = math.min(first + CHUNK - 1, #ids)
+  for n, held in ipairs(redis.call('HMGET', shard.located, unpack(ids, first, last))) do
+    local place = place_of(held, ends[first + n - 1])
+    if place then
+      add(places, place, 1)
+    end
+  end
+end
+return {now_text, 'counted', rewrite(shard.pages, pages), rewrite(shard.countries, countries),
+  rewrite(shard.places, places)}

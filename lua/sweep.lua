@@ -1,193 +1,48 @@
 --[[
   Removes sessions whose time has come, oldest first, and notes how many are active.
 
-  KEYS[1]  active     zset    "<id> <country or --> <path>" -> when it expires, ms
-  KEYS[2]  pages      zset    path -> active sessions on it
-  KEYS[3]  countries  zset    country or -- -> active sessions
-  KEYS[4]  events     stream  joined, moved, left
-  KEYS[5]  located    hash    id -> "<latitude> <longitude> <country or --> <city>"
-  KEYS[6]  places     zset    that text -> active sessions
-  KEYS[7]  minutes    hash    of ARGV[2]: views:MM, peak:MM
-  KEYS[8]  minutes    hash    of ARGV[2] + 1
-  KEYS[9]  hours      hash    of the day of ARGV[2]: views:HH, peak:HH
-  KEYS[10] hours      hash    of the day of ARGV[2] + 1
+  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
-  ARGV[2]  the hour the keys are for, hours since the epoch
-  ARGV[3]  session timeout, ms
-  ARGV[4]  length of events, entries
-  ARGV[5]  sessions to remove at the most, sessions
+  ARGV[2]  the hour the dated keys are for, hours since the epoch
+  ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
+  ARGV[11] sessions to remove at most, sessions
 
-  Returns {now, word, removed, backlog, next}
-    word     'stale': ARGV[2] is not this hour or the last, nothing was written; 'swept': else
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, 'swept', removed, backlog, next}
     removed  sessions removed
     backlog  expired sessions still waiting
     next     when the next session expires, ms; empty: nobody is left
 ]]
-local active, pages, countries, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local located, places = KEYS[5], KEYS[6]
-local timeout_ms, events_maxlen, limit = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 -- @include clock
--- The only clock is the one of Redis, asked once; tests and replays may give their own.
-local now
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-local now_text = string.format('%.0f', now)
--- @end
 -- @include hour
--- Keys named after an hour or a day come in pairs: for the hour the caller believes in and for
--- the next. A caller whose belief is older than that is told so before anything is written.
-local HOUR_MS, DAY_MS = 3600000, 86400000
-local later = math.floor(now / HOUR_MS) - tonumber(ARGV[2])
-if later ~= 0 and later ~= 1 then
-  return {now_text, 'stale'}
-end
--- @end
--- @include series
--- The fields of this minute in the hash of the hour, and of this hour in that of the day.
-local minute_of_hour = string.format('%02d', math.floor(now / 60000) % 60)
-local hour_of_day = string.format('%02d', math.floor(now / HOUR_MS) % 24)
--- @end
-local minutes, hours = KEYS[7 + later], KEYS[9 + later]
--- @include lives
--- Reads each key that the end of a life changes, so that a wrong type is raised before anything
--- is written.
-local function check_lives()
-  redis.call('ZCARD', pages)
-  redis.call('ZCARD', countries)
-  redis.call('ZCARD', places)
-  redis.call('HLEN', located)
-  redis.call('XLEN', events)
-end
+-- @include settings
+-- @include keys
+-- @include tally
+-- @include counters
+-- @include places
+-- @include located
+-- @include sessions
+-- @include history
+local shard, limit = open_shard(1), ARGV[11]
 
--- Adds to counters, name -> number, and drops those that come to nothing. More than a move changes
--- are read at once and written at once.
-local function change(key, changes)
-  local names, kept, gone = {}, {}, {}
-  for name, by in pairs(changes) do
-    if by ~= 0 then
-      names[#names + 1] = name
-    end
-  end
-  if #names <= 2 then
-    for _, name in ipairs(names) do
-      if tonumber(redis.call('ZINCRBY', key, changes[name], name)) <= 0 then
-        redis.call('ZREM', key, name)
-      end
-    end
-    return
-  end
-  for i, before in ipairs(redis.call('ZMSCORE', key, unpack(names))) do
-    local count = (before or 0) + changes[names[i]]
-    if count > 0 then
-      kept[#kept + 1] = count
-      kept[#kept + 1] = names[i]
-    else
-      gone[#gone + 1] = names[i]
-    end
-  end
-  if #kept > 0 then
-    redis.call('ZADD', key, unpack(kept))
-  end
-  if #gone > 0 then
-    redis.call('ZREM', key, unpack(gone))
-  end
+local expired = redis.call('ZRANGEBYSCORE', shard.active, '-inf', now_text, 'WITHSCORES',
+  'LIMIT', 0, limit)
+if #expired > 0 then
+  -- They hold the lowest ranks. A full Redis allows this, and then the rest: sweeping makes room.
+  redis.call('ZREMRANGEBYRANK', shard.active, 0, #expired / 2 - 1)
+  end_sessions(shard, expired)
 end
-
--- Ends the lives of members that were already taken out of `active`: counters down, one `left`
--- event each. `lives` is flat: member, score, member, score …; a score that ends in .5 is that of
--- a goodbye (leave.lua); `ended_at` and `reason` overrule what the score says.
-local function end_lives(lives, ended_at, reason)
-  local from_page, from_country, from_place = {}, {}, {}
-  local any_located = redis.call('EXISTS', located) == 1
-  -- Many are appended as they are, and trimmed once.
-  local is_alone = #lives == 2
-  local score_before, at_text, why
-  for i = 1, #lives, 2 do
-    local member, score = lives[i], lives[i + 1]
-    local space = string.find(member, ' ', 1, true)
-    local id, country = string.sub(member, 1, space - 1), string.sub(member, space + 1, space + 2)
-    local path = string.sub(member, space + 4)
-    if score ~= score_before then
-      score_before = score
-      local at = math.ceil(tonumber(score))
-      at_text = ended_at or string.format('%.0f', at)
-      why = reason or (at ~= tonumber(score) and 'leave' or 'timeout')
-    end
-    from_page[path] = (from_page[path] or 0) - 1
-    from_country[country] = (from_country[country] or 0) - 1
-    local place = any_located and redis.call('HGET', located, id)
-    if place then
-      from_place[place] = (from_place[place] or 0) - 1
-      redis.call('HDEL', located, id)
-    end
-    if is_alone then
-      redis.call('XADD', events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'left', 'session', id,
-        'path', path, 'at', at_text, 'reason', why, 'country', country)
-    else
-      redis.call('XADD', events, '*', 'type', 'left', 'session', id, 'path', path, 'at', at_text,
-        'reason', why, 'country', country)
-    end
-  end
-  if not is_alone then
-    redis.call('XTRIM', events, 'MAXLEN', '~', events_maxlen)
-  end
-  change(pages, from_page)
-  change(countries, from_country)
-  change(places, from_place)
+-- No session can expire later than a timeout from now. One that would was written while the clock
+-- stood ahead; it is given a timeout from now, so that nobody is active for ever.
+local latest = format(now + timeout_ms)
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', shard.active, '(' .. latest, '+inf',
+  'LIMIT', 0, limit)) do
+  redis.pcall('ZADD', shard.active, 'XX', latest, member)
 end
-
--- Members whose time has come, oldest first.
-local function expired_lives(limit)
-  return redis.call('ZRANGEBYSCORE', active, '-inf', now_text, 'WITHSCORES', 'LIMIT', 0, limit)
+local backlog = redis.call('ZCOUNT', shard.active, '-inf', now_text)
+if redis.call('ZCARD', shard.active) > backlog then
+  pcall(note_peak, shard) -- a full Redis refuses it where nothing was removed
 end
-
--- They hold the lowest ranks, so one call takes them all out. It is also a first write that
--- Redis allows when it is out of memory: sweeping is what makes room.
-local function remove_lives(lives)
-  if #lives > 0 then
-    check_lives()
-    redis.call('ZREMRANGEBYRANK', active, 0, #lives / 2 - 1)
-    end_lives(lives)
-  end
-end
--- @end
--- @include peak
--- Notes how many are active now, if that is the most this minute or this hour has seen.
-local MINUTES_LIFE_MS, HOURS_LIFE_MS = 48 * HOUR_MS, 400 * DAY_MS
-local function raise_to(key, field, count, life_ms)
-  local highest = redis.call('HGET', key, field)
-  if count > tonumber(highest or '0') then
-    redis.call('HSET', key, field, string.format('%.0f', count))
-    if not highest then
-      redis.call('PEXPIRE', key, life_ms)
-    end
-  end
-end
-
-local function note_peak()
-  local count = redis.call('ZCOUNT', active, '(' .. now_text, '+inf')
-  raise_to(minutes, 'peak:' .. minute_of_hour, count, MINUTES_LIFE_MS)
-  raise_to(hours, 'peak:' .. hour_of_day, count, HOURS_LIFE_MS)
-end
--- @end
-
-local lives = expired_lives(limit)
-remove_lives(lives)
--- No session can expire later than a timeout from now; one that would was written while the
--- clock stood ahead. It is given a timeout from now, so that nobody is active for ever.
-local latest = string.format('%.0f', now + timeout_ms)
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', active, '(' .. latest, '+inf', 'LIMIT', 0, limit)) do
-  redis.pcall('ZADD', active, 'XX', latest, member)
-end
-local backlog = redis.call('ZCOUNT', active, '-inf', now_text)
-if redis.call('ZCARD', active) > backlog then
-  pcall(note_peak) -- a full Redis refuses it where nothing was removed; that is no failed sweep
-end
-local first = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
-return {now_text, 'swept', string.format('%.0f', #lives / 2), string.format('%.0f', backlog),
-  first[2] and string.format('%.0f', math.ceil(tonumber(first[2]))) or ''}
+local first = redis.call('ZRANGE', shard.active, 0, 0, 'WITHSCORES')
+return {now_text, 'swept', format(#expired / 2), format(backlog),
+  first[2] and format(math.ceil(tonumber(first[2]))) or ''}

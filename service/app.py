@@ -18,7 +18,7 @@ from service.api.cors import PublicCors
 from service.api.heartbeats import Intake
 from service.api.middleware import Observed
 from service.api.rate_limits import Slots
-from service.api.routes import ROUTES
+from service.api.routes import API_ROUTES
 from service.api.security import Security
 from service.errors import PresenceError, RequestError, ShardCountError, TokenError
 from service.live.hub import Hub
@@ -36,13 +36,15 @@ from service.store.shards import agree_or_ask_later
 from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
 from service.web.demo import DEMO_ROUTES, Visitors
-from service.web.pages import refusal
+from service.web.pages import PAGE_ROUTES, refusal
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 STREAMS = 10_000  # live streams that one process holds: some 30 KB each
 STREAMS_EACH = 256  # those of one address, behind which a whole office may be
+
+ROUTES = [*API_ROUTES, *PAGE_ROUTES]
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +153,7 @@ def create_app(
         },
         lifespan=lifespan,
     )
-    # A redirect to where the Host header says is no answer of ours.
+    # Never redirect to where the Host header says.
     app.router.redirect_slashes = False
     streams = Slots(STREAMS, STREAMS_EACH)
     context = Context(

@@ -9,6 +9,7 @@ PresenceError
 └── StoreError           503: Redis cannot do it now
     ├── StoreUnreachable     no answer within the deadline
     ├── StoreRefused         it answered that it will not: full, read-only, loading, no permission
+    │   └── WrongTypeError       a key has a wrong type, which only a hand can make
     └── StoreBusy            more is waiting than can be held
 """
 
@@ -74,6 +75,10 @@ class StoreUnreachable(StoreError):
 
 class StoreRefused(StoreError):
     """Redis answered with an error."""
+
+
+class WrongTypeError(StoreRefused):
+    """A key that was needed has a wrong type."""
 
 
 class StoreBusy(StoreError):

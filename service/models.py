@@ -127,9 +127,7 @@ class BatchResult(Struct, frozen=True):
     """One outcome per heartbeat, in order. `limited`: without a token, the address has opened too
     many sessions; `failed`: a key of that session has a wrong type. Nothing was written of it."""
 
-    results: list[
-        Annotated[str, _one_of("created", "moved", "refreshed", "duplicate", "limited", "failed")]
-    ]
+    results: list[_BatchOutcome]
 
 
 class Point(Struct, frozen=True):

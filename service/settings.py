@@ -68,7 +68,7 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
 def _choice(*names: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if raw.strip().lower() not in names:
-            raise ValueError(f"is none of {', '.join(names)}")
+            raise ValueError(f"must be one of {', '.join(names)}")
         return raw.strip().lower()
 
     return parse
@@ -201,7 +201,7 @@ class Settings:
             if name not in _BY_NAME:
                 near = difflib.get_close_matches(name, _BY_NAME, n=1)
                 hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; see presence config"
-                raise SettingsError(f"{PREFIX}{name} is no setting{hint}")
+                raise SettingsError(f"{PREFIX}{name} is not a setting{hint}")
         values: dict[str, Any] = {}
         sources: dict[str, str] = {}
         raws: dict[str, str] = {}

@@ -63,7 +63,7 @@ def load_sites(path: Path) -> Sites:
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"is no TOML: {error}") from None
+        raise ValueError(f"is not TOML: {error}") from None
     # [sites."example.org"] is understood as well: no site has only tables for its settings.
     nested = document.get("sites")
     if (
@@ -97,5 +97,5 @@ def _site(name: str, table: Any) -> Site:
             raise ValueError(f"has a bad origin {origin!r} for {name!r}: https://host[:port]")
     public, token = table.get("public", True), table.get("token", "")
     if not isinstance(public, bool) or not isinstance(token, str):
-        raise ValueError(f"must give {name!r} public as true or false and token as a text")
+        raise ValueError(f"must give {name!r} public as true or false and token as a string")
     return Site(frozenset(origins), public, token)

@@ -155,7 +155,7 @@ def integer(request: Request, name: str, default: int, low: int, high: int) -> i
     """A whole number of the query string.
 
     Raises:
-        FieldError: 422, it is none, or out of bounds.
+        FieldError: 422, it is not a whole number, or out of bounds.
     """
     raw = request.query_params.get(name)
     if raw is None:
@@ -175,3 +175,9 @@ def base_url(request: Request) -> str:
     if not _HOST.match(host):
         return openapi.BASE_URL
     return f"{request.scope['scheme']}://{host}"
+
+
+def is_known(etag: str, if_none_match: str) -> bool:
+    """Whether a client has this very answer: by weak comparison, RFC 9110, 13.1.2."""
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return etag.removeprefix("W/") in tags or tags == {"*"}

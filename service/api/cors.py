@@ -70,7 +70,7 @@ class PublicCors:
         await self._app(scope, receive, send_marked)
 
     def _public_site(self, scope: Scope) -> Site | None:
-        """The site whose public endpoint this is, or None where it is none. That there is no such
+        """The site whose public endpoint this is, or None if it is not one. That there is no such
         site, any page may know."""
         method = scope["method"]
         match = _READS.match(scope["path"]) if method in ("GET", "HEAD", "OPTIONS") else None

@@ -4,6 +4,7 @@ import base64
 import functools
 import hashlib
 from html import escape
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -11,8 +12,9 @@ from starlette.responses import HTMLResponse, Response
 from service.api.context import base_url
 from service.api.openapi import document as specification
 from service.api.openapi.html import render
-from service.web.assets import STATIC
 
+# It looks like the other pages, whose folder is web/.
+STATIC = Path(__file__).parents[1] / "web" / "static"
 _STYLE = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("theme.css", "pages.css"))
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {

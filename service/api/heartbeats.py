@@ -34,7 +34,7 @@ from service.errors import PresenceError, RequestError
 from service.models import BatchResult, Counts
 from service.sites import Site
 from service.store.batcher import Waiter
-from service.store.store import OUTCOMES, Heartbeat
+from service.store.writer import OUTCOMES, Heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -204,17 +204,12 @@ class Intake:
             return self.refused(error, cors), cors
         return beat, cors
 
-    async def end(self, name: str, beat: Heartbeat, outcome: str, cors: RawHeaders) -> Reply:
-        """The answer where the outcome that a waiter was told is not the last word."""
-        try:
-            outcome = await self.context.store.settle(name, beat, outcome)
-            self.check_outcome(outcome)
-        except Exception as error:
-            return self.refused(error, cors)
-        return self.written(outcome, cors)
-
     def written(self, outcome: str, cors: RawHeaders) -> Reply:
         """The answer that tells an outcome."""
+        try:
+            self.check_outcome(outcome)
+        except RequestError as error:
+            return self.refused(error, cors)
         self.count_hot(outcome)
         return Reply(204, (*self.told_of(outcome), *cors))
 
@@ -239,8 +234,8 @@ class Intake:
 
 
 def is_heartbeat(scope: Scope) -> bool:
-    """Whether `HeartbeatEndpoint` answers this request. Middleware leaves it alone: its answers carry
-    their own headers and are counted there, as on the fast path."""
+    """Whether `HeartbeatEndpoint` answers this request. Middleware leaves it alone: its answers
+    carry their own headers and are counted there, as on the fast path."""
     return bool(
         scope["type"] == "http" and scope["method"] == "POST" and site_in(scope["path"]) is not None
     )
@@ -276,9 +271,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
 
 
 async def _written(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
-    outcome = await intake.context.store.heartbeat(name, beat)
-    intake.check_outcome(outcome)
-    return intake.written(outcome, cors)
+    return intake.written(await intake.context.store.heartbeat(name, beat), cors)
 
 
 async def _counted(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:

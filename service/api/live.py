@@ -13,7 +13,7 @@ from service.api.stats import path_parameter
 from service.errors import FieldError, StoreError
 from service.live.hub import Hub
 from service.live.messages import SubscribeOptions, Subscriber
-from service.store.paging import read_places
+from service.store.paging import read_positions
 
 COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
 RECONNECT_MS = (1000, 4000)  # after a restart not all come back in the same moment
@@ -55,7 +55,7 @@ def _known_places(request: Request, context: Context) -> list[str] | None:
     """Where the client's last stream stopped; None: it has not said so, or nothing of ours."""
     last = request.headers.get("last-event-id", "")
     try:
-        return read_places(last, context.settings.shards) if last else None
+        return read_positions(last, context.settings.shards) if last else None
     except FieldError:
         return None
 

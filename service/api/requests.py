@@ -74,7 +74,7 @@ def clean_path(raw: str) -> PagePath:
     """The path as it is kept: without query string, fragment and trailing slash.
 
     Raises:
-        ValueError: it is no path; the message says what would be right.
+        ValueError: it is not a path; the message says what would be right.
     """
     if len(raw) <= MAX_PATH_BYTES:
         return _remembered(raw)
@@ -157,7 +157,7 @@ class HeartbeatBatch(Struct, frozen=True):
 
 class Leave(Struct, frozen=True):
     """Session S has gone. Where a first heartbeat is still on its way, `currentPath` tells that it
-    is that page which was left; one that is no path is as good as none."""
+    is the page that was left; anything that is not a path is ignored."""
 
     sessionId: SessionId
     currentPath: str | None = None
@@ -197,7 +197,7 @@ _CLEANERS: dict[type, Callable[[str], str]] = {
 
 def _decode_text(kind: type, raw: Any) -> Any:
     if not isinstance(raw, str):
-        raise ValueError(f"must be a text, not {_JSON_NAMES[type(raw)]}")
+        raise ValueError(f"must be a string, not {_JSON_NAMES[type(raw)]}")
     return _CLEANERS[kind](raw)
 
 
@@ -218,7 +218,7 @@ def decode_heartbeat(body: bytes) -> HeartbeatBody:
     """A heartbeat from its JSON.
 
     Raises:
-        RequestError: 400, the body is no JSON object.
+        RequestError: 400, the body is not a JSON object.
         FieldError: 422, a field is invalid.
     """
     beat = _decode(_HEARTBEAT, body)
@@ -246,7 +246,7 @@ def decode_batch(body: bytes) -> HeartbeatBatch:
 
 def _quotes_of(beat: HeartbeatBody) -> int:
     """The quotes in a heartbeat's JSON if no member is there twice, none is unknown or null, and
-    no text has a quote in it. A member that msgspec has overwritten would make more of them, so
+    no string has a quote in it. A member that msgspec has overwritten would make more of them, so
     the same number proves that there is none; any other asks for a closer look."""
     optional = _OPTIONAL(beat)
     texts, numbers = optional[:4], optional[4:]
@@ -281,7 +281,7 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise _as_field_error(str(error)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         _refuse_lone_surrogates(body)
-        raise RequestError(400, f"the body is no JSON object: {_reason(error)}") from None
+        raise RequestError(400, f"the body is not a JSON object: {_reason(error)}") from None
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -330,7 +330,7 @@ def _as_field_error(message: str) -> RequestError:
         where = f"{where}.{missing[1]}" if where else missing[1]
         what = "is missing"
     elif not where:
-        return RequestError(400, f"the body is no JSON object: {what}")
+        return RequestError(400, f"the body is not a JSON object: {what}")
     name = where.rpartition(".")[2]
     if what.startswith("must ") or what == "is missing":
         rule = _RULES.get(name)
@@ -355,14 +355,14 @@ def _refuse_repeated_members(body: bytes) -> None:
     try:
         json.loads(body.decode(), object_pairs_hook=_unique_members)
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"the body is no JSON object: {_reason(error)}") from None
+        raise RequestError(400, f"the body is not a JSON object: {_reason(error)}") from None
 
 
 def check_site(site: str) -> str:
     """The site id itself.
 
     Raises:
-        FieldError: 422, it is none.
+        FieldError: 422, it is malformed.
     """
     if not is_site_id(site):
         raise FieldError(
@@ -376,7 +376,7 @@ def check_session_id(session_id: str) -> str:
     """The session id itself.
 
     Raises:
-        FieldError: 422, it is none.
+        FieldError: 422, it is malformed.
     """
     try:
         return msgspec.convert(session_id, SessionId)

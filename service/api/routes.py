@@ -1,16 +1,15 @@
-"""The HTTP resources, one module each, and the table of them all."""
+"""The table of the HTTP resources, one module each."""
 
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
 from service.api import badge, docs, health, heartbeats, live, sessions, stats, views
-from service.web import pages
 
 _SITE = "/v1/sites/{site}"
 # Two days of history are 14 kB of JSON, and 1 kB of gzip.
 _GZIPPED = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
-ROUTES = [
+API_ROUTES = [
     Route(f"{_SITE}/heartbeat", heartbeats.HeartbeatEndpoint(), methods=["POST"]),
     Route(f"{_SITE}/heartbeats", heartbeats.heartbeats, methods=["POST"]),
     Route(f"{_SITE}/leave", heartbeats.leave, methods=["POST"]),
@@ -28,10 +27,4 @@ ROUTES = [
     Route("/metrics", health.metrics),
     Route("/openapi.json", docs.openapi),
     Route("/docs", docs.page),
-    Route("/", pages.start),
-    Route("/sites/{site}", pages.stats),
-    Route("/presence.js", pages.client),
-    # Parts of the pages and of the client: not part of the documented interface.
-    Route("/presence-{part}.js", pages.client, include_in_schema=False),
-    Route("/static/{version}/{name:path}", pages.static, include_in_schema=False),
 ]

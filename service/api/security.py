@@ -89,7 +89,7 @@ class Security:
         """What is configured of a site.
 
         Raises:
-            RequestError: 404, sites are configured and this is none of them.
+            RequestError: 404, sites are configured and this one is not.
         """
         found = self._sites.find(site)
         if found is None:
@@ -268,7 +268,7 @@ def _hash_address(key: bytes, address: str) -> str:
 
 
 def _plain_address(hop: str) -> str | None:
-    """An address of X-Forwarded-For without port and brackets, or None where it is none."""
+    """An address of X-Forwarded-For without port and brackets; None if it is not an address."""
     if hop.startswith("["):
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:

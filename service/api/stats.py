@@ -6,11 +6,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.context import context_of, integer, json_response
+from service.api.context import context_of, integer, is_known, json_response
 from service.api.requests import clean_path
 from service.errors import FieldError
 from service.store.merge import TOP_LIMIT
-from service.web.assets import is_known
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 
@@ -56,7 +55,7 @@ def path_parameter(request: Request) -> str | None:
     """The path of the query string, cleaned as those of heartbeats are, or None.
 
     Raises:
-        FieldError: 422, it is no path.
+        FieldError: 422, it is not a path.
     """
     raw = request.query_params.get("path")
     if raw is None:

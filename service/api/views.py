@@ -11,7 +11,8 @@ from service.api.heartbeats import limited
 from service.api.requests import MAX_BODY_BYTES, decode_view
 from service.errors import FieldError
 from service.models import ViewPage
-from service.store.store import PageView, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import PageView
 
 _FORMATS = {
     "csv": ("text/csv; charset=utf-8", CSV_HEADER, csv_row),

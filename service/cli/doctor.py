@@ -30,7 +30,9 @@ _TITLES = (
 @click.command()
 @optional_site_argument
 @click.option(
-    "--repair", is_flag=True, help="Count pages and countries anew, and set missing TTLs."
+    "--repair",
+    is_flag=True,
+    help="Count pages, countries and places anew; write missing hashes, events and TTLs.",
 )
 def doctor(site: str | None, repair: bool) -> None:
     """Check on the live Redis that everything about SITE, or every site, fits together.

@@ -16,7 +16,7 @@ from service.cli.printing import stderr
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.models import View
 from service.settings import Settings
-from service.store.paging import stream_place
+from service.store.paging import stream_position
 
 _PAGE = 1000
 _FORMATS: dict[str, tuple[str, Callable[[View], str]]] = {
@@ -51,16 +51,16 @@ async def _export(settings: Settings, site: str, kind: str, output: Path | None)
     count = 0
     async with open_store(settings) as store:
         # The bar follows the time of the views: that needs no counting beforehand.
-        last_ms = _latest(await store.last_views_place(site))
+        last_ms = _latest(await store.last_views_position(site))
         page = await store.views(site, after="", limit=_PAGE)
-        first_ms = stream_place(page.views[0].id)[0] if page.views else last_ms
+        first_ms = stream_position(page.views[0].id)[0] if page.views else last_ms
         with _opened(output) as file, _progress() as bar:
             task = bar.add_task(site, total=max(last_ms - first_ms, 1), count=0)
             file.write(header.encode())
             while page.views:
                 file.write("".join(map(row_of, page.views)).encode())
                 count += len(page.views)
-                done_ms = stream_place(page.views[-1].id)[0] - first_ms
+                done_ms = stream_position(page.views[-1].id)[0] - first_ms
                 bar.update(task, completed=max(done_ms, 1), count=count)
                 page = await store.views(site, after=page.next, limit=_PAGE)
             file.flush()
@@ -68,7 +68,7 @@ async def _export(settings: Settings, site: str, kind: str, output: Path | None)
 
 
 def _latest(places: str) -> int:
-    return max(stream_place(place)[0] for place in places.split(","))
+    return max(stream_position(place)[0] for place in places.split(","))
 
 
 def _progress() -> Progress:

@@ -119,7 +119,7 @@ def _owning(settings: Settings) -> Iterator[Settings]:
 
 
 async def _look_at_redis(settings: Settings) -> None:
-    """Warns where it is away, which is no reason not to start. Raises ShardCountError."""
+    """Warns if Redis is away, and starts all the same. Raises ShardCountError."""
     try:
         async with open_store(settings) as store:
             await store.probe()

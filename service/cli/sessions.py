@@ -24,7 +24,7 @@ _COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")
     type=click.IntRange(0),
     default=100,
     show_default=True,
-    help="Sessions to show at the most; 0: all.",
+    help="Sessions to show at most; 0: all.",
 )
 def sessions(site: str, path: str | None, limit: int) -> None:
     """List the active sessions of SITE, those first that expire first; where sites are split, one

@@ -15,7 +15,7 @@ from service.errors import StoreError
 from service.live.messages import Delta, Message, Snapshot, SubscribeOptions, Subscriber
 from service.live.single_flight import consume_exception
 from service.store.merge import Changes
-from service.store.paging import stream_place
+from service.store.paging import stream_position
 from service.store.store import PresenceStore
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class SitePoller:
         self._site = site
         self.subscribers: set[Subscriber] = set()
         self._views_and_uniques = (0, 0)
-        self._places: list[str] = []  # how far it has read; empty: it has not begun
+        self._positions: list[str] = []  # how far it has read; empty: it has not begun
         self._begun_at: list[str] = []
         self._told_at = 0.0
         self._shared: tuple[float, frozenset[str], asyncio.Task[Snapshot]] | None = None
@@ -59,13 +59,13 @@ class SitePoller:
         return await asyncio.shield(shared[2])
 
     async def _take_snapshot(self, paths: frozenset[str]) -> Snapshot:
-        stats, places = await self._store.stats_and_places(self._site)
-        feed = await self._store.last_events(self._site, places)
+        stats, positions = await self._store.stats_and_positions(self._site)
+        feed = await self._store.last_events(self._site, positions)
         # Counted a moment later than the rest: what changed in between is told once more, as it
         # is and not by how much.
         unlisted = paths.difference(row.path for row in stats.activeByPath)
         counts = await self._store.on_pages(self._site, sorted(unlisted))
-        return Snapshot(stats, places, feed, counts)
+        return Snapshot(stats, positions, feed, counts)
 
     async def missed(self, known: list[str]) -> Changes | None:
         """What has changed since a client read so far; None: only a snapshot tells. Those who
@@ -89,16 +89,16 @@ class SitePoller:
 
     def begins_at(self, news: Message) -> bool:
         """Begins to read from there, if it has not begun; whether it tells all that comes after."""
-        if not self._places:
-            self._begun_at = news.places
+        if not self._positions:
+            self._begun_at = news.positions
             self._read_to(news)
         return all(
-            stream_place(place) >= stream_place(first)
-            for place, first in zip(news.places, self._begun_at, strict=True)
+            stream_position(position) >= stream_position(first)
+            for position, first in zip(news.positions, self._begun_at, strict=True)
         )
 
     def _read_to(self, news: Message) -> None:
-        self._places = news.places
+        self._positions = news.positions
         numbers = news.stats if isinstance(news, Snapshot) else news.change
         self._views_and_uniques = (numbers.totalPageViews, numbers.uniqueVisitors)
 
@@ -119,20 +119,20 @@ class SitePoller:
                 self._end()
 
     def _end(self) -> None:
-        self._places = []
+        self._positions = []
         for subscriber in list(self.subscribers):
             subscriber.close()
 
     async def _look(self) -> None:
-        if not self._places:
+        if not self._positions:
             return  # nobody knows yet where to begin
-        changes = await self._store.changes(self._site, self._places)
+        changes = await self._store.changes(self._site, self._positions)
         if changes is None:
             self._shared = None  # it may be older than what was lost
             snapshot = await self.snapshot()
-            self._begun_at = snapshot.places
+            self._begun_at = snapshot.positions
             self._tell(snapshot)
-        elif changes.places != self._places or self._views_and_uniques != (
+        elif changes.positions != self._positions or self._views_and_uniques != (
             changes.change.totalPageViews,
             changes.change.uniqueVisitors,
         ):
@@ -179,7 +179,7 @@ class Hub:
                 self.keep(poller.task)
 
     async def catch_up(self, site: str, subscriber: Subscriber, known: list[str] | None) -> None:
-        """Gives a subscriber what a client that knows these places has missed, or all numbers.
+        """Gives a subscriber what a client that knows these positions has missed, or all numbers.
 
         Raises:
             StoreError: Redis cannot tell now.

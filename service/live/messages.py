@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import msgspec
 
 from service.models import PathCount, SessionEvent, Stats, StatsWithFeed
-from service.store.merge import FEED_LENGTH, Changes, told_of
-from service.store.paging import stream_place
+from service.store.merge import EVENTS_SHOWN, Changes, told_of
+from service.store.paging import stream_position
 
 MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them it is a snapshot
 
@@ -32,12 +32,12 @@ class Snapshot:
     def __init__(
         self,
         stats: Stats,
-        places: list[str],
+        positions: list[str],
         feed: list[SessionEvent] | None = None,
         counts: dict[str, int] | None = None,
     ) -> None:
         self.stats = stats
-        self.places = places
+        self.positions = positions
         self._feed = feed or []
         self._counts = counts or {}
         self._encoded: dict[SubscribeOptions, bytes] = {}
@@ -59,7 +59,7 @@ class Snapshot:
                 stats = msgspec.structs.replace(stats, activeByPath=[*stats.activeByPath, row])
             if wish.feed:
                 stats = StatsWithFeed(**msgspec.structs.asdict(stats), feed=self._feed)
-            self._encoded[wish] = _event("snapshot", self.places, msgspec.json.encode(stats))
+            self._encoded[wish] = _event("snapshot", self.positions, msgspec.json.encode(stats))
         return self._encoded[wish]
 
 
@@ -68,7 +68,7 @@ class Delta:
 
     def __init__(self, changes: Changes) -> None:
         self.change = changes.change
-        self.places = changes.places
+        self.positions = changes.positions
         self._log = changes.log
         self._encoded: dict[bool, bytes] = {}
 
@@ -78,19 +78,19 @@ class Delta:
             change = self.change
             if not with_feed:
                 change = msgspec.structs.replace(change, feed=None)
-            self._encoded[with_feed] = _event("change", self.places, msgspec.json.encode(change))
+            self._encoded[with_feed] = _event("change", self.positions, msgspec.json.encode(change))
         return self._encoded[with_feed]
 
     def after(self, news: "Snapshot | Delta") -> "Delta | None":
         """What of it is not part of other news already; None: nothing. Counts are of a moment,
         but what happened must not be told twice."""
-        known = [stream_place(place) for place in news.places]
-        log = [e for e in self._log if stream_place(e.place) > known[e.shard]]
+        known = [stream_position(position) for position in news.positions]
+        log = [e for e in self._log if stream_position(e.position) > known[e.shard]]
         if not log and self.change.asOf < news.as_of:
             return None
         if len(log) == len(self._log):
             return self
-        return Delta(Changes(told_of(log, self.change), self.places, log))
+        return Delta(Changes(told_of(log, self.change), self.positions, log))
 
     @property
     def as_of(self) -> int:
@@ -109,13 +109,13 @@ class Delta:
             activeByPath=[PathCount(path, count) for path, count in counts.items()],
             arrivals=self.change.arrivals + later.change.arrivals,
             departures=self.change.departures + later.change.departures,
-            feed=feed[-FEED_LENGTH:],
+            feed=feed[-EVENTS_SHOWN:],
         )
-        return Delta(Changes(merged, later.places, []))
+        return Delta(Changes(merged, later.positions, []))
 
 
-def _event(name: str, places: list[str], data: bytes) -> bytes:
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), ",".join(places).encode(), data)
+def _event(name: str, positions: list[str], data: bytes) -> bytes:
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), ",".join(positions).encode(), data)
 
 
 Message = Snapshot | Delta
@@ -158,8 +158,8 @@ class Subscriber:
                 self._first = None
             else:
                 if all(
-                    stream_place(place) >= stream_place(known)
-                    for place, known in zip(news.places, first.places, strict=True)
+                    stream_position(position) >= stream_position(known)
+                    for position, known in zip(news.positions, first.positions, strict=True)
                 ):
                     self._first = None  # from here on all is new
                 rest = news.after(first)

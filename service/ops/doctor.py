@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from math import ceil
 from typing import Any, NamedTuple
 
 from redis.asyncio.cluster import RedisCluster
@@ -24,6 +25,7 @@ from service.ops.invariants import (
     Finding,
     Member,
     counter_faults,
+    events_to_append,
     life_faults,
     view_faults,
 )
@@ -31,7 +33,7 @@ from service.redis.client import Connection
 from service.redis.failures import FAILURES, as_store_error, kind_of
 from service.redis.scripts import Call, load, run
 from service.store.config import StoreConfig
-from service.store.keys import Keys, ShardKeys, site_of
+from service.store.keys import MS_PER_HOUR, Keys, ShardKeys, site_of
 
 PATIENCE_S = 60.0  # for one answer: a million members take Redis a second or two
 _CHUNK = 500
@@ -65,6 +67,8 @@ class _Index:
     active: dict[str, float] | None
     pages: dict[str, float] | None
     countries: dict[str, float] | None
+    places: dict[str, float] | None
+    located: dict[str, str] | None
     events: list[tuple[str, dict[str, str]]] | None
     is_events_whole: bool
     totals: dict[str, str] | None
@@ -78,7 +82,7 @@ class Doctor:
     Args:
         connection: the way to Redis; given to a doctor, it waits longer for answers.
         keys: key spellings.
-        rules: how long keys live that are found without a TTL.
+        config: how long keys live that are found without a TTL.
         progress: told what is looked at, and how many keys have been.
     """
 
@@ -86,7 +90,7 @@ class Doctor:
         self,
         connection: Connection,
         keys: Keys,
-        rules: StoreConfig | None = None,
+        config: StoreConfig | None = None,
         *,
         progress: Callable[[str, int], None] = lambda what, keys: None,
     ) -> None:
@@ -94,7 +98,7 @@ class Doctor:
         # fakeredis keeps a HyperLogLog as a set.
         self._type_of_uniques = "set" if connection.topology == "memory" else "string"
         self._keys = keys
-        self._rules = rules or StoreConfig()
+        self._config = config or StoreConfig()
         self._progress = progress
 
     async def check(self, site: str | None = None) -> Checkup:
@@ -120,8 +124,8 @@ class Doctor:
             return checkup
 
     async def repair(self, checkup: Checkup) -> list[str]:
-        """Counts anew where counters are wrong, and sets TTLs where they are missing; what was
-        done, a line each.
+        """Counts anew where counters are wrong, writes session hashes and events that are missing,
+        and sets TTLs; what was done, a line each. A key of a wrong type is for people to delete.
 
         Raises:
             StoreError: Redis cannot do it now.
@@ -132,18 +136,30 @@ class Doctor:
                 self._tag_of(f.key) for f in checkup.findings if f.invariant == COUNTERS
             ):
                 try:
-                    pages, countries = await run(
-                        self._client,
-                        Call(load("repair"), self._keys.of_tag(tag).for_repair(), ()),
-                    )
+                    hour = await self._now_ms() // MS_PER_HOUR
+                    keys = self._keys.of_tag(tag).all_of(hour)
+                    call = Call(load("repair"), keys, ("", hour))
+                    _, _, pages, countries, places = await run(self._client, call)
                 except ResponseError as error:
                     done.append(f"could not count {tag} anew: Redis answers {kind_of(error)}")
                     continue
-                done.append(f"counted {tag} anew: {pages} pages, {countries} countries")
+                done.append(
+                    f"counted {tag} anew: {pages} pages, {countries} countries, {places} places"
+                )
+            for tag in _unique(
+                self._tag_of(f.key) for f in checkup.findings if f.invariant in (HASHES, LIVES)
+            ):
+                shard = self._keys.of_tag(tag)
+                sessions = {
+                    f.key.removeprefix(shard.session_prefix)
+                    for f in checkup.findings
+                    if f.invariant == HASHES
+                }
+                done += await self._repair_sessions(shard, sessions)
             for key in _unique(f.key for f in checkup.findings if f.invariant == LIFETIMES):
                 kind = self._kind_of(key)
                 if kind is None or kind.life_ms is None:
-                    done.append(f"left {key} alone: it is none of ours; delete it or give it a TTL")
+                    done.append(f"left {key} alone: it is not ours; delete it or give it a TTL")
                     continue
                 # NX is what an expiry by hand cannot say before Redis 7; a race costs nothing here.
                 if await self._client.pttl(key) == -1:
@@ -151,20 +167,52 @@ class Doctor:
                     done.append(f"gave {key} a TTL of {kind.life_ms / 1000:.0f} s")
         return done
 
+    async def _repair_sessions(self, keys: ShardKeys, sessions: set[str]) -> list[str]:
+        """Writes hashes as the members of these sessions say, and the events after which the log
+        replays to `active`."""
+        index, now_ms = await self._read_index(keys), await self._now_ms()
+        if index.active is None:
+            return []
+        members = [member for text in index.active if (member := Member.parse(text))]
+        commands: list[tuple[str | int, ...]] = []
+        hashes = 0
+        for member in members:
+            score = index.active[str(member)]
+            if member.session in sessions and score > now_ms:
+                seen = min(now_ms, round(score) - self._config.session_timeout_ms)
+                session = keys.session(member.session)
+                commands.append(("DEL", session))
+                commands.append(("HSET", session, "path", member.path, "seen", seen, "since", seen))
+                if member.country != "--":
+                    commands.append(("HSET", session, "country", member.country))
+                commands.append(("PEXPIREAT", session, ceil(score)))
+                hashes += 1
+        log = index.events or []
+        events = list(events_to_append(log, members, is_whole=index.is_events_whole))
+        for kind, one in events:
+            fields: list[str | int] = ["type", kind, "session", one.session, "path", one.path]
+            fields += ["at", now_ms]
+            fields += ["country", one.country, *(("reason", "ended") if kind == "left" else ())]
+            commands.append(("XADD", keys.events, "*", *fields))
+        if not commands:
+            return []
+        await self._atomic(*commands)
+        return [f"wrote {hashes} session hashes and {len(events)} events of {keys.tag}"]
+
     # Keys: types and TTLs
 
     def _kind_of(self, key: str) -> _Kind | None:
-        """What a key below the prefix is, or None where it is none of ours."""
-        keys, rules = self._keys, self._rules
+        """What a key below the prefix is, or None if this service does not write it."""
+        keys, config = self._keys, self._config
         if key in (keys.due, keys.sites):
             return _Kind("zset", 400 * _DAY_MS)
         if key == keys.probe:
             return _Kind("string", 60_000)
-        if key == keys.layout:
+        if key == keys.shard_count:
             return _Kind("string", 400 * _DAY_MS)
         tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")
         first, _, rest = name.partition(":")
-        idle, kept = rules.site_idle_ms, 400 * _DAY_MS
+        idle, kept = config.site_idle_ms, 400 * _DAY_MS
         kinds = {
             "active": _Kind("zset", idle),
             "pages": _Kind("zset", idle),
@@ -180,8 +228,8 @@ class Doctor:
             "uniques": _Kind(self._type_of_uniques, None),
         }
         parts = {
-            "session": _Kind("hash", rules.session_timeout_ms),
-            "viewed": _Kind("string", rules.view_dedup_ms),
+            "session": _Kind("hash", config.session_timeout_ms),
+            "viewed": _Kind("string", config.view_dedup_ms),
             "uniques": _Kind(self._type_of_uniques, kept),
             "minutes": _Kind("hash", 2 * _DAY_MS),
             "hours": _Kind("hash", kept),
@@ -260,6 +308,7 @@ class Doctor:
             for key, counters, names in (
                 (keys.pages, index.pages, [member.path for member in members]),
                 (keys.countries, index.countries, [member.country for member in members]),
+                (keys.places, index.places, _places(index.located or {})),
             ):
                 if counters is not None:
                     for name, should, has in counter_faults(names, counters):
@@ -284,20 +333,25 @@ class Doctor:
         return faults
 
     async def _read_index(self, keys: ShardKeys) -> _Index:
-        active, pages, countries, events, events_info, totals, top, views_info = await self._atomic(
+        active, pages, countries, places, located, *rest = await self._atomic(
             ("ZRANGE", keys.active, 0, -1, "WITHSCORES"),
             ("ZRANGE", keys.pages, 0, -1, "WITHSCORES"),
             ("ZRANGE", keys.countries, 0, -1, "WITHSCORES"),
+            ("ZRANGE", keys.places, 0, -1, "WITHSCORES"),
+            ("HGETALL", keys.located),
             ("XRANGE", keys.events, "-", "+"),
             ("XINFO", "STREAM", keys.events),
             ("HGETALL", keys.totals),
             ("ZRANGE", keys.top, 0, -1, "WITHSCORES"),
             ("XINFO", "STREAM", keys.views),
         )
+        events, events_info, totals, top, views_info = rest
         return _Index(
             _scores(active),
             _scores(pages),
             _scores(countries),
+            _scores(places),
+            located,
             events,
             # Before Redis 7 nobody counts what was trimmed: then the log is taken as trimmed.
             not events or _appended(events_info) == len(events),
@@ -351,6 +405,12 @@ class Doctor:
         else:
             seconds, microseconds = await self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _places(located: dict[str, str]) -> list[str]:
+    """Where sessions are: a value is `<ms> <place>`, in 0.1.0 it was the place alone."""
+    texts = (value.partition(" ") for value in located.values())
+    return [rest if first.isdigit() else f"{first} {rest}" for first, _, rest in texts]
 
 
 def _fault(member: Member, known: Any) -> str:

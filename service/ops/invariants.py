@@ -2,7 +2,7 @@
 
 1. The counters of pages and countries are what the members of `active` add up to.
 2. Every member that has not expired has its session hash, with the member's path and country.
-3. Replaying `events` gives exactly `active`: every life is `joined moved* left`, in order.
+3. Replaying `events`, by session, country and path, gives exactly `active`.
 4. `totals.views` is the sum of `top`, and is what was ever appended to `views`.
 5. No key is without a TTL but the totals of all time (checked where keys are read).
 """
@@ -62,53 +62,70 @@ def counter_faults(
 def life_faults(
     events: Sequence[Event], members: Iterable[Member], *, is_whole: bool
 ) -> Iterable[tuple[str, str]]:
-    """What is wrong with the log of lives: a session and what is wrong with it, each.
+    """What is wrong with the log of sessions: a session and what is wrong with it, each.
 
-    Where the log is not whole, having been trimmed, a session's first event may be any; what
-    follows it must fit, and its end must be what `members` says, all the same.
+    A session that returns on another page before its old member was swept is there twice for a
+    moment. Where the log is not whole, having been trimmed, what an event presupposes may have
+    been trimmed.
     """
-    here: dict[str, tuple[str, str] | None] = {}
+    here: dict[str, set[tuple[str, str]]] = {}
     for entry_id, event in events:
         kind, session = event.get("type", ""), event.get("session", "")
-        path, country = event.get("path", ""), event.get("country", "--")
-        is_first = session not in here and not is_whole
-        at = here.get(session)
+        country, path = event.get("country", "--"), event.get("path", "")
+        at = here.setdefault(session, set())
         match kind:
             case "joined":
-                if at is not None:
+                if (country, path) in at:
                     yield session, f"joined twice without having left (event {entry_id})"
-                here[session] = (country, path)
+                at.add((country, path))
             case "moved":
-                if at is None and not is_first:
-                    yield session, f"moved without having joined (event {entry_id})"
-                elif at is not None and at != (country, event.get("from")):
-                    origin = event.get("from")
-                    yield session, f"moved from {origin} while on {at[1]} (event {entry_id})"
-                here[session] = (country, path)
+                origin = event.get("from", "")
+                if is_whole and (country, origin) not in at:
+                    yield session, f"moved from {origin} without being there (event {entry_id})"
+                at.discard((country, origin))
+                at.add((country, path))
             case "left":
-                if at is None and not is_first:
-                    yield session, f"left without being here (event {entry_id})"
-                elif at is not None and at[1] != path:
-                    yield session, f"left {path} while on {at[1]} (event {entry_id})"
-                here[session] = None
+                if is_whole and (country, path) not in at:
+                    yield session, f"left {path} without being there (event {entry_id})"
+                at.discard((country, path))
             case _:
                 yield session, f"has an event of unknown type {kind!r} (event {entry_id})"
     active: dict[str, set[tuple[str, str]]] = {}
     for member in members:
         active.setdefault(member.session, set()).add((member.country, member.path))
-    for session, at in here.items():
-        is_here = active.get(session, set())
-        if is_here == ({at} if at else set()):
+    for session in active.keys() | here.keys() if is_whole else here.keys():
+        by_events, by_active = here.get(session, set()), active.get(session, set())
+        if by_events == by_active or (not is_whole and by_events <= by_active):
             continue
-        in_active = ", ".join(sorted(path for _, path in is_here))
-        yield (
-            session,
-            f"is {f'on {at[1]}' if at else 'gone'} by its events, but "
-            f"{f'on {in_active}' if in_active else 'gone'} by active",
-        )
-    if is_whole:
-        for session in active.keys() - here.keys():
+        if session not in here:
             yield session, "is in active, but has no events"
+        else:
+            yield session, f"is {_on(by_events)} by its events, but {_on(by_active)} by active"
+
+
+def _on(pages: set[tuple[str, str]]) -> str:
+    return f"on {', '.join(sorted(path for _, path in pages))}" if pages else "gone"
+
+
+def events_to_append(
+    events: Sequence[Event], members: Iterable[Member], *, is_whole: bool
+) -> Iterable[tuple[str, Member]]:
+    """The events, `joined` or `left` and of whom, after which the log replays to `active`."""
+    here: set[Member] = set()
+    for _, event in events:
+        member = Member(event["session"], event.get("country", "--"), event.get("path", ""))
+        match event.get("type"):
+            case "joined":
+                here.add(member)
+            case "moved":
+                here.discard(member._replace(path=event.get("from", "")))
+                here.add(member)
+            case "left":
+                here.discard(member)
+    active = set(members)
+    yield from (("left", member) for member in sorted(here - active))
+    if is_whole:
+        yield from (("joined", member) for member in sorted(active - here))
 
 
 def view_faults(

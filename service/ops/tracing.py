@@ -38,7 +38,7 @@ def provider_from_env(environ: Mapping[str, str]) -> "TracerProvider | None":
         log.warning("no_traces", reason="OTEL_TRACES_EXPORTER asks for the extra otel")
         return None
     if kind not in ("otlp", "console"):
-        log.warning("no_traces", reason="OTEL_TRACES_EXPORTER is none of otlp, console, none")
+        log.warning("no_traces", reason="OTEL_TRACES_EXPORTER must be otlp, console or none")
         return None
     name = environ.get("OTEL_SERVICE_NAME", "presence")
     provider = trace.TracerProvider(

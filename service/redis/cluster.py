@@ -31,17 +31,18 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-LEARN_EVERY_S = 0.2  # at the most: each time, redis-py makes all connections anew
+LEARN_EVERY_S = 0.2  # no more often: each time, redis-py makes all connections anew
 LOST_AFTER_S = 0.5  # who is given up after so long does not answer; before, nobody waits any more
 LEARNED_WITHIN_S = 0.25  # for how long a second try waits for it
 UNSETTLED_S = 0.6  # for how long a slot is waited for that is just being moved
 UNSETTLED_PAUSE_S = 0.01
 REDIRECTS = 5
 # Where the key of a command stands; a script's keys share a slot, so the first will do.
-_KEY_AT = {"EVALSHA": 3, "EVAL": 3} | dict.fromkeys(
+_KEY_AT = dict.fromkeys(("EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO"), 3) | dict.fromkeys(
     (
-        "DEL", "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "PTTL", "SET", "TYPE", "XRANGE",
-        "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
+        "DEL", "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "PFCOUNT", "PTTL", "SET", "TYPE",
+        "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYLEX",
+        "ZSCORE",
     ),
     1,
 )  # fmt: skip
@@ -55,7 +56,7 @@ class Cluster(RedisCluster):
     _learned_at = 0.0
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """As redis-py's."""
+        """Carries out commands on one slot here; leaves the others to redis-py."""
         if args[0] not in _KEY_AT or "target_nodes" in kwargs:
             return await super().execute_command(*args, **kwargs)
         command = PipelineCommand(0, *args, **kwargs)
@@ -65,7 +66,7 @@ class Cluster(RedisCluster):
         return command.result
 
     def pipeline(self, transaction: bool | None = None, shard_hint: Any = None) -> ClusterPipeline:
-        """As redis-py's."""
+        """Its commands are carried out here, unless it is a transaction."""
         pipeline = super().pipeline(transaction, shard_hint)
         if not transaction:
             pipeline._execution_strategy = _Strategy(pipeline)
@@ -173,7 +174,7 @@ class Cluster(RedisCluster):
             self._learned_at = time.monotonic()
 
     async def aclose(self) -> None:
-        """As redis-py's."""
+        """Also ends the task that learns where slots are."""
         if self._learning is not None:
             self._learning.cancel()
             await asyncio.wait((self._learning,))
@@ -181,12 +182,12 @@ class Cluster(RedisCluster):
 
 
 class _Strategy(PipelineStrategy):
-    """How a pipeline is carried out that is no transaction."""
+    """Carries out a pipeline that is not a transaction."""
 
     async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> Any:
-        """As redis-py's."""
+        """Sends the commands of each node together, in order."""
         commands = self._command_queue
-        # `keys` is what redis-py tells itself of a read.
+        # redis-py adds `keys` to reads for itself.
         if any(c.args[0] not in _KEY_AT or c.kwargs.keys() - {"keys"} for c in commands):
             return await super().execute(raise_on_error, allow_redirections)
         client = self._pipe.cluster_client

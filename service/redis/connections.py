@@ -43,82 +43,84 @@ class CircuitBreaker(AbstractConnection):
         return self._endpoints[getattr(self, "host", None), getattr(self, "port", None)]
 
     def should_reconnect(self) -> bool:
-        """As redis-py's."""
+        """Also true for a connection made before its endpoint was last renewed."""
         marked: bool = super().should_reconnect()  # type: ignore[no-untyped-call]
         return marked or self._made_at < self._endpoint.renewed_at
 
     async def connect(self) -> None:
-        """As redis-py's."""
+        """Replaces a connection that should reconnect, which redis-py checks on reads only."""
         if self.is_connected and self.should_reconnect():
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[no-untyped-call]
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py's: one try. Where the last one has failed, one tries again after a pause and
-        the others fail at once: with each request trying, a Redis that is down would be stormed."""
+        """Tries once. After a failure one caller tries again, after a pause, and all others fail at
+        once: if each request tried, they would storm a Redis that is down."""
         if self.is_connected:
             return
-        way = self._endpoint
-        is_retrying = way.closed_by is not None
-        if is_retrying and way.is_tried:
-            # A password that is wrong is not a Redis that is away: of the same kind as the last.
-            kind = type(way.closed_by) if isinstance(way.closed_by, ConnectionError) else None
+        endpoint = self._endpoint
+        is_retrying = endpoint.closed_by is not None
+        if is_retrying and endpoint.is_tried:
+            # Keep the last error's type, so that a wrong password is not reported as unreachable.
+            last = endpoint.closed_by
+            kind = type(last) if isinstance(last, ConnectionError) else None
             raise (kind or ConnectionError)("the last connect has failed, and one is under way")
         try:
             if is_retrying:
-                way.is_tried = True
-                await asyncio.sleep(way.not_before - time.monotonic())
+                endpoint.is_tried = True
+                await asyncio.sleep(endpoint.not_before - time.monotonic())
             self._made_at = time.monotonic()
             await super().connect_check_health(*args, **kwargs)
-            way.closed_by = None
+            endpoint.closed_by = None
         except BaseException as error:
-            way.closed_by = error
-            way.not_before = time.monotonic() + PAUSE_S
+            endpoint.closed_by = error
+            endpoint.not_before = time.monotonic() + PAUSE_S
             raise
         finally:
             if is_retrying:
-                way.is_tried = False
+                endpoint.is_tried = False
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """As redis-py's, and one answer: a server that is frozen, or lets nobody in any more,
+        """Also waits for the answer to a PING: a server that is frozen, or at its limit of clients,
         accepts connections all the same."""
         await super().on_connect_check_health(check_health)
         await self.send_command("PING", check_health=False)
-        with contextlib.suppress(ResponseError):  # that it may not be asked is an answer as well
+        with contextlib.suppress(ResponseError):  # a refusal is an answer, too
             await self.read_response()
 
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
-        """As redis-py's. Where the other side has just closed, uvloop raises a RuntimeError, which
-        redis-py does not take for what it is."""
+        """Turns uvloop's RuntimeError for a closed connection into redis-py's ConnectionError."""
         try:
             await super().send_packed_command(*args, **kwargs)
         except RuntimeError as error:
             raise ConnectionError("the connection was closed while writing") from error
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """As redis-py's. A primary that has become a replica keeps its connections; whoever asks
-        next goes to whatever its name, or its load balancer, leads to now."""
+        """Renews the endpoint after a READONLY error: a primary that has become a replica keeps its
+        connections, while its name, or its load balancer, leads elsewhere."""
         try:
             return await super().read_response(*args, **kwargs)
         except ReadOnlyError:
-            way, now = self._endpoint, time.monotonic()
-            if now - way.renewed_at > RENEW_S:
-                way.renewed_at = now
+            endpoint, now = self._endpoint, time.monotonic()
+            if now - endpoint.renewed_at > RENEW_S:
+                endpoint.renewed_at = now
             raise
 
 
 def with_circuit_breaker(connection_class: type[C]) -> type[C]:
-    """The connection class, hardened."""
-    name, ways = f"Hardened{connection_class.__name__}", defaultdict[Any, Endpoint](Endpoint)
-    return type(name, (CircuitBreaker, connection_class), {"_endpoints": ways})
+    """The connection class with a circuit breaker for each endpoint."""
+    name = f"Guarded{connection_class.__name__}"
+    endpoints = defaultdict[Any, Endpoint](Endpoint)
+    return type(name, (CircuitBreaker, connection_class), {"_endpoints": endpoints})
 
 
-_SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL"))
+_SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO"))
 
 
 class HiredisPacking(AbstractConnection):
-    """Put before a connection class. Only script calls: their name is one word and their
-    arguments are texts and whole numbers, which both packers write alike."""
+    """A mixin that packs script calls in C. redis-py packs argument by argument in Python, which
+    takes longer than the script itself. Other commands are left to redis-py: their names may be
+    two words and their arguments of types that hiredis packs differently."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         if args[0] in _SCRIPT_CALLS:

@@ -1,4 +1,4 @@
-"""What Redis's failures are called: a word each, for metrics, and a text for the caller.
+"""What Redis's failures are called: a word each, for metrics, and a message for the caller.
 
 Nothing of an error's own message goes out: it may carry addresses and credentials.
 """
@@ -16,7 +16,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from service.errors import StoreError, StoreRefused, StoreUnreachable
+from service.errors import StoreError, StoreRefused, StoreUnreachable, WrongTypeError
 
 FAILURES = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 
@@ -72,4 +72,6 @@ def as_store_error(kind: str) -> StoreError:
     """The error that a caller is given for a kind of failure."""
     if kind in _UNREACHABLE:
         return StoreUnreachable(_UNREACHABLE[kind])
+    if kind == "WRONGTYPE":
+        return WrongTypeError(_REFUSED[kind])
     return StoreRefused(_REFUSED.get(kind, f"Redis answers {kind}"))

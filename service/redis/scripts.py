@@ -1,6 +1,7 @@
 """Loads `lua/` and runs it: EVALSHA, and EVAL on the same node where it is not known yet."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +16,13 @@ from redis.exceptions import NoScriptError, RedisError
 from service.redis.connections import DedicatedConnection
 
 Client = Redis | RedisCluster | DedicatedConnection
+Command = tuple[str | int, ...]
 _REPEATS = 3
 
 # In a wheel the scripts travel inside the package, in a checkout they stand beside it.
 _HERE = Path(__file__).parents[1]
 LUA = next(folder for folder in (_HERE / "lua", _HERE.parent / "lua") if folder.is_dir())
+_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +36,38 @@ class Script:
 
 @cache
 def load(name: str) -> Script:
-    """The script `lua/<name>.lua`."""
-    text = (LUA / f"{name}.lua").read_text(encoding="utf-8")
+    """The script `lua/<name>.lua`, with each `-- @include part` line replaced by
+    `lua/include/<part>.lua`.
+
+    Raises:
+        FileNotFoundError: there is no such script or part.
+    """
+
+    def part(match: re.Match[str]) -> str:
+        return (LUA / "include" / f"{match[1]}.lua").read_text(encoding="utf-8")
+
+    text = _INCLUDE.sub(part, (LUA / f"{name}.lua").read_text(encoding="utf-8"))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A script with its KEYS and ARGV."""
+    """A script with its KEYS and ARGV. One that is read-only may be answered by a replica."""
 
     script: Script
     keys: Sequence[str]
     args: Sequence[str | int]
+    is_read_only: bool = False
 
-    def evalsha(self) -> tuple[str | int, ...]:
+    def evalsha(self) -> Command:
         """The command that names the script."""
-        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+        name = "EVALSHA_RO" if self.is_read_only else "EVALSHA"
+        return (name, self.script.sha, len(self.keys), *self.keys, *self.args)
 
-    def eval(self) -> tuple[str | int, ...]:
+    def eval(self) -> Command:
         """The command that carries the script."""
-        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
+        name = "EVAL_RO" if self.is_read_only else "EVAL"
+        return (name, self.script.text, len(self.keys), *self.keys, *self.args)
 
 
 async def run(client: Client, call: Call) -> Any:
@@ -87,6 +102,17 @@ async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
     return replies
 
 
+async def run_mixed(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
+    """The replies of calls and plain commands that only read, sent as one, in order; an error of
+    one stands in its place. Raises as `run_many`."""
+    commands = [call.evalsha() if isinstance(call, Call) else call for call in calls]
+    replies = await _pipelined(client, commands)
+    for n, call in enumerate(calls):
+        if isinstance(call, Call) and isinstance(replies[n], NoScriptError):
+            replies[n] = await _run_kept(client, call)
+    return replies
+
+
 async def _run_alike(client: Client, calls: list[Call]) -> list[Any]:
     replies = await _pipelined(client, [call.evalsha() for call in calls])
     for _ in range(_REPEATS):
@@ -110,7 +136,7 @@ async def _run_alike(client: Client, calls: list[Call]) -> list[Any]:
     return replies
 
 
-async def _pipelined(client: Client, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+async def _pipelined(client: Client, commands: Sequence[Command]) -> list[Any]:
     if isinstance(client, DedicatedConnection):
         return await client.replies(commands)
     pipeline = client.pipeline(transaction=False)

@@ -20,7 +20,7 @@ from service.api.requests import MAX_BODY_BYTES
 from service.server.draining import Draining
 from service.server.timeouts import TimeoutProtocol
 from service.sites import is_site_id
-from service.store.store import WRITTEN, Heartbeat
+from service.store.writer import WRITTEN, Heartbeat
 
 
 class ResponseCache:
@@ -70,7 +70,6 @@ class PendingHeartbeat:
     takes for the cycle of the request that is being answered."""
 
     __slots__ = (
-        "beat",
         "cors",
         "disconnected",
         "keep_alive",
@@ -83,7 +82,6 @@ class PendingHeartbeat:
     def __init__(self, protocol: "FastPathProtocol", name: str) -> None:
         self.protocol = protocol
         self.name = name
-        self.beat: Heartbeat | None = None
         self.cors: RawHeaders = ()
         self.keep_alive = True
         self.response_complete = False
@@ -102,7 +100,7 @@ class PendingHeartbeat:
             defaults = protocol.server_state.default_headers
             self.answer(_heads.of_outcome(intake.told_of(outcome), self.cors, defaults))
         else:
-            protocol.answer_by_app(self, self._settle(outcome))
+            protocol.answer_by_app(self, protocol.intake.written(outcome, self.cors))
 
     def set_exception(self, error: BaseException, /) -> None:
         """Answers with the error."""
@@ -125,14 +123,6 @@ class PendingHeartbeat:
                 transport.write(head[:-2] + b"connection: close\r\n\r\n")
                 transport.close()
         protocol.on_response_complete()
-
-    def _settle(self, outcome: str) -> ASGIApp:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            assert self.beat is not None
-            reply = await self.protocol.intake.end(self.name, self.beat, outcome, self.cors)
-            await reply(scope, receive, send)
-
-        return app
 
 
 _LONGEST_URL = len("/v1/sites/") + 63 + len("/heartbeat")
@@ -259,8 +249,8 @@ class FastPathProtocol(TimeoutProtocol):
         peer = self.client[0] if self.client else ""
         begun, flight.cors = self.intake.begin(name, peer, self.headers, self._body, flight)
         if isinstance(begun, Heartbeat):
-            flight.beat = begun
-        elif begun.status == 204:
+            return  # its outcome is told later
+        if begun.status == 204:
             flight.answer(_heads.of(begun.headers, self.server_state.default_headers))
         else:
             self.answer_by_app(flight, begun)

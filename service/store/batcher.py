@@ -11,7 +11,7 @@ item or for all of them.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -46,13 +46,14 @@ class Waiter(Protocol[R_contra]):
 @dataclass(slots=True)
 class Batch(Generic[K, T, R]):
     """Items of one key and one kind that travel together. `begun_s`: when the first of them came,
-    by the monotonic clock."""
+    by the monotonic clock; `ids`: what they are about, each once."""
 
     key: K
     kind: str
     begun_s: float
     items: list[T]
     waiting: list[Waiter[R]]
+    ids: set[Hashable] = field(default_factory=set)
 
 
 Answer = Sequence[R | BaseException] | BaseException
@@ -68,11 +69,12 @@ class Batcher(Generic[K, T, R]):
     Args:
         send: sends the batches of one lane.
         lane_of: the lane of a key.
+        id_of: what an item is about; another one about the same begins a new batch.
         max_batch: items of one batch; more begin another one.
         max_waiting: items that may wait in all; more are refused with StoreBusy.
         max_wait_s: what has waited for longer when a call fails is refused so, too: it may not
             wait for the next call to fail. While calls succeed nothing is too late.
-        max_call: items of one call, and at the most a batch more; what is behind waits for the
+        max_call: items of one call, and at most a batch more; what is behind waits for the
             next one, for a call that takes too long has all its items fail.
         pace_s: seconds from the beginning of a call of several items to that of the next one on
             its lane. An item that was alone makes nobody wait, and nobody waits for company.
@@ -84,6 +86,7 @@ class Batcher(Generic[K, T, R]):
         send: Send[K, T, R],
         lane_of: Callable[[K], Hashable],
         *,
+        id_of: Callable[[T], Hashable] = id,
         max_batch: int = 128,
         max_waiting: int = 20_000,
         max_wait_s: float = 1.0,
@@ -93,6 +96,7 @@ class Batcher(Generic[K, T, R]):
     ) -> None:
         self._send = send
         self._lane_of = lane_of
+        self._id_of = id_of
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
@@ -140,7 +144,7 @@ class Batcher(Generic[K, T, R]):
         lane_key = self._lane_of(key)
         lane = self._lanes.get(lane_key)
         if lane is None:
-            lane = self._lanes[lane_key] = _Lane(self._max_batch, self._enough)
+            lane = self._lanes[lane_key] = _Lane(self._id_of, self._max_batch, self._enough)
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain(lane_key, lane))
         return lane
@@ -202,9 +206,10 @@ class Batcher(Generic[K, T, R]):
 class _Lane(Generic[K, T, R]):
     """What waits for one call at a time."""
 
-    __slots__ = ("_enough", "_max_batch", "_open", "_pause", "_size", "batches", "task")
+    __slots__ = ("_enough", "_id_of", "_max_batch", "_open", "_pause", "_size", "batches", "task")
 
-    def __init__(self, max_batch: int, enough: int) -> None:
+    def __init__(self, id_of: Callable[[T], Hashable], max_batch: int, enough: int) -> None:
+        self._id_of = id_of
         self.batches: list[Batch[K, T, R]] = []
         self._open: dict[K, Batch[K, T, R]] = {}
         self.task: asyncio.Task[None] | None = None
@@ -214,35 +219,42 @@ class _Lane(Generic[K, T, R]):
         self._pause: asyncio.Future[None] | None = None
 
     def add(self, key: K, kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]) -> int:
-        """Adds what the batch that is open has room for, one item at least, and tells how many
-        it were. Enough of them end a pause."""
-        batch = self._open.get(key)
-        if batch is None or batch.kind != kind or len(batch.items) >= self._max_batch:
-            batch = self._begin(key, kind, [], [])
-        room = self._max_batch - len(batch.items)
-        batch.items += items[:room]
-        batch.waiting += waiters[:room]
-        count = min(room, len(items))
-        self._size += count
+        """Appends as many items as fit the open batch (at least one); returns how many. Enough of
+        them end a pause."""
+        count = 1
+        batch = self.add_one(key, kind, items[0], waiters[0])
+        for item in items[1:]:
+            item_id = self._id_of(item)
+            if len(batch.items) >= self._max_batch or item_id in batch.ids:
+                break
+            batch.ids.add(item_id)
+            batch.items.append(item)
+            count += 1
+        batch.waiting += waiters[1:count]
+        self._size += count - 1
         if self._pause is not None and self._size >= self._enough:
             self.wake()
         return count
 
-    def add_one(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
-        """As `add`, for the way of each heartbeat: on many sites nearly all begin a batch."""
-        batch = self._open.get(key)
-        if batch is None or batch.kind != kind or len(batch.items) >= self._max_batch:
-            self._begin(key, kind, [item], [waiter])
+    def add_one(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> Batch[K, T, R]:
+        """Adds an item, and returns the batch it is in."""
+        batch, item_id = self._open.get(key), self._id_of(item)
+        if (
+            batch is None
+            or batch.kind != kind
+            or item_id in batch.ids
+            or len(batch.items) >= self._max_batch
+        ):
+            batch = Batch(key, kind, time.monotonic(), [item], [waiter], {item_id})
+            self._open[key] = batch
+            self.batches.append(batch)
         else:
+            batch.ids.add(item_id)
             batch.items.append(item)
             batch.waiting.append(waiter)
         self._size += 1
         if self._pause is not None and self._size >= self._enough:
             self.wake()
-
-    def _begin(self, key: K, kind: str, items: list[T], waiting: list[Waiter[R]]) -> Batch[K, T, R]:
-        batch = self._open[key] = Batch(key, kind, time.monotonic(), items, waiting)
-        self.batches.append(batch)
         return batch
 
     def take(self, most: int) -> list[Batch[K, T, R]]:
@@ -332,19 +344,27 @@ def _deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:
 
 
 class ResultCollector(Generic[R]):
-    """Results of `count` places, each told once by a waiter of its own."""
+    """Collects many results behind one future; cheaper than a future each.
 
-    def __init__(self, count: int) -> None:
+    Args:
+        count: how many results.
+        failed: the result that stands for an error of one waiter; None: the error is that of all.
+    """
+
+    def __init__(
+        self, count: int, *, failed: Callable[[BaseException], R | None] = lambda error: None
+    ) -> None:
         self._results: list[Any] = [None] * count
         self._left = count
+        self._failed = failed
         self._error: BaseException | None = None
         self._all: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not count:
             self._all.set_result(None)
 
-    def places(self) -> "list[_Place[R]]":
-        """The waiters of all places, in order."""
-        return [_Place(self, number) for number in range(len(self._results))]
+    def waiters(self) -> "list[_CollectorWaiter[R]]":
+        """A waiter for each result, in order."""
+        return [_CollectorWaiter(self, index) for index in range(len(self._results))]
 
     def cancel(self) -> None:
         """Nobody waits any more; what has not been sent need not be."""
@@ -354,7 +374,7 @@ class ResultCollector(Generic[R]):
         """All results in order, once the last is told.
 
         Raises:
-            BaseException: the first that a place was told instead of a result.
+            BaseException: the first error that was told instead of a result.
         """
         await self._all
         if self._error is not None:
@@ -365,39 +385,36 @@ class ResultCollector(Generic[R]):
         """Whether nobody waits any more."""
         return self._all.done()
 
-    def tell(self, number: int, result: R) -> None:
-        """The result of a place."""
-        self._results[number] = result
-        self._count_down()
-
-    def fail(self, error: BaseException) -> None:
-        """There is no result of one place."""
-        self._error = self._error or error
-        self._count_down()
-
-    def _count_down(self) -> None:
+    def tell(self, index: int, result: R) -> None:
+        """Tells one result."""
+        self._results[index] = result
         self._left -= 1
         if not self._left and not self._all.done():
             self._all.set_result(None)
 
+    def fail(self, index: int, error: BaseException) -> None:
+        """Tells why there is no result."""
+        result = self._failed(error)
+        if result is None:
+            self._error = self._error or error
+        self.tell(index, result)  # type: ignore[arg-type]  # nobody is given it after an error
 
-class _Place(Generic[R]):
-    """A batcher's waiter."""
 
-    __slots__ = ("_gathered", "_number")
+class _CollectorWaiter(Generic[R]):
+    __slots__ = ("_collector", "_index")
 
-    def __init__(self, gathered: ResultCollector[R], number: int) -> None:
-        self._gathered = gathered
-        self._number = number
+    def __init__(self, collector: ResultCollector[R], index: int) -> None:
+        self._collector = collector
+        self._index = index
 
     def done(self) -> bool:
-        return self._gathered.is_over()
+        return self._collector.is_over()
 
     def set_result(self, result: R, /) -> None:
-        self._gathered.tell(self._number, result)
+        self._collector.tell(self._index, result)
 
     def set_exception(self, error: BaseException, /) -> None:
-        self._gathered.fail(error)
+        self._collector.fail(self._index, error)
 
     def cancel(self) -> None:
-        self._gathered.cancel()
+        self._collector.cancel()

@@ -1,9 +1,10 @@
 """What decides about sessions and views, in the units of the scripts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoreConfig:
     """What decides about sessions and views. Times in ms, lengths in entries."""
 
@@ -17,3 +18,24 @@ class StoreConfig:
     views_maxlen: int = 100_000
     max_paths: int = 10_000
     new_sessions_per_minute: int = 0
+
+    @cached_property
+    def arguments(self) -> tuple[int, ...]:
+        """ARGV[3] to ARGV[10] of every script that writes, in the order of
+        lua/include/settings.lua."""
+        return (
+            self.heartbeat_dedup_ms,
+            self.session_timeout_ms,
+            self.view_dedup_ms,
+            self.site_idle_ms,
+            self.events_maxlen,
+            self.views_maxlen,
+            self.max_paths,
+            self.new_sessions_per_minute,
+        )
+
+    @cached_property
+    def heartbeat_arguments(self) -> tuple[int, ...]:
+        """The same for heartbeats, which may be told to record no views."""
+        dedup, timeout, view_dedup, *rest = self.arguments
+        return (dedup, timeout, view_dedup if self.views_from_heartbeats else 0, *rest)

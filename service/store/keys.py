@@ -70,10 +70,10 @@ def day_text(day: int) -> str:
 
 
 class ShardKeys:
-    """The keys of one site shard, and the lists of them that the scripts declare.
+    """The keys of one site shard, and the list of them that the scripts declare.
 
-    Scripts take the keys of an hour and a day in pairs, for `hour` and the hour after it, and
-    pick by Redis's clock; `hour` counts hours since the epoch.
+    Some are named after an hour, counted since the epoch, or its day; the scripts say `stale` where
+    Redis's clock is in another hour.
     """
 
     def __init__(self, prefix: str, tag: str) -> None:
@@ -93,10 +93,7 @@ class ShardKeys:
         self.uniques = base + "uniques"
         self.session_prefix = base + "session:"
         self.viewed_prefix = base + "viewed:"
-        self._lives = (
-            self.active, self.pages, self.countries, self.events, self.located, self.places
-        )  # fmt: skip
-        self._for_heartbeats: tuple[int, tuple[str, ...]] = (-1, ())
+        self._all: tuple[int, tuple[str, ...]] = (-1, ())
 
     def session(self, session_id: str) -> str:
         """The hash of a session."""
@@ -118,89 +115,30 @@ class ShardKeys:
         """Views and peaks per hour of the day of an hour."""
         return f"{self.base}hours:{day_text(hour // HOURS_PER_DAY)}"
 
-    def _both_uniques(self, hour: int) -> tuple[str, str]:
-        return self.uniques_of(hour), self.uniques_of(hour + 1)
-
-    def _both_series(self, hour: int) -> tuple[str, str, str, str]:
-        return (
-            self.minutes_of(hour),
-            self.minutes_of(hour + 1),
-            self.hours_of(hour),
-            self.hours_of(hour + 1),
-        )
-
-    def for_heartbeats(self, hour: int) -> tuple[str, ...]:
-        """KEYS of heartbeat.lua before the first session."""
-        if self._for_heartbeats[0] != hour:
-            self._for_heartbeats = (
+    def all_of(self, hour: int) -> tuple[str, ...]:
+        """The first KEYS of every script of a shard, in the order of lua/include/keys.lua."""
+        if self._all[0] != hour:
+            self._all = (
                 hour,
                 (
-                    *self._lives,
+                    self.active,
+                    self.pages,
+                    self.countries,
+                    self.events,
+                    self.located,
+                    self.places,
                     self.newcomers,
                     self.views,
                     self.totals,
                     self.top,
                     self.types,
                     self.uniques,
-                    *self._both_uniques(hour),
-                    *self._both_series(hour),
+                    self.uniques_of(hour),
+                    self.minutes_of(hour),
+                    self.hours_of(hour),
                 ),
             )
-        return self._for_heartbeats[1]
-
-    def for_leave(self, session_id: str) -> tuple[str, ...]:
-        """KEYS of leave.lua."""
-        return self.active, self.session(session_id)
-
-    def for_end(self, session_id: str) -> tuple[str, ...]:
-        """KEYS of end.lua."""
-        return (*self._lives, self.session(session_id))
-
-    def for_view(self, session_id: str, path: str, hour: int) -> tuple[str, ...]:
-        """KEYS of view.lua."""
-        return (
-            self.views,
-            self.totals,
-            self.top,
-            self.types,
-            self.uniques,
-            *self._both_uniques(hour),
-            *self._both_series(hour),
-            self.session(session_id),
-            self.viewed(session_id, path),
-            self.newcomers,
-        )
-
-    def for_sweep(self, hour: int) -> tuple[str, ...]:
-        """KEYS of sweep.lua."""
-        return (*self._lives, *self._both_series(hour))
-
-    def for_list(self) -> tuple[str, ...]:
-        """KEYS of list.lua."""
-        return (self.active,)
-
-    def for_count(self) -> tuple[str, ...]:
-        """KEYS of count.lua."""
-        return self._lives
-
-    def for_changes(self) -> tuple[str, ...]:
-        """KEYS of changes.lua."""
-        return (*self._lives, self.totals, self.uniques)
-
-    def for_snapshot(self, hour: int) -> tuple[str, ...]:
-        """KEYS of snapshot.lua."""
-        return (
-            *self._lives,
-            self.totals,
-            self.top,
-            self.types,
-            self.uniques,
-            *self._both_uniques(hour),
-        )
-
-    def for_repair(self) -> tuple[str, ...]:
-        """KEYS of repair.lua."""
-        return self.active, self.pages, self.countries
+        return self._all[1]
 
 
 class Keys:
@@ -212,7 +150,7 @@ class Keys:
         self.due = f"{prefix}:due"
         self.sites = f"{prefix}:sites"
         self.probe = f"{prefix}:probe"
-        self.layout = f"{prefix}:shards"
+        self.shard_count = f"{prefix}:shards"
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
     def _make(self, tag: str) -> ShardKeys:

@@ -7,14 +7,14 @@ among the highest of all (the threshold algorithm: Fagin, Lotem, Naor 2001).
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from service import models
 
-FEED_LENGTH = 20  # arrivals, moves and departures told with one event of a stream
+EVENTS_SHOWN = 20  # arrivals, moves and departures told with one event of a stream
 TOP_LIMIT = 50
 PLACES_LIMIT = 500
 
@@ -23,36 +23,67 @@ class Entry(NamedTuple):
     """An entry of a shard's log, and where it stands."""
 
     shard: int
-    place: str
+    position: str
     event: models.SessionEvent
 
 
 class Changes(NamedTuple):
-    """What has changed at a site. `places`: how far each shard's log was read; `log`: what was
+    """What has changed at a site. `positions`: how far each shard's log was read; `log`: what was
     read of it, by the moment it happened."""
 
     change: models.Change
-    places: list[str]
+    positions: list[str]
     log: list[Entry]
 
 
 class Snapshot(NamedTuple):
-    """A reply of snapshot.lua."""
+    """What snapshot.lua and PFCOUNT say of a shard, without the sessions that have expired."""
 
-    now: str
-    word: str
-    active: str
-    backlog: str
+    now: int
+    active: int
+    backlog: int
     pages: list[str]
     countries: list[str]
     places: list[str]
-    views: str
-    since: str
-    uniques: str
-    uniques_today: str
+    views: int
+    since: int | None
     top: list[str]
-    paths: str
+    paths: int
     event: str
+    uniques: int
+    uniques_today: int
+
+    @classmethod
+    def of(cls, reply: list[Any], uniques: int, uniques_today: int) -> "Snapshot":
+        """The reply of snapshot.lua, and those of PFCOUNT."""
+        now, _, active, backlog, pages, countries, places, *rest = reply
+        expired_pages, expired_countries, expired_places, views, since, top, paths, event = rest
+        return cls(
+            int(now),
+            int(active),
+            int(backlog),
+            _without(pages, expired_pages),
+            _without(countries, expired_countries),
+            _without(places, expired_places),
+            int(views),
+            int(since) if since else None,
+            top,
+            int(paths),
+            event,
+            uniques,
+            uniques_today,
+        )
+
+
+def _without(counts: list[str], expired: list[str]) -> list[str]:
+    """Counts, most first, less those of sessions that have expired."""
+    if not expired:
+        return counts
+    left = dict(pairs(counts))
+    for name, count in pairs(expired):
+        if name in left:
+            left[name] -= count
+    return [text for name, count in ranked(left) for text in (name, str(count))]
 
 
 def pairs(flat: list[str]) -> Iterable[tuple[str, int]]:
@@ -133,13 +164,13 @@ def merge_snapshots(
 ) -> models.Stats:
     """One answer of all shards. `pages`, `places`, `top` and `paths` (how many were viewed) are
     merged already."""
-    since = [int(part.since) for part in parts if part.since]
+    since = [part.since for part in parts if part.since is not None]
     return models.Stats(
-        activeVisitors=sum(int(part.active) for part in parts),
+        activeVisitors=sum(part.active for part in parts),
         activeByPath=[models.PathCount(path, count) for path, count in pages],
-        totalPageViews=sum(int(part.views) for part in parts),
-        uniqueVisitors=sum(int(part.uniques) for part in parts),
-        uniqueVisitorsToday=sum(int(part.uniques_today) for part in parts),
+        totalPageViews=sum(part.views for part in parts),
+        uniqueVisitors=sum(part.uniques for part in parts),
+        uniqueVisitorsToday=sum(part.uniques_today for part in parts),
         trackingSince=min(since) if since else None,
         pageStats=top,
         totalPaths=paths,
@@ -149,8 +180,8 @@ def merge_snapshots(
         ],
         visitorLocations=[_location(text, count) for text, count in places],
         sessionTimeoutMs=session_timeout_ms,
-        sweepBacklog=sum(int(part.backlog) for part in parts),
-        asOf=min(int(part.now) for part in parts),
+        sweepBacklog=sum(part.backlog for part in parts),
+        asOf=min(part.now for part in parts),
     )
 
 
@@ -161,21 +192,21 @@ def _location(text: str, count: int) -> models.Location:
     )
 
 
-def changes_of(replies: list[list[Any]], counts: dict[str, int]) -> Changes:
+def changes_of(replies: Sequence[tuple[list[Any], int]], counts: dict[str, int]) -> Changes:
     """One answer of all shards' replies of changes.lua, whose pages are counted already."""
-    logs = (_entries(shard, reply[7]) for shard, reply in enumerate(replies))
+    logs = (_entries(shard, reply[6]) for shard, (reply, _) in enumerate(replies))
     merged = heapq.merge(*map(_by_latest, logs), key=lambda pair: pair[0])
     log = [entry for _, entry in merged]
     change = models.Change(
-        activeVisitors=sum(int(reply[2]) for reply in replies),
+        activeVisitors=sum(int(reply[2]) for reply, _ in replies),
         activeByPath=[models.PathCount(path, count) for path, count in counts.items()],
-        totalPageViews=sum(int(reply[3]) for reply in replies),
-        uniqueVisitors=sum(int(reply[4]) for reply in replies),
+        totalPageViews=sum(int(reply[3]) for reply, _ in replies),
+        uniqueVisitors=sum(uniques for _, uniques in replies),
         arrivals=0,
         departures=0,
-        asOf=min(int(reply[0]) for reply in replies),
+        asOf=min(int(reply[0]) for reply, _ in replies),
     )
-    return Changes(told_of(log, change), [reply[5] for reply in replies], log)
+    return Changes(told_of(log, change), [reply[4] for reply, _ in replies], log)
 
 
 def told_of(log: list[Entry], change: models.Change) -> models.Change:
@@ -185,7 +216,7 @@ def told_of(log: list[Entry], change: models.Change) -> models.Change:
         change,
         arrivals=kinds["joined"],
         departures=kinds["left"],
-        feed=[entry.event for entry in log[-FEED_LENGTH:]],
+        feed=[entry.event for entry in log[-EVENTS_SHOWN:]],
     )
 
 
@@ -198,7 +229,7 @@ def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.Sessio
         for entries in lists
         for _, fields in reversed(entries)
     )
-    return sorted(events, key=lambda event: event.at)[-FEED_LENGTH:]
+    return sorted(events, key=lambda event: event.at)[-EVENTS_SHOWN:]
 
 
 def _entries(shard: int, flat: list[str]) -> Iterator[Entry]:

@@ -6,55 +6,167 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from service.errors import StoreError
+from redis.exceptions import ResponseError
+
+from service.errors import StoreError, StoreRefused
 from service.redis.client import DEADLINE_S, Connection
 from service.redis.failures import FAILURES, as_store_error, kind_of
-from service.redis.scripts import Call, load, run, run_many
+from service.redis.scripts import Call, Client, Command, load, run_many, run_mixed
 from service.store.config import StoreConfig
-from service.store.keys import MS_PER_HOUR, Keys
+from service.store.keys import MS_PER_HOUR, Keys, ShardKeys
+
+CallsOf = Callable[[int], Sequence[Call]]  # by the hour that their keys are named after
 
 
 class ScriptRunner:
-    """What reading and writing have in common. Every failure of Redis leaves it as a StoreError
+    """Runs scripts for the writer and the reader. Every failure of Redis leaves it as a StoreError
     without secrets in it.
 
-    `clock` gives the `now_ms` argument of the scripts: empty, for Redis's own time, in all but
-    tests and replays. `span` is around each call that a request waits for, given the name of its
-    script: a trace is made of it where the app is traced.
+    `clock` gives the `now` argument of the scripts: empty, for Redis's own time, in all but tests
+    and replays. `span` is around each call that a request waits for, given the name of its script:
+    a trace is made of it where the app is traced.
     """
 
     def __init__(
         self,
         connection: Connection,
         keys: Keys,
-        rules: StoreConfig,
+        config: StoreConfig,
         *,
         observe_error: Callable[[str], None] = lambda kind: None,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self.connection = connection
         self.keys = keys
-        self.rules = rules
-        self._deadline_s = deadline_s
+        self.config = config
+        self.deadline_s = deadline_s
         self.clock: Callable[[], str] = lambda: ""
         # redis-py's types say bytes or str everywhere; here it is always str.
-        self._client: Any = connection.client
-        self._observe_error = observe_error
+        self.client: Any = connection.client
+        self.observe_error = observe_error
         self.span: Callable[[str], AbstractContextManager[None]] = lambda script: nullcontext()
-        self._clock_offset_ms = 0.0
         # Whether one call may name keys of several sites; found out where a proxy hides a cluster.
         self.mixes_sites = connection.mixes_sites
+        self._has_read_only = True  # Redis before 7 has no EVALSHA_RO; found out by the first call
+        self._clock_offset_ms = 0.0
 
-    async def probe(self) -> None:
-        """Writes for real. Raises StoreError."""
-        async with self._failures():
-            await self._client.set(self.keys.probe, "1", px=60_000)
+    def call(
+        self,
+        script: str,
+        shard: ShardKeys,
+        hour: int,
+        args: Sequence[str | int] = (),
+        more_keys: Sequence[str] = (),
+        *,
+        is_read_only: bool = False,
+    ) -> Call:
+        """A call of a script on one shard."""
+        return Call(
+            load(script),
+            (*shard.all_of(hour), *more_keys),
+            (self.clock(), hour, *args),
+            is_read_only and self._has_read_only,
+        )
 
-    def _hour(self) -> int:
+    async def replies(self, calls_of: CallsOf, client: Client | None = None) -> list[Any]:
+        """The replies in order; an error of one call stands in its place. Calls that were given
+        the keys of an hour that is over are made again, once, with those of Redis's own hour.
+
+        Raises:
+            RedisError: the server could not be reached, or broke off.
+        """
+        client = client or self.client
+        replies = await run_many(client, calls_of(self.hour()))
+        for reply in replies:
+            if isinstance(reply, list):
+                self._learn_clock(reply[0])
+        stale = [n for n, reply in enumerate(replies) if _is_stale(reply)]
+        if stale:
+            calls = calls_of(self.hour())
+            again = await run_many(client, [calls[n] for n in stale])
+            for n, reply in zip(stale, again, strict=True):
+                replies[n] = StoreRefused("Redis's clock jumps") if _is_stale(reply) else reply
+        return replies
+
+    async def write(
+        self, script: str, shard: ShardKeys, more_keys: Sequence[str], args: Sequence[str | int]
+    ) -> Any:
+        """The reply of one call that writes. Raises StoreError."""
+        args = (*self.config.arguments, *args)
+        async with self.failures():
+            with self.span(script):
+                (reply,) = await self.replies(
+                    lambda hour: [self.call(script, shard, hour, args, more_keys)]
+                )
+        return self.checked(reply)
+
+    async def read(
+        self,
+        script: str,
+        shards: Sequence[ShardKeys],
+        args_of: Callable[[int], Sequence[str | int]],
+        commands_of: Callable[[ShardKeys, int], Sequence[Command]] = lambda shard, hour: (),
+    ) -> list[tuple[Any, ...]]:
+        """For each shard the reply of a script that only reads, and those of plain commands that
+        travel with it. `args_of` gives the arguments by the number of the shard.
+
+        Raises:
+            StoreError: Redis cannot tell now.
+        """
+
+        async def ask(hour: int) -> list[tuple[Any, ...]]:
+            groups: list[list[Call | Command]] = []
+            for n, shard in enumerate(shards):
+                call = self.call(script, shard, hour, args_of(n), is_read_only=True)
+                groups.append([call, *commands_of(shard, hour)])
+            flat = iter(await run_mixed(self.client, [one for group in groups for one in group]))
+            return [tuple(next(flat) for _ in group) for group in groups]
+
+        async with self.failures():
+            with self.span(script):
+                replies = await ask(self.hour())
+                if self._has_read_only and any(_is_unknown(reply[0]) for reply in replies):
+                    self._has_read_only = False
+                    replies = await ask(self.hour())
+                for reply, *_ in replies:
+                    if isinstance(reply, list):
+                        self._learn_clock(reply[0])
+                if any(_is_stale(reply[0]) for reply in replies):
+                    replies = await ask(self.hour())
+        for reply in replies:
+            for part in reply:
+                self.checked(part)
+            if _is_stale(reply[0]):
+                raise StoreRefused("Redis's clock jumps")
+        return replies
+
+    async def site_counts(self, groups: Sequence[Sequence[str]]) -> list[Any]:
+        """The replies of sites.lua for these keys of `active`, as `replies` gives them."""
+
+        async def ask() -> list[Any]:
+            args, is_read_only = (self.clock(),), self._has_read_only
+            calls = [Call(load("sites"), keys, args, is_read_only) for keys in groups]
+            return await run_mixed(self.client, calls)
+
+        replies = await ask()
+        if self._has_read_only and any(map(_is_unknown, replies)):
+            self._has_read_only = False
+            replies = await ask()
+        return replies
+
+    async def commands(self, commands: Iterable[Command]) -> list[Any]:
+        """The replies of plain commands, sent as one, in order. Raises StoreError."""
+        async with self.failures():
+            pipeline = self.client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute())
+
+    def hour(self) -> int:
         """The hour that Redis is thought to live in; the scripts say when it is another."""
-        return self._about_now_ms() // MS_PER_HOUR
+        return self.about_now_ms() // MS_PER_HOUR
 
-    def _about_now_ms(self) -> int:
+    def about_now_ms(self) -> int:
         """Redis's time as far as it is known here."""
         given = self.clock()
         return int(given) if given else int(time.time() * 1000 + self._clock_offset_ms)
@@ -63,57 +175,38 @@ class ScriptRunner:
         if not self.clock():
             self._clock_offset_ms = int(now_text) - time.time() * 1000
 
-    async def _read_hourly(
-        self, script: str, keys_of: Callable[[int], Sequence[str]], args: Sequence[str | int]
-    ) -> Any:
-        for _ in range(2):
-            hour = self._hour()
-            reply = await self._read(Call(load(script), keys_of(hour), (self.clock(), hour, *args)))
-            if reply[1] != "stale":
-                break
-            self._learn_clock(reply[0])
-        return reply
-
-    async def _read(self, call: Call) -> Any:
-        async with self._failures():
-            with self.span(call.script.name):
-                return await run(self._client, call)
-
-    async def _read_all(self, calls: Iterable[Call]) -> list[Any]:
-        calls = list(calls)
-        async with self._failures():
-            with self.span(calls[0].script.name if calls else "nothing"):
-                replies = await run_many(self._client, calls)
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
-        return replies
-
     @asynccontextmanager
-    async def deadline(self) -> AsyncIterator[None]:
-        """One deadline around several operations, so that an answer made of many is in time too.
-
-        Raises:
-            StoreError: Redis cannot do it now.
-        """
-        async with self._failures():
-            yield
-
-    @asynccontextmanager
-    async def _failures(self, seconds: float | None = None) -> AsyncIterator[None]:
+    async def failures(self, seconds: float | None = None) -> AsyncIterator[None]:
         """Ends what takes too long, and turns what Redis answers into a StoreError."""
         try:
-            async with asyncio.timeout(seconds or self._deadline_s):
+            async with asyncio.timeout(seconds or self.deadline_s):
                 yield
         except FAILURES as error:
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
-    def _translated(self, error: BaseException) -> StoreError:
+    def translated(self, error: BaseException) -> StoreError:
+        """The StoreError of a failure, which is counted."""
         kind = kind_of(error)
-        self._observe_error(kind)
+        self.observe_error(kind)
         return as_store_error(kind)
 
+    def checked(self, reply: Any) -> Any:
+        """The reply, if it is not an error. Raises StoreError."""
+        if isinstance(reply, Exception):
+            raise self.error_of(reply) from reply
+        return reply
 
-def is_stale(reply: Any) -> bool:
-    """Whether a script says that it was given the keys of an hour that is over."""
-    return isinstance(reply, list) and reply[1] == "stale"
+    def error_of(self, reply: Exception) -> StoreError:
+        """The StoreError of an error that stands in the place of a reply."""
+        return reply if isinstance(reply, StoreError) else self.translated(reply)
+
+
+def _is_stale(reply: Any) -> bool:
+    return isinstance(reply, list) and len(reply) == 2 and reply[1] == "stale"
+
+
+def _is_unknown(reply: Any) -> bool:
+    """Whether Redis has no EVALSHA_RO, or an ACL written for an earlier release forbids it."""
+    return isinstance(reply, ResponseError) and (
+        "unknown command" in str(reply).lower() or "evalsha_ro" in str(reply)
+    )

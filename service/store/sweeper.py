@@ -13,7 +13,9 @@ import structlog
 
 from service.errors import StoreError
 from service.ops.metrics import Metrics
-from service.store.store import Claim, PresenceStore, Settlement, Sweep
+from service.store.due import Claim, Settlement
+from service.store.store import PresenceStore
+from service.store.sweeps import Sweep
 
 POLL_S = 0.5  # a departure is logged at most this, a sweep and SHORTEST_MS after it happened
 SHORTEST_MS = 250  # between two sweeps of one site shard
@@ -34,7 +36,7 @@ class Sweeper:
         self._stopping = asyncio.Event()
         self._failing: set[str] = set()  # site shards; empty text: Redis as a whole
         # Half a lease must be longer than a goodbye's grace: see claim.lua.
-        rules = store.rules
+        rules = store.config
         grace_ms = min(rules.leave_grace_ms, rules.session_timeout_ms)
         self._lease_ms = max(SHORTEST_LEASE_MS, 2 * grace_ms + 1_000)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from service.api.context import is_known
+
 STATIC = Path(__file__).parent / "static"
 FOR_EVER = "public, max-age=31536000, immutable"
 MEDIA_TYPES = {
@@ -103,9 +105,3 @@ def _takes_gzip(accept_encoding: str) -> bool:
         except ValueError:
             qualities[name.strip()] = 0.0
     return qualities.get("gzip", qualities.get("*", 0.0)) > 0
-
-
-def is_known(etag: str, if_none_match: str) -> bool:
-    """Whether a client has this very answer: by weak comparison, RFC 9110, 13.1.2."""
-    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return etag.removeprefix("W/") in tags or tags == {"*"}

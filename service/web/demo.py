@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.errors import RequestError, StoreError
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
 
 log = structlog.get_logger(__name__)
 

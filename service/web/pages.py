@@ -11,6 +11,7 @@ from string import Template
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from service.api.context import base_url, context_of, problem_response
 from service.api.requests import check_site
@@ -143,3 +144,13 @@ def _file(request: Request, name: str, headers: dict[str, str]) -> Response:
     if found is None:
         raise HTTPException(404)
     return answer(found, request.headers, headers)
+
+
+PAGE_ROUTES = [
+    Route("/", start),
+    Route("/sites/{site}", stats),
+    Route("/presence.js", client),
+    # Parts of the pages and of the client: not part of the documented interface.
+    Route("/presence-{part}.js", client, include_in_schema=False),
+    Route("/static/{version}/{name:path}", static, include_in_schema=False),
+]

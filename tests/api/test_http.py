@@ -15,7 +15,7 @@ import httpx
 import pytest
 import structlog
 
-from service.api.routes import ROUTES
+from service.app import ROUTES
 from tests.conftest import NOW, Clock, MakeService, Service
 from tests.servers import Server
 

@@ -24,7 +24,7 @@ from service import models
 from service.api import requests
 from service.api.openapi import document as openapi
 from service.api.openapi.operations import OPERATIONS
-from service.api.routes import ROUTES
+from service.app import ROUTES
 from service.store.paging import write_cursor
 from tests.conftest import MakeService
 from tests.servers import Server, free_port, wait_until

@@ -209,7 +209,7 @@ def test_what_is_no_json_object(decode: Callable[[bytes], Any], given: bytes) ->
     assert raised.value.status in (400, 422)
     if decode is requests.decode_heartbeat:
         assert raised.value.status == 400
-        assert "no JSON object" in raised.value.detail
+        assert "not a JSON object" in raised.value.detail
 
 
 @pytest.mark.parametrize(

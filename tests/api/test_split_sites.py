@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from service.cli import main
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat
+from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeService, Service, patient_store
 from tests.servers import Server
 

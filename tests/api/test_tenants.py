@@ -11,11 +11,12 @@ import pytest
 
 from service.ops.metrics import Metrics
 from service.redis.client import connect
-from service.redis.scripts import Call, Client, run_many
+from service.redis.scripts import Call, Client, Command, run_mixed
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
+from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeService, patient_store
 from tests.servers import Server
 
@@ -85,7 +86,7 @@ async def test_ten_thousand_sites_over_a_dead_redis_keep_nothing(key_prefix: str
         beats = (store.heartbeat(f"s{n}", _beat()) for n in range(begin, begin + 500))
         answers = await asyncio.gather(*beats, return_exceptions=True)
         assert all(isinstance(answer, Exception) for answer in answers)
-    assert (store.queue.waiting, len(store._due), len(store._entered_at)) == (0, 0, 0)
+    assert (store.queue.waiting, len(store._due._waiting), len(store._due._entered_at)) == (0, 0, 0)
     await store.close()
 
 
@@ -102,12 +103,12 @@ async def test_a_scrape_of_ten_thousand_configured_sites(
         assert await service.store.heartbeat(name, _beat()) == "created"
     calls: list[int] = []
 
-    async def counting(client: Client, some: Sequence[Call]) -> list[Any]:
+    async def counting(client: Client, some: Sequence[Call | Command]) -> list[Any]:
         calls.append(len(some))
-        return await run_many(client, some)
+        return await run_mixed(client, some)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.store.reader.run_many", counting)
+        patch.setattr("service.store.runner.run_mixed", counting)
         text = (await service.client.get("/metrics")).text
     shown = dict(re.findall(r'presence_active_visitors\{site="([^"]+)"\} (\S+)', text))
     assert shown == {name: "1.0" if name in busy else "0.0" for name in names}
@@ -119,20 +120,20 @@ async def test_a_scrape_of_ten_thousand_configured_sites(
 async def test_what_could_not_be_listed_is_kept(key_prefix: str, ends: str) -> None:
     """With the earliest moment of each, whatever was noted meanwhile."""
     store = PresenceStore(connect("redis://127.0.0.1:1"), Keys(key_prefix), StoreConfig())
-    store._due_by("early", 1)
-    store._due_by("late", 9)
-    store._note_due("new", False, 5, time.monotonic())
-    entering = asyncio.create_task(store._enter_due())
+    store._due.enter_by("early", 1)
+    store._due.enter_by("late", 9)
+    store._due.note("new", False, 5, time.monotonic())
+    entering = asyncio.create_task(store._due._write())
     await asyncio.sleep(0)
-    assert not store._due
-    store._due_by("early", 3)
-    store._due_by("late", 3)
-    store._due_by("new", 7)
-    store._note_due("other", False, 8, time.monotonic())
+    assert not store._due._waiting
+    store._due.enter_by("early", 3)
+    store._due.enter_by("late", 3)
+    store._due.enter_by("new", 7)
+    store._due.note("other", False, 8, time.monotonic())
     if ends == "is cancelled":
         entering.cancel()
     await asyncio.wait((entering,))
-    assert store._due == {
+    assert store._due._waiting == {
         "early": ("LT", 1), "late": ("LT", 3), "new": ("LT", 7), "other": ("NX", 8)
     }  # fmt: skip
     await store.close()

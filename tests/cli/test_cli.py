@@ -27,7 +27,7 @@ from service.redis.scripts import load
 from service.settings import SETTINGS, Settings
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat
+from service.store.writer import Heartbeat
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 

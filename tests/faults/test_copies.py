@@ -12,7 +12,7 @@ import pytest
 
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat
+from service.store.writer import Heartbeat
 from tests.conftest import patient_store
 from tests.faults.background import Background
 from tests.faults.copies import balanced, copies

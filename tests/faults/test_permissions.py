@@ -88,7 +88,11 @@ async def use(service: Service, key_prefix: str) -> None:
     """All that the service does with Redis, the sweeps and the doctor included."""
     await do_everything(service)
     store = service.store
-    _, places = await store.stats_and_places("blog")
+    _, nowhere = await store.stats_and_positions("empty")
+    assert await store.changes("empty", nowhere)
+    for keys in store.keys.of_site("blog"):
+        assert (await store.sweep(keys.tag)).removed
+    _, places = await store.stats_and_positions("blog")
     await service.client.post(
         "/v1/sites/blog/heartbeat", json={"sessionId": S, "currentPath": "/again"}
     )

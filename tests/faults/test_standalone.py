@@ -12,7 +12,7 @@ import redis
 
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat
+from service.store.writer import Heartbeat
 from tests.conftest import patient_store
 from tests.faults.copies import Copy, copies
 from tests.faults.load import Load

@@ -11,7 +11,7 @@ import pytest
 
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat
+from service.store.writer import Heartbeat
 from tests.conftest import Clock, patient_store
 from tests.faults.copies import Copy, copies
 from tests.faults.load import Load

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +19,8 @@ from service.server.fast_path import FastPathProtocol
 from service.store.keys import shard_of
 from service.store.merge import Changes, Entry
 from service.store.reader import CHANGES_LIMIT
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeService, MakeStore, url_of
 from tests.server.test_fast_path import Served, request, serving, until
 from tests.servers import Server
@@ -38,7 +39,7 @@ def beat(session: int | str, path: str = "/a", country: str = "") -> Heartbeat:
 async def test_what_has_changed(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock)
-    _, places = await store.stats_and_places("blog")
+    _, places = await store.stats_and_positions("blog")
     assert places == ["0-0"]
     # what is done -> pages, arrivals, departures, kinds
     for beats, later_ms, pages, arrivals, departures, kinds in [
@@ -50,6 +51,7 @@ async def test_what_has_changed(make_store: MakeStore) -> None:
         ([beat(3, "/c")], 10_000, {"/b": 0, "/c": 1}, 1, 1, ["left", "joined"]),
     ]:
         clock.advance(later_ms)
+        await store.sweep("blog")
         await store.heartbeats("blog", beats)
         changes = await store.changes("blog", places)
         assert changes
@@ -58,7 +60,7 @@ async def test_what_has_changed(make_store: MakeStore) -> None:
         assert (change.arrivals, change.departures) == (arrivals, departures)
         assert [happening.type for happening in change.feed or ()] == kinds
         assert change.asOf == clock.now_ms
-        places = changes.places
+        places = changes.positions
     joined = (change.feed or [])[-1]
     assert joined == SessionEvent("joined", "/c", change.asOf)
     left = (change.feed or [])[0]
@@ -66,14 +68,14 @@ async def test_what_has_changed(make_store: MakeStore) -> None:
 
 
 async def test_views_alone_are_a_change(make_store: MakeStore) -> None:
-    from service.store.store import PageView
+    from service.store.writer import PageView
 
     store = make_store(Clock())
-    _, places = await store.stats_and_places("blog")
+    _, places = await store.stats_and_positions("blog")
     await store.view("blog", PageView("s" * 16, "/a"))
     changes = await store.changes("blog", places)
     assert changes
-    assert changes.places == places
+    assert changes.positions == places
     assert (changes.change.totalPageViews, changes.change.uniqueVisitors) == (1, 1)
 
 
@@ -83,9 +85,9 @@ async def test_what_is_trimmed_or_too_much_takes_a_snapshot(
 ) -> None:
     store = make_store(Clock(), shards=shards, events_maxlen=100)
     assert await store.changes("blog", ["1-1"] * shards) is None, "not of this log"
-    _, nothing = await store.stats_and_places("blog")
+    _, nothing = await store.stats_and_positions("blog")
     await store.heartbeats("blog", [beat(1)])
-    _, places = await store.stats_and_places("blog")
+    _, places = await store.stats_and_positions("blog")
     assert await store.changes("blog", nothing)
     await store.heartbeats("blog", [beat(n) for n in range(2, 600)])
     assert await store.changes("blog", places) is None
@@ -96,10 +98,10 @@ async def test_what_is_lost_in_one_shard_takes_a_snapshot(make_store: MakeStore)
     store = make_store(Clock(), shards=3, events_maxlen=100)
     of_one = [one for n in range(900) if shard_of((one := beat(n)).session_id, 3) == 1]
     await store.heartbeats("blog", of_one[:1])
-    _, places = await store.stats_and_places("blog")
+    _, places = await store.stats_and_positions("blog")
     await store.heartbeats("blog", of_one[1:])
     assert await store.changes("blog", places) is None
-    _, places = await store.stats_and_places("blog")
+    _, places = await store.stats_and_positions("blog")
     assert await store.changes("blog", places)
     places[1] = "1-1"
     assert await store.changes("blog", places) is None, "one of three is not of this log"
@@ -108,7 +110,7 @@ async def test_what_is_lost_in_one_shard_takes_a_snapshot(make_store: MakeStore)
 async def test_too_many_events_take_a_snapshot(make_store: MakeStore) -> None:
     store = make_store(Clock())
     await store.heartbeats("blog", [beat(0)])
-    _, places = await store.stats_and_places("blog")
+    _, places = await store.stats_and_positions("blog")
     await store.heartbeats("blog", [beat(n) for n in range(1, CHANGES_LIMIT + 1)])
     changes = await store.changes("blog", places)
     assert changes
@@ -223,11 +225,11 @@ async def test_a_page_that_is_asked_for_is_named(make_store: MakeStore, shards: 
     calls: list[int] = []
     ask = store.on_pages
 
-    async def counted(site: str, paths: Any) -> Any:
+    async def counted(site: str, paths: Sequence[str]) -> Any:
         calls.append(len(paths))
         return await ask(site, paths)
 
-    store.on_pages = counted  # type: ignore[method-assign]
+    store.on_pages = counted
     # path -> rows of it, and rows in all
     wishes = {"/few": (1, 51), "/nobody": (0, 51), "/0": (2, 50), None: (None, 50)}
     with contextlib.ExitStack() as stack:
@@ -338,7 +340,7 @@ async def test_arrivals_add_up_over_pauses(
     clock = Clock()
     store = make_store(clock, shards=shards)
     await store.heartbeat("blog", beat(0))
-    _, known = await store.stats_and_places("blog")
+    _, known = await store.stats_and_positions("blog")
     feed = Hub(store, tick_s)
     told = 0
     async with watching(feed):  # its reader is sometimes ahead of the client, sometimes behind
@@ -361,11 +363,11 @@ async def test_arrivals_add_up_over_pauses(
 
 
 async def test_views_between_two_streams_are_told(make_store: MakeStore) -> None:
-    from service.store.store import PageView
+    from service.store.writer import PageView
 
     store = make_store(Clock())
     await store.heartbeat("blog", beat(1))
-    _, known = await store.stats_and_places("blog")
+    _, known = await store.stats_and_positions("blog")
     await store.view("blog", PageView("s" * 16, "/b"))
     async with watching(Hub(store, TICK_S), known) as subscriber:
         (event,) = events_in(await subscriber.take() or b"")
@@ -376,9 +378,9 @@ async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> No
     store = make_store(Clock())
     feed = Hub(store, TICK_S)
     await store.heartbeats("blog", [beat(n) for n in range(50)])
-    _, known = await store.stats_and_places("blog")
+    _, known = await store.stats_and_positions("blog")
     await store.heartbeats("blog", [beat(n, "/b") for n in range(50)])
-    calls = {"changes": 0, "stats_and_places": 0}
+    calls = {"changes": 0, "stats_and_positions": 0}
 
     def counted(name: str) -> Any:
         ask = getattr(store, name)
@@ -404,7 +406,7 @@ async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> No
         strangers = [[f"{n}-0"] for n in range(1, 301)]
         await asyncio.gather(*(come_back(places) for places in strangers))
     assert calls["changes"] < 20
-    assert calls["stats_and_places"] < 20
+    assert calls["stats_and_positions"] < 20
 
 
 async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) -> None:
@@ -417,11 +419,11 @@ async def test_many_watch_for_the_price_of_one(valkey: Server, key_prefix: str) 
     asked: list[list[str]] = []
     ask = store.changes
 
-    async def counted(site: str, places: Any) -> Any:
-        asked.append(places)
-        return await ask(site, places)
+    async def counted(site: str, positions: Sequence[str]) -> Any:
+        asked.append(list(positions))
+        return await ask(site, positions)
 
-    store.changes = counted  # type: ignore[method-assign]
+    store.changes = counted
     async with contextlib.AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(watching(feed)) for _ in range(1000)]
         for stream in streams:
@@ -730,8 +732,9 @@ async def test_departures_say_their_country(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock)
     await store.heartbeats("blog", [beat(1, "/a", "DE"), beat(2)])
-    _, places = await store.stats_and_places("blog")
+    _, places = await store.stats_and_positions("blog")
     clock.advance(120_000)
+    await store.sweep("blog")
     changes = await store.changes("blog", places)
     assert changes
     told = [(happening.type, happening.country) for happening in changes.change.feed or ()]

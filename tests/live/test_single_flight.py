@@ -110,13 +110,13 @@ async def test_stats_are_shared(
     """A hundred at once cost Redis two answers, and each knows its own heartbeat."""
     service = await make_service(valkey.url, SHARDS=shards)
     calls = []
-    ask = service.store.stats_and_places
+    ask = service.store.stats_and_positions
 
     async def counted(*args: object) -> object:
         calls.append(args)
         return await ask(*args)
 
-    monkeypatch.setattr(service.store, "stats_and_places", counted)
+    monkeypatch.setattr(service.store, "stats_and_positions", counted)
 
     async def seen(number: int) -> int:
         body = {"sessionId": f"session-{number:010d}", "currentPath": f"/{number}"}

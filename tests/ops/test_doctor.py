@@ -25,7 +25,8 @@ from service.ops.invariants import (
 )
 from service.redis.client import connect
 from service.store.keys import Keys, ShardKeys
-from service.store.store import Heartbeat, PageView, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat, PageView
 from tests.conftest import BACKENDS, Clock, MakeStore, store_factory, url_of
 from tests.servers import Server
 
@@ -145,7 +146,7 @@ HARM: dict[str, tuple[Harm, list[tuple[int, str, str]]]] = {
     ),
     "event of nobody": (
         lambda c, k: c.xadd(k.events, {"type": "left", "session": "x" * 16, "path": "/", "at": 1}),
-        [(LIVES, "events", "left without being here")],
+        [(LIVES, "events", "left / without being there")],
     ),
     "event of no type": (
         lambda c, k: c.xadd(k.events, {"type": "sang", "session": "x" * 16}),
@@ -276,12 +277,21 @@ def event(kind: str, session: str, path: str, origin: str = "") -> dict[str, str
         ([event("joined", "s", "/a")], [], 1, 1),
         ([event("moved", "s", "/b", "/a")], ["s -- /b"], 1, 0),
         ([event("left", "s", "/a")], [], 1, 0),
-        ([event("left", "s", "/a")], ["s -- /a"], 2, 1),
+        ([event("left", "s", "/a")], ["s -- /a"], 2, 0),
         ([event("joined", "s", "/a"), event("left", "s", "/a")], [], 0, 0),
-        ([event("joined", "s", "/a"), event("left", "s", "/b")], [], 1, 1),
-        ([event("joined", "s", "/a"), event("moved", "s", "/c", "/b")], ["s -- /c"], 1, 1),
-        ([event("left", "s", "/a"), event("left", "s", "/a")], [], 2, 1),
-        ([event("left", "s", "/a"), event("moved", "s", "/b", "/a")], ["s -- /b"], 2, 1),
+        ([event("joined", "s", "/a"), event("left", "s", "/b")], [], 2, 1),
+        ([event("joined", "s", "/a"), event("moved", "s", "/c", "/b")], ["s -- /c"], 2, 1),
+        ([event("left", "s", "/a"), event("left", "s", "/a")], [], 2, 0),
+        ([event("left", "s", "/a"), event("moved", "s", "/b", "/a")], ["s -- /b"], 2, 0),
+        # Back on another page before its old member was swept.
+        ([event("joined", "s", "/a"), event("joined", "s", "/b")], ["s -- /a", "s -- /b"], 0, 0),
+        (
+            [event("joined", "s", "/a"), event("joined", "s", "/b"), event("left", "s", "/a")],
+            ["s -- /b"],
+            0,
+            0,
+        ),
+        ([event("joined", "s", "/a"), event("joined", "s", "/a")], ["s -- /a"], 1, 1),
     ],
 )
 def test_lives(events: list[dict[str, str]], active: list[str], whole: int, trimmed: int) -> None:

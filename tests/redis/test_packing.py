@@ -47,5 +47,5 @@ async def test_every_topology_packs_in_c(url: str) -> None:
         kind = client.nodes_manager.connection_kwargs["connection_class"]
     else:
         kind = client.connection_pool.connection_class
-    assert kind.__name__.startswith("HardenedPacking")
+    assert kind.__name__.startswith("GuardedPacking")
     await connection.close()

@@ -17,7 +17,8 @@ from service.redis.client import Connection, connect
 from service.settings import mask_url
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
 from tests import servers
 from tests.conftest import patient_store
 from tests.servers import Server

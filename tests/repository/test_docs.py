@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.routes import ROUTES
+from service.app import ROUTES
 from service.cli import main as command_line
 from service.settings import PREFIX, SETTINGS
 

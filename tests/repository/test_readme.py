@@ -25,7 +25,7 @@ import pytest
 from service.redis.embedded import EmbeddedServer
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat, PageView
+from service.store.writer import Heartbeat, PageView
 from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 

@@ -64,7 +64,7 @@ class Burst:
             )
         )
         self.store = app.state.context.store
-        self.store._batcher._send = self._answer
+        self.store.queue._send = self._answer
         self.batches: list[int] = []
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, ws="none", proxy_headers=False

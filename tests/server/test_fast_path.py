@@ -22,7 +22,7 @@ from service.errors import StoreUnreachable
 from service.server.fast_path import FastPathProtocol
 from service.settings import Settings
 from service.store.batcher import Batch
-from service.store.store import Heartbeat
+from service.store.writer import Heartbeat
 from tests.conftest import Clock
 
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
@@ -396,10 +396,10 @@ class Gate:
     """Holds what a store sends until it is opened; `sent` has the batches."""
 
     def __init__(self, store: Any) -> None:
-        self._send = store._batcher._send
+        self._send = store.queue._send
         self._is_open = asyncio.Event()
         self.reached = asyncio.Event()
-        store._batcher._send = self
+        store.queue._send = self
 
     async def __call__(self, batches: list[Batch[Any, Any, str]]) -> Any:
         self.reached.set()
@@ -437,7 +437,7 @@ async def test_who_has_gone_is_counted_all_the_same(caplog: pytest.LogCaptureFix
         writer.transport.abort()
         await until(lambda: not served.server.server_state.connections)
         gate.open()
-        await served.store._batcher.close()  # when what was accepted has been told
+        await served.store.queue.close()  # when what was accepted has been told
         assert (await served.store.active("blog")).activeVisitors == 1
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
@@ -452,7 +452,7 @@ async def test_who_has_gone_is_refused_in_silence(caplog: pytest.LogCaptureFixtu
             await failing.wait()
             raise StoreUnreachable("Redis does not answer in time")
 
-        served.store._batcher._send = fail
+        served.store.queue._send = fail
         _, writer = await served.connect()
         writer.write(request())
         await sent.wait()

@@ -13,7 +13,8 @@ import pytest
 
 from bench import conflicts
 from bench.peers import CLIENTS, HEARTBEATS, get_then_set, watch_multi
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
 from tests import invariants
 from tests.cli.test_cli import serving
 from tests.conftest import MakeStore, now_of

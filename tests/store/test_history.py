@@ -1,10 +1,13 @@
 """Views and peaks per minute and hour, across the borders of minutes, hours and days."""
 
+import itertools
+
 import pytest
 
 from service import models
 from service.store.keys import MS_PER_HOUR
-from service.store.store import Heartbeat, PageView, PresenceStore
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat, PageView
 from tests.conftest import Clock, MakeStore
 
 MINUTE_MS = 60_000
@@ -21,9 +24,10 @@ def view(n: int) -> PageView:
 
 
 def believe_hours_behind(store: PresenceStore, hours: int) -> None:
-    """Names keys as a service does that has not noticed yet that the hour is over."""
-    hour = store._hour
-    store._hour = lambda: hour() - hours  # type: ignore[method-assign]
+    """Names keys, at every other call, as a service does that has not noticed yet that the hour is
+    over."""
+    hour, behind = store._runner.hour, itertools.cycle((hours, 0))
+    store._runner.hour = lambda: hour() - next(behind)  # type: ignore[method-assign]
 
 
 def views_of(history: models.History) -> list[int]:

@@ -25,10 +25,7 @@ SITES = ["blog", "example.org", "a", "a.b-c.example", "x" * 63, *(f"site-{n}" fo
 
 def all_keys(keys: ShardKeys) -> list[str]:
     return [
-        *keys.for_heartbeats(NOW_HOUR), *keys.for_leave(S), *keys.for_end(S), *keys.for_count(),
-        *keys.for_list(),
-        *keys.for_view(S, "/a{b}c", NOW_HOUR), *keys.for_sweep(NOW_HOUR), *keys.for_repair(),
-        *keys.for_snapshot(NOW_HOUR), keys.session(S), keys.viewed(S, "/a{b}c"),
+        *keys.all_of(NOW_HOUR), keys.session(S), keys.viewed(S, "/a{b}c"),
     ]  # fmt: skip
 
 
@@ -138,15 +135,10 @@ def test_hours_and_days_are_utc(hour: int, hour_name: str, day_name: str) -> Non
     assert (hour_text(hour), day_text(hour // 24)) == (hour_name, day_name)
 
 
-def test_keys_of_an_hour_come_with_those_of_the_next() -> None:
+def test_the_last_keys_are_those_of_an_hour_and_its_day() -> None:
     keys = Keys().of_session("blog", S)
-    last_hour_of_a_day = NOW_HOUR // 24 * 24 + 23
-    assert keys.for_heartbeats(last_hour_of_a_day)[12:] == (
-        "presence:{blog}:uniques:20300317", "presence:{blog}:uniques:20300318",
-        "presence:{blog}:minutes:2030031723", "presence:{blog}:minutes:2030031800",
-        "presence:{blog}:hours:20300317", "presence:{blog}:hours:20300318",
-    )  # fmt: skip
-    assert (
-        keys.for_heartbeats(last_hour_of_a_day - 1)[12:14]
-        == ("presence:{blog}:uniques:20300317",) * 2
+    assert keys.all_of(NOW_HOUR // 24 * 24 + 23)[12:] == (
+        "presence:{blog}:uniques:20300317",
+        "presence:{blog}:minutes:2030031723",
+        "presence:{blog}:hours:20300317",
     )

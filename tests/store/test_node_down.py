@@ -15,8 +15,9 @@ from service.ops.metrics import Metrics
 from service.redis.client import connect
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.store import Heartbeat, PresenceStore
+from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
+from service.store.writer import Heartbeat
 from tests import servers
 from tests.conftest import PATIENCE_S, MakeService, patient_store
 from tests.servers import Server, cluster_url

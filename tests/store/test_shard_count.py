@@ -11,7 +11,7 @@ from service.app import create_app
 from service.errors import ShardCountError, StoreUnreachable
 from service.settings import Settings
 from service.store.shards import agree_or_ask_later
-from service.store.store import Heartbeat
+from service.store.writer import Heartbeat
 from tests.conftest import MakeService, MakeStore
 from tests.servers import Server
 
@@ -58,22 +58,22 @@ async def test_who_only_looks_notes_nothing(make_store: MakeStore) -> None:
     beats = [BEAT._replace(session_id=f"session-{n:010d}") for n in range(40)]
     await store.heartbeats("blog", beats)
     await store.claim([], 6000, 0)
-    assert await store.connection.client.get(store.keys.layout) is None
+    assert await store.connection.client.get(store.keys.shard_count) is None
     for may_note in (False, True):
         with pytest.raises(ShardCountError, match="with 4 or more"):
             await make_store(shards=3).agree_on_shards(may_note=may_note)
     await store.agree_on_shards()
-    assert await store.connection.client.get(store.keys.layout) == "4"
+    assert await store.connection.client.get(store.keys.shard_count) == "4"
 
 
 async def test_it_is_noted_with_a_life_that_use_prolongs(make_store: MakeStore) -> None:
     store = make_store()
     await store.agree_on_shards()
     client = store.connection.client
-    await client.pexpire(store.keys.layout, 60_000)
+    await client.pexpire(store.keys.shard_count, 60_000)
     await store.heartbeat("blog", BEAT)
     await store.claim([], 6000, 1)
-    assert await client.pttl(store.keys.layout) > 300 * 86_400_000
+    assert await client.pttl(store.keys.shard_count) > 300 * 86_400_000
 
 
 async def test_a_service_does_not_start(

@@ -22,7 +22,7 @@ async def test_visitors_come_and_go(make_store: MakeStore) -> None:
         counts.append((await store.active(SITE)).activeVisitors)
     assert min(counts) > VISITORS / 3
     assert max(counts) < VISITORS * 3
-    stats, places = await store.stats_and_places(SITE)
+    stats, places = await store.stats_and_positions(SITE)
     assert stats.uniqueVisitors > VISITORS
     assert {row.country for row in stats.activeByCountry} > {None}
     assert stats.visitorLocations

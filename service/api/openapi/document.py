@@ -168,10 +168,10 @@ _HEADERS = {
 # Status -> when, headers, field, detail of the example.
 _PROBLEMS: dict[int, tuple[str, tuple[str, ...], str | None, str]] = {
     400: (
-        "The body is no JSON object.",
+        "The body is not a JSON object.",
         (),
         None,
-        "the body is no JSON object: Input data was truncated",
+        "the body is not a JSON object: Input data was truncated",
     ),
     401: (
         "A token is needed.",

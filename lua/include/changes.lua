@@ -1,0 +1,36 @@
+-- What heartbeats change of a shard is added up, and written once.
+local function new_changes(shard)
+  return {
+    shard = shard, members = {}, pages = {}, countries = {}, visitors = {}, views = new_views(),
+    created = 0, is_old = false,
+  }
+end
+
+local function put_member(changes, beat, country, score)
+  local members = changes.members
+  members[#members + 1] = score or expires
+  members[#members + 1] = member_of(beat.id, country, beat.path)
+end
+
+-- No counter comes to nothing midway: sessions that ended here were counted by earlier calls.
+local function write_changes(changes)
+  local shard = changes.shard
+  if #changes.members == 0 then
+    return 'open'
+  end
+  -- Members come last: where another key has a wrong type, the next heartbeat begins anew.
+  count_visitors(shard, changes.visitors)
+  write_views(shard, changes.views)
+  write_counts(shard.pages, changes.pages)
+  write_counts(shard.countries, changes.countries)
+  redis.call('ZADD', shard.active, unpack(changes.members))
+  if changes.created > 0 then
+    note_peak(shard)
+  end
+  -- Without a TTL: the site is new, or its only session has moved, so that keys were made anew.
+  local is_opened = redis.call('PTTL', shard.active) < 0
+  if is_opened or changes.is_old then
+    renew_index(shard.first_key)
+  end
+  return is_opened and 'opened' or 'open'
+end

@@ -1,0 +1,53 @@
+-- What `active` and `events` say of a session, and how a session ends.
+local function member_of(id, country, path)
+  return id .. ' ' .. country .. ' ' .. path
+end
+
+-- `leaving`: when a goodbye takes effect, ms; of a session that is not here yet, with its path.
+local function read_session(key)
+  local was = redis.call('HMGET', key, 'path', 'seen', 'country', 'leaving', 'type')
+  return {
+    path = was[2] and was[1] or nil, seen = tonumber(was[2] or '0'), country = was[3] or '--',
+    leaving = was[4] or nil, type = was[5] or nil,
+  }
+end
+
+local function log_event(shard, kind, id, path, at, ...)
+  redis.call('XADD', shard.events, 'MAXLEN', '~', ARGV[7], '*', 'type', kind, 'session', id,
+    'path', path, 'at', at, ...)
+end
+
+-- Ends sessions whose members the caller has removed from `active`: counters down, one `left` each,
+-- with the true moment. `members` is flat, member and score by turns. The score of a goodbye ends
+-- in .5 (leave.lua). `ended_at` and `reason` overrule what a score says.
+local function end_sessions(shard, members, ended_at, reason)
+  local pages, countries, places = {}, {}, {}
+  local has_places = redis.call('EXISTS', shard.located) == 1
+  for i = 1, #members, 2 do
+    local id, country, path = string.match(members[i], '^(%S+) (%S+) (.*)$')
+    local score = tonumber(members[i + 1])
+    local ends = math.ceil(score)
+    local why = reason or (ends == score and 'timeout' or 'leave')
+    add(pages, path, -1)
+    add(countries, country, -1)
+    local place = has_places and take_place(shard, id, ends)
+    if place then
+      add(places, place, -1)
+    end
+    log_event(shard, 'left', id, path, ended_at or format(ends), 'reason', why, 'country', country)
+  end
+  write_counts(shard.pages, pages)
+  write_counts(shard.countries, countries)
+  write_counts(shard.places, places)
+end
+
+-- Ends an earlier life with that member, which nobody has swept yet. The sweep ends those with
+-- other members, at their true moments.
+local function end_earlier(shard, id, country, path)
+  local member = member_of(id, country, path)
+  local score = redis.call('ZSCORE', shard.active, member)
+  if score then
+    redis.call('ZREM', shard.active, member)
+    end_sessions(shard, {member, tonumber(score) > now and now_text or score})
+  end
+end

@@ -1,0 +1,11 @@
+-- The settings that every script that writes is given, in this order.
+--
+--   ARGV[3]  dedup window, ms
+--   ARGV[4]  session timeout, ms
+--   ARGV[5]  view dedup window, ms; 0: no views are recorded
+--   ARGV[6]  site idle time, ms
+--   ARGV[7]  length of events, entries
+--   ARGV[8]  length of views, entries
+--   ARGV[9]  paths counted by name, paths
+--   ARGV[10] new sessions an address may open in a minute, sessions; 0: any number
+local dedup_ms, timeout_ms, site_idle_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])

@@ -1,0 +1,32 @@
+-- Expired sessions that nobody has swept yet: `active` is counted without them by score, but the
+-- counters have them still. Readers leave them out, up to so many of a shard.
+local UNSWEPT_LIMIT = 500
+
+local function unswept_of(shard)
+  local rows = redis.call('ZRANGEBYSCORE', shard.active, '-inf', now_text, 'WITHSCORES',
+    'LIMIT', 0, UNSWEPT_LIMIT)
+  local pages, countries, places, ids = {}, {}, {}, {}
+  for i = 1, #rows, 2 do
+    local id, country, path = string.match(rows[i], '^(%S+) (%S+) (.*)$')
+    ids[#ids + 1] = id
+    add(pages, path, 1)
+    add(countries, country, 1)
+  end
+  if #ids > 0 then
+    for n, held in ipairs(redis.call('HMGET', shard.located, unpack(ids))) do
+      local place = place_of(held, math.ceil(tonumber(rows[2 * n])))
+      if place then
+        add(places, place, 1)
+      end
+    end
+  end
+  return {
+    pages = pages, countries = countries, places = places,
+    backlog = redis.call('ZCOUNT', shard.active, '-inf', now_text) - #ids,
+  }
+end
+
+-- How many are counted under a name of `pages` or `places`, without those who have expired.
+local function count_without(key, expired, name)
+  return format((redis.call('ZSCORE', key, name) or 0) - (expired[name] or 0))
+end

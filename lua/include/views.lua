@@ -1,0 +1,84 @@
+-- Page views: appended one by one, counted once a call.
+local VIEWS_LIFE_MS = 400 * DAY_MS
+local view_dedup_ms = tonumber(ARGV[5])
+local window_end = format(now + view_dedup_ms)
+
+-- Claims the window of one session and path. The marker's value is the moment it expires, so that
+-- a given `now` is judged by the same clock as all else.
+local function claim_view(marker)
+  if view_dedup_ms == 0 then
+    return false
+  elseif redis.call('SET', marker, window_end, 'NX', 'PXAT', window_end) then
+    return true
+  end
+  local left_ms = tonumber(redis.call('GET', marker) or '0') - now
+  -- Further ahead than a whole window: the clock was set back, and nobody may wait for it.
+  if left_ms > 0 and left_ms <= view_dedup_ms then
+    return false
+  end
+  redis.call('SET', marker, window_end, 'PXAT', window_end)
+  return true
+end
+
+local function new_views()
+  return {count = 0, paths = {}, of = {}, types = {}}
+end
+
+local function add_field(fields, name, value)
+  if value and value ~= '' then
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+end
+
+local function record_view(views, shard, id, path, country, details)
+  local fields = {'session', id, 'path', path, 'at', now_text}
+  add_field(fields, 'type', details.type)
+  add_field(fields, 'referrer', details.referrer)
+  add_field(fields, 'country', country ~= '--' and country)
+  redis.call('XADD', shard.views, 'MAXLEN', '~', ARGV[8], '*', unpack(fields))
+  if not views.of[path] then
+    views.paths[#views.paths + 1] = path
+  end
+  add(views.of, path, 1)
+  views.types[path] = details.type or views.types[path]
+  views.count = views.count + 1
+end
+
+local function write_views(shard, views)
+  if views.count == 0 then
+    return
+  end
+  local known = {}
+  for i, count in ipairs(redis.call('ZMSCORE', shard.top, unpack(views.paths))) do
+    local path = views.paths[i]
+    if count then
+      known[#known + 1] = count + views.of[path]
+      known[#known + 1] = path
+    else -- a path not counted before gets a row of its own while there is room
+      local has_room = redis.call('ZCARD', shard.top) < tonumber(ARGV[9])
+      redis.call('ZINCRBY', shard.top, views.of[path], has_room and path or '__other__')
+      views.types[path] = has_room and views.types[path] or nil
+    end
+  end
+  if #known > 0 then
+    redis.call('ZADD', shard.top, unpack(known))
+  end
+  for path, page_type in pairs(views.types) do
+    if redis.call('HSET', shard.types, path, page_type) == 1 then
+      redis.call('PEXPIRE', shard.types, VIEWS_LIFE_MS)
+    end
+  end
+  if redis.call('HINCRBY', shard.totals, 'views', views.count) == views.count then
+    redis.call('HSETNX', shard.totals, 'since', now_text)
+  end
+  redis.call('HINCRBY', shard.hours, 'views:' .. hour_of_day, views.count)
+  -- The first views of a minute renew what the others need not.
+  local field = 'views:' .. minute_of_hour
+  if redis.call('HINCRBY', shard.minutes, field, views.count) == views.count then
+    redis.call('PEXPIRE', shard.minutes, 48 * HOUR_MS)
+    redis.call('PEXPIRE', shard.hours, 400 * DAY_MS)
+    redis.call('PEXPIRE', shard.views, VIEWS_LIFE_MS)
+    redis.call('PEXPIRE', shard.types, VIEWS_LIFE_MS)
+  end
+end

@@ -1,0 +1,294 @@
+"""What is written of sessions: heartbeats, goodbyes and page views in batches, and ends."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from redis.exceptions import ClusterCrossSlotError, ResponseError
+
+from service.errors import StoreBusy, WrongTypeError
+from service.redis.client import Connection
+from service.redis.failures import kind_of
+from service.redis.scripts import Call, load
+from service.store.batcher import Answer, Batch, Batcher, ResultCollector, Waiter
+from service.store.due import DueList
+from service.store.keys import ShardKeys
+from service.store.runner import ScriptRunner
+
+CALL_PACE_S = 0.005  # between two calls of several heartbeats, fewer than 24 waiting: see Batcher
+CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis
+
+OUTCOMES = frozenset(("created", "moved", "refreshed", "duplicate", "limited"))
+WRITTEN = OUTCOMES - {"limited"}
+
+
+class Heartbeat(NamedTuple):
+    """A heartbeat as it is handed to the script. `client` is the keyed hash of an address, empty
+    where no limit applies; `details` is JSON or empty."""
+
+    session_id: str
+    path: str
+    country: str
+    client: str
+    details: str
+
+
+class PageView(NamedTuple):
+    """An explicit page view as it is handed to the script; empty: not given."""
+
+    session_id: str
+    path: str
+    page_type: str = ""
+    referrer: str = ""
+
+
+_Batch = Batch[ShardKeys, Any, str]
+
+
+class StoreWriter:
+    """The writing half of the store.
+
+    Args:
+        observe_batch: told of each call of heartbeats: how many, and the seconds it took.
+        batch_deadline_s: how long one batch, which others wait behind, may take, in seconds.
+    """
+
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        due: DueList,
+        *,
+        observe_batch: Callable[[int, float], None],
+        batch_deadline_s: float,
+    ) -> None:
+        self._runner = runner
+        self._due = due
+        self._observe_batch = observe_batch
+        self._batch_deadline_s = batch_deadline_s
+        self.batcher: Batcher[ShardKeys, Any, str] = Batcher(
+            self._send, _lanes_of(runner.connection), pace_s=CALL_PACE_S, id_of=itemgetter(0)
+        )
+
+    async def heartbeat(self, site: str, beat: Heartbeat) -> str:
+        """Decides and writes one heartbeat: `created`, `moved`, `refreshed`, `duplicate` or
+        `limited`.
+
+        Raises:
+            StoreError: Redis cannot do it now. What was asked may or may not have been written;
+                asking again changes nothing that was.
+        """
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.submit(site, beat, waiter)
+        return await waiter
+
+    def submit(self, site: str, beat: Heartbeat, waiter: Waiter[str]) -> None:
+        """Like `heartbeat`, for callers that do not wait: the waiter is told the outcome, or the
+        StoreError. Raises StoreBusy."""
+        keys = self._runner.keys.of_session(site, beat.session_id)
+        self.batcher.submit(keys, "heartbeat", beat, waiter)
+
+    async def heartbeats(self, site: str, beats: Sequence[Heartbeat]) -> list[str]:
+        """Like `heartbeat`, for many, in order; those of one shard travel in one call.
+
+        One that meets a key of a wrong type is `failed`; the others are written all the same.
+        """
+        collector: ResultCollector[str] = ResultCollector(len(beats), failed=_failed)
+        keys_of = [self._runner.keys.of_session(site, beat.session_id) for beat in beats]
+        try:
+            self.batcher.submit_all(keys_of, "heartbeat", beats, collector.waiters())
+        except StoreBusy:
+            collector.cancel()
+            raise
+        with self._runner.span("heartbeat"):
+            return await collector.results()
+
+    async def leave(self, site: str, session_id: str, path: str = "") -> str:
+        """Says goodbye, from a page where it is known: `leaving` or `unknown`. Raises as
+        `heartbeat`."""
+        keys = self._runner.keys.of_session(site, session_id)
+        with self._runner.span("leave"):
+            return await self.batcher.result_of(keys, "leave", (session_id, path))
+
+    async def view(self, site: str, view: PageView, *, client: str = "") -> str:
+        """Records a page view: `recorded`, `duplicate` or `limited`. Raises as `heartbeat`."""
+        keys = self._runner.keys.of_session(site, view.session_id)
+        with self._runner.span("view"):
+            return await self.batcher.result_of(keys, "view", (view, client))
+
+    async def end(self, site: str, session_id: str) -> bool:
+        """Ends a session at once; whether there was one. Raises as `heartbeat`."""
+        keys = self._runner.keys.of_session(site, session_id)
+        reply = await self._runner.write("end", keys, (keys.session(session_id),), ())
+        return bool(reply[1] == "ended")
+
+    # Batches
+
+    async def _send(self, batches: list[_Batch]) -> list[Answer[str]]:
+        """Sends the batches of one lane; heartbeats of many sites travel in one call."""
+        runner = self._runner
+        groups = self._grouped(batches)
+        started = time.perf_counter()
+        async with runner.failures(self._batch_deadline_s):
+            replies = await runner.replies(
+                lambda hour: [call for group in groups for call in self._calls(group, hour)],
+                runner.connection.of_a_lane,
+            )
+            if any(isinstance(reply, ClusterCrossSlotError) for reply in replies):
+                # A proxy before a cluster: the next calls are of one site each.
+                runner.mixes_sites = False
+            seconds = time.perf_counter() - started
+            answers: list[Answer[str]] = []
+            position = 0
+            for group in groups:
+                if group[0].kind != "heartbeat":
+                    (batch,) = group
+                    own = replies[position : position + len(batch.items)]
+                    answers.append(self._single_answers(batch, own))
+                    position += len(own)
+                    continue
+                self._observe_batch(sum(len(batch.items) for batch in group), seconds)
+                answers += await self._heartbeat_answers(group, replies[position])
+                position += 1
+        await self._due.write_soon()
+        return answers
+
+    def _grouped(self, batches: list[_Batch]) -> list[list[_Batch]]:
+        """Batches of heartbeats that follow one another share a call, as far as one goes and each
+        is of another shard; any other batch is for itself. So all keep their order."""
+        groups: list[list[_Batch]] = []
+        room, shards = 0, set[ShardKeys]()  # of the last group: heartbeats, and whose
+        for batch in batches:
+            size = len(batch.items)
+            if batch.kind == "heartbeat" and size <= room and batch.key not in shards:
+                groups[-1].append(batch)
+                room -= size
+                shards.add(batch.key)
+            else:
+                groups.append([batch])
+                is_open = batch.kind == "heartbeat" and self._runner.mixes_sites
+                room, shards = CALL_LIMIT - size if is_open else 0, {batch.key}
+        return groups
+
+    def _calls(self, group: list[_Batch], hour: int) -> list[Call]:
+        """The call of a group of heartbeats, or the calls of another batch's items."""
+        batch, runner = group[0], self._runner
+        if batch.kind == "heartbeat":
+            return [self._heartbeat_call(group, hour)]
+        keys, settings = batch.key, runner.config.arguments
+        if batch.kind == "leave":
+            grace_ms = runner.config.leave_grace_ms
+            return [
+                runner.call(
+                    "leave", keys, hour, (*settings, grace_ms, path), (keys.session(session_id),)
+                )
+                for session_id, path in batch.items
+            ]
+        return [
+            runner.call(
+                "view",
+                keys,
+                hour,
+                (*settings, view.path, view.page_type, view.referrer, client),
+                (keys.session(view.session_id), keys.viewed(view.session_id, view.path)),
+            )
+            for view, client in batch.items
+        ]
+
+    def _heartbeat_call(self, group: list[_Batch], hour: int) -> Call:
+        runner = self._runner
+        all_keys: list[str] = []
+        args: list[str | int] = [runner.clock(), hour, *runner.config.heartbeat_arguments]
+        for batch in group:
+            keys = batch.key
+            all_keys += keys.all_of(hour)
+            args.append(len(batch.items))
+            session, viewed = keys.session_prefix, keys.viewed_prefix
+            for session_id, path, country, client, details in batch.items:
+                all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
+                args += (path, country, client, details)
+        return Call(load("heartbeat"), all_keys, args)
+
+    async def _heartbeat_answers(self, group: list[_Batch], reply: Any) -> list[Answer[str]]:
+        """What one call of heartbeats says, by batch. Where one of several has met a key of a
+        wrong type, those without an outcome are sent again one by one, so that nobody else
+        suffers."""
+        if isinstance(reply, Exception):
+            is_lone = len(group) == 1 and len(group[0].items) == 1
+            if is_lone or kind_of(reply) != "WRONGTYPE":
+                return [self._runner.error_of(reply)] * len(group)
+            return [await self._one_by_one(batch) for batch in group]
+        answers: list[Answer[str]] = []
+        now_ms, now_s, position = int(reply[0]), time.monotonic(), 1
+        for batch in group:
+            first, last = position + 1, position + 1 + len(batch.items)
+            status, outcomes = reply[position], reply[first:last]
+            position = last
+            if status.startswith("failed "):
+                answers.append(await self._failed_answers(batch, outcomes, ResponseError(status)))
+            else:
+                self._due.note(batch.key.tag, status == "opened", now_ms, now_s)
+                answers.append(outcomes)
+        return answers
+
+    async def _failed_answers(
+        self, batch: _Batch, outcomes: Sequence[str | None], error: ResponseError
+    ) -> Answer[str]:
+        if len(batch.items) > 1 and kind_of(error) == "WRONGTYPE":
+            return await self._one_by_one(batch, outcomes)
+        failure = self._runner.translated(error)
+        return [failure if outcome is None else outcome for outcome in outcomes]
+
+    async def _one_by_one(
+        self, batch: _Batch, outcomes: Sequence[str | None] = ()
+    ) -> list[str | BaseException]:
+        """Each heartbeat that has no outcome yet in a call of its own."""
+        rows = list(zip_longest(batch.items, batch.waiting, outcomes))
+        alone = [
+            Batch(batch.key, batch.kind, batch.begun_s, [item], [waiter])
+            for item, waiter, outcome in rows
+            if outcome is None
+        ]
+        replies = iter(
+            await self._runner.replies(
+                lambda hour: [self._heartbeat_call([one], hour) for one in alone],
+                self._runner.connection.of_a_lane,
+            )
+        )
+        answers: list[str | BaseException] = []
+        lone = iter(alone)
+        for _, _, outcome in rows:
+            if outcome is not None:
+                answers.append(outcome)
+                continue
+            (answer,) = await self._heartbeat_answers([next(lone)], next(replies))
+            answers.append(answer if isinstance(answer, BaseException) else answer[0])
+        return answers
+
+    def _single_answers(self, batch: _Batch, replies: list[Any]) -> Sequence[str | BaseException]:
+        answers: list[str | BaseException] = []
+        for reply in replies:
+            if isinstance(reply, Exception):
+                answers.append(self._runner.error_of(reply))
+            elif batch.kind == "leave":
+                if reply[2]:
+                    self._due.enter_by(batch.key.tag, int(reply[2]))
+                answers.append(reply[1])
+            else:
+                is_opened = reply[1] == "opened"
+                self._due.note(batch.key.tag, is_opened, int(reply[0]), time.monotonic())
+                answers.append(reply[2])
+        return answers
+
+
+def _failed(error: BaseException) -> str | None:
+    """The outcome, in an answer to many, of a heartbeat that met a key of a wrong type."""
+    return "failed" if isinstance(error, WrongTypeError) else None
+
+
+def _lanes_of(connection: Connection) -> Callable[[ShardKeys], str]:
+    if connection.mixes_sites:
+        return lambda keys: ""
+    return lambda keys: connection.lane_of(keys.tag)
