@@ -27,8 +27,7 @@
 -- @include hour
 -- @include settings
 -- @include index
-local SHARD_KEYS = 15
-local expires = format(now + timeout_ms)
+local SHARD_KEYS, expires = 15, format(now + timeout_ms)
 local midnight = now - now % DAY_MS
 -- Who was seen before that is over, or was not counted today.
 local earliest = math.max(midnight, now - timeout_ms + 1)
@@ -78,9 +77,7 @@ while ARGV[arg] do
     end
   end
   if #left > 0 then
-    rest[#rest + 1] = {
-      key = key, arg = arg, at = at, left = left, id_at = id_at, scores = scores,
-    }
+    rest[#rest + 1] = {key = key, arg = arg, at = at, left = left, id_at = id_at, scores = scores}
   end
   key, arg = first_key + 2 * count, first_arg + 4 * count
 end
@@ -100,10 +97,10 @@ end
 -- @include views
 -- @include changes
 
--- Its first write is one that a full Redis refuses; so are those of `move` and `refresh`.
+-- Its first write is one that a full Redis refuses; so is that of `move`, which gives `is_view`.
 local function create(changes, beat, was, is_view)
   local shard, details = changes.shard, beat.details
-  if is_limited(shard, beat.client) then
+  if is_view == nil and is_limited(shard, beat.client) then
     return 'limited'
   end
   redis.call('PFADD', shard.uniques, beat.id)
@@ -130,12 +127,10 @@ local function create(changes, beat, was, is_view)
   end
   redis.call('HSET', beat.session, unpack(fields))
   redis.call('PEXPIREAT', beat.session, goodbye or expires)
-  if details.latitude and details.longitude then
-    add_place(shard, beat)
-  end
-  log_event(shard, 'joined', beat.id, beat.path, now_text, 'country', beat.country)
+  add_place(shard, beat)
+  table.insert(changes.events, {'joined', beat.id, beat.path, now_text, 'country', beat.country})
   if is_view then
-    record_view(changes.views, shard, beat.id, beat.path, beat.country, details)
+    note_view(changes.views, beat.id, beat.path, beat.country, details)
   end
   note_newcomer(shard, beat.client)
   put_member(changes, beat, beat.country, goodbye and string.format('%.1f', goodbye - 0.5))
@@ -161,21 +156,21 @@ end
 
 local function move(changes, beat, was)
   local shard, page_type, is_view = changes.shard, beat.details.type, claim_view(beat.marker)
-  redis.call('HSET', beat.session, 'path', beat.path, 'seen', now_text)
+  redis.call('HSET', beat.session, 'path', beat.path, 'seen', now_text,
+    unpack(page_type and {'type', page_type} or {}))
   if redis.call('ZREM', shard.active, member_of(beat.id, was.country, was.path)) == 0 then
     return create(changes, beat, was, is_view)
   end
   if beat.score or was.country ~= beat.country then
     end_earlier(shard, beat.id, was.country, beat.path)
   end
-  if page_type then
-    redis.call('HSET', beat.session, 'type', page_type)
-  elseif was.type then
+  if was.type and not page_type then
     redis.call('HDEL', beat.session, 'type')
   end
-  log_event(shard, 'moved', beat.id, beat.path, now_text, 'from', was.path, 'country', was.country)
+  table.insert(changes.events,
+    {'moved', beat.id, beat.path, now_text, 'from', was.path, 'country', was.country})
   if is_view then
-    record_view(changes.views, shard, beat.id, beat.path, was.country, beat.details)
+    note_view(changes.views, beat.id, beat.path, was.country, beat.details)
   end
   renew(changes, beat, was)
   add(changes.pages, beat.path, 1)

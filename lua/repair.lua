@@ -15,7 +15,6 @@
 -- @include keys
 -- @include tally
 -- @include places
-local CHUNK = 500
 local shard = open_shard(1)
 
 local function rewrite(key, counts)
@@ -46,14 +45,6 @@ for _, id in ipairs(redis.call('HKEYS', shard.located)) do
     redis.call('HDEL', shard.located, id)
   end
 end
-for first = 1, #ids, CHUNK do
-  local last = math.min(first + CHUNK - 1, #ids)
-  for n, held in ipairs(redis.call('HMGET', shard.located, unpack(ids, first, last))) do
-    local place = place_of(held, ends[first + n - 1])
-    if place then
-      add(places, place, 1)
-    end
-  end
-end
+add_places(places, shard, ids, ends)
 return {now_text, 'counted', rewrite(shard.pages, pages), rewrite(shard.countries, countries),
   rewrite(shard.places, places)}

@@ -42,7 +42,7 @@ end
 local is_first = redis.call('EXISTS', shard.totals) == 0
 local views = new_views()
 local page_type = ARGV[12] ~= '' and ARGV[12] or nil
-record_view(views, shard, id, path, redis.call('HGET', session, 'country') or '--',
+note_view(views, id, path, redis.call('HGET', session, 'country') or '--',
   {type = page_type, referrer = ARGV[13]})
 write_views(shard, views)
 note_newcomer(shard, client)

@@ -1,13 +1,16 @@
 """Fixtures: one contract suite over every backend, each test with keys of its own."""
 
 import itertools
+import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from service.app import create_app
 from service.redis.client import connect
@@ -20,6 +23,40 @@ from tests.servers import Server
 
 NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:40Z
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def process_wide_state() -> Iterator[None]:
+    """Fails a test that leaves logging, the environment or signal handlers changed for others."""
+    before, environ = _process_wide_state(), dict(os.environ)
+    yield
+    after = _process_wide_state()
+    if after != before:
+        structlog.reset_defaults()
+        os.environ.clear()
+        os.environ.update(environ)
+        logging.getLogger().setLevel(before["level of logs"])
+        for handler in set(logging.getLogger().handlers) - set(before["handlers of logs"]):
+            if "_pytest" not in type(handler).__module__:
+                logging.getLogger().removeHandler(handler)
+        for number in _SIGNALS:
+            signal.signal(number, before[f"signal {number}"])
+    assert after == before, "changed for all tests that come after"
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _process_wide_state() -> dict[str, Any]:
+    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    root = logging.getLogger()
+    return {
+        "structlog": structlog.is_configured(),
+        "level of logs": root.level,
+        "handlers of logs": [h for h in root.handlers if "_pytest" not in type(h).__module__],
+        "environment": environ,
+        **{f"signal {number}": signal.getsignal(number) for number in _SIGNALS},
+    }
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 -- What heartbeats change of a shard is added up, and written once.
 local function new_changes(shard)
   return {
-    shard = shard, members = {}, pages = {}, countries = {}, visitors = {}, views = new_views(),
-    created = 0, is_old = false,
+    shard = shard, members = {}, pages = {}, countries = {}, events = {}, visitors = {},
+    views = new_views(), created = 0, is_old = false,
   }
 end
 
@@ -18,11 +18,14 @@ local function write_changes(changes)
   if #changes.members == 0 then
     return 'open'
   end
-  -- Members come last: where another key has a wrong type, the next heartbeat begins anew.
+  -- The log comes after what can be counted anew, and members last: the next try begins anew.
   count_visitors(shard, changes.visitors)
   write_views(shard, changes.views)
   write_counts(shard.pages, changes.pages)
   write_counts(shard.countries, changes.countries)
+  for _, event in ipairs(changes.events) do
+    log_event(shard, unpack(event))
+  end
   redis.call('ZADD', shard.active, unpack(changes.members))
   if changes.created > 0 then
     note_peak(shard)

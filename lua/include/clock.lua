@@ -1,5 +1,4 @@
 local redis, KEYS, ARGV = redis, KEYS, ARGV -- a local is found sooner than a global
-
 -- The only clock is Redis's, asked once. Tests and replays may give their own.
 local now = tonumber(ARGV[1])
 if not now then

@@ -7,9 +7,12 @@ local function take_place(shard, id, ends)
   return place
 end
 
--- Notes where a session is that begins now.
+-- Notes where a session is that begins now, if that is known.
 local function add_place(shard, beat)
   local details, from_ms = beat.details, now
+  if not (details.latitude and details.longitude) then
+    return
+  end
   local place = details.latitude .. ' ' .. details.longitude .. ' ' .. beat.country .. ' '
     .. (details.city or '')
   local earlier = take_place(shard, beat.id, math.huge)

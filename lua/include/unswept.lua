@@ -5,21 +5,14 @@ local UNSWEPT_LIMIT = 500
 local function unswept_of(shard)
   local rows = redis.call('ZRANGEBYSCORE', shard.active, '-inf', now_text, 'WITHSCORES',
     'LIMIT', 0, UNSWEPT_LIMIT)
-  local pages, countries, places, ids = {}, {}, {}, {}
+  local pages, countries, places, ids, ends = {}, {}, {}, {}, {}
   for i = 1, #rows, 2 do
     local id, country, path = string.match(rows[i], '^(%S+) (%S+) (.*)$')
-    ids[#ids + 1] = id
+    ids[#ids + 1], ends[#ends + 1] = id, math.ceil(tonumber(rows[i + 1]))
     add(pages, path, 1)
     add(countries, country, 1)
   end
-  if #ids > 0 then
-    for n, held in ipairs(redis.call('HMGET', shard.located, unpack(ids))) do
-      local place = place_of(held, math.ceil(tonumber(rows[2 * n])))
-      if place then
-        add(places, place, 1)
-      end
-    end
-  end
+  add_places(places, shard, ids, ends)
   return {
     pages = pages, countries = countries, places = places,
     backlog = redis.call('ZCOUNT', shard.active, '-inf', now_text) - #ids,

@@ -1,4 +1,4 @@
--- Page views: appended one by one, counted once a call.
+-- Page views: noted one by one, appended and counted once a call.
 local VIEWS_LIFE_MS = 400 * DAY_MS
 local view_dedup_ms = tonumber(ARGV[5])
 local window_end = format(now + view_dedup_ms)
@@ -21,7 +21,7 @@ local function claim_view(marker)
 end
 
 local function new_views()
-  return {count = 0, paths = {}, of = {}, types = {}}
+  return {entries = {}, paths = {}, of = {}, types = {}}
 end
 
 local function add_field(fields, name, value)
@@ -31,23 +31,30 @@ local function add_field(fields, name, value)
   end
 end
 
-local function record_view(views, shard, id, path, country, details)
+local function note_view(views, id, path, country, details)
   local fields = {'session', id, 'path', path, 'at', now_text}
   add_field(fields, 'type', details.type)
   add_field(fields, 'referrer', details.referrer)
   add_field(fields, 'country', country ~= '--' and country)
-  redis.call('XADD', shard.views, 'MAXLEN', '~', ARGV[8], '*', unpack(fields))
+  views.entries[#views.entries + 1] = fields
   if not views.of[path] then
     views.paths[#views.paths + 1] = path
   end
   add(views.of, path, 1)
   views.types[path] = details.type or views.types[path]
-  views.count = views.count + 1
 end
 
+-- What counts every view comes first, so that another key's wrong type leaves them in agreement.
 local function write_views(shard, views)
-  if views.count == 0 then
+  local total = #views.entries
+  if total == 0 then
     return
+  end
+  for _, fields in ipairs(views.entries) do
+    redis.call('XADD', shard.views, 'MAXLEN', '~', ARGV[8], '*', unpack(fields))
+  end
+  if redis.call('HINCRBY', shard.totals, 'views', total) == total then
+    redis.call('HSETNX', shard.totals, 'since', now_text)
   end
   local known = {}
   for i, count in ipairs(redis.call('ZMSCORE', shard.top, unpack(views.paths))) do
@@ -69,13 +76,9 @@ local function write_views(shard, views)
       redis.call('PEXPIRE', shard.types, VIEWS_LIFE_MS)
     end
   end
-  if redis.call('HINCRBY', shard.totals, 'views', views.count) == views.count then
-    redis.call('HSETNX', shard.totals, 'since', now_text)
-  end
-  redis.call('HINCRBY', shard.hours, 'views:' .. hour_of_day, views.count)
+  redis.call('HINCRBY', shard.hours, 'views:' .. hour_of_day, total)
   -- The first views of a minute renew what the others need not.
-  local field = 'views:' .. minute_of_hour
-  if redis.call('HINCRBY', shard.minutes, field, views.count) == views.count then
+  if redis.call('HINCRBY', shard.minutes, 'views:' .. minute_of_hour, total) == total then
     redis.call('PEXPIRE', shard.minutes, 48 * HOUR_MS)
     redis.call('PEXPIRE', shard.hours, 400 * DAY_MS)
     redis.call('PEXPIRE', shard.views, VIEWS_LIFE_MS)

@@ -196,6 +196,8 @@ class Doctor:
             commands.append(("XADD", keys.events, "*", *fields))
         if not commands:
             return []
+        if events:  # the log may have been deleted
+            commands.append(("PEXPIRE", keys.events, self._config.site_idle_ms))
         await self._atomic(*commands)
         return [f"wrote {hashes} session hashes and {len(events)} events of {keys.tag}"]
 

@@ -153,7 +153,9 @@ class StoreReader:
         def lists_of(parts: list[Snapshot]) -> list[list[str]]:
             return [part.pages if kind == "pages" else part.places for part in parts]
 
-        lists = lists_of(parts)
+        # What is behind `depth` may be less than what a shard did not list: expired sessions are
+        # taken off only what it did.
+        lists = [flat[: 2 * depth] for flat in lists_of(parts)]
         if any(len(flat) >= 2 * depth for flat in lists):
             names = contenders(lists, depth, limit)
             if names is not None:

@@ -1,11 +1,10 @@
 """What operators watch: rules and dashboard against the real promtool, Prometheus and service."""
 
-import asyncio
 import json
-import logging
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 
-from service.app import create_app
-from service.ops.logs import configure_logs
-from service.settings import Settings
 from tests.browser.site import LiveService
 from tests.deploy.balancers import DEPLOY, program
 from tests.servers import Server, free_port, wait_until
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 DASHBOARD = json.loads((DEPLOY / "grafana" / "presence.json").read_text())
 RULES = (DEPLOY / "prometheus" / "rules.yaml").read_text()
 
@@ -201,32 +197,37 @@ def test_request_ids(valkey: Server, tmp_path: Path) -> None:
         service.close()
 
 
-async def test_a_request_id_in_every_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the log: here about a fault of ours."""
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    level = root.level
+# Logs belong to a process, so this one is another than that of the tests.
+_FAILING = """
+import asyncio, httpx
+from service.app import create_app
+from service.ops.logs import configure_logs
+from service.settings import Settings
+
+async def fail(site, path):
+    await asyncio.sleep(0)
+    raise RuntimeError("of a test")
+
+async def main():
     app = create_app(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"}))
-    store = app.state.context.store
-
-    async def fail(site: str, path: str | None) -> None:
-        await asyncio.sleep(0)
-        raise RuntimeError("of a test")
-
-    monkeypatch.setattr(store, "count", fail)
+    app.state.context.store.active = fail
     configure_logs("error")
-    try:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-            answers = [await client.get("/v1/sites/blog/active") for _ in range(2)]
-    finally:
-        await store.close()
-        structlog.reset_defaults()
-        root.setLevel(level)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        for _ in range(2):
+            print((await client.get("/v1/sites/blog/active")).headers["x-request-id"])
+
+asyncio.run(main())
+"""
+
+
+def test_a_request_id_in_every_line() -> None:
+    """Of the log: here about a fault of ours."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FAILING], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    told = done.stdout.split()
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"] for line in lines] == ["unexpected_error"] * 2
-    told = [answer.headers["x-request-id"] for answer in answers]
     assert [line["request_id"] for line in lines] == told
     assert len(set(told)) == 2

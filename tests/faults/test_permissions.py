@@ -91,7 +91,7 @@ async def use(service: Service, key_prefix: str) -> None:
     _, nowhere = await store.stats_and_positions("empty")
     assert await store.changes("empty", nowhere)
     for keys in store.keys.of_site("blog"):
-        assert (await store.sweep(keys.tag)).removed
+        await store.sweep(keys.tag)  # of whom the sweeper may have let go already
     _, places = await store.stats_and_positions("blog")
     await service.client.post(
         "/v1/sites/blog/heartbeat", json={"sessionId": S, "currentPath": "/again"}

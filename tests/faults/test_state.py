@@ -99,6 +99,21 @@ def test_keys_of_a_wrong_type(server: Server, copy: Copy, measured: dict[str, An
         server.client.delete(poisoned, index)
         assert beat(copy, "c", S.format(1)).status_code == 204
         assert beat(copy, "a", S.format(1)).status_code == 204
+
+        # A heartbeat that meets the key after it has written others.
+        counters = "presence:{c}:countries"
+        server.client.delete(counters)
+        server.client.set(counters, "x", ex=600)
+        for _ in range(2):
+            assert "wrong type" in refuses_properly(beat(copy, "c", S.format(2)))
+        assert beat(copy, "c", S.format(1)).headers["presence-status"] == "duplicate"
+        assert f"{counters} is a string" in doctor(server.url).output
+        server.client.delete(counters)
+        assert doctor(server.url).exit_code == 1
+        doctor(server.url, "--repair")
+        doctor_finds_nothing(server.url)
+        assert beat(copy, "c", S.format(2)).headers["presence-status"] == "created"
+        doctor_finds_nothing(server.url)
         figures = judge(load, server.url, [copy], may_repeat=False, beside=S[:16])
     measured |= figures.as_dict()
 

@@ -251,6 +251,6 @@ def doctor_finds_nothing(url: str, **settings: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-def doctor(url: str, **settings: str) -> Result:
+def doctor(url: str, *options: str, **settings: str) -> Result:
     """`presence doctor`, as an operator runs it."""
-    return CliRunner().invoke(main, ["doctor"], env=dict(environ_of(url, **settings)))
+    return CliRunner().invoke(main, ["doctor", *options], env=dict(environ_of(url, **settings)))

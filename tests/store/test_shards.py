@@ -1,6 +1,7 @@
 """A site in one piece and in several: the same numbers, and listings that miss nothing."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -368,3 +369,28 @@ async def test_top_pages_are_exact_where_shards_list_only_their_highest(
     await store.heartbeats("blog", beats)
     stats = await store.stats("blog", 5)
     assert [(row.path, row.count) for row in stats.activeByPath] == ranked(counts)[:5]
+
+
+async def test_what_a_shard_did_not_list_may_be_more_than_the_last_that_it_did(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard lists one page more for each that somebody has left who is not swept yet."""
+    monkeypatch.setattr("service.store.reader.MERGE_DEPTH", 1)
+    store = make_store(clock := Clock(), shards=3)
+    shards, numbers = store.keys.of_site("blog"), itertools.count()
+
+    def crowd(shard: int, path: str, size: int) -> list[Heartbeat]:
+        ids = (f"session-{n:010d}" for n in numbers)
+        here = (one for one in ids if store.keys.of_session("blog", one) is shards[shard])
+        return [beat(one, path) for one in itertools.islice(here, size)]
+
+    # /left is first in each shard and nearly empty by now; /everywhere is third in each of them.
+    gone = [one for shard in range(3) for one in crowd(shard, "/left", 4)]
+    staying = [one for shard in range(3) for one in crowd(shard, "/left", 1)]
+    for shard in range(3):
+        staying += crowd(shard, f"/only-{shard}", 4) + crowd(shard, "/everywhere", 3)
+    await store.heartbeats("blog", gone)
+    clock.advance(120_000)
+    await store.heartbeats("blog", staying)
+    (most,) = (await store.stats("blog", 1)).activeByPath
+    assert (most.path, most.count) == ("/everywhere", 9)
