@@ -26,7 +26,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
 from service.ops.logs import configure_logs
-from service.server.fast_path import FastPathProtocol
+from service.server.self_check import checked_protocol
 from service.settings import PREFIX, Settings
 
 BACKLOG = 2048
@@ -54,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
 def _options() -> dict[str, Any]:
     return {
         "loop": "asyncio" if sys.platform == "win32" else "uvloop",
-        "http": FastPathProtocol,
+        "http": checked_protocol(),
         "ws": "none",
         "lifespan": "on",
         "access_log": False,
@@ -115,36 +115,36 @@ def run_workers(settings: Settings, sock: socket.socket, workers: int) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but a second Ctrl-C does not tear it down: it ends soon anyway, in order."""
+    """A second Ctrl-C does not tear it down: it ends soon anyway, in order."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """As uvicorn's."""
+        """Only the first signal counts."""
         if not self.should_exit:
             super().handle_exit(sig, frame)
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's, whose workers do not hear Ctrl-C: a terminal sends it to all processes, and one
+    """Its workers do not hear Ctrl-C: a terminal sends it to all processes, and one
     that is just starting would end with a traceback. Their parent ends them."""
 
     def init_processes(self) -> None:
-        """As uvicorn's."""
+        """Blocks SIGINT meanwhile."""
         with block_sigint():
             super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
-        """As uvicorn's."""
+        """Blocks SIGINT meanwhile."""
         with block_sigint():
             super().keep_subprocess_alive()
 
     def handle_signals(self) -> None:
-        """As uvicorn's."""
+        """Blocks SIGINT meanwhile."""
         with block_sigint():
             super().handle_signals()
 
     def terminate_all(self) -> None:
-        """As uvicorn's. The workers accept for a while yet; what the supervisor alone kept
-        listening to after that would wait for nobody."""
+        """Closes the sockets first. The workers accept for a while yet; whoever connected to the
+        supervisor alone after that would never be answered."""
         for sock in self.sockets:
             sock.close()
         super().terminate_all()
