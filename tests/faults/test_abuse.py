@@ -829,3 +829,26 @@ def test_curl_offers_http2(service: LiveService) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert told.stdout == "204"
+
+
+# B30
+
+
+@pytest.mark.fault("B30")
+@pytest.mark.parametrize(
+    "header", ["traceparent", "baggage", "x-datadog-trace-id", "request-id", "newrelic", "x-other"]
+)
+@pytest.mark.parametrize("site, origin", [("open", "https://a.example"), ("shop", "")])
+def test_any_header_passes_the_preflight(
+    client: httpx.Client, header: str, site: str, origin: str
+) -> None:
+    asked = {
+        "Origin": origin or "https://shop.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": f"content-type,{header}",
+    }
+    answer = client.options(f"/v1/sites/{site}/heartbeat", headers=asked)
+    assert answer.status_code == 204
+    allowed = answer.headers["access-control-allow-headers"].split(", ")
+    assert {"*", "Authorization", "Content-Type"} <= set(allowed)
+    assert "access-control-allow-credentials" not in answer.headers
