@@ -51,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
     )
 
 
-def _options() -> dict[str, Any]:
+def _options(settings: Settings) -> dict[str, Any]:
     return {
         "loop": "asyncio" if sys.platform == "win32" else "uvloop",
         "http": checked_protocol(),
@@ -64,6 +64,7 @@ def _options() -> dict[str, Any]:
         "server_header": False,
         "date_header": True,
         "backlog": BACKLOG,
+        "timeout_keep_alive": settings.keep_alive,
         "timeout_graceful_shutdown": GRACE_S,
     }
 
@@ -84,7 +85,9 @@ def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> 
 
     for number in _STOPS:
         signal.signal(number, stop)
-    server = _Server(uvicorn.Config(create_app(settings, demo=demo, drains=True), **_options()))
+    server = _Server(
+        uvicorn.Config(create_app(settings, demo=demo, drains=True), **_options(settings))
+    )
     freeze_gc()
     if is_told_to_stop:
         return True
@@ -106,7 +109,7 @@ def run_workers(settings: Settings, sock: socket.socket, workers: int) -> bool:
     os.environ.update({PREFIX + name: value for name, value in environ.items()})
     with _shared_metrics():
         config = uvicorn.Config(
-            "service.server.run:worker_app", factory=True, workers=workers, **_options()
+            "service.server.run:worker_app", factory=True, workers=workers, **_options(settings)
         )
         resource_tracker.ensure_running()  # as it starts, it undoes what the supervisor blocks
         supervisor = _Supervisor(config, sockets=[sock])
