@@ -110,7 +110,7 @@ def markdown(
             said += f"; {MARKS[False]} {word}: **{', '.join(ids)}**"
     parts = [
         "# Benchmarks\n",
-        "Written by `uv run python -m bench`"
+        "Written by `uv run --group bench python -m bench`"
         + (" `--quick`: one short round, expect noise" if quick else "")
         + "; not edited by hand. Every figure is a ratio taken in one run, or CPU time read from "
         "the operating system: machines differ and are noisy, and a timed test would measure "
@@ -203,8 +203,8 @@ which it was busy, is made again, and the row is not measured where that does no
 P12 is judged by what Redis was computing while a ping waited, not by the wait, in which others may
 have had the core.
 
-`uv run python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua, lua-nginx-redis,
-lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one row needs,
-`--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick` makes one short
-round of everything.
+`uv run --group bench python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua,
+lua-nginx-redis, lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one
+row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick`
+makes one short round of everything.
 """

@@ -1,16 +1,14 @@
 """Fixtures: one contract suite over every backend, each test with keys of its own."""
 
 import itertools
-import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 
 from service.app import create_app
 from service.redis.client import connect
@@ -19,44 +17,72 @@ from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.store import PresenceStore
 from tests import servers
+from tests.isolation import ProcessState
 from tests.servers import Server
 
+TESTS = Path(__file__).parent
 NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:40Z
 _numbers = itertools.count()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """A few chosen tests are done before a worker would have started; and each worker starts
+    servers of its own, so that more than eight have nothing to gain."""
+    if config.args and all("::" in argument for argument in config.args):
+        return 0
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # as it says
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+# Folders whose tests all start something, and fixtures and backends that do elsewhere.
+SERVER_FOLDERS = {"browser", "cli", "deploy", "faults"}
+SERVER_FILES = {"test_dockerfile", "test_embedded", "test_package", "test_readme", "test_tenants",
+                "test_topologies"}  # fmt: skip
+SERVER_FIXTURES = {
+    "big", "faulty_service", "live_service", "nodes", "owner", "redis7", "valkey", "valkey_cluster",
+}  # fmt: skip
+# Of a whole module; not worth to be made on every worker.
+SHARED_FIXTURES = {
+    "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "prometheus",
+    "shared", "valkey_environ",
+}  # fmt: skip
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks by folder and fixture, so that `-m "not server and not browser"` is all that needs
+    nothing; and keeps together, on one worker, those that share a costly fixture."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    fixtures = set(getattr(item, "fixturenames", ()))
+    callspec: Any = getattr(item, "callspec", None)
+    params: dict[str, Any] = callspec.params if callspec else {}
+    backends = {value for value in params.values() if isinstance(value, str)} & set(BACKENDS)
+    is_there = folder in SERVER_FOLDERS or item.path.stem in SERVER_FILES
+    if is_there or fixtures & SERVER_FIXTURES or backends - {"fakeredis"}:
+        item.add_marker("server")
+    if folder == "browser":
+        item.add_marker("browser")
+    if folder in SERVER_FOLDERS - {"cli"} or fixtures & SHARED_FIXTURES:
+        shared = [
+            str(params[name]) for name in sorted(fixtures & SHARED_FIXTURES) if name in params
+        ]
+        item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *shared])))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """So that a server which an unmarked test starts is noticed."""
+    servers.may_start = item.get_closest_marker("server") is not None
+
+
 @pytest.fixture(autouse=True)
-def process_wide_state() -> Iterator[None]:
-    """Fails a test that leaves logging, the environment or signal handlers changed for others."""
-    before, environ = _process_wide_state(), dict(os.environ)
+def _leaves_the_process_as_it_was() -> Iterator[None]:
+    """Fails the very test that changes logging, environment, signal handlers or the service's
+    globals for the tests after it."""
+    before = ProcessState()
     yield
-    after = _process_wide_state()
-    if after != before:
-        structlog.reset_defaults()
-        os.environ.clear()
-        os.environ.update(environ)
-        logging.getLogger().setLevel(before["level of logs"])
-        for handler in set(logging.getLogger().handlers) - set(before["handlers of logs"]):
-            if "_pytest" not in type(handler).__module__:
-                logging.getLogger().removeHandler(handler)
-        for number in _SIGNALS:
-            signal.signal(number, before[f"signal {number}"])
-    assert after == before, "changed for all tests that come after"
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def _process_wide_state() -> dict[str, Any]:
-    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    root = logging.getLogger()
-    return {
-        "structlog": structlog.is_configured(),
-        "level of logs": root.level,
-        "handlers of logs": [h for h in root.handlers if "_pytest" not in type(h).__module__],
-        "environment": environ,
-        **{f"signal {number}": signal.getsignal(number) for number in _SIGNALS},
-    }
+    if changed := before.restore():
+        pytest.fail("left changed: " + ", ".join(changed))
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,12 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is not installed")
 
 
+may_start = True  # whether the test that runs is marked `server`; set by conftest.py
+
+
 def binary_of(kind: str) -> str:
     """The server binary of `valkey` or `redis7`; skips or fails where there is none."""
+    assert may_start, "this test starts a server: mark it pytest.mark.server"
     if kind == "valkey":
         found = str(find_binary() or "")
         if not found:

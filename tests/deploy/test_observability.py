@@ -18,7 +18,6 @@ from tests.deploy.balancers import DEPLOY, program
 from tests.servers import Server, free_port, wait_until
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 DASHBOARD = json.loads((DEPLOY / "grafana" / "presence.json").read_text())
 RULES = (DEPLOY / "prometheus" / "rules.yaml").read_text()
 
@@ -197,9 +196,10 @@ def test_request_ids(valkey: Server, tmp_path: Path) -> None:
         service.close()
 
 
-# Logs belong to a process, so this one is another than that of the tests.
-_FAILING = """
-import asyncio, httpx
+# In a process of its own: what `configure_logs` sets is the whole process's.
+FAILING = """
+import asyncio
+import httpx
 from service.app import create_app
 from service.ops.logs import configure_logs
 from service.settings import Settings
@@ -210,13 +210,16 @@ async def fail(site, path):
 
 async def main():
     app = create_app(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"}))
-    app.state.context.store.active = fail
-    configure_logs("error")
+    store = app.state.context.store
+    store.active = fail
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         for _ in range(2):
-            print((await client.get("/v1/sites/blog/active")).headers["x-request-id"])
+            answer = await client.get("/v1/sites/blog/active")
+            print(answer.status_code, answer.headers["x-request-id"])
+    await store.close()
 
+configure_logs("error")
 asyncio.run(main())
 """
 
@@ -224,10 +227,11 @@ asyncio.run(main())
 def test_a_request_id_in_every_line() -> None:
     """Of the log: here about a fault of ours."""
     done = subprocess.run(
-        [sys.executable, "-c", _FAILING], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", FAILING], capture_output=True, text=True, check=True
     )
-    told = done.stdout.split()
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"] for line in lines] == ["unexpected_error"] * 2
-    assert [line["request_id"] for line in lines] == told
-    assert len(set(told)) == 2
+    answers = [answer.split() for answer in done.stdout.splitlines()]
+    assert [line["request_id"] for line in lines] == [told for _, told in answers]
+    assert [status for status, _ in answers] == ["500"] * 2
+    assert len({told for _, told in answers}) == 2

@@ -88,13 +88,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def script_names() -> list[str]:
-    return sorted(path.name for path in (ROOT / "lua").glob("*.lua"))
+    """Those that are sent to Redis, and what they include."""
+    folder = ROOT / "lua"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.lua"))
 
 
 def test_wheel(built: Path) -> None:
     names = zipfile.ZipFile(next(built.glob("*.whl"))).namelist()
     lua = sorted(name for name in names if name.startswith("service/lua/"))
-    assert lua == [f"service/lua/{name}" for name in script_names()]
+    assert lua == sorted(f"service/lua/{name}" for name in script_names())
     modules = {f"service/{p.relative_to(ROOT / 'service')}" for p in ROOT.glob("service/**/*.py")}
     assert modules <= set(names)
     static = {
@@ -126,7 +128,7 @@ def test_runs_outside_the_checkout(built: Path, tmp_path: Path, form: str) -> No
     place, names, status, outcome = json.loads(run(python, "-I", "-c", BEAT, cwd=tmp_path))
     expected = ROOT / "lua" if form == "editable" else tmp_path / "venv"
     assert Path(place).is_relative_to(expected)
-    assert names == [Path(name).stem for name in script_names()]
+    assert names == [Path(name).stem for name in script_names() if "/" not in name]
     assert (status, outcome) == (204, "created")
 
 
@@ -165,6 +167,18 @@ def test_every_version_is_exact() -> None:
     assert {name: metadata.version(name) for name in names} == {
         name: versions.get(name) for name in names
     }
+
+
+def test_a_group_is_installed_only_where_it_is_named() -> None:
+    """Who runs the service does not get what its tests and benchmarks need."""
+    assert PROJECT["tool"]["uv"]["default-groups"] == []
+    assert "\nuv run --group dev pytest\n" in (ROOT / ".ci" / "run").read_text()
+    assert "uv run --group dev pytest\n" in (ROOT / "README.md").read_text()
+    texts = [ROOT / "README.md", ROOT / ".ci" / "run", *(ROOT / "docs").glob("*.md")]
+    for text in texts:
+        for command in re.findall(r"uv run ([^\n`#]*)", text.read_text()):
+            needs_none = command.startswith("presence")
+            assert needs_none or re.match(r"--group (dev|bench) ", command), (text.name, command)
 
 
 def test_versions_agree() -> None:

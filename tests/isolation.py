@@ -1,0 +1,120 @@
+"""What belongs to the whole process: no test may leave it other than it was."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+
+# pytest itself tells here which test and which phase of it runs.
+NOT_OURS = "PYTEST_CURRENT_TEST"
+_ABSENT = object()
+
+
+def _order(name: Any) -> tuple[bool, str]:
+    """structlog's defaults come back as a whole, and then need not be put back one by one."""
+    return name != "is_configured", str(name)
+
+
+class ProcessState:
+    """Logging, environment, working directory, signal handlers and the globals of the service's
+    modules, as they were when it was made."""
+
+    def __init__(self) -> None:
+        self._before = _state()
+
+    def restore(self) -> list[str]:
+        """Puts back whatever is different now, and names it."""
+        changed = []
+        now = _state()
+        for part, before in self._before.items():
+            for name in sorted(before.keys() | now[part].keys(), key=_order):
+                old, new = before.get(name, _ABSENT), now[part].get(name, _ABSENT)
+                if old is not new and old != new and _put_back(part, name, old):
+                    changed.append(f"{part}: {name}")
+        return sorted(changed)
+
+
+def _state() -> dict[str, dict[Any, Any]]:
+    return {
+        "structlog": structlog.get_config() | {"is_configured": structlog.is_configured()},
+        "cached logger": {name: True for name, _ in _cached_loggers()},
+        "logging": {logger.name: _settings_of(logger) for logger in _loggers()},
+        "environment": {name: os.environ[name] for name in os.environ if name != NOT_OURS},
+        "working directory": {"": os.getcwd()},
+        # pytest-timeout takes SIGALRM back as soon as a test fails.
+        "signal handler": {
+            number: signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGALRM}
+        },
+        "global": {
+            (module.__name__, name): value
+            for module in _modules()
+            for name, value in vars(module).items()
+        },
+    }
+
+
+def _modules() -> list[Any]:
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name == "service" or name.startswith("service.")
+    ]
+
+
+def _cached_loggers() -> Iterator[tuple[str, Any]]:
+    """With `cache_logger_on_first_use`, a module's logger keeps the configuration it first logged
+    with, whatever structlog is told later."""
+    for module in _modules():
+        log = vars(module).get("log")
+        if "bind" in getattr(log, "__dict__", ()):
+            yield module.__name__, log
+
+
+def _loggers() -> list[logging.Logger]:
+    known = list(logging.root.manager.loggerDict.values())
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+
+
+def _settings_of(logger: logging.Logger) -> tuple[Any, ...]:
+    return logger.level, tuple(logger.handlers), logger.propagate, logger.disabled
+
+
+def _put_back(part: str, name: Any, old: Any) -> bool:
+    """False where the difference is not a change: what has just been imported."""
+    match part:
+        case "structlog":
+            if name == "is_configured" and not old:
+                structlog.reset_defaults()
+            elif name != "is_configured" and structlog.is_configured():
+                structlog.configure(**{name: old})
+        case "cached logger":
+            for module, log in _cached_loggers():
+                if module == name:
+                    del log.bind
+        case "logging":
+            if old is _ABSENT:  # a library that came with a test sets up its own
+                return False
+            logger = logging.getLogger(name) if name != "root" else logging.root
+            logger.level, logger.handlers, logger.propagate, logger.disabled = (
+                old[0], list(old[1]), old[2], old[3],
+            )  # fmt: skip
+            logging.root.manager._clear_cache()  # type: ignore[attr-defined]
+        case "environment":
+            if old is _ABSENT:
+                del os.environ[name]
+            else:
+                os.environ[name] = old
+        case "working directory":
+            os.chdir(old)
+        case "signal handler":
+            signal.signal(name, old)
+        case _:
+            if old is _ABSENT:
+                return False
+            module, attribute = name
+            setattr(sys.modules[module], attribute, old)
+    return True

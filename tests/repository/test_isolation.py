@@ -1,0 +1,48 @@
+"""The guard of conftest.py sees what a test leaves behind, and puts it back."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog
+
+from service.ops.logs import configure_logs
+from service.store import sweeper
+from tests.isolation import ProcessState
+
+
+def _configure() -> None:
+    configure_logs("error")
+
+
+def _log() -> None:
+    """The first line that a module logs binds its logger to the configuration of then."""
+    configure_logs("critical")
+    sweeper.log.error("of_a_test")
+
+
+LEAKS: dict[str, Callable[[Path], object]] = {
+    "structlog: processors": lambda _: _configure(),
+    "cached logger: service.store.sweeper": lambda _: _log(),
+    "logging: root": lambda _: logging.getLogger().addHandler(logging.NullHandler()),
+    "logging: asyncio": lambda _: logging.getLogger("asyncio").setLevel("ERROR"),
+    "environment: PRESENCE_OF_A_TEST": lambda _: os.environ.update(PRESENCE_OF_A_TEST="1"),
+    "environment: PATH": lambda _: os.environ.pop("PATH"),
+    f"signal handler: {signal.SIGTERM}": lambda _: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "working directory: ": os.chdir,
+    "global: ('service.store.sweeper', 'POLL_S')": lambda _: setattr(sweeper, "POLL_S", 9.0),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_is_named_and_undone(name: str, tmp_path: Path) -> None:
+    logging.getLogger("asyncio")
+    before = ProcessState()
+    assert before.restore() == []
+    LEAKS[name](tmp_path)
+    assert name in before.restore()
+    assert before.restore() == []
+    assert not structlog.is_configured()
