@@ -12,7 +12,7 @@ from rich.text import Text
 from bench import growth, mix
 from bench.plots import Drawn, picture
 from bench.result import Result
-from bench.tried import tried
+from bench.tried import TRIED
 
 
 def number(value: float | None) -> str:
@@ -48,21 +48,7 @@ def table(results: Sequence[Result]) -> Table:
         shown.add_column(name)
     for result in results:
         style = "red" if result.reached is False else ""
-        value = f"{number(result.value)} {result.unit}".strip()
-        against = result.against
-        if result.baseline is not None:
-            against += f": {number(result.baseline)}"
-        cells = (
-            result.id,
-            result.what,
-            value,
-            against,
-            _ratio(result),
-            result.bar,
-            f"{MARKS[result.reached]} {verdict(result)}",
-            result.spread,
-        )
-        shown.add_row(*(Text(cell) for cell in cells), style=style)
+        shown.add_row(*(Text(cell) for cell in (*_cells(result), result.spread)), style=style)
     return shown
 
 
@@ -78,8 +64,8 @@ def notes(results: Sequence[Result]) -> list[Text]:
         style = "red" if result.reached is False else "dim"
         if result.note:
             lines.append(Text(f"{result.id}: {result.note}", style))
-        if result.reached is False and tried(result.id):
-            lines.append(Text(f"{result.id}, tried: {tried(result.id)}", style))
+        if result.reached is False and result.id in TRIED:
+            lines.append(Text(f"{result.id}, tried: {TRIED[result.id]}", style))
     return lines
 
 
@@ -110,7 +96,7 @@ def markdown(
             said += f"; {MARKS[False]} {word}: **{', '.join(ids)}**"
     parts = [
         "# Benchmarks\n",
-        "Written by `uv run python -m bench`"
+        "Written by `uv run --group bench python -m bench`"
         + (" `--quick`: one short round, expect noise" if quick else "")
         + "; not edited by hand. Every figure is a ratio taken in one run, or CPU time read from "
         "the operating system: machines differ and are noisy, and a timed test would measure "
@@ -147,17 +133,17 @@ def _tried(results: Sequence[Result]) -> list[str]:
         return []
     lines = (
         f"- {MARKS[False]} **{result.id}** ({verdict(result)}): "
-        + (tried(result.id) or "not written down yet.")
+        + TRIED.get(result.id, "not written down yet.")
         for result in missed
     )
     return ["### Missed, and what was tried\n", *lines, ""]
 
 
-def _row(result: Result) -> str:
+def _cells(result: Result) -> tuple[str, ...]:
     against = result.against
     if result.baseline is not None:
         against += f": {number(result.baseline)} {result.unit}"
-    cells = (
+    return (
         result.id,
         result.what,
         f"{number(result.value)} {result.unit}".strip(),
@@ -165,9 +151,12 @@ def _row(result: Result) -> str:
         _ratio(result),
         result.bar,
         f"{MARKS[result.reached]} {verdict(result)}",
-        "; ".join(part for part in (result.spread, result.note) if part),
     )
-    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _row(result: Result) -> str:
+    notes = "; ".join(part for part in (result.spread, result.note) if part)
+    return "| " + " | ".join(map(_cell, (*_cells(result), notes))) + " |"
 
 
 def _cell(text: str) -> str:
@@ -183,28 +172,33 @@ by the heartbeats that were answered. One unanswered request, or one refusal, ma
 
 The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages,
 {shares}.
-What came of them is counted by each program itself and must agree to 3 %. Repeats come
-milliseconds after what they repeat, turns seconds apart, and the dedup window,
-{mix.DEDUP_S * 1000:.0f} ms, between. Every check is on: validation, the site's origin, limits
-(so high that nothing meets them), metrics. Before each run Redis is emptied and given the same
-{mix.SESSIONS:,} sessions; programs take turns in an order that rotates; figures are medians, the
-spread is from the least to the most.
+What came of them is counted by each program itself. Repeats come milliseconds after what they
+repeat, turns seconds apart, and the dedup window, {mix.DEDUP_S * 1000:.0f} ms, between; where this
+machine is too quick or too slow for it, so that the shares are off by more than 3 %, the window is
+set by the rate that was measured and the run made again. Every check is on: validation, the site's
+origin, limits (so high that nothing meets them), metrics. Before each run Redis is emptied and
+given the same {mix.SESSIONS:,} sessions; programs take turns in an order that rotates; figures are
+medians, the spread is from the least to the most.
 
 The peers are in `bench/peers/`, each the short program a good engineer would
 write, with the same checks as far as it can, and one Redis script of the same meaning. They keep no
 limit on requests per second, and need not sweep.
 
+P5 and P6 are read from Redis's `commandstats`, where a script's time includes all that it calls.
+The raw commands of P5 are one ZSCORE for a duplicate; ZSCORE, ZADD XX, HSET and PEXPIREAT for a
+refresh; ZSCORE, ZREM, ZADD, HSET, PEXPIREAT, two ZINCRBY, two XADD, SET NX PX, ZINCRBY and three
+HINCRBY for a move. P5b calls the script of this checkout and that of 0.1.0, which git has.
+
 P17 is not wrk's: a closed loop waits along with a server that stalls. `bench/constant_rate.py`
 sends each heartbeat at its moment of a Poisson process, and counts from that moment. The peak is
-what wrk gets answered while the worker fills its core. The generator comes first on its core, where
-it may, and tells how late it was itself: a run in which that is half of what was measured, or in
-which it was busy, is made again, and the row is not measured where that does not help.
+the most that wrk gets answered; how much of its core the worker had then stands in the row. The
+generator comes first on its core, where it may, and tells how late it was itself.
 
 P12 is judged by what Redis was computing while a ping waited, not by the wait, in which others may
 have had the core.
 
-`uv run python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua, lua-nginx-redis,
-lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one row needs,
-`--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick` makes one short
-round of everything.
+`uv run --group bench python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua,
+lua-nginx-redis, lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one
+row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick`
+makes one short round of everything, `--no-write` leaves the documents as they are.
 """
