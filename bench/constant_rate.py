@@ -1,14 +1,10 @@
 """Sends heartbeats at a fixed rate and says how long each took: `python -m bench.constant_rate
 PORT FILE FIRST RATE SECONDS STEP`, one line of JSON.
 
-wrk sends the next request when the last is answered, and so waits along with a server that
-stalls. Here each has its moment by a Poisson process of the given rate; it goes out on whichever
-of 64 connections is free, and its time runs from that moment, also while all are busy. Of several
-generators each takes every STEP-th record.
-
-What the server could do nothing about is told apart: how late a heartbeat went out although a
-connection was free for it. The generator shares its core with Redis; where it may, it runs before
-everything else there, so that a heartbeat never waits for a script to end.
+wrk waits along with a server that stalls. Here each heartbeat has its moment by a Poisson process;
+it goes out on whichever of 64 connections is free, and its time runs from that moment. How late it
+went out although a connection was free is told apart. Where the generator may, it runs before
+everything else on its core. Of several generators each takes every STEP-th record.
 """
 
 import contextlib

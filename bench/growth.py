@@ -99,12 +99,12 @@ def _sizing(service_us: float, redis_us: float, bytes_each: float) -> str:
     return f"""\
 ### What a deployment needs
 
-Cores = heartbeats/s × µs ÷ 10⁶ ÷ {FULL:g}, rounded up, for cores that are {FULL:.0%}
-busy and sessions that beat every {INTERVAL_S} s; of Redis the dearest figure of this run, be it
-several copies or many sites. Redis cores are nodes of a cluster, over which sites spread by
-themselves; one site alone needs at least so many `PRESENCE_SHARDS`, a multiple of the nodes. Replicas and the streams, whose
-length is a setting, come on top. Where copies × nodes × 200 calls a second come near the
-heartbeats, as in the rows of 10 and of 100 million, calls carry few of them, and what a call costs
-by itself is paid more often than was measured here: these rows are lower bounds.
+Cores = heartbeats/s × µs ÷ 10⁶ ÷ {FULL:g}, rounded up, for cores that are {FULL:.0%} busy and
+sessions that beat every {INTERVAL_S} s; of Redis the dearest figure of this run, be it several
+copies or many sites. Redis cores are nodes of a cluster, over which sites spread by themselves;
+one site alone needs at least so many `PRESENCE_SHARDS`, a multiple of the nodes. Replicas and the
+streams come on top. Where copies × nodes × 200 calls a second come near the heartbeats, as in the
+rows of 10 and of 100 million, calls carry few of them, and what a call costs by itself is paid
+more often than was measured here: these rows are lower bounds.
 
 {_table(heads, rows)}"""

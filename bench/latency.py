@@ -9,10 +9,8 @@ refresh, which costs several times as much.
 import json
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench import mix, trial
@@ -24,19 +22,17 @@ from bench.result import Context, Result, compared
 from bench.server import valkey
 
 SHARE, MOST = 0.7, 5.0
-SHARES = (0.3, 0.5, SHARE, 0.8, 0.9)
 PEAKS = ((1, CONNECTIONS), (2, 2 * CONNECTIONS), (2, 4 * CONNECTIONS))  # generators, connections
 GENERATORS = 2 if CORES > 2 else 1  # at a constant rate; on two cores they would share Redis's
 
-Said = dict[str, dict[float, list[dict[str, Any]]]]
+Said = dict[str, list[dict[str, Any]]]  # by program, the answers of its runs
 
 
 def run(context: Context) -> list[Result]:
-    """P17, and the curve of its plot."""
+    """P17."""
     rounds, seconds = (1, 1) if context.quick else (4, 3)
-    shares = (SHARE,) if context.quick else SHARES
     file = trial.records(context.folder, seconds)
-    said: Said = {"service": defaultdict(list), "noop": defaultdict(list)}
+    said: Said = {"service": [], "noop": []}
     with valkey(context.folder) as redis:
         trial.fill(redis)
         with (
@@ -47,14 +43,13 @@ def run(context: Context) -> list[Result]:
             peak, used, first = _peak(port, file, worker, 1 if context.quick else 3)
             Wrk(noop_port, Load(file)).run(1)
             before = trial.outcomes_of([port])
-            for share in shares:
-                for number in range(rounds if share == SHARE else 1):
-                    context.say(f"latency at {share:.0%} of the peak, {number + 1} of {rounds}")
-                    for name in ("service", "noop") if number % 2 == 0 else ("noop", "service"):
-                        to = port if name == "service" else noop_port
-                        answer = _at_rate(to, file, first, share * peak, seconds)
-                        first += answer["sent"] if name == "service" else 0
-                        said[name][share].append(answer)
+            for number in range(rounds):
+                context.say(f"latency at {SHARE:.0%} of the peak, {number + 1} of {rounds}")
+                for name in ("service", "noop") if number % 2 == 0 else ("noop", "service"):
+                    to = port if name == "service" else noop_port
+                    answer = _at_rate(to, file, first, SHARE * peak, seconds)
+                    first += answer["sent"] if name == "service" else 0
+                    said[name].append(answer)
             outcomes = dict(trial.outcomes_of([port]) - before)
     return [row(peak, used, said, outcomes)]
 
@@ -108,16 +103,15 @@ def _at_rate(port: int, file: Path, first: int, rate: float, seconds: float) -> 
         "sent": sum(answer["sent"] for answer in answers),
         "bad": sum(answer["bad"] for answer in answers),
         "busy": max(answer["busy"] for answer in answers),
-        "50": percentile(times, 50),
         "99": percentile(times, 99),
         "late": percentile(late, 99),
     }
 
 
 def row(peak: float, used: float, said: Said, outcomes: Mapping[str, int]) -> Result:
-    """P17 of what was said: for each program and share of the peak, the answers of its runs."""
-    ours, theirs = ([answer["99"] for answer in said[name][SHARE]] for name in ("service", "noop"))
-    at_share = [answer for by in said.values() for answer in by[SHARE]]
+    """P17 of what was said."""
+    ours, theirs = ([answer["99"] for answer in said[name]] for name in ("service", "noop"))
+    at_share = [*said["service"], *said["noop"]]
     bad, sent = (sum(answer[name] for answer in at_share) for name in ("bad", "sent"))
     notes = [
         f"peak {peak:,.0f}/s, at which the worker used {used:.0%} of its core",
@@ -128,19 +122,8 @@ def row(peak: float, used: float, said: Said, outcomes: Mapping[str, int]) -> Re
         notes.append(f"{bad:,} of {sent:,} heartbeats not answered by 204")
     if outcomes and not mix.is_as_meant(outcomes):
         notes.append(f"the mix was {trial.shares(outcomes)}")
-    curves = {
-        name: {
-            f"{share:g}": {
-                "rate": share * peak,
-                **{p: median(a[p] for a in answers) for p in ("50", "99")},
-            }
-            for share, answers in by_share.items()
-        }
-        for name, by_share in said.items()
-    }
     what = f"p99 latency at {SHARE * peak:,.0f} heartbeats/s, {SHARE:.0%} of the worker's peak"
     against = "uvicorn, empty 204, same rate"
-    detail = {"peak": peak, "curves": curves}
-    result = compared("P17", what, ours, against, theirs, MOST, "; ".join(notes), detail, "ms")
+    result = compared("P17", what, ours, against, theirs, MOST, "; ".join(notes), unit="ms")
     result.reached = bool(result.reached) and not bad
     return result

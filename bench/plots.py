@@ -10,26 +10,24 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import LogLocator
 
 from bench.result import Result
 
 
 @dataclass(frozen=True)
 class Colors:
-    """What is drawn in what: text, lines of the grid, and four kinds of data."""
+    """What is drawn in what: text, lines of the grid, and data."""
 
     text: str
     grid: str
     blue: str
     orange: str
     green: str
-    red: str
 
 
 # Text as GitHub's pages have it; the others have the same contrast on white and on #0d1117.
-LIGHT = Colors("#1f2328", "#d0d7de", "#2563eb", "#d97706", "#059669", "#dc2626")
-DARK = Colors("#e6edf3", "#30363d", "#60a5fa", "#fbbf24", "#34d399", "#f87171")
+LIGHT = Colors("#1f2328", "#d0d7de", "#2563eb", "#d97706", "#059669")
+DARK = Colors("#e6edf3", "#30363d", "#60a5fa", "#fbbf24", "#34d399")
 OURS = "this service"
 
 
@@ -96,13 +94,6 @@ def _plain(value: float, place: object = None) -> str:
     return f"{value:g}"
 
 
-def _bars(axes: Any, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", visible=False)
-    axes.legend(loc="upper right")
-
-
 def _cost(axes: Any, details: Details, colors: Colors) -> bool:
     cases: dict[str, Any] = {}
     for id in ("P1", "P2", "P3", "P4"):
@@ -118,7 +109,8 @@ def _cost(axes: Any, details: Details, colors: Colors) -> bool:
         axes.text(totals[name], place, f" {totals[name]:.0f}", va="center", weight=weight)
     axes.set_xlim(right=1.1 * max(totals.values(), default=1))
     axes.set_xlabel("µs of CPU per heartbeat")
-    _bars(axes, names)
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="upper right")
     return len(names) > 1
 
 
@@ -151,50 +143,8 @@ def _stats(axes: Any, details: Details, colors: Colors) -> bool:
     return _curves(axes, "ms of Redis per call", *curves)
 
 
-def _latency(axes: Any, details: Details, colors: Colors) -> bool:
-    curves = details.get("P17", {}).get("curves", {})
-    for name, label, color in (
-        ("service", OURS, colors.blue),
-        ("noop", "empty 204", colors.green),
-    ):
-        rows = sorted(curves.get(name, {}).values(), key=lambda row: row["rate"])
-        rates = [row["rate"] for row in rows]
-        for percent, line in (("99", "o-"), ("50", "o:")):
-            ms = [row[percent] for row in rows]
-            axes.plot(rates, ms, line, color=color, label=f"{label}, p{percent}")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(_plain)
-    axes.minorticks_off()
-    axes.set_xlim(left=0)
-    axes.set_xlabel("heartbeats per second, sent without waiting for answers")
-    axes.set_ylabel("ms")
-    axes.legend(loc="upper left")
-    return len(curves.get("service", {})) > 1
-
-
-def _conflicts(axes: Any, details: Details, colors: Colors) -> bool:
-    programs = details.get("P14", {}).get("programs", {})
-    names = list(programs)[::-1]
-    for offset, kind, color in ((0.2, "writes", colors.blue), (-0.2, "retries", colors.red)):
-        places = [place + offset for place in range(len(names))]
-        values = [programs[name][kind] for name in names]
-        lengths = [max(value, 0.5) for value in values]  # a logarithm knows no 0
-        axes.barh(places, lengths, 0.36, color=color, label=kind)
-        for place, length, value in zip(places, lengths, values, strict=True):
-            axes.text(length, place, f" {value:,}", va="center", fontsize=9)
-    axes.set_xscale("log")
-    axes.set_xlim(0.5, 1e5)
-    axes.xaxis.set_major_formatter(_plain)
-    axes.minorticks_off()
-    _bars(axes, [name.replace(", 1 pages", ", one page") for name in names])
-    return bool(names)
-
-
 _PLOTS: dict[str, tuple[str, Plot]] = {
     "cost": ("CPU per heartbeat, service and Redis, of this service and its peers", _cost),
     "memory": ("Redis memory per active session, from 1 k to 1 M sessions", _memory),
     "stats": ("Redis time of one stats or active call, from 1 k to 1 M sessions", _stats),
-    "latency": ("Latency against load, one worker", _latency),
-    "conflicts": ("64 clients, one session: what was written, and tried again", _conflicts),
 }

@@ -168,37 +168,23 @@ def _how() -> str:
     return f"""\
 The service, or a peer, has one core to itself; the load generator and Redis have the other. CPU is
 user and system time of all processes of a program, and of Redis, from `/proc/<pid>/stat`, divided
-by the heartbeats that were answered. One unanswered request, or one refusal, makes a run invalid.
+by the heartbeats that were answered. One refusal makes a run invalid. P5, P5b and P6 are read from
+Redis's `commandstats`, where a script's time includes all that it calls.
 
-The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages,
-{shares}.
-What came of them is counted by each program itself. Repeats come milliseconds after what they
-repeat, turns seconds apart, and the dedup window, {mix.DEDUP_S * 1000:.0f} ms, between; where this
-machine is too quick or too slow for it, so that the shares are off by more than 3 %, the window is
-set by the rate that was measured and the run made again. Every check is on: validation, the site's
-origin, limits (so high that nothing meets them), metrics. Before each run Redis is emptied and
-given the same {mix.SESSIONS:,} sessions; programs take turns in an order that rotates; figures are
-medians, the spread is from the least to the most.
+The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages, {shares}.
+Repeats come milliseconds after what they repeat, turns seconds apart, and the dedup window,
+{mix.DEDUP_S * 1000:.0f} ms, between; where what came of it is off by more than 3 %, the window is
+set by the rate that was measured and the run made again. Every check is on: validation, origin,
+limits that nothing meets, metrics. Before each run Redis has the same sessions; programs take turns
+in an order that rotates; figures are medians, the spread is from the least to the most. The peers
+are in `bench/peers/`, with one Redis script of the same meaning.
 
-The peers are in `bench/peers/`, each the short program a good engineer would
-write, with the same checks as far as it can, and one Redis script of the same meaning. They keep no
-limit on requests per second, and need not sweep.
-
-P5 and P6 are read from Redis's `commandstats`, where a script's time includes all that it calls.
-The raw commands of P5 are one ZSCORE for a duplicate; ZSCORE, ZADD XX, HSET and PEXPIREAT for a
-refresh; ZSCORE, ZREM, ZADD, HSET, PEXPIREAT, two ZINCRBY, two XADD, SET NX PX, ZINCRBY and three
-HINCRBY for a move. P5b calls the script of this checkout and that of 0.1.0, which git has.
-
-P17 is not wrk's: a closed loop waits along with a server that stalls. `bench/constant_rate.py`
-sends each heartbeat at its moment of a Poisson process, and counts from that moment. The peak is
-the most that wrk gets answered; how much of its core the worker had then stands in the row. The
-generator comes first on its core, where it may, and tells how late it was itself.
-
-P12 is judged by what Redis was computing while a ping waited, not by the wait, in which others may
-have had the core.
+P17 is not wrk's: `bench/constant_rate.py` sends each heartbeat at its moment of a Poisson process,
+and counts from that moment. The peak is the most that wrk gets answered. P12 is judged by what
+Redis was computing while a ping waited, not by the wait, in which others may have had the core.
 
 `uv run --group bench python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua,
-lua-nginx-redis, lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one
-row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick`
-makes one short round of everything, `--no-write` leaves the documents as they are.
+lua-nginx-redis, lua-cjson, nodejs and npm. `--only P2` runs what one row needs, `--json FILE` keeps
+the figures, `--check` ends with 1 if a bar is missed, `--quick` makes one short round of
+everything, `--no-write` leaves the documents as they are.
 """
