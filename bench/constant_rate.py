@@ -1,13 +1,10 @@
 """Sends heartbeats at a fixed rate and says how long each took: `python -m bench.constant_rate
-PORT FILE FIRST RATE SECONDS`, one line of JSON.
+PORT FILE FIRST RATE SECONDS STEP`, one line of JSON.
 
-wrk sends the next request when the last is answered, and so waits along with a server that
-stalls. Here each has its moment by a Poisson process of the given rate; it goes out on whichever
-of 64 connections is free, and its time runs from that moment, also while all are busy.
-
-What the server could do nothing about is told apart: how late a heartbeat went out although a
-connection was free for it. The generator shares its core with Redis; where it may, it runs before
-everything else there, so that a heartbeat never waits for a script to end.
+wrk waits along with a server that stalls. Here each heartbeat has its moment by a Poisson process;
+it goes out on whichever of 64 connections is free, and its time runs from that moment. How late it
+went out although a connection was free is told apart. Where the generator may, it runs before
+everything else on its core. Of several generators each takes every STEP-th record.
 """
 
 import contextlib
@@ -29,7 +26,6 @@ from bench.load import CONNECTIONS
 
 DRAIN_S = 5.0
 WARM_UP_S = 0.5  # sent, and not counted
-PERCENTILES = (50, 90, 99, 99.9)
 
 
 @dataclass
@@ -43,7 +39,7 @@ class Answers:
     answered: int = 0
 
 
-def requests(file: Path, first: int, count: int) -> list[bytes]:
+def requests(file: Path, first: int, count: int, step: int = 1) -> list[bytes]:
     """The requests of the mix from a record on, ready to be sent."""
     head = (
         f"Host: 127.0.0.1\r\nUser-Agent: {mix.AGENT}\r\nOrigin: {mix.ORIGIN}\r\n"
@@ -52,14 +48,12 @@ def requests(file: Path, first: int, count: int) -> list[bytes]:
     )
     with file.open("rb") as records:
         records.seek(first * mix.RECORD_LENGTH)
-        data = records.read(count * mix.RECORD_LENGTH).decode()
-    starts = range(0, len(data), mix.RECORD_LENGTH)
-    texts = (
+        data = records.read(count * step * mix.RECORD_LENGTH).decode()
+    return [
         f"POST /v1/sites/{data[at : at + mix.SITE_LENGTH]}/heartbeat HTTP/1.1\r\n{head}"
-        f"{data[at + mix.SITE_LENGTH : at + mix.RECORD_LENGTH]}"
-        for at in starts
-    )
-    return [text.encode() for text in texts]
+        f"{data[at + mix.SITE_LENGTH : at + mix.RECORD_LENGTH]}".encode()
+        for at in range(0, len(data), step * mix.RECORD_LENGTH)
+    ]
 
 
 def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WARM_UP_S) -> Answers:
@@ -68,7 +62,7 @@ def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WAR
     Raises:
         ConnectionError: the server has closed a connection.
     """
-    numbers = random.Random(7)
+    numbers = random.Random(os.getpid())
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
     by_number = {sock.fileno(): sock for sock in sockets}
     poll = select.epoll()
@@ -128,21 +122,20 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 def main() -> None:
     """Sends and prints."""
-    port, file, first, rate, seconds = sys.argv[1:]
-    wanted = requests(Path(file), int(first), round(float(rate) * (float(seconds) + WARM_UP_S)))
+    port, file, first, rate, seconds, step = sys.argv[1:]
+    count = round(float(rate) * (float(seconds) + WARM_UP_S))
+    wanted = requests(Path(file), int(first), count, int(step))
     gc.disable()  # a collection of its own would be measured as the server's
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     started, cpu = time.perf_counter(), time.process_time()
     answers = send(int(port), wanted, float(rate))
-    elapsed = time.perf_counter() - started
-    times, late = sorted(answers.times_s), sorted(answers.late_s)
     said = {
         "sent": len(wanted),
         "bad": answers.bad,
-        "busy": (time.process_time() - cpu) / elapsed,
-        "ms": {str(p): percentile(times, p) * 1000 for p in PERCENTILES},
-        "late_ms": {str(p): percentile(late, p) * 1000 for p in PERCENTILES},
+        "busy": (time.process_time() - cpu) / (time.perf_counter() - started),
+        "ms": [round(s * 1000, 3) for s in answers.times_s],
+        "late_ms": [round(s * 1000, 3) for s in answers.late_s],
     }
     print("RESULT", json.dumps(said))
 

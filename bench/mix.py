@@ -3,21 +3,25 @@ generators need no memory of their own.
 
 50,000 sessions on 500 pages. Of 20 heartbeats 12 are of the session whose turn it is, on its page
 (refresh); 3 of the session whose turn it is, on another page (move); 1 of a new session; and 4
-repeat one that was sent a moment ago (duplicate). Turns come seconds apart and repeats
-milliseconds, and `DEDUP_S` lies between. What came of it is counted by each program itself.
+repeat one that was sent a moment ago (duplicate). Turns come long after repeats, and the dedup
+window lies between: `DEDUP_S` on most machines, else what `window_s` says of the measured rate.
+What came of it is counted by each program itself.
 """
 
+import math
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 SESSIONS, PAGES = 50_000, 500
 SHARES = {"duplicate": 0.20, "refreshed": 0.60, "moved": 0.15, "created": 0.05}
-DEDUP_S = 0.9
+DEDUP_S = 0.25
 TIMEOUT_S = 3600
-REPEATED_AFTER = 100  # heartbeats: more than are ever on their way at once
+REPEATED_AFTER = 100  # heartbeats: more than are on their way at once, but for batches
+TURN = round(SESSIONS / (SHARES["refreshed"] + SHARES["moved"]))  # heartbeats between two turns
 ORIGIN = "https://www.example.org"
 AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -100,18 +104,23 @@ def heartbeats(sites: int = 1, seed: int = 1) -> Iterator[Heartbeat]:
 
 
 def write(folder: Path, records: int, sites: int = 1) -> Path:
-    """The file of so many records: site id and body, one after the other."""
-    file = folder / f"heartbeats-{sites}-{records}"
-    if not file.exists():
-        mix = heartbeats(sites)
+    """The file of at least so many records: site id and body, one after the other."""
+    file = folder / f"heartbeats-{sites}"
+    if not file.exists() or file.stat().st_size < records * RECORD_LENGTH:
+        beats = heartbeats(sites)
         with file.open("w", encoding="ascii") as out:
-            for _ in range(records):
-                beat = next(mix)
+            for beat in islice(beats, records):
                 out.write(beat.site + beat.body)
     return file
 
 
-def is_as_meant(outcomes: dict[str, float], tolerance: float = 0.03) -> bool:
+def window_s(per_second: float, on_their_way: int) -> float:
+    """The dedup window of so many heartbeats per second: as much longer than it takes to repeat
+    one as it is shorter than a turn."""
+    return math.sqrt((REPEATED_AFTER + on_their_way) * TURN) / per_second
+
+
+def is_as_meant(outcomes: Mapping[str, int], tolerance: float = 0.03) -> bool:
     """Whether the shares of the outcomes are those that were meant, give or take."""
     total = sum(outcomes.values()) or 1
     return all(

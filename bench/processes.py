@@ -6,45 +6,32 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 SERVICE_CORE, LOAD_CORE = 0, 1
+CORES = os.cpu_count() or 1
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 START_S = 20.0
 
 
 def cores(core: int) -> list[str]:
     """The beginning of a command that keeps to a core."""
-    return ["taskset", "--cpu-list", str(core % (os.cpu_count() or 1))]
+    return ["taskset", "--cpu-list", str(core % CORES)]
+
+
+def other_cores() -> list[str]:
+    """The beginning of a command that leaves the service its core."""
+    return ["taskset", "--cpu-list", f"{min(LOAD_CORE, CORES - 1)}-{CORES - 1}"]
 
 
 def free_port() -> int:
     """A port that nobody listens on now; below the range the kernel gives to clients."""
     while True:
-        port = 10_000 + int.from_bytes(os.urandom(2)) % 20_000
+        port = 10_000 + int.from_bytes(os.urandom(2)) % 12_000
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = START_S) -> None:
-    """Returns when the condition holds.
-
-    Raises:
-        TimeoutError: it does not within `seconds`.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.02)
-
-
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections on that port of this machine."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Program:
@@ -72,43 +59,35 @@ class Program:
                 start_new_session=True,
             )
 
-    @property
-    def pid(self) -> int:
-        """The first process."""
-        return self._process.pid
-
     def cpu_s(self) -> float:
         """CPU seconds used by all its processes so far, user and system."""
-        return sum(_cpu_s(pid) for pid in _tree(self.pid))
+        return sum(_cpu_s(pid) for pid in _tree(self._process.pid))
 
     def wait_for(self, port: int) -> None:
         """Returns when it listens on the port.
 
         Raises:
-            RuntimeError: it has ended.
+            RuntimeError: it has ended, or does not listen.
         """
-
-        def is_ready() -> bool:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"{self.name} has ended:\n{self.log.read_text()[-2000:]}")
-            return listens(port)
-
-        wait_until(is_ready, f"{self.name} on port {port}")
-
-    def stop(self) -> None:
-        """Ends it."""
-        for how, seconds in ((signal.SIGTERM, 8), (signal.SIGKILL, 8)):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, how)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
-                return
+        deadline = time.monotonic() + START_S
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} does not run:\n{self.log.read_text()[-2000:]}")
+            time.sleep(0.02)
 
     def __enter__(self) -> "Program":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.stop()
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(8)
+                return
 
 
 def _tree(root: int) -> Iterator[int]:

@@ -6,6 +6,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import mix
@@ -16,24 +18,43 @@ PEERS = Path(__file__).with_name("peers")
 ROOT = PEERS.parent.parent
 VIEW_DEDUP_S = 1800
 MOST = "10000000"  # limits are on, and so high that nothing meets them
-_RULES = {
-    "DEDUP_MS": str(round(mix.DEDUP_S * 1000)),
-    "TIMEOUT_MS": str(mix.TIMEOUT_S * 1000),
-    "VIEW_DEDUP_MS": str(VIEW_DEDUP_S * 1000),
-    "ORIGIN": mix.ORIGIN,
-}
 # As service/server/run.py starts uvicorn.
 _UVICORN = (
     "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log",
-    "--no-proxy-headers", "--no-server-header", "--backlog", "2048", "--log-level", "warning",
+    "--no-proxy-headers", "--no-server-header", "--backlog", "2048", "--log-level", "warning"
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a program is to run, and for what."""
+
+    redis: Valkey
+    folder: Path
+    port: int
+    sites: int
+    dedup_s: float
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """What the peers are told, as environment."""
+        return {
+            "DEDUP_MS": str(round(self.dedup_s * 1000)),
+            "TIMEOUT_MS": str(mix.TIMEOUT_S * 1000),
+            "VIEW_DEDUP_MS": str(VIEW_DEDUP_S * 1000),
+            "ORIGIN": mix.ORIGIN,
+            "PORT": str(self.port),
+            "REDIS_URL": self.redis.url,
+        }
 
 
 class Missing(Exception):
     """A program cannot be started here; says what is to be installed."""
 
 
-def service_environ(redis: Valkey, folder: Path, sites: int) -> dict[str, str]:
+def service_environ(
+    redis: Valkey, folder: Path, sites: int, dedup_s: float = mix.DEDUP_S
+) -> dict[str, str]:
     """The settings under which the service is measured: every check on."""
     file = folder / f"sites-{sites}.toml"
     file.write_text(
@@ -42,7 +63,7 @@ def service_environ(redis: Valkey, folder: Path, sites: int) -> dict[str, str]:
     return {
         "PRESENCE_REDIS_URL": redis.url,
         "PRESENCE_SITES_FILE": str(file),
-        "PRESENCE_HEARTBEAT_DEDUP": str(mix.DEDUP_S),
+        "PRESENCE_HEARTBEAT_DEDUP": str(dedup_s),
         "PRESENCE_SESSION_TIMEOUT": str(mix.TIMEOUT_S),
         "PRESENCE_VIEW_DEDUP": str(VIEW_DEDUP_S),
         "PRESENCE_NEW_SESSIONS_PER_MINUTE": MOST,
@@ -51,76 +72,52 @@ def service_environ(redis: Valkey, folder: Path, sites: int) -> dict[str, str]:
     }
 
 
-def _service(**more: str) -> Callable[[Valkey, Path, int, int], Program]:
-    def start(redis: Valkey, folder: Path, port: int, sites: int) -> Program:
-        command = [sys.executable, "-m", "service", "serve", "--port", str(port)]
-        environ = service_environ(redis, folder, sites) | more
-        return Program("service", command, SERVICE_CORE, folder / "service.log", environ, ROOT)
-
-    return start
+def _service(place: Place, **more: str) -> Program:
+    command = [sys.executable, "-m", "service", "serve", "--port", str(place.port)]
+    environ = service_environ(place.redis, place.folder, place.sites, place.dedup_s) | more
+    log = place.folder / "service.log"
+    return Program("service", command, SERVICE_CORE, log, environ, ROOT)
 
 
-def _uvicorn(
-    name: str, redis: Valkey, folder: Path, port: int, environ: Mapping[str, str]
-) -> Program:
-    app = f"bench.peers.{name}.app:app"
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), *_UVICORN]
-    return Program(name, command, SERVICE_CORE, folder / f"{name}.log", environ, ROOT)
+def _uvicorn(name: str, place: Place) -> Program:
+    app = f"bench.peers.{name}:app"
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(place.port), *_UVICORN]
+    log = place.folder / f"{name}.log"
+    return Program(name, command, SERVICE_CORE, log, place.rules, ROOT)
 
 
-def _noop(redis: Valkey, folder: Path, port: int, sites: int) -> Program:
-    return _uvicorn("noop", redis, folder, port, {})
+def _fastify(place: Place) -> Program:
+    here = PEERS / "fastify"
+    if not (here / "node_modules" / "ioredis").exists():
+        if shutil.which("npm") is None:
+            raise Missing("node and npm")
+        command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True)
+        if done.returncode:
+            raise Missing(f"what npm install brings: {done.stderr[-300:]}")
+    environ = {**place.rules, "NODE_ENV": "production"}
+    log = place.folder / "fastify.log"
+    return Program("fastify", ["node", str(here / "server.js")], SERVICE_CORE, log, environ)
 
 
-def _naive(redis: Valkey, folder: Path, port: int, sites: int) -> Program:
-    return _uvicorn("naive", redis, folder, port, {**_RULES, "REDIS_URL": redis.url})
-
-
-def _fastify(auto_pipelining: bool) -> Callable[[Valkey, Path, int, int], Program]:
-    def start(redis: Valkey, folder: Path, port: int, sites: int) -> Program:
-        here = PEERS / "fastify"
-        _install_fastify(here)
-        environ = {
-            **_RULES,
-            "NODE_ENV": "production",
-            "PORT": str(port),
-            "REDIS_URL": redis.url,
-            "AUTO_PIPELINING": str(int(auto_pipelining)),
-        }
-        command = ["node", str(here / "server.js")]
-        return Program("fastify", command, SERVICE_CORE, folder / "fastify.log", environ)
-
-    return start
-
-
-def _install_fastify(here: Path) -> None:
-    if (here / "node_modules" / "ioredis").exists():
-        return
-    if shutil.which("npm") is None:
-        raise Missing("node and npm")
-    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True)
-    if done.returncode:
-        raise Missing(f"what npm install brings: {done.stderr[-300:]}")
-
-
-def _nginx(redis: Valkey, folder: Path, port: int, sites: int) -> Program:
+def _nginx(place: Place) -> Program:
     here = PEERS / "nginx"
     if not Path("/usr/lib/nginx/modules/ngx_http_lua_module.so").exists():
         raise Missing("the packages libnginx-mod-http-lua, lua-nginx-redis and lua-cjson")
     words = {
-        **_RULES,
+        **place.rules,
         "HERE": str(here),
-        "SCRIPT": str(PEERS / "heartbeat_one.lua"),
-        "REDIS_PORT": str(redis.port),
-        "PORT": str(port),
+        "SCRIPT": str(PEERS / "heartbeats.lua"),
+        "REDIS_PORT": str(place.redis.port),
     }
-    return _start_nginx("nginx", here / "nginx.conf", words, folder, SERVICE_CORE)
+    return _start_nginx("nginx", here / "nginx.conf", words, place.folder, SERVICE_CORE)
 
 
 def _start_nginx(
     name: str, template: Path, words: Mapping[str, str], folder: Path, core: int
 ) -> Program:
+    if shutil.which("nginx") is None:
+        raise Missing("the package nginx")
     own = Path(tempfile.mkdtemp(prefix="nginx-", dir=folder))
     own.chmod(0o755)
     text = template.read_text()
@@ -132,31 +129,27 @@ def _start_nginx(
     return Program(name, command, core, folder / f"{name}.log")
 
 
-_STARTS: dict[str, Callable[[Valkey, Path, int, int], Program]] = {
-    "service": _service(),
+_STARTS: dict[str, Callable[[Place], Program]] = {
+    "service": _service,
     # For clients that say whose address is theirs, of whom there can be many on one machine.
-    "service-behind-proxy": _service(PRESENCE_TRUSTED_PROXIES="127.0.0.1/32"),
-    "noop": _noop,
-    "naive": _naive,
-    "fastify": _fastify(True),
-    "fastify-plain": _fastify(False),
+    "service-behind-proxy": partial(_service, PRESENCE_TRUSTED_PROXIES="127.0.0.1/32"),
+    "noop": partial(_uvicorn, "noop"),
+    "naive": partial(_uvicorn, "naive"),
+    "fastify": _fastify,
     "nginx": _nginx,
 }
-NAMES = tuple(_STARTS)
 TITLES = {
     "service": "this service",
-    "service-behind-proxy": "this service",
     "noop": "uvicorn, empty 204",
     "naive": "Starlette + redis-py",
     "fastify": "Fastify + ioredis",
-    "fastify-plain": "Fastify, no auto-pipelining",
     "nginx": "nginx + Lua",
 }
 
 
 @contextmanager
 def started(
-    name: str, redis: Valkey, folder: Path, sites: int = 1
+    name: str, redis: Valkey, folder: Path, sites: int = 1, dedup_s: float = mix.DEDUP_S
 ) -> Iterator[tuple[Program, int]]:
     """The program, and its port; ended with the block.
 
@@ -164,7 +157,7 @@ def started(
         Missing: something is not installed.
     """
     port = free_port()
-    with _STARTS[name](redis, folder, port, sites) as program:
+    with _STARTS[name](Place(redis, folder, port, sites, dedup_s)) as program:
         program.wait_for(port)
         yield program, port
 
@@ -174,8 +167,6 @@ def copies(
     count: int, redis: Valkey, folder: Path
 ) -> Iterator[tuple[list[tuple[Program, int]], int]]:
     """So many copies of the service with nginx before them; the copies, and the port of nginx."""
-    if shutil.which("nginx") is None:
-        raise Missing("the package nginx")
     with ExitStack() as stack:
         running = [stack.enter_context(started("service", redis, folder)) for _ in range(count)]
         port = free_port()

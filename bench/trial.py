@@ -3,29 +3,22 @@
 import asyncio
 import re
 import urllib.request
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from bench import mix
-from bench.load import Load, Replies, Wrk
+from bench.crowd import store_of, write
+from bench.load import Load, Wrk
 from bench.processes import Program
 from bench.programs import VIEW_DEDUP_S
 from bench.server import Valkey
-from service.errors import StoreError
-from service.redis.client import connect
 from service.store.config import StoreConfig
-from service.store.keys import Keys
-from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 
-FILLED_AT_ONCE, SITES_AT_ONCE, FILL_ATTEMPTS = 500, 10, 10
-
-
-class Invalid(Exception):
-    """A run that proves nothing; says why."""
+FILLED_AT_ONCE, SITES_AT_ONCE = 500, 10
+RULES = StoreConfig(session_timeout_ms=mix.TIMEOUT_S * 1000, view_dedup_ms=VIEW_DEDUP_S * 1000)
 
 
 @dataclass(frozen=True)
@@ -37,13 +30,17 @@ class Cost:
     redis_us: float
     per_second: float
     calls: float
-    outcomes: dict[str, float]
-    replies: Replies
+    outcomes: Mapping[str, int]
 
     @property
     def total_us(self) -> float:
         """Program and Redis."""
         return self.program_us + self.redis_us
+
+    @property
+    def is_as_meant(self) -> bool:
+        """Whether the mix came out as meant, as far as it is known."""
+        return not self.outcomes or mix.is_as_meant(self.outcomes)
 
 
 def fill(redis: Valkey, sites: int = 1) -> None:
@@ -51,56 +48,41 @@ def fill(redis: Valkey, sites: int = 1) -> None:
     and then again and again from what that has left."""
     name = f"filled-{sites}.rdb"
     redis.client.flushall()
-    if redis.has_saved(name):
-        redis.restore(name)
-    else:
+    if not redis.restore(name):
         asyncio.run(_fill(redis.url, sites))
         redis.save(name)
     redis.client.config_resetstat()
 
 
 async def _fill(url: str, sites: int) -> None:
-    rules = StoreConfig(session_timeout_ms=mix.TIMEOUT_S * 1000, view_dedup_ms=VIEW_DEDUP_S * 1000)
-    store = PresenceStore(connect(url), Keys(), rules)
     by_site: defaultdict[str, list[Heartbeat]] = defaultdict(list)
     for beat in mix.sessions(sites):
         by_site[beat.site].append(Heartbeat(beat.session, beat.path, "", "", ""))
-    try:
+    async with store_of(url, RULES) as store:
+
+        async def fill_site(site: str) -> None:
+            beats = by_site[site]
+            for start in range(0, len(beats), FILLED_AT_ONCE):
+                await write(store, site, beats[start : start + FILLED_AT_ONCE])
+
         names = list(by_site)
         for first in range(0, sites, SITES_AT_ONCE):
-            await asyncio.gather(
-                *(_write_all(store, n, by_site[n]) for n in names[first : first + SITES_AT_ONCE])
-            )
-    finally:
-        await store.close()
+            await asyncio.gather(*map(fill_site, names[first : first + SITES_AT_ONCE]))
 
 
-async def _write_all(store: PresenceStore, site: str, beats: list[Heartbeat]) -> None:
-    for start in range(0, len(beats), FILLED_AT_ONCE):
-        await _write(store, site, beats[start : start + FILLED_AT_ONCE])
-
-
-async def _write(store: PresenceStore, site: str, beats: list[Heartbeat]) -> None:
-    # On a busy machine a call may miss its deadline; writing the same again changes nothing.
-    for attempt in range(FILL_ATTEMPTS):
+def outcomes_of(ports: Sequence[int]) -> Counter[str]:
+    """How many heartbeats the programs have counted, by outcome; empty where they count none."""
+    total: Counter[str] = Counter()
+    for port in ports:
         try:
-            await store.heartbeats(site, beats)
-            return
-        except StoreError:
-            if attempt == FILL_ATTEMPTS - 1:
-                raise
-            await asyncio.sleep(0.2)
-
-
-def outcomes_of(port: int) -> dict[str, float]:
-    """How many heartbeats a program has counted, by outcome; empty where it counts none."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except (OSError, ValueError):
-        return {}
-    found = re.findall(r'^presence_heartbeats_total\{outcome="(\w+)"\} (\S+)', text, re.MULTILINE)
-    return {name: float(count) for name, count in found}
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except (OSError, ValueError):
+            continue
+        pattern = r'^presence_heartbeats_total\{outcome="(\w+)"\} (\d+)'
+        for name, count in re.findall(pattern, text, re.MULTILINE):
+            total[name] += int(count)
+    return total
 
 
 def measure(
@@ -115,67 +97,42 @@ def measure(
     """Warms up and measures. `counted_at`: the ports at which outcomes are asked for.
 
     Raises:
-        Invalid: a request was not answered, or refused, or the mix did not come out as meant.
+        RuntimeError: a request was not answered, or refused.
     """
     wrk = Wrk(port, load)
-    wrk.run(warm_up_s)
+    rate = wrk.run(warm_up_s).per_second * load.per_request
+    lengthen(load.records, wrk.next_record + 1.5 * rate * seconds)
     # To be asked costs a program something too, which is none of a heartbeat's.
-    counted = _outcomes(counted_at)
-    before = _Meter(programs, redis)
+    counted = outcomes_of(counted_at)
+
+    def used() -> tuple[float, float, int]:
+        return sum(program.cpu_s() for program in programs), redis.program.cpu_s(), redis.calls()
+
+    before = used()
     replies = wrk.run(seconds)
-    after = _Meter(programs, redis)
+    after = used()
     if not replies.is_valid:
-        raise Invalid(f"{replies.bad_status} refusals, {replies.socket_errors} socket errors")
-    outcomes = {name: count - counted[name] for name, count in _outcomes(counted_at).items()}
-    outcomes = {name: count for name, count in outcomes.items() if count}
-    if outcomes and not mix.is_as_meant(outcomes):
-        raise Invalid(f"the mix is not as meant: {shares(outcomes)}")
+        raise RuntimeError(f"{replies.bad_status} refusals, {replies.socket_errors} socket errors")
     heartbeats = replies.requests * load.per_request
-    return Cost(
-        (after.program_s - before.program_s) / heartbeats * 1e6,
-        (after.redis_s - before.redis_s) / heartbeats * 1e6,
-        heartbeats / replies.seconds,
-        (after.calls - before.calls) / heartbeats * 1000,
-        outcomes,
-        replies,
+    program_us, redis_us, calls = (
+        (now - then) / heartbeats * 1e6 for now, then in zip(after, before, strict=True)
     )
+    outcomes = dict(outcomes_of(counted_at) - counted)
+    return Cost(program_us, redis_us, heartbeats / replies.seconds, calls / 1e3, outcomes)
 
 
-def _outcomes(ports: Sequence[int]) -> defaultdict[str, float]:
-    """What became of heartbeats, of several programs together."""
-    total: defaultdict[str, float] = defaultdict(float)
-    for port in ports:
-        for name, count in outcomes_of(port).items():
-            total[name] += count
-    return total
-
-
-class _Meter:
-    """What has been used up to now."""
-
-    def __init__(self, programs: Sequence[Program], redis: Valkey) -> None:
-        self.calls = redis.calls()
-        self.program_s = sum(program.cpu_s() for program in programs)
-        self.redis_s = redis.program.cpu_s()
-
-
-def shares(outcomes: dict[str, float]) -> str:
+def shares(outcomes: Mapping[str, int]) -> str:
     """The mix in words."""
     total = sum(outcomes.values()) or 1
     names = sorted(outcomes, key=lambda name: -outcomes[name])
     return ", ".join(f"{outcomes[name] / total:.1%} {name}" for name in names)
 
 
-def middle(values: Sequence[float]) -> float:
-    """The median."""
-    return median(values) if values else float("nan")
-
-
-def spread(values: Sequence[float]) -> str:
-    """From the least to the most."""
-    return f"{min(values):.1f} to {max(values):.1f}" if len(values) > 1 else ""
-
-
 def records(folder: Path, seconds: float, sites: int = 1) -> Path:
-    """The file of the mix, long enough that no trial reaches its end."""
-    return mix.write(folder, round(50_000 * max(seconds, 4)), sites)
+    """The file of the mix, for a run of so many seconds."""
+    return mix.write(folder, round(25_000 * max(seconds, 4)), sites)
+
+
+def lengthen(file: Path, count: float) -> None:
+    """So that a run does not begin anew in the file: sessions would then not be new."""
+    mix.write(file.parent, round(count), int(file.name.rpartition("-")[2]))

@@ -98,6 +98,13 @@ def _networks(raw: str) -> tuple[Network, ...]:
         raise ValueError(f"is not a list of CIDRs such as 10.0.0.0/8,::1: {error}") from None
 
 
+def _header(raw: str) -> bytes:
+    name = raw.strip().lower()
+    if name and not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+        raise ValueError("is not the name of a header")
+    return name.encode()
+
+
 def _sites_file(raw: str) -> Sites:
     return load_sites(Path(raw)) if raw else Sites({})
 
@@ -135,12 +142,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", secret=True),
     Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", secret=True),
     Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
+    Setting("CLIENT_IP_HEADER", "", "header", "Header in which a trusted proxy names the client, such as CF-Connecting-IP; where it is missing, X-Forwarded-For is read", _header),
     Setting("GEO_HEADERS", "none", ", ".join(GEO_SOURCES), "Whose headers say where a client is", _choice(*GEO_SOURCES)),
     Setting("NEW_SESSIONS_PER_MINUTE", "60", "sessions", "New sessions one client address may open in a minute on one site; 0: any number", _integer(0, 10_000_000)),
     Setting("REQUESTS_PER_SECOND", "20", "requests", "Requests one client address may make per second, with bursts of twice as many; 0: any number", _integer(0, 10_000_000)),
     Setting("LIVE_TICK", "0.5", "s", "Shortest time between two changes pushed to a live stream", _seconds(0.05, 60)),
     Setting("RESPECT_DNT", "false", "true, false", "Whether heartbeats that carry DNT or Sec-GPC are dropped", _bool),
     Setting("SITE_IDLE", str(_DAY), "s", "After this time without a heartbeat a site's index keys expire", _seconds(1, 400 * _DAY)),
+    Setting("KEEP_ALIVE", "75", "s", "How long an idle connection stays open; longer than the load balancer keeps it", _seconds(1, 3600)),
     Setting("DRAIN", "1", "s", "How long, when told to stop, it still answers what comes while load balancers turn away; less when nobody is connected", _seconds(0, 600)),
     Setting("LOG_LEVEL", "info", ", ".join(LOG_LEVELS), "Least severe level that is logged", _choice(*LOG_LEVELS)),
 )  # fmt: skip  # a table reads better with one setting a line
@@ -170,12 +179,14 @@ class Settings:
     admin_token: str
     metrics_token: str
     trusted_proxies: tuple[Network, ...]
+    client_ip_header: bytes
     geo_headers: str
     new_sessions_per_minute: int
     requests_per_second: int
     live_tick: float
     respect_dnt: bool
     site_idle: float
+    keep_alive: float
     drain: float
     log_level: str
     sources: Mapping[str, str] = field(repr=False)

@@ -32,10 +32,10 @@ function describeStatus(status, site, hasNumbers) {
  * Binds the status elements of the page and updates their seconds.
  *
  * @param {string} site
- * @param {{onRetry: () => void, onToken: (token: string) => void, onChange: (status: ConnectionStatus, text: string) => void}} handlers
- *   `onChange` also gets a sentence for screen readers
+ * @param {{canUnlock: boolean, onRetry: () => void, onToken: (token: string) => void, onChange: (status: ConnectionStatus, text: string) => void}} handlers
+ *   `canUnlock`: a reader may enter the token of a private site; `onChange` also gets a sentence for screen readers
  */
-export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
+export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onChange }) {
   const root = document.documentElement;
   const tokenForm = byId("token-form");
   const token = /** @type {HTMLInputElement} */ (byId("token"));
@@ -69,7 +69,8 @@ export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
     // Keep the message during a new attempt: it is only outdated once the attempt succeeds.
     root.dataset.connection = problem ? "retrying" : next.phase;
     byId("connection-error").hidden = !problem;
-    tokenForm.hidden = next.phase !== "unauthorized";
+    tokenForm.hidden = next.phase !== "unauthorized" || !canUnlock;
+    byId("private-note").hidden = next.phase !== "unauthorized" || canUnlock;
     if (problem) {
       const [title] = describeStatus(problem.status, site, lastActivityAt > 0);
       setText(byId("connection-error-title"), title);
@@ -79,7 +80,7 @@ export function createConnectionStatus(site, { onRetry, onToken, onChange }) {
     }
     tick();
     if (!hasChanged) return;
-    if (next.phase === "unauthorized") {
+    if (next.phase === "unauthorized" && canUnlock) {
       if (next.status === 403 || token.value) rejectToken();
       token.value = "";
       token.focus();

@@ -8,9 +8,12 @@ import { showLocalhostNote } from "./localhost.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
 const SITE_NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
+const PLACEHOLDER = "your-site";
+const INVALID = "Use only lowercase letters, digits, dots and dashes, and begin with a letter or digit.";
 const TYPING_MS = 400;
 
 const nameField = /** @type {HTMLInputElement} */ (byId("site"));
+const areSitesListed = byId("form").dataset.sites === "listed";
 const firstHeartbeat = byId("first-heartbeat");
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
 let api = new SiteApi(nameField.value, "./");
@@ -18,6 +21,37 @@ let hasNumbers = false;
 /** @type {{restart: () => void, close: () => void} | null} */
 let stream = null;
 let timer = 0;
+
+/**
+ * Shows an error under the field, with a name to use instead where there is one.
+ *
+ * @param {string} text
+ * @param {string} [suggestion]
+ */
+function showError(text, suggestion = "") {
+  nameField.setAttribute("aria-invalid", String(!!text));
+  byId("site-error").hidden = !text;
+  setText(byId("site-error-text"), text);
+  const button = byId("use-suggestion");
+  button.hidden = !suggestion;
+  button.dataset.name = suggestion;
+  setText(button, suggestion && `Use ${suggestion}`);
+}
+
+/** A valid name similar to a text, such as that of a pasted URL; "" if none. @param {string} text */
+function suggestName(text) {
+  const name = text
+    .trim()
+    .replace(/^[a-z]+:\/\/([^/?#]*).*$/is, "$1")
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, "-")
+    .replace(/^[^a-z0-9]+/, "")
+    .slice(0, 63)
+    .replace(/[^a-z0-9]+$/, "");
+  return SITE_NAME.test(name) ? name : "";
+}
 
 /** @param {string} text @param {"waiting" | "found" | "error" | "idle"} state */
 function showState(text, state) {
@@ -33,6 +67,8 @@ function handleMessage({ event, data }) {
   const update = JSON.parse(data);
   if (event === "snapshot") {
     hasNumbers = true;
+    showError("");
+    byId("copy").hidden = false;
     if (update.activeVisitors) showState(`It works: ${formatPeople(update.activeVisitors)} on ${api.site} right now.`, "found");
     else if (update.trackingSince) showState(`${api.site} has had visitors before. Nobody is there right now.`, "found");
     else showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
@@ -45,29 +81,35 @@ function handleMessage({ event, data }) {
 /** @param {import("./event_stream.js").ConnectionStatus} status */
 function handleStatus({ phase, status }) {
   if (phase === "unauthorized") {
-    showState(`${api.site} is private: its stats page asks for the token.`, "found");
+    showState(`${api.site} needs a token: enter it on the stats page.`, "found");
+  } else if (phase === "retrying" && status === 404) {
+    byId("copy").hidden = true;
+    showError(`The operator of this service has listed its sites, and ${api.site} is not one of them.`);
+    showState("Enter a listed site above first.", "idle");
   } else if (phase === "retrying") {
     showState(
-      status === 404
-        ? `The operator of this service has listed its sites, and ${api.site} is not one of them.`
-        : hasNumbers || status === 0
-          ? "The service is not responding; trying again …"
-          : `The service responded with error ${status}; trying again …`,
+      hasNumbers || status === 0
+        ? "The service is not responding; trying again …"
+        : `The service responded with error ${status}; trying again …`,
       "error",
     );
   }
 }
 
 function watchSite() {
+  clearTimeout(timer);
   stream?.close();
   stream = null;
   hasNumbers = false;
   troubleshooting.stop(); // it was for the previous site
-  nameField.setAttribute("aria-invalid", String(!!nameField.value && !SITE_NAME.test(nameField.value)));
-  if (!nameField.value) return showState("Name your site above first.", "idle");
-  if (!SITE_NAME.test(nameField.value)) return showState("Use only lowercase letters, digits, dots and dashes.", "error");
-  api = new SiteApi(nameField.value, "./");
+  const name = nameField.value;
+  const isValid = SITE_NAME.test(name);
+  showError(name && !isValid ? INVALID : "", isValid ? "" : suggestName(name));
+  api = new SiteApi(isValid ? name : PLACEHOLDER, "./");
   showSnippets();
+  // Where sites are listed, the stream tells whether this is one of them.
+  byId("copy").hidden = !isValid || areSitesListed;
+  if (!isValid) return showState(name ? "Correct the name above first." : "Name your site above first.", "idle");
   showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
   timer = setTimeout(() => {
     stream = openEventStream({
@@ -92,8 +134,10 @@ function showSnippets() {
 showLocalhostNote();
 copyOnClick(byId("copy"), byId("script-tag"));
 byId("form").addEventListener("submit", (event) => event.preventDefault());
-nameField.addEventListener("input", () => {
-  clearTimeout(timer);
+nameField.addEventListener("input", watchSite);
+byId("use-suggestion").addEventListener("click", () => {
+  nameField.value = byId("use-suggestion").dataset.name ?? "";
+  nameField.focus();
   watchSite();
 });
 watchSite();

@@ -18,6 +18,7 @@ const REFRESH_MS = 15_000; // how often to fetch what the stream does not carry,
 const site = document.body.dataset.site ?? "";
 const api = new SiteApi(site, "../");
 const query = new URLSearchParams(location.search);
+const isEmbed = document.documentElement.dataset.mode === "embed";
 const announce = createLiveRegion(byId("live-region"));
 const renderDashboard = createDashboard(select);
 const history = createHistory(api);
@@ -33,6 +34,7 @@ let isHistoryLoaded = false;
 let clockOffsetMs = 0;
 
 const connection = createConnectionStatus(site, {
+  canUnlock: !isEmbed,
   onRetry: () => stream.retry(),
   onToken: (token) => {
     api.token = token;
@@ -84,7 +86,8 @@ function applyChange(model, change) {
 function render() {
   if (!model) return;
   const { activeVisitors, trackingSince } = model.numbers;
-  const isEmpty = !activeVisitors && trackingSince === null;
+  // An embed is for readers of a site, who do not install anything.
+  const isEmpty = !isEmbed && !activeVisitors && trackingSince === null;
   byId("welcome").hidden = !isEmpty;
   byId("dashboard").hidden = isEmpty;
   if (isEmpty) troubleshooting.start();

@@ -31,7 +31,13 @@ _WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeat|heartbeats|leave|views)\Z"
 _READS = re.compile(r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg)\Z")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, If-None-Match",
+    # Pages add tracing headers of their own. `*` covers any but Authorization; no credentials are
+    # used (Fetch, 3.3.5). The rest is for browsers that do not know `*`.
+    "Access-Control-Allow-Headers": (
+        "*, Authorization, Content-Type, Last-Event-ID, If-None-Match, traceparent, tracestate, "
+        "baggage, x-datadog-trace-id, x-datadog-parent-id, x-datadog-origin, "
+        "x-datadog-sampling-priority, request-id, newrelic, sentry-trace"
+    ),
     "Access-Control-Max-Age": "86400",
 }
 

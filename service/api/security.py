@@ -68,6 +68,7 @@ class Security:
         self._admin_token = settings.admin_token.encode()
         self._metrics_token = settings.metrics_token.encode()
         self._trusted = settings.trusted_proxies
+        self._client_ip_header = settings.client_ip_header
         self._respects_dnt = settings.respect_dnt
         # Copies that share an operator's token share the key, and so count together; it is
         # never in Redis, so the addresses cannot be guessed back from what is there.
@@ -192,8 +193,11 @@ class Security:
 
     def address_of(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
         """The address that limits go by: the peer's, or, behind trusted proxies, the rightmost
-        one in X-Forwarded-For that is not trusted. IPv6 counts by /64."""
+        one in X-Forwarded-For that is not trusted; before that, the one in
+        PRESENCE_CLIENT_IP_HEADER. IPv6 counts by /64."""
         if self._trusted and self._is_trusted(peer):
+            if self._client_ip_header and (named := self._named_client(headers)):
+                return _limit_address(named)
             hops = [
                 hop.strip()
                 for name, value in headers
@@ -208,6 +212,11 @@ class Security:
                 if not self._is_trusted(address):
                     break
         return _limit_address(peer)
+
+    def _named_client(self, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+        """The address in PRESENCE_CLIENT_IP_HEADER; of several headers, the last counts."""
+        named = [value for name, value in headers if name == self._client_ip_header]
+        return _plain_address(named[-1].decode("latin-1").strip()) if named else None
 
     def is_from_trusted_proxy(self, scope: Scope) -> bool:
         """Whether the other end of the connection is one of PRESENCE_TRUSTED_PROXIES."""

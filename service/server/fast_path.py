@@ -94,18 +94,29 @@ class PendingHeartbeat:
     def set_result(self, outcome: str, /) -> None:
         """Answers with the outcome."""
         protocol = self.protocol
-        if outcome in WRITTEN:
-            intake = protocol.intake
-            intake.count_hot(outcome)
-            defaults = protocol.server_state.default_headers
-            self.answer(_heads.of_outcome(intake.told_of(outcome), self.cors, defaults))
-        else:
-            protocol.answer_by_app(self, protocol.intake.written(outcome, self.cors))
+        try:
+            if outcome in WRITTEN:
+                intake = protocol.intake
+                intake.count_hot(outcome)
+                defaults = protocol.server_state.default_headers
+                self.answer(_heads.of_outcome(intake.told_of(outcome), self.cors, defaults))
+            else:
+                protocol.answer_by_app(self, protocol.intake.written(outcome, self.cors))
+        except Exception as error:
+            self._give_up(error)
 
     def set_exception(self, error: BaseException, /) -> None:
         """Answers with the error."""
         assert isinstance(error, Exception)
-        self.protocol.answer_by_app(self, self.protocol.intake.refused(error, self.cors))
+        try:
+            self.protocol.answer_by_app(self, self.protocol.intake.refused(error, self.cors))
+        except Exception as failure:
+            self._give_up(failure)
+
+    def _give_up(self, error: Exception) -> None:
+        # The batcher tells its waiters one after the other: those behind must be told too.
+        self.protocol.logger.error("an answer failed", exc_info=error)
+        self.protocol.end_unanswered()
 
     def cancel(self) -> None:
         """There will be no answer: the service is being torn down."""
@@ -146,7 +157,7 @@ class FastPathProtocol(TimeoutProtocol):
         super().__init__(*args, **kwargs)
         state: Any = getattr(self.app, "state", None)
         self.intake: Intake = cast(Intake, getattr(state, "intake", None))
-        # A path that a mount begins with, and a limit of connections, are uvicorn's matter.
+        # uvicorn handles a root path and a limit of connections.
         self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
         self._is_draining = False
         if self.intake is not None:
@@ -160,7 +171,8 @@ class FastPathProtocol(TimeoutProtocol):
     # Called by the parser
 
     def on_message_begin(self) -> None:
-        """As uvicorn's, without the scope, which only the ASGI path needs."""
+        """Makes no scope, which only the ASGI path needs."""
+        self.is_in_head = True
         self.awaits, self.head_bytes = "head", None
         self.url = b""
         self.headers = []
@@ -168,23 +180,31 @@ class FastPathProtocol(TimeoutProtocol):
         self.idle_since = None  # one behind a request that was answered at once is there already
 
     def on_headers_complete(self) -> None:
-        """Chooses the way."""
-        self.awaits = "body"
-        name = self._express_site()
+        """Takes the fast path where it can."""
+        self.is_in_head = False
+        self.awaits, self.silent_bytes = "body", 0
+        self.is_upgrade_offered = self.parser.should_upgrade()
+        if self.is_upgrade_offered:
+            return
+        self.asked += 1
+        name = self._heartbeat_site()
         if name is None:
             self._take_the_asgi_path()
         else:
             self._name, self._body = name, b""
 
     def on_body(self, body: bytes) -> None:
-        """Collects."""
+        """Collects the body of a heartbeat."""
+        self.silent_bytes = 0
         if self._name is None:
             super().on_body(body)
         else:
             self._body += body
 
     def on_message_complete(self) -> None:
-        """The request is here as a whole."""
+        """Begins the heartbeat."""
+        if self.is_upgrade_offered:
+            return
         self.awaits = ""
         if self.is_lingering:
             self.transport.close()
@@ -201,7 +221,7 @@ class FastPathProtocol(TimeoutProtocol):
     # Called by the transport
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn's; a body that is not here yet is waited for in its way."""
+        """Leaves a body that is not complete yet to the ASGI path."""
         super().data_received(data)
         if self._name is not None:
             self._wait_for_the_body()
@@ -224,9 +244,9 @@ class FastPathProtocol(TimeoutProtocol):
         else:
             super().shutdown()
 
-    # The short way
+    # The fast path
 
-    def _express_site(self) -> str | None:
+    def _heartbeat_site(self) -> str | None:
         cycle = self.cycle
         if not self._is_on or self.expect_100_continue or self.flow.write_paused:
             return None
@@ -236,26 +256,25 @@ class FastPathProtocol(TimeoutProtocol):
         if (
             parser.get_method() != b"POST"
             or not parser.should_keep_alive()
-            or parser.should_upgrade()
             or parser.get_http_version() != "1.1"
         ):
             return None
         return _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
 
     def _begin(self, name: str) -> None:
-        flight = PendingHeartbeat(self, name)
-        self.cycle = cast(RequestResponseCycle, flight)
-        flight.keep_alive = self._is_on
+        pending = PendingHeartbeat(self, name)
+        self.cycle = cast(RequestResponseCycle, pending)
+        pending.keep_alive = self._is_on
         peer = self.client[0] if self.client else ""
-        begun, flight.cors = self.intake.begin(name, peer, self.headers, self._body, flight)
+        begun, pending.cors = self.intake.begin(name, peer, self.headers, self._body, pending)
         if isinstance(begun, Heartbeat):
             return  # its outcome is told later
         if begun.status == 204:
-            flight.answer(_heads.of(begun.headers, self.server_state.default_headers))
+            pending.answer(_heads.of(begun.headers, self.server_state.default_headers))
         else:
-            self.answer_by_app(flight, begun)
+            self.answer_by_app(pending, begun)
 
-    # The long way
+    # The ASGI path
 
     def _take_the_asgi_path(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -263,7 +282,7 @@ class FastPathProtocol(TimeoutProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers = self.scope["headers"] = headers
         super().on_headers_complete()
-        self.cycle.transport = cast(asyncio.Transport, self.patient)
+        self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
         if self._is_draining:
             self.cycle.keep_alive = False
 
@@ -273,14 +292,14 @@ class FastPathProtocol(TimeoutProtocol):
         if body:
             super().on_body(body)
 
-    def answer_by_app(self, flight: PendingHeartbeat, app: ASGIApp | Reply) -> None:
-        """Answers in uvicorn's way, which knows all about answers."""
-        taken_for = cast(RequestResponseCycle, flight)
+    def answer_by_app(self, pending: PendingHeartbeat, app: ASGIApp | Reply) -> None:
+        """Answers through uvicorn's cycle, which can write any answer."""
+        taken_for = cast(RequestResponseCycle, pending)
         scope: Any = {
             "type": "http",
             "method": "POST",
             "http_version": "1.1",
-            "path": f"/v1/sites/{flight.name}/heartbeat",
+            "path": f"/v1/sites/{pending.name}/heartbeat",
             "query_string": b"",
             "root_path": "",
             "headers": [],
@@ -298,10 +317,10 @@ class FastPathProtocol(TimeoutProtocol):
             default_headers=self.server_state.default_headers,
             message_event=taken_for.message_event,
             expect_100_continue=False,
-            keep_alive=flight.keep_alive,
+            keep_alive=pending.keep_alive,
             on_response=self.on_response_complete,
         )
-        cycle.disconnected = flight.disconnected
+        cycle.disconnected = pending.disconnected
         if self.cycle is taken_for:
             self.cycle = cycle
         self._start_asgi_task(cycle, cast(Any, app))

@@ -26,7 +26,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
 from service.ops.logs import configure_logs
-from service.server.fast_path import FastPathProtocol
+from service.server.self_check import checked_protocol
 from service.settings import PREFIX, Settings
 
 BACKLOG = 2048
@@ -51,10 +51,10 @@ def listen(host: str, port: int) -> socket.socket:
     )
 
 
-def _options() -> dict[str, Any]:
+def _options(settings: Settings) -> dict[str, Any]:
     return {
         "loop": "asyncio" if sys.platform == "win32" else "uvloop",
-        "http": FastPathProtocol,
+        "http": checked_protocol(),
         "ws": "none",
         "lifespan": "on",
         "access_log": False,
@@ -64,6 +64,7 @@ def _options() -> dict[str, Any]:
         "server_header": False,
         "date_header": True,
         "backlog": BACKLOG,
+        "timeout_keep_alive": settings.keep_alive,
         "timeout_graceful_shutdown": GRACE_S,
     }
 
@@ -84,7 +85,9 @@ def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> 
 
     for number in _STOPS:
         signal.signal(number, stop)
-    server = _Server(uvicorn.Config(create_app(settings, demo=demo, drains=True), **_options()))
+    server = _Server(
+        uvicorn.Config(create_app(settings, demo=demo, drains=True), **_options(settings))
+    )
     freeze_gc()
     if is_told_to_stop:
         return True
@@ -106,7 +109,7 @@ def run_workers(settings: Settings, sock: socket.socket, workers: int) -> bool:
     os.environ.update({PREFIX + name: value for name, value in environ.items()})
     with _shared_metrics():
         config = uvicorn.Config(
-            "service.server.run:worker_app", factory=True, workers=workers, **_options()
+            "service.server.run:worker_app", factory=True, workers=workers, **_options(settings)
         )
         resource_tracker.ensure_running()  # as it starts, it undoes what the supervisor blocks
         supervisor = _Supervisor(config, sockets=[sock])
@@ -115,36 +118,36 @@ def run_workers(settings: Settings, sock: socket.socket, workers: int) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but a second Ctrl-C does not tear it down: it ends soon anyway, in order."""
+    """A second Ctrl-C does not tear it down: it ends soon anyway, in order."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """As uvicorn's."""
+        """Only the first signal counts."""
         if not self.should_exit:
             super().handle_exit(sig, frame)
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's, whose workers do not hear Ctrl-C: a terminal sends it to all processes, and one
+    """Its workers do not hear Ctrl-C: a terminal sends it to all processes, and one
     that is just starting would end with a traceback. Their parent ends them."""
 
     def init_processes(self) -> None:
-        """As uvicorn's."""
+        """Blocks SIGINT meanwhile."""
         with block_sigint():
             super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
-        """As uvicorn's."""
+        """Blocks SIGINT meanwhile."""
         with block_sigint():
             super().keep_subprocess_alive()
 
     def handle_signals(self) -> None:
-        """As uvicorn's."""
+        """Blocks SIGINT meanwhile."""
         with block_sigint():
             super().handle_signals()
 
     def terminate_all(self) -> None:
-        """As uvicorn's. The workers accept for a while yet; what the supervisor alone kept
-        listening to after that would wait for nobody."""
+        """Closes the sockets first. The workers accept for a while yet; whoever connected to the
+        supervisor alone after that would never be answered."""
         for sock in self.sockets:
             sock.close()
         super().terminate_all()

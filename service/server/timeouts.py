@@ -1,22 +1,31 @@
-"""How long a connection may take: for a request, for an answer, and for nothing at all.
+"""How long a connection may take: for a request, for its answer, and for nothing at all.
 
 uvicorn bounds only the last. Without the others a client that sends a byte now and then, or takes
 nothing of what it is sent, holds a connection, its buffers and a stream's slot for as long as it
-likes.
+likes; and a request that the service loses would wait for ever.
 """
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from service.server.protocol import PlainProtocol
 
 REQUEST_S = 9.5  # from its first byte to its last; a body that is read is refused before (408)
+ANSWER_S = 10.0  # until an answer begins
+LOOK_S = 2.5  # how often a connection with a request under way is looked at
 MOST_HEAD_BYTES = 64 * 1024
+PIECE_BYTES = 4096  # of a large read that is parsed at once: the precision of the limit
 LINGER_S = 2.0  # for what still comes of a request that was refused before all of it was here
 SLOW_READER_S = 30.0  # a client that takes nothing for so long is cut off
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
+_NO_ANSWER = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\naccess-control-allow-origin: *\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 
@@ -36,61 +45,132 @@ class LingeringTransport:
         self._protocol.close_after_the_request()
 
 
-class TimeoutProtocol(HttpToolsProtocol):
+class TimeoutProtocol(PlainProtocol):
     """uvicorn's HTTP protocol, with an end to everything.
 
     A subclass says where it is, as plain attributes, for this is on the way of every heartbeat:
-    `awaits` and `head_bytes` when a message begins, when its head is there, and when all of it is.
+    `awaits` and `head_bytes` when a message begins, when its head is there, and when all of it is;
+    `asked` when a head is there, and `silent_bytes` when some of a body is.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.awaits = "head"  # what of a request is still to come: its head, its body, or nothing
         self.head_bytes: int | None = 0  # None: the head began in the piece that is being parsed
+        self.silent_bytes = 0  # parsed since the last byte of a body: trailers, mostly
+        self.asked = self.answered = 0  # requests on this connection
         self.idle_since: float | None = None
         self.is_lingering = False
-        self.patient: LingeringTransport
-        self._late: asyncio.TimerHandle | None = None
-        self._slow: asyncio.TimerHandle | None = None
+        self.lingering_transport: LingeringTransport
+        self._asgi_cycle: RequestResponseCycle | None = None
+        self._request_due: float | None = None
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._answered_before = -1
+        self._unanswered_s = 0.0
+        self._slow_reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As uvicorn's; the first request is due from now on."""
+        """The first request is due from now on."""
         super().connection_made(transport)
-        self.patient = LingeringTransport(self)
-        self._late = self.loop.call_later(REQUEST_S, self._cut_off)
+        self.lingering_transport = LingeringTransport(self)
+        self._request_due = self.loop.time() + REQUEST_S
+        self._look_at_the_request_in(LOOK_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As uvicorn's, with the timers, which would keep all of this for their time."""
+        """Cancels the timers, which would keep all of this for their time."""
         super().connection_lost(exc)
-        for timer in (self._late, self._slow, self.timeout_keep_alive_task):
+        for timer in (self._request_timer, self._slow_reader_timer, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
-        self._late = self._slow = self.timeout_keep_alive_task = None
+        self._request_timer = self._slow_reader_timer = self.timeout_keep_alive_task = None
 
     def _cut_off(self) -> None:
         # Not closed: that would wait until the peer takes what was written to it.
         self.transport.abort()
 
-    # A request that does not get done
+    # A request that is not complete, or not answered
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn's; what comes in pieces must come soon."""
+        """Parses a large read in pieces, so that its heads and trailers are counted."""
+        if len(data) <= PIECE_BYTES:
+            self._receive(data)
+            return
+        for start in range(0, len(data), PIECE_BYTES):
+            if self.transport.is_closing() and not self.is_lingering:
+                return
+            self._receive(data[start : start + PIECE_BYTES])
+
+    def _receive(self, data: bytes) -> None:
         super().data_received(data)
         if self.awaits:
             self._watch_what_comes_in_pieces(len(data))
-        elif self._late is not None:
-            self._late.cancel()
-            self._late = None
+        if self._request_timer is None:
+            self._look_at_the_request_in(LOOK_S)
 
     def _watch_what_comes_in_pieces(self, size: int) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(REQUEST_S, self._cut_off)
-        if self.awaits != "head":
-            return
-        self.head_bytes = 0 if self.head_bytes is None else self.head_bytes + size
-        if self.head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
+        if self.head_bytes is None or self._request_due is None:  # this request began just now
+            self._request_due = self.loop.time() + REQUEST_S
+        if self.awaits == "head":
+            self.head_bytes = counted = 0 if self.head_bytes is None else self.head_bytes + size
+        else:
+            self.head_bytes = self.head_bytes or 0
+            self.silent_bytes = counted = self.silent_bytes + size
+        if counted >= MOST_HEAD_BYTES and not self.transport.is_closing():
+            if self.asked == self.answered or (self.awaits == "body" and not self._has_begun()):
+                self.transport.write(_TOO_LARGE)
             self.transport.close()
+
+    def _has_begun(self) -> bool:
+        """Whether an answer is being written, such as a live stream."""
+        cycle = self._asgi_cycle
+        return cycle is not None and cycle.response_started and not cycle.response_complete
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._asgi_cycle = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _look_at_the_request_in(self, seconds: float) -> None:
+        self._request_timer = self.loop.call_later(seconds, self._look_at_the_request)
+
+    def _look_at_the_request(self) -> None:
+        """Ends what takes too long. One timer looks again and again: one for each request would
+        cost as much as reading it."""
+        self._request_timer = None
+        if self.transport.is_closing():
+            return
+        now = self.loop.time()
+        is_waiting = self.asked > self.answered and not self._has_begun()
+        if is_waiting and self.awaits != "body" and self.answered == self._answered_before:
+            self._unanswered_s += LOOK_S
+            if self._unanswered_s >= ANSWER_S:
+                self.end_unanswered()
+                return
+        else:
+            self._unanswered_s = 0.0
+        self._answered_before = self.answered
+        if not self.awaits:
+            self._request_due = None
+        elif self.flow.read_paused or self._request_due is None:
+            self._request_due = now + REQUEST_S  # what we do not read cannot come
+        elif now >= self._request_due:
+            self._cut_off()
+            return
+        if self.awaits or is_waiting:
+            left_s = self._request_due - now if self._request_due is not None else LOOK_S
+            self._look_at_the_request_in(min(left_s, LOOK_S))
+
+    def end_unanswered(self) -> None:
+        """Answers 503 to a request that got no answer, and closes the connection."""
+        self.logger.error("a request was given up without an answer")
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # an answer that comes later is not written
+        if not self.transport.is_closing():
+            if not self._has_begun():
+                self.transport.write(_NO_ANSWER)
+            self.transport.close()
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+        self._request_timer = self.loop.call_later(LINGER_S, self._cut_off)
 
     def close_after_the_request(self) -> None:
         """Nothing more is answered; what still comes of the request is thrown away."""
@@ -103,28 +183,29 @@ class TimeoutProtocol(HttpToolsProtocol):
     # An answer that is not taken
 
     def pause_writing(self) -> None:
-        """As uvicorn's; from now on the client has so long to take some of it."""
+        """From now on the client has SLOW_READER_S to take some of it."""
         super().pause_writing()
-        if self._slow is None:
-            self._slow = self.loop.call_later(SLOW_READER_S, self._cut_off)
+        if self._slow_reader_timer is None:
+            self._slow_reader_timer = self.loop.call_later(SLOW_READER_S, self._cut_off)
 
     def resume_writing(self) -> None:
-        """As uvicorn's."""
+        """The client has taken some of it."""
         super().resume_writing()
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+        if self._slow_reader_timer is not None:
+            self._slow_reader_timer.cancel()
+            self._slow_reader_timer = None
 
     # A connection that nobody uses
 
     def _unset_keepalive_if_required(self) -> None:
-        """Somebody uses it. uvicorn's timer, made and cancelled for each request, costs as much
-        as reading the request; one that is there already finds out by itself."""
+        """Notes that it is in use. uvicorn's timer, made and cancelled for each request, costs
+        as much as reading the request; a timer that is running finds out by itself."""
         self.idle_since = None
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, with that timer."""
+        """Starts the next request of the pipeline, or the time without one."""
         self.server_state.total_requests += 1
+        self.answered += 1
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -133,6 +214,8 @@ class TimeoutProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+            if self._request_timer is None:
+                self._look_at_the_request_in(LOOK_S)
             return
         self.idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:

@@ -28,6 +28,8 @@ _DEMO = (
     '<p class="muted">A demo shop with visitors is running: <a href="demo/">walk around in it</a> '
     f'and <a href="sites/{DEMO_SITE}">watch everybody live</a>.</p>\n'
 )
+_HELP_OPEN = "Lowercase letters, digits, dots and dashes, such as <code>example.org</code>."
+_HELP_LISTED = "The operator has listed the sites of this service: enter the name of one of them."
 _SAID_TO_PEOPLE = (404, 405, 422)  # what a mistyped or stale address leads to
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -45,14 +47,17 @@ async def start(request: Request) -> Response:
     """Getting started: the script tag, and the first heartbeat as it comes in."""
     settings = context_of(request).settings
     has_demo = request.app.state.demo
-    # The terminal's example is of the same. Names that were configured are not for everybody.
-    site = DEMO_SITE if has_demo or not settings.sites.by_id else ""
+    is_listed = bool(settings.sites.by_id)
+    # The same site as in the terminal's example. Configured names are not for everybody.
+    site = DEMO_SITE if has_demo or not is_listed else ""
     page = _START.substitute(
         static=f"static/{assets().version}",
         base=escape(base_url(request)),
         interval=f"{settings.heartbeat_interval:g}",
         site=site,
         shown=site or "your-site",
+        sites="listed" if is_listed else "open",
+        help=_HELP_LISTED if is_listed else _HELP_OPEN,
         demo=_DEMO if has_demo else "",
     )
     return _page(request, page, "'none'")

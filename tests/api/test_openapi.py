@@ -264,6 +264,42 @@ def test_every_example_decodes_as_its_struct() -> None:
     assert checked > 30
 
 
+def _samples() -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Each operation of the document with the sources of its code samples."""
+    for item in DOCUMENT["paths"].values():
+        for operation in item.values():
+            yield operation, [sample["source"] for sample in operation["x-codeSamples"]]
+
+
+async def test_every_example_of_a_200_has_the_query_that_gives_it(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(ADMIN_TOKEN=TOKEN)
+    operator = {"Authorization": f"Bearer {TOKEN}"}
+    checked = set()
+    for operation, samples in _samples():
+        example = None
+        for content in operation["responses"].get("200", {}).get("content", {}).values():
+            example = content.get("example", example)
+        if not isinstance(example, dict) or operation["operationId"] == "session":
+            continue  # what is known of a session differs
+        *_, source = samples
+        command = re.match(r"curl -i '([^']+)'", source)
+        assert command, source
+        body = re.search(r"-d '([^']+)'", source)
+        url = command[1].replace(openapi.BASE_URL, "")
+        method = "POST" if body else "GET"
+        answer = await service.client.request(
+            method, url, content=body and body[1], headers=operator
+        )
+        assert answer.status_code == 200, source
+        assert answer.json().keys() == example.keys(), source
+        if "points" in example:
+            assert len(answer.json()["points"]) == len(example["points"])
+        checked.add(operation["operationId"])
+    assert checked >= {"heartbeat", "active", "history", "views", "sessions", "stats", "readyz"}
+
+
 async def test_it_is_served_as_it_is_built(make_service: MakeService) -> None:
     service = await make_service()
     answer = await service.client.get("/openapi.json")
@@ -324,7 +360,7 @@ async def test_the_reference_shows_every_endpoint(make_service: MakeService) -> 
     for operation in OPERATIONS:
         assert operation.id in outline.ids
         assert f"<code>{operation.path}</code>" in page
-    assert page.count("curl -i") == len(OPERATIONS)
+    assert page.count("curl -i") == sum(len(samples) for _, samples in _samples())
     assert "http://127.0.0.1:8080/v1/sites/blog/heartbeat" in page
 
 

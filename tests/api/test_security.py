@@ -79,6 +79,27 @@ def test_client_address(trusted: str, peer: str | None, forwarded: list[str], ad
     assert rules.client_address(scope(peer, *headers)) == address
 
 
+@pytest.mark.parametrize(
+    "peer, headers, address",
+    [
+        ("10.0.0.1", [("CF-Connecting-IP", "192.0.2.7")], "192.0.2.7"),
+        ("10.0.0.1", [("cf-connecting-ip", "2001:db8:1:2::9")], "2001:db8:1:2::/64"),
+        (
+            "10.0.0.1",
+            [("CF-Connecting-IP", "192.0.2.7"), ("X-Forwarded-For", "1.1.1.1")],
+            "192.0.2.7",
+        ),
+        ("10.0.0.1", [("X-Forwarded-For", "192.0.2.8")], "192.0.2.8"),
+        ("10.0.0.1", [("CF-Connecting-IP", "nobody")], "10.0.0.1"),
+        ("192.0.2.99", [("CF-Connecting-IP", "192.0.2.7")], "192.0.2.99"),
+    ],
+)
+def test_client_ip_header(peer: str, headers: list[tuple[str, str]], address: str) -> None:
+    """It is believed only from a trusted proxy."""
+    rules = security(TRUSTED_PROXIES="10.0.0.0/8", CLIENT_IP_HEADER="CF-Connecting-IP")
+    assert rules.client_address(scope(peer, *headers)) == address
+
+
 def test_an_address_is_never_written_as_it_is() -> None:
     one, other = security(ADMIN_TOKEN="a"), security(ADMIN_TOKEN="b")
     shown = one.hash_address("192.0.2.1")

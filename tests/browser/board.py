@@ -22,7 +22,9 @@ class Board:
     def open(cls, page: Page, service: LiveService, site: str = "blog", query: str = "") -> "Board":
         """Goes there, and waits for its numbers, or why there are none."""
         page.goto(f"{service.url}/sites/{site}{query}")
-        expect(page.locator("html")).not_to_have_attribute("data-connection", "connecting")
+        expect(page.locator("html")).not_to_have_attribute(
+            "data-connection", re.compile("none|connecting")
+        )
         return cls(page)
 
     def row(self, path: str, of: str = "pages") -> Locator:

@@ -100,9 +100,45 @@ def test_in_a_frame(
         page.goto(here)
         now = page.frame_locator("iframe").locator("#welcome, #active")
         if is_shown:
-            expect(now.first).to_be_attached()
-            expect(page.frame_locator("iframe").locator("#welcome")).to_be_visible()
+            expect(page.frame_locator("iframe").locator("#active")).to_have_text("0")
         else:
             expect(now).to_have_count(0)
             assert any("frame-ancestors" in fault for fault in watched.faults)
+        page.goto("about:blank")
+
+
+SITES = """
+[private]
+public = false
+token = "x"
+[new]
+"""
+
+
+@pytest.mark.parametrize(
+    "site, shown",
+    [("new", "people here now"), ("private", "These numbers are not public.")],
+)
+def test_an_embed_tells_readers_nothing_of_installing_or_tokens(
+    make_live: MakeLive,
+    page: Page,
+    sites_file: SitesFile,
+    watched: Watched,
+    site: str,
+    shown: str,
+) -> None:
+    watched.allowed += ["status of 401"]
+    live = make_live(SITES_FILE=sites_file(SITES))
+    page.clock.install()
+    body = f'<iframe src="{live.url}/sites/{site}?embed"></iframe>'
+    with web_server(lambda request: answer_page(request, body)) as port:
+        page.goto(f"http://localhost:{port}")
+        inside = page.frame_locator("iframe").locator("body")
+        expect(inside).to_contain_text(shown)
+        page.clock.fast_forward(30_000)
+        expect(inside).to_contain_text(shown)
+        seen = inside.inner_text().lower()
+        for word in ("token", "script", "line", "localhost", "api", "nothing yet"):
+            assert word not in seen
+        expect(inside.locator("input:visible, pre:visible")).to_have_count(0)
         page.goto("about:blank")

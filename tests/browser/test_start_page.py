@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.board import Board
@@ -49,37 +50,89 @@ def test_it_knows_a_site_that_is_counted_already(calm: LiveService, site: str, p
     expect(found).to_contain_text(re.compile(f"{site}( has had visitors before|.* right now)"))
 
 
-def test_a_name_that_is_none(calm: LiveService, page: Page) -> None:
+# what is typed -> what is suggested instead
+@pytest.mark.parametrize(
+    "typed, suggested",
+    [
+        ("Blog", "blog"),
+        ("my blog!", "my-blog"),
+        ("-x", "x"),
+        ("https://Blog.Example.org/a?b", "blog.example.org"),
+        ("Café", "cafe"),
+        ("<script>", "script"),
+        ("日本", ""),
+    ],
+)
+def test_an_invalid_name(calm: LiveService, page: Page, typed: str, suggested: str) -> None:
+    page.goto(f"{calm.url}/")
+    name, error = page.get_by_label("Name your site"), page.locator("#site-error")
+    expect(page.locator("#copy")).to_be_visible()
+    expect(error).to_be_hidden()
+    name.fill(typed)
+    expect(error).to_contain_text("Use only lowercase letters, digits, dots and dashes")
+    below = (name.bounding_box() or {"y": 0, "height": 0}), (error.bounding_box() or {"y": 0})
+    assert 0 < below[1]["y"] - below[0]["y"] < 2 * below[0]["height"], "it is right below the field"
+    expect(name).to_have_attribute("aria-invalid", "true")
+    expect(name).to_have_accessible_description(re.compile("Use only lowercase letters"))
+    expect(page.locator("#copy")).to_be_hidden()
+    expect(page.locator("#script-tag")).to_contain_text('data-site="your-site"')
+    expect(page.locator("#first-heartbeat")).to_contain_text("Correct the name above first")
+    use = page.locator("#use-suggestion")
+    if not suggested:
+        expect(use).to_be_hidden()
+        return
+    expect(use).to_have_text(f"Use {suggested}")
+    use.click()
+    expect(name).to_have_value(suggested)
+    expect(name).to_be_focused()
+    expect(name).to_have_attribute("aria-invalid", "false")
+    expect(error).to_be_hidden()
+    expect(page.locator("#copy")).to_be_visible()
+    expect(page.locator("#script-tag")).to_contain_text(f'data-site="{suggested}"')
+
+
+def test_no_name(calm: LiveService, page: Page) -> None:
     page.goto(f"{calm.url}/")
     name = page.get_by_label("Name your site")
-    for wrong in ("Blog", "my blog", "-x", "<script>"):
-        name.fill(wrong)
-        expect(page.locator("#first-heartbeat")).to_contain_text("Use only lowercase letters")
-        expect(name).to_have_attribute("aria-invalid", "true")
-        expect(page.locator("#script-tag")).to_contain_text('data-site="demo"')
     name.fill("")
     expect(page.locator("#first-heartbeat")).to_contain_text("Name your site above first")
+    expect(page.locator("#site-error")).to_be_hidden()
+    expect(page.locator("#copy")).to_be_hidden()
     name.press("Enter")
     expect(page).to_have_url(f"{calm.url}/")
 
 
-def test_sites_that_were_told(
+LISTED = """
+[blog]
+[secret]
+public = false
+token = "x"
+"""
+
+
+def test_where_sites_are_listed(
     make_live: MakeLive, page: Page, sites_file: SitesFile, watched: Watched
 ) -> None:
     watched.allowed += ["status of 404", "status of 401"]
-    live = make_live(SITES_FILE=sites_file('[secret]\npublic = false\ntoken = "x"\n'))
+    live = make_live(SITES_FILE=sites_file(LISTED))
     page.goto(f"{live.url}/")
-    found = page.locator("#first-heartbeat")
-    expect(page.get_by_label("Name your site")).to_have_value("")
+    name, found = page.get_by_label("Name your site"), page.locator("#first-heartbeat")
+    error, copy = page.locator("#site-error"), page.locator("#copy")
+    expect(name).to_have_value("")
+    expect(name).to_have_accessible_description(re.compile("enter the name of one of them"))
     expect(found).to_contain_text("Name your site above first")
-    expect(page.locator("#script-tag")).to_contain_text('data-site="your-site"')
-    page.get_by_label("Name your site").fill("blog")
-    expect(found).to_contain_text(
-        "The operator of this service has listed its sites, and blog is not one of them."
-    )
-    page.get_by_label("Name your site").fill("secret")
-    expect(found).to_contain_text("secret is private")
+    expect(copy).to_be_hidden()
+    name.fill("other")
+    expect(error).to_contain_text("and other is not one of them.")
+    expect(copy).to_be_hidden()
+    name.fill("secret")
+    expect(error).to_be_hidden()
+    expect(found).to_contain_text("secret needs a token")
     expect(page.locator("#stats-link")).to_be_visible()
+    name.fill("blog")
+    expect(copy).to_be_visible()  # it is one that works
+    expect(page.locator("#script-tag")).to_contain_text('data-site="blog"')
+    expect(found).to_contain_text("Waiting for the first heartbeat from blog")
 
 
 def test_who_waits_in_vain_is_told_what_may_be_wrong(

@@ -1,4 +1,4 @@
-"""Input that is wrong and clients that mean no good, B1 to B18: against the real service on a
+"""Input that is wrong and clients that mean no good, B1 to B30: against the real service on a
 real Valkey, over sockets. Each test speaks from addresses of its own."""
 
 import asyncio
@@ -7,7 +7,9 @@ import itertools
 import json
 import os
 import re
+import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ import pytest
 from service.api.requests import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
 from tests.browser.site import LiveService, running
 from tests.faults.keys import grammar_faults
-from tests.servers import Server, wait_until
+from tests.servers import Server, missing, wait_until
 
 ADMIN = "operator-s3cret-token"
 SITES = """
@@ -705,3 +707,148 @@ def test_what_is_dropped(
     assert answer.headers["presence-dropped"] == reason
     assert metric(service, counter) == before + 1
     assert not list(abused_valkey.client.scan_iter("*dropped-*"))
+
+
+# B19 and B20
+
+
+@pytest.mark.fault("B19")
+@pytest.mark.parametrize("endpoint", ["heartbeat", "heartbeats"])
+def test_trailers_are_not_headers(
+    service: LiveService, connect: Connect, abused_valkey: Server, endpoint: str
+) -> None:
+    session = f"trailer-{endpoint:0>24}"
+    item = {"sessionId": session, "currentPath": "/b19"}
+    body = json.dumps(item if endpoint == "heartbeat" else {"heartbeats": [item]}).encode()
+    trailers = (
+        b"X-Forwarded-For: 10.9.8.1\r\nCF-IPCountry: DE\r\nHost: other\r\nDNT: 1\r\n"
+        b"Origin: https://shop.example\r\nUser-Agent: Googlebot/2.1\r\nSec-Purpose: prefetch\r\n"
+        b"Connection: close\r\nX-Request-ID: from-a-trailer\r\n"
+        b"Authorization: Bearer private-s3cret-token\r\n"
+    )
+    status = {"open": (204,), "shop": (403,)}
+    for site in ("open", "shop", "private"):
+        connection = connect()
+        chunked = b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers)
+        target = f"/v1/sites/{site}/{endpoint}"
+        connection.send(head(target, "Transfer-Encoding: chunked") + chunked)
+        refused = (401, 403)  # a batch needs a token
+        assert connection.status() in (
+            refused if endpoint == "heartbeats" else status.get(site, (204, 401))
+        )
+    connection = connect()
+    connection.send(
+        f"GET {SITE}/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        + f"0\r\nAuthorization: Bearer {ADMIN}\r\n\r\n".encode()
+    )
+    assert connection.status() == 401
+    counted = list(abused_valkey.client.scan_iter(f"*{{open}}*{session}*"))
+    assert bool(counted) is (endpoint == "heartbeat")
+
+
+@pytest.mark.fault("B20")
+@pytest.mark.parametrize("trailer", [b"X-Long: " + b"a" * 100 + b"\r\n", b"a"])
+def test_endless_trailers(service: LiveService, connect: Connect, trailer: bytes) -> None:
+    before = memory_of(service)
+    for target in (f"{SITE}/heartbeat", "/livez", f"{SITE}/heartbeats"):
+        connection = connect()
+        connection.send(head(target, "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n")
+        begun = time.monotonic()
+        for _ in range(512):
+            connection.send(trailer * (32_768 // len(trailer)))
+        connection.read()
+        assert time.monotonic() - begun < 5, "cut off by its size, not by its time"
+    assert memory_of(service) - before < 8 * 2**20
+
+
+@pytest.mark.fault("B20")
+@pytest.mark.parametrize(
+    "long",
+    [
+        b"POST /v1/sites/open/heartbeat HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 70_000,
+        b"POST /v1/sites/open/heartbeat HTTP/1.1\r\nHost: x\r\n" + b"X-Many: 1\r\n" * 7000,
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x",
+    ],
+)
+def test_a_long_head_in_one_piece(service: LiveService, connect: Connect, long: bytes) -> None:
+    connection = connect()
+    connection.send(long + b"\r\n\r\n")
+    assert connection.status() in (431, 0)  # 0: it was told, and reset with bytes unread
+
+
+# B27
+
+
+@pytest.mark.fault("B27")
+def test_pipelining_across_packet_borders(service: LiveService, connect: Connect) -> None:
+    """Each piece ends inside a request, for longer than one request may take."""
+    connection = connect()
+    one = f"GET /livez HTTP/1.1\r\nHost: x\r\n{'X-Filler: ' + 'a' * 40}\r\n\r\n".encode()
+    connection.send(one[:30])
+    sent = 0
+    begun = time.monotonic()
+    while time.monotonic() - begun < 12:
+        connection.send(one[30:] + one[:30])
+        sent += 1
+        time.sleep(0.5)
+    connection.send(one[30:-2] + b"Connection: close\r\n\r\n")
+    assert connection.read().count(b"HTTP/1.1 200 ") == sent + 1
+
+
+# B29
+
+
+@pytest.mark.fault("B29")
+@pytest.mark.parametrize("offer", ["h2c", "websocket", "TLS/1.0, HTTP/2.0"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_an_offer_to_upgrade_is_ignored(
+    service: LiveService, connect: Connect, offer: str, is_chunked: bool
+) -> None:
+    body = json.dumps(beat(290, "/b29")).encode()
+    length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {len(body)}"
+    if is_chunked:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    offers = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {offer}", "HTTP2-Settings: AAMA")
+    request = head(f"{SITE}/heartbeat", *offers, length) + body
+    for pieces in ([request], [request[:60], request[60:-20], request[-20:]]):
+        connection = connect()
+        for piece in pieces:
+            connection.send(piece)
+            time.sleep(0.02)
+        assert connection.status() == 204
+
+
+@pytest.mark.fault("B29")
+def test_curl_offers_http2(service: LiveService) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        missing("curl")
+    told = subprocess.run(
+        [str(curl), "-s", "-o", os.devnull, "-w", "%{http_code}", "--http2", "-d",
+         json.dumps(beat(291, "/b29")), f"{service.url}{SITE}/heartbeat"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout == "204"
+
+
+# B30
+
+
+@pytest.mark.fault("B30")
+@pytest.mark.parametrize(
+    "header", ["traceparent", "baggage", "x-datadog-trace-id", "request-id", "newrelic", "x-other"]
+)
+@pytest.mark.parametrize("site, origin", [("open", "https://a.example"), ("shop", "")])
+def test_any_header_passes_the_preflight(
+    client: httpx.Client, header: str, site: str, origin: str
+) -> None:
+    asked = {
+        "Origin": origin or "https://shop.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": f"content-type,{header}",
+    }
+    answer = client.options(f"/v1/sites/{site}/heartbeat", headers=asked)
+    assert answer.status_code == 204
+    allowed = answer.headers["access-control-allow-headers"].split(", ")
+    assert {"*", "Authorization", "Content-Type"} <= set(allowed)
+    assert "access-control-allow-credentials" not in answer.headers

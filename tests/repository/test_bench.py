@@ -16,9 +16,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from bench import __main__ as program
-from bench import growth, latency, machine, measures, mix, plots, report
+from bench import growth, latency, machine, measures, mix, plots, redis_cost, report, trial
 from bench.constant_rate import percentile, requests
-from bench.result import Context, Result, Silent
+from bench.result import Context, Result, compared
+from bench.result import not_measured as row_without_figures
 from bench.tried import TRIED
 
 ROOT = Path(__file__).parents[2]
@@ -35,27 +36,27 @@ def result(id: str, reached: bool | None = True, value: float = 34.0, **more: An
 
 
 def not_measured(id: str) -> Result:
-    return measures.not_measured(id, f"what {id} measures", "≤ 1 ×", "there is none yet")
+    return row_without_figures(id, f"what {id} measures", "≤ 1 ×", "there is none yet")
 
 
 def case(program_us: float, redis_us: float) -> dict[str, Any]:
     return {"program_us": program_us, "redis_us": redis_us, "calls_per_1000": 31.0}
 
 
-def by_sessions(*values: float) -> dict[str, float]:
-    return dict(zip(("1000", "10000", "100000", "1000000"), values, strict=True))
+def by_sessions(*values: float) -> dict[int, float]:
+    return dict(zip((1_000, 10_000, 100_000, 1_000_000), values, strict=True))
 
 
-CASES = {"this service": case(28, 6), "nginx + Lua": case(21, 22)}
+OURS = "this service"
+CASES = {OURS: case(28, 6), "nginx + Lua": case(21, 22)}
 PROGRAMS = {
     "presence, 1 pages": {"writes": 1, "retries": 0},
     "WATCH / MULTI, 1 pages": {"writes": 1, "retries": 63},
 }
-CURVE = {f"{share:g}": {"rate": share * 1e4, "50": 1.0, "99": 3.0} for share in (0.3, 0.7)}
 RESULTS = [
     result("P1", False, detail={"cases": CASES}),
     result("P2", detail={"cases": CASES}),
-    result("P7", detail={"cases": {**CASES, "this service, 1,000 sites": case(30, 8)}}),
+    result("P7", detail={"cases": {OURS: case(28, 6), f"{OURS}, 1,000 sites": case(30, 8)}}),
     result(
         "P8",
         value=550.0,
@@ -69,8 +70,7 @@ RESULTS = [
         detail={
             "by_sessions": by_sessions(0.2, 0.21, 0.22, 0.22),
             "refresh_us_by_sessions": by_sessions(10, 10, 11, 12),
-            "by_pages": {"10": {"refresh_us": 10.0, "stats_us": 120.0}},
-            "by_shards": {"12": {"refresh_us": 12.0, "stats_us": 2_000.0}},
+            "by_shards": {12: {"refresh_us": 12.0, "stats_us": 2_000.0}},
         },
     ),
     result("P10", detail={"by_sessions": by_sessions(50, 54, 57, 59)}),
@@ -78,43 +78,68 @@ RESULTS = [
     result("P12", False, ratio=None),
     result("P14", detail={"programs": PROGRAMS}),
     result("P15", detail={"redis_us": {1: 6.0, 4: 7.0}, "calls_per_1000": {1: 31.0, 4: 80.0}}),
-    result("P17", ratio=NAN, detail={"curves": {"service": CURVE, "noop": CURVE}}),
+    result("P17", ratio=NAN),
 ]  # fmt: skip
 
 
 # Rows
 
 
+ALL = ["P1", "P2", "P3", "P4", "P5", "P5b", *(f"P{number}" for number in range(6, 19))]
+
+
 def test_every_row_is_there_once() -> None:
-    ids = [id for entry in measures.ENTRIES for id in entry.ids]
-    assert Counter(ids) == Counter(f"P{number}" for number in range(1, 19))
-    assert list(measures.IDS) == [f"P{number}" for number in range(1, 19)]
+    assert Counter(id for ids in measures.ENTRIES.values() for id in ids) == Counter(ALL)
+    assert list(measures.IDS) == ALL
 
 
-@pytest.mark.parametrize("entry", measures.ENTRIES, ids=lambda entry: entry.module)
+@pytest.mark.parametrize("module", measures.ENTRIES)
 def test_a_measure_that_fails_gives_red_rows_and_never_none(
-    entry: measures.Entry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fail(context: Context) -> list[Result]:
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(measures, "_load", lambda entry: fail)
-    results = measures.run_all(Context(True, Silent(), tmp_path, frozenset(entry.ids)))
-    assert [row.id for row in results] == sorted(entry.ids, key=lambda id: int(id[1:]))
+    monkeypatch.setattr(measures, "_load", lambda module: fail)
+    ids = measures.ENTRIES[module]
+    results = measures.run_all(Context(True, tmp_path, frozenset(ids)))
+    assert [row.id for row in results] == list(ids)
     assert all(row.reached is False and math.isnan(row.value) for row in results)
     assert all("the disk is full" in row.note for row in results)
 
 
+@pytest.mark.parametrize("module", measures.ENTRIES)
+def test_every_measure_can_be_loaded(module: str) -> None:
+    assert callable(measures._load(module))
+
+
 def test_a_size_is_measured_without_a_server(tmp_path: Path) -> None:
-    (row,) = measures.run_all(Context(True, Silent(), tmp_path, frozenset({"P18"})))
+    (row,) = measures.run_all(Context(True, tmp_path, frozenset({"P18"})))
     assert row.bar == "≤ 2,048 B / 1,100 B"
     assert row.reached is True
     assert row.value == row.detail["gzip"] <= 1_100
     assert row.detail["minified"] <= 2_048
 
 
+def test_a_ratio_is_of_medians() -> None:
+    row = compared("P1", "a cost", [3.0, 1.0, 2.0], "a peer", [4.0, 9.0, 1.0], 0.5)
+    assert (row.value, row.baseline, row.ratio, row.bar) == (2.0, 4.0, 0.5, "≤ 0.5 ×")
+    assert row.reached is True
+    assert row.spread == "1.0 to 3.0 against 1.0 to 9.0"
+    assert compared("P1", "a cost", [2.0], "a peer", [3.0], 0.5).reached is False
+
+
+def test_without_git_the_first_script_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis_cost, "FIRST", "0000000")
+    assert redis_cost.first_script() == ""
+    monkeypatch.setenv("PATH", "")
+    assert redis_cost.first_script() == ""
+
+
 def test_what_is_not_measured_is_red_and_says_why() -> None:
-    row = measures.not_measured("P3", "a cost", "≤ 1 ×", "there is no nginx")
+    row = row_without_figures("P3", "a cost", "≤ 1 ×", "there is no nginx")
     assert row.note == "not measured: there is no nginx"
     assert row.reached is False
     assert "| 🔴 not measured |" in report.markdown([row], MACHINE, [], False)
@@ -225,10 +250,10 @@ def test_only_what_was_asked_for_is_measured_and_nothing_written(
     monkeypatch.setattr(program, "DOCS", tmp_path / "none")
     monkeypatch.setattr(machine, "describe", lambda: MACHINE)
     file = tmp_path / "out.json"
-    ran = CliRunner().invoke(program.main, ["--quick", "--only", "p2, P3", "--json", str(file)])
+    ran = CliRunner().invoke(program.main, ["--quick", "--only", "p2, P3,P5B", "--json", str(file)])
     assert ran.exit_code == 0, ran.output
     assert asked[0].quick
-    assert asked[0].only == frozenset({"P2", "P3"})
+    assert asked[0].only == frozenset({"P2", "P3", "P5b"})
     assert json.loads(file.read_text())["results"][0]["id"] == "P2"
 
 
@@ -247,7 +272,7 @@ def test_help_and_wrong_use() -> None:
 
 def test_every_plot_is_drawn_twice(tmp_path: Path) -> None:
     drawn = plots.draw(RESULTS, tmp_path)
-    names = ["cost", "memory", "stats", "latency", "conflicts"]
+    names = ["cost", "memory", "stats"]
     assert [plot.light for plot in drawn] == [f"bench-{name}.svg" for name in names]
     for plot in drawn:
         for file, colors in ((plot.light, plots.LIGHT), (plot.dark, plots.DARK)):
@@ -267,17 +292,16 @@ def test_the_same_results_are_the_same_files(tmp_path: Path) -> None:
 
 
 def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
-    assert plots.draw([not_measured("P2"), not_measured("P17")], tmp_path) == []
+    assert plots.draw([not_measured("P2"), not_measured("P9")], tmp_path) == []
 
 
 def test_growth_does_the_arithmetic() -> None:
     text = growth.markdown(RESULTS)
-    assert "| the service | 28.0 | 10⁶ ÷ 28.0 = 35,714 | 35,714 × 30 = 1,071,429 |" in text
     assert "| 10,000,000 | 10,000,000 ÷ 30 = 333,333 |" in text
     assert "333,333 × 28.0 ÷ 10⁶ ÷ 0.7 = **14**" in text  # 13.3 cores
     assert "3,333,333 × 8.0 ÷ 10⁶ ÷ 0.7 = **39**" in text
-    assert "100,000,000 × 550 B = 51.2 GiB" in text
-    for what in ("sessions", "pages", "sites", "copies", "shards"):
+    assert "100,000,000 × 551 B = 51.3 GiB" in text
+    for what in ("sessions", "shards", "sites", "copies"):
         assert re.search(rf"^\| {what}\b.*\n\|---\|--:", text, re.MULTILINE), what
     assert "deployment" not in growth.markdown([])
 
@@ -306,11 +330,29 @@ def test_the_mix_is_as_meant() -> None:
     assert sum(mix.SHARES.values()) == pytest.approx(1)
 
 
-def test_requests_are_those_of_the_file(tmp_path: Path) -> None:
+def test_the_window_lies_between_a_repeat_and_a_turn_at_any_rate() -> None:
+    for per_second in (1_000, 20_000, 200_000):
+        for on_their_way in (64, 2_000):
+            repeat_s = (mix.REPEATED_AFTER + on_their_way) / per_second
+            assert 5 * repeat_s < mix.window_s(per_second, on_their_way) < mix.TURN / per_second / 5
+
+
+def test_a_file_grows_and_its_beginning_stays(tmp_path: Path) -> None:
+    file = mix.write(tmp_path, 50, sites=3)
+    short = file.read_bytes()
+    trial.lengthen(file, 80)
+    assert file.read_bytes()[: len(short)] == short
+    assert file.stat().st_size == 80 * mix.RECORD_LENGTH
+    trial.lengthen(file, 10)
+    assert file.stat().st_size == 80 * mix.RECORD_LENGTH
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_requests_are_those_of_the_file(tmp_path: Path, step: int) -> None:
     file = mix.write(tmp_path, 50, sites=3)
     beats = list(islice(mix.heartbeats(3), 50))
-    sent = requests(file, 10, 5)
-    for request, beat in zip(sent, beats[10:15], strict=True):
+    sent = requests(file, 10, 5, step)
+    for request, beat in zip(sent, beats[10 : 10 + 5 * step : step], strict=True):
         head, _, body = request.decode().partition("\r\n\r\n")
         assert head.startswith(f"POST /v1/sites/{beat.site}/heartbeat HTTP/1.1\r\n")
         assert f"Content-Length: {len(body)}" in head
@@ -320,32 +362,25 @@ def test_requests_are_those_of_the_file(tmp_path: Path) -> None:
 # P17
 
 
-def answer(p99: float, late: float = 0.1, busy: float = 0.3, bad: int = 0) -> dict[str, Any]:
-    return {
-        "sent": 1000, "bad": bad, "busy": busy, "redis_busy": 0.3,
-        "ms": {"50": p99 / 3, "99": p99}, "late_ms": {"50": late / 2, "99": late},
-    }  # fmt: skip
+def answer(p99: float, bad: int = 0) -> dict[str, Any]:
+    return {"sent": 1000, "bad": bad, "busy": 0.3, "late": 0.1, "99": p99}
 
 
 @pytest.mark.parametrize(
     "service, reached, note",
     [
-        (answer(4.0), True, "peak 10,000/s"),
-        (answer(5.5), False, "peak 10,000/s"),
-        (answer(4.0, late=3.0), False, "the generator was itself late"),
-        (answer(4.0, busy=0.9), False, "the generator used 90%"),
-        (answer(4.0, bad=1), False, "1 of 1000 heartbeats"),
-        (answer(NAN), False, "the generator was itself late"),
+        (answer(4.0), True, "peak 10,000/s, at which the worker used 79% of its core"),
+        (answer(5.5), False, "the generator itself was late by 0.10 ms"),
+        (answer(4.0, bad=1), False, "1 of 2,000 heartbeats not answered by 204"),
     ],
 )
-def test_latency_is_judged_only_where_the_generator_kept_up(
-    service: dict[str, Any], reached: bool, note: str
-) -> None:
-    said = {"service": {0.7: [service]}, "noop": {0.7: [answer(1.0)]}}
-    row = latency.row(10_000, said)
+def test_latency_is_always_measured(service: dict[str, Any], reached: bool, note: str) -> None:
+    """On a machine where the worker does not fill its core too."""
+    said = {"service": [service], "noop": [answer(1.0)]}
+    row = latency.row(10_000, 0.79, said, {})
     assert row.reached is reached
+    assert row.ratio == service["99"]
     assert note in row.note
-    assert math.isnan(row.value) == ("not measured" in row.note)
 
 
 def test_percentiles() -> None:
@@ -357,16 +392,21 @@ def test_percentiles() -> None:
 # Documents
 
 
-@pytest.mark.parametrize(
-    "peer", ["noop", "naive", "fastify", "nginx", "get_then_set", "watch_multi"]
-)
-def test_every_peer_says_how_it_starts(peer: str) -> None:
-    listed = (PEERS / "README.md").read_text()
-    assert re.search(rf"^\| {peer} \|", listed, re.MULTILINE)
-    if (PEERS / peer).is_dir():
-        assert re.search(r"^`[^`]+`", (PEERS / peer / "README.md").read_text())
-    else:
-        assert f"`python -m bench.peers.{peer} " in listed
+def test_every_peer_is_told() -> None:
+    listed = set(re.findall(r"^\| (\w+) \|", (PEERS / "README.md").read_text(), re.MULTILINE))
+    modules = {file.stem for file in PEERS.glob("[!_]*.py")}
+    assert listed - {"peer"} == modules | {"fastify", "nginx"}
+
+
+def test_the_benchmarks_are_short() -> None:
+    """What is measured can be read: a module a row, over one harness."""
+    files = [
+        file
+        for file in (ROOT / "bench").rglob("*")
+        if file.suffix in {".py", ".lua", ".js", ".json", ".conf", ".md"}
+        and "node_modules" not in file.parts
+    ]
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 3_000
 
 
 def test_the_published_document_has_every_row() -> None:
@@ -374,7 +414,8 @@ def test_the_published_document_has_every_row() -> None:
         pytest.skip("docs/benchmarks.md is not written yet: uv run --group bench python -m bench")
     text = DOCUMENT.read_text()
     rows = re.findall(r"^\| (P\d+) \|", text, re.MULTILINE)
-    assert rows == list(measures.IDS)
+    assert set(rows) >= set(ALL) - {"P5b"}  # which is newer than some published runs
+    assert rows == [id for id in ALL if id in rows]
     missed = re.findall(r"^\| (P\d+) \|.*\| 🔴 ", text, re.MULTILINE)
     assert re.findall(r"^- 🔴 \*\*(P\d+)\*\*", text, re.MULTILINE) == missed
     readme = (ROOT / "README.md").read_text()
@@ -383,6 +424,6 @@ def test_the_published_document_has_every_row() -> None:
         name.removeprefix("docs/")
         for name in re.findall(r'(?:src|srcset)="(docs/bench-[^"]+)"', readme)
     ]
-    assert len(shown) == 12
+    assert len(shown) >= 8
     for name in shown:
         assert (DOCUMENT.parent / name).exists(), name

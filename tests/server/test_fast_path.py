@@ -1,4 +1,4 @@
-"""The express way answers as uvicorn and the ASGI app do, byte for byte: the same requests go
+"""The fast path answers as uvicorn and the ASGI app do, byte for byte: the same requests go
 over real sockets to both."""
 
 import asyncio
@@ -20,6 +20,7 @@ from service.api.heartbeats import CROWD, SPREAD
 from service.app import create_app
 from service.errors import StoreUnreachable
 from service.server.fast_path import FastPathProtocol
+from service.server.protocol import PlainProtocol
 from service.settings import Settings
 from service.store.batcher import Batch
 from service.store.writer import Heartbeat
@@ -269,7 +270,7 @@ CASES: dict[str, tuple[list[bytes], str]] = {
     "no HTTP behind a heartbeat": ([request() + b"nonsense\r\n\r\n"], "short"),
     "an upgrade": (
         [request(None, "Connection: Upgrade", "Upgrade: websocket"), CLOSING],
-        "long long",
+        "short long",
     ),
     "headers that contradict": (
         [request(None, "Content-Length: 3", "Transfer-Encoding: chunked")],
@@ -298,15 +299,15 @@ async def answered(served: Served, pieces: list[bytes]) -> bytes:
 async def test_both_ways_answer_alike(case: str, sites_file: str) -> None:
     pieces, ways = CASES[case]
     async with (
-        serving(FastPathProtocol, SITES_FILE=sites_file) as express,
-        serving(HttpToolsProtocol, SITES_FILE=sites_file) as plain,
+        serving(FastPathProtocol, SITES_FILE=sites_file) as fast,
+        serving(PlainProtocol, SITES_FILE=sites_file) as plain,
     ):
-        both = await asyncio.gather(answered(express, pieces), answered(plain, pieces))
+        both = await asyncio.gather(answered(fast, pieces), answered(plain, pieces))
         assert both[0] == both[1]
         assert both[0].startswith(b"HTTP/1.1 ")
-        assert " ".join(express.ways) == ways
-        assert await express.store.active("blog") == await plain.store.active("blog")
-        assert counters(express) == counters(plain)
+        assert " ".join(fast.ways) == ways
+        assert await fast.store.active("blog") == await plain.store.active("blog")
+        assert counters(fast) == counters(plain)
 
 
 def counters(served: Served) -> list[str]:
@@ -338,11 +339,11 @@ def counters(served: Served) -> list[str]:
 async def test_refusals_are_alike(settings: dict[str, str], answers: list[int]) -> None:
     pieces = [request(beat("/a") | {"sessionId": f"session-{n:012d}"}) for n in range(len(answers))]
     async with (
-        serving(FastPathProtocol, **settings) as express,
-        serving(HttpToolsProtocol, **settings) as plain,
+        serving(FastPathProtocol, **settings) as fast,
+        serving(PlainProtocol, **settings) as plain,
     ):
         texts: list[list[bytes]] = []
-        for served in (express, plain):
+        for served in (fast, plain):
             reader, writer = await served.connect()
             texts.append([])
             for piece, status in zip(pieces, answers, strict=True):
@@ -354,10 +355,10 @@ async def test_refusals_are_alike(settings: dict[str, str], answers: list[int]) 
                 texts[-1].append(re.sub(rb"(date|x-request-id): [^\r]+\r\n", b"", head) + body)
             writer.close()
         assert texts[0] == texts[1]
-        assert counters(express) == counters(plain)
+        assert counters(fast) == counters(plain)
 
 
-@pytest.mark.parametrize("protocol", [FastPathProtocol, HttpToolsProtocol])
+@pytest.mark.parametrize("protocol", [FastPathProtocol, PlainProtocol])
 @pytest.mark.parametrize(
     "settings, low, high",
     [
@@ -550,3 +551,47 @@ async def test_a_request_behind_one_that_was_answered_at_once_is_not_idle() -> N
         await served.store.heartbeat("blog", Heartbeat("s" * 16, "/told", "", "", ""))
         await reader.readuntil(b"/told")
         writer.close()
+
+
+async def test_a_request_that_gets_no_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.server.timeouts.ANSWER_S", 0.3)
+    monkeypatch.setattr("service.server.timeouts.LOOK_S", 0.1)
+    async with serving(FastPathProtocol) as served:
+        live, its_writer = await served.connect()
+        its_writer.write(request(b"", method="GET", target="/v1/sites/blog/live"))
+        await live.readuntil(b"event: snapshot")
+        gate = Gate(served.store)
+        reader, writer = await served.connect()
+        writer.write(request())
+        back = await asyncio.wait_for(reader.read(), 5)
+        assert back.startswith(b"HTTP/1.1 503 ")
+        assert b"connection: close" in back
+        gate.open()
+        assert len(served.server.server_state.connections) == 1, "the stream goes on"
+        writer.close()
+        its_writer.close()
+
+
+@pytest.mark.parametrize("broken", ["RequestResponseCycle", "_start_asgi_task"])
+async def test_a_broken_answer_is_still_one(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.server.timeouts.ANSWER_S", 0.3)
+    monkeypatch.setattr("service.server.timeouts.LOOK_S", 0.1)
+    async with serving(FastPathProtocol, REDIS_URL="redis://127.0.0.1:1") as served:
+        break_uvicorn(monkeypatch, broken)
+        reader, writer = await served.connect()
+        writer.write(request())
+        back = await asyncio.wait_for(reader.read(), 10)
+        assert back.startswith(b"HTTP/1.1 503 ")
+        writer.close()
+
+
+def break_uvicorn(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Changes what the fast path uses of uvicorn, as another version might."""
+
+    def other(*args: object) -> None:
+        """Is called otherwise, or does nothing."""
+
+    if what == "RequestResponseCycle":
+        monkeypatch.setattr("service.server.fast_path.RequestResponseCycle", other)
+    else:
+        monkeypatch.setattr(HttpToolsProtocol, what, other)

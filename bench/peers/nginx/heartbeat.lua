@@ -36,7 +36,7 @@ local function call(site, ...)
     outcome, failure = client:evalsha(sha, 1, 'presence:{' .. site .. '}:', ...)
   end
   client:set_keepalive(60000, 256)
-  return outcome, failure
+  return outcome and outcome[1], failure
 end
 
 function M.answer()
@@ -61,9 +61,9 @@ function M.answer()
     local host = ngx.re.match(referrer, '^[a-z]+://([^/?#:]+)', 'jo')
     referrer = host and host[1] or ''
   end
-  local outcome, failure = call(ngx.var.site, session, path, page_type, referrer,
-    country:upper(), ngx.var.remote_addr, settings.dedup_ms, settings.timeout_ms,
-    settings.view_dedup_ms)
+  local outcome, failure = call(ngx.var.site, settings.dedup_ms, settings.timeout_ms,
+    settings.view_dedup_ms, session, path, page_type, referrer, country:upper(),
+    ngx.var.remote_addr)
   if not outcome then
     return refuse(503, failure)
   end

@@ -276,7 +276,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": operation.security,
         "responses": {str(answer.status): _answer(answer) for answer in operation.answers}
         | {str(status): _ref("responses", problem_name(status)) for status in operation.problems},
-        "x-codeSamples": [{"lang": "Shell", "label": "curl", "source": curl(operation)}],
+        "x-codeSamples": [
+            {"lang": "Shell", "label": label, "source": curl(operation, query)}
+            for label, query in _samples(operation).items()
+        ],
     }
     if operation.parameters:
         described["parameters"] = [_ref("parameters", name) for name in operation.parameters]
@@ -294,11 +297,21 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return described
 
 
-def curl(operation: Operation) -> str:
-    """A line for a shell that does the operation."""
+def _samples(operation: Operation) -> dict[str, str]:
+    """The queries of the examples, by label."""
+    others = {
+        f"curl, answered {answer.status}": answer.query
+        for answer in operation.answers
+        if answer.query
+    }
+    return {"curl": operation.query} | others
+
+
+def curl(operation: Operation, query: str) -> str:
+    """A shell command that performs the operation."""
     path = operation.path.replace("{site}", "blog").replace("{session_id}", SESSION)
     method = "" if operation.method in ("GET", "POST") else f" -X {operation.method}"
-    words = [f"curl -i{method} '{BASE_URL}{path}{operation.query}'"]
+    words = [f"curl -i{method} '{BASE_URL}{path}{query}'"]
     if {} not in operation.security:
         words.append('-H "Authorization: Bearer $PRESENCE_ADMIN_TOKEN"')
     if operation.body:

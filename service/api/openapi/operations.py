@@ -20,13 +20,15 @@ OPERATOR = [BEARER]
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A success: its media types with their schemas (a struct, a JSON schema, or None for no
-    body), and headers by name: a name among the document's own, or a list of the words it takes."""
+    body), and headers by name: a name among the document's own, or a list of the words it takes.
+    `query` is what leads to this answer, where the operation's own leads to another."""
 
     status: int
     description: str
     content: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str | list[str]] = field(default_factory=dict)
     example: Any = None
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ OPERATIONS = [
                     "heartbeatIntervalMs": 30_000,
                     "asOf": _AS_OF,
                 },
+                "?counts=1",
             ),
         ],
         _WRITE,
@@ -233,7 +236,7 @@ OPERATIONS = [
                 200,
                 "The number",
                 {JSON: models.Active},
-                example={"activeVisitors": 3, "asOf": _AS_OF},
+                example={"activeVisitors": 1, "asOf": _AS_OF},
             )
         ],
         _READ,
@@ -264,7 +267,7 @@ OPERATIONS = [
         _READ,
         ("site", "minutes", "hours", "every"),
         PRIVATE_SITES,
-        query="?minutes=60",
+        query="?minutes=1",
     ),
     Operation(
         "GET",
@@ -396,7 +399,7 @@ OPERATIONS = [
         _OPERATE,
         ("site", "after", "viewsLimit", "format"),
         OPERATOR,
-        query="?format=csv",
+        query="?limit=1",
     ),
     Operation(
         "GET",

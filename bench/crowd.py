@@ -3,17 +3,10 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-import click
-
-from bench.result import Context, Measure, Progress, Result, Silent
-from bench.result import run as run_measure
 from bench.server import Valkey
 from service.errors import StoreError
 from service.redis.client import connect
@@ -60,7 +53,7 @@ def beat(number: int, moves: int = 0, pages: int = PAGES) -> Heartbeat:
     return Heartbeat(session_id(number), path(number + moves, pages), country(number), "", "")
 
 
-async def _write(store: PresenceStore, site: str, beats: list[Heartbeat]) -> tuple[set[str], bool]:
+async def write(store: PresenceStore, site: str, beats: list[Heartbeat]) -> tuple[set[str], bool]:
     """The outcomes, and whether they are those of the first attempt: on a busy machine a call may
     miss its deadline, and writing the same again changes nothing."""
     for attempt in range(FILL_ATTEMPTS):
@@ -83,78 +76,31 @@ async def store_of(
         await store.close()
 
 
-async def fill(
-    store: PresenceStore,
-    numbers: range,
-    progress: Progress | None = None,
-    site: str = SITE,
-    pages: int = PAGES,
-) -> None:
-    """Makes these sessions; reports a step for each tenth.
+async def fill(store: PresenceStore, numbers: range, site: str = SITE) -> None:
+    """Makes these sessions.
 
     Raises:
         AssertionError: one of them was there before.
     """
-    tenth = max(len(numbers) // 10, 1)
-    reported = 0
     for start in range(0, len(numbers), CHUNK):
-        chunk = numbers[start : start + CHUNK]
-        outcomes, is_first = await _write(store, site, [beat(n, pages=pages) for n in chunk])
+        beats = [beat(number) for number in numbers[start : start + CHUNK]]
+        outcomes, is_first = await write(store, site, beats)
         assert not is_first or outcomes == {"created"}, outcomes
-        while progress and reported < 10 and start + len(chunk) >= (reported + 1) * tenth:
-            reported += 1
-            progress.step(f"{numbers[0] + start + len(chunk):,} sessions")
 
 
-async def filled(redis: Valkey, sessions: int, have: int, progress: Progress | None = None) -> None:
+async def filled(redis: Valkey, sessions: int, have: int) -> None:
     """Makes the first `have` sessions `sessions`, from what a measure before has saved if it has.
 
     A million takes half a minute to make, and five seconds to read.
     """
-    name = saved_name(sessions)
-    if redis.has_saved(name):
-        redis.restore(name)
+    if redis.restore(saved_name(sessions)):
         return
     async with store_of(redis.url) as store:
-        await fill(store, range(have, sessions), progress)
+        await fill(store, range(have, sessions))
     if sessions == max(CURVE):
-        redis.save(name)
+        redis.save(saved_name(sessions))
 
 
 def saved_name(sessions: int) -> str:
     """The file of a crowd of LONG rules."""
     return f"crowd-{sessions}.rdb"
-
-
-def usec(client: Any, *commands: str) -> tuple[float, int]:
-    """µs spent in these commands since CONFIG RESETSTAT, and how many there were."""
-    stats = client.info("commandstats")
-    rows = [stats.get(f"cmdstat_{command}", {}) for command in commands]
-    return (
-        float(sum(row.get("usec", 0) for row in rows)),
-        int(sum(row.get("calls", 0) for row in rows)),
-    )
-
-
-def command_line(measure: Measure) -> None:
-    """Runs one measure alone: `python -m bench.redis_… [--quick]`."""
-
-    @click.command()
-    @click.option("--quick", is_flag=True, help="Smaller, and noisier.")
-    def main(quick: bool) -> None:
-        with TemporaryDirectory(prefix="presence-bench-") as folder:
-            context = Context(quick, Silent(), Path(folder))
-            show(run_measure(measure, context))
-
-    main()
-
-
-def show(results: Sequence[Result]) -> None:
-    """Prints results, with all their details."""
-    for row in results:
-        ratio = "" if row.ratio is None else f", {row.ratio:.2f} × of {row.baseline:.2f}"
-        word = {True: "reached", False: "MISSED", None: ""}[row.reached]
-        print(f"{row.id} {row.what}: {row.value:.2f} {row.unit}{ratio} ({row.against})")
-        print(f"    bar {row.bar}: {word}  spread {row.spread}  {row.note}")
-        for name, value in row.detail.items():
-            print(f"    {name}: {value}")

@@ -21,7 +21,7 @@ TYPE = re.compile(r"[a-z0-9_-]{1,32}|")
 COUNTRY = re.compile(r"[A-Za-z]{2}|")
 
 redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
-script = redis.register_script(Path(__file__).parent.with_name("heartbeat_one.lua").read_text())
+script = redis.register_script(Path(__file__).with_name("heartbeats.lua").read_text())
 outcomes: Counter[str] = Counter()
 
 
@@ -53,16 +53,15 @@ async def heartbeat(request: Request) -> Response:
     if not is_valid:
         return refusal(422, "a field is invalid")
     address = request.client.host if request.client else ""
-    outcome = await script(
+    (outcome,) = await script(
         keys=[f"presence:{{{site}}}:"],
-        args=[session, path, page_type, referrer, country.upper(), address, *RULES],
+        args=[*RULES, session, path, page_type, referrer, country.upper(), address],
     )
     outcomes[outcome] += 1
     if outcome == "limited":
         return refusal(429, "too many new sessions")
     return Response(
-        status_code=204,
-        headers={"Presence-Status": outcome, "Access-Control-Allow-Origin": ORIGIN},
+        status_code=204, headers={"Presence-Status": outcome, "Access-Control-Allow-Origin": ORIGIN}
     )
 
 

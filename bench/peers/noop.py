@@ -1,4 +1,4 @@
-"""An empty 204."""
+"""The least an ASGI server can be asked to do: an empty 204."""
 
 from typing import Any
 

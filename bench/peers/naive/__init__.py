@@ -1,1 +1,0 @@
-"""What one would write first."""

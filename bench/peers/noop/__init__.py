@@ -1,1 +1,0 @@
-"""The least an ASGI server can be asked to do."""

@@ -1,0 +1,73 @@
+"""uvicorn's HTTP protocol, with two differences in what counts as a request.
+
+Trailers are not headers: uvicorn appends them to the list it has given to the app, where a
+client's trailer passes for the header of a proxy. An offer to upgrade is ignored (RFC 9110, 7.8):
+the parser leaves the body of such a request unread.
+"""
+
+import re
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_UPGRADE_OFFER = re.compile(rb"[^,]*\b(?:upgrade|http2-settings)\b[^,]*", re.IGNORECASE)
+_INVALID = "Invalid HTTP request received."
+
+
+class PlainProtocol(HttpToolsProtocol):
+    """Answers every request through the app."""
+
+    is_in_head = True
+    is_upgrade_offered = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parses a request that offers to upgrade a second time, without the offer."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._ignore_upgrade(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self.logger.warning(_INVALID)
+            self.send_400_response(_INVALID)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self.is_in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Ignores trailers."""
+        if self.is_in_head:
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Starts the app, unless the parser stops here for an upgrade."""
+        self.is_in_head = False
+        self.is_upgrade_offered = self.parser.should_upgrade()
+        if not self.is_upgrade_offered:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is complete."""
+        if not self.is_upgrade_offered:
+            super().on_message_complete()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        self.is_upgrade_offered = False
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # no headers turn a tunnel into a request
+            self.send_400_response(_INVALID)
+            return
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = _UPGRADE_OFFER.sub(b"", value).strip(b" ,")
+            if name not in (b"upgrade", b"http2-settings") and (value or name != b"connection"):
+                lines.append(b"%s: %s" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
