@@ -1,10 +1,13 @@
 """Fixtures: one contract suite over every backend, each test with keys of its own."""
 
+import functools
+import inspect
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import httpx
@@ -35,13 +38,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return min(len(os.sched_getaffinity(0)), 8)
 
 
-# Folders whose tests all start something, and fixtures and backends that do elsewhere.
+# Folders and files whose tests all start something, and what starts it in tests and fixtures
+# elsewhere.
 SERVER_FOLDERS = {"browser", "cli", "deploy", "faults"}
-SERVER_FILES = {"test_dockerfile", "test_embedded", "test_package", "test_readme", "test_tenants",
-                "test_topologies"}  # fmt: skip
-SERVER_FIXTURES = {
-    "big", "faulty_service", "live_service", "nodes", "owner", "redis7", "valkey", "valkey_cluster",
-}  # fmt: skip
+SERVER_FILES = {"test_dockerfile", "test_package", "test_readme", "test_topologies"}
+STARTERS = {"EmbeddedServer", "LiveService", "Server", "cluster"}
 # Of a whole module; not worth to be made on every worker.
 SHARED_FIXTURES = {
     "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "prometheus",
@@ -58,7 +59,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     params: dict[str, Any] = callspec.params if callspec else {}
     backends = {value for value in params.values() if isinstance(value, str)} & set(BACKENDS)
     is_there = folder in SERVER_FOLDERS or item.path.stem in SERVER_FILES
-    if is_there or fixtures & SERVER_FIXTURES or backends - {"fakeredis"}:
+    if is_there or _starts_a_server(item) or backends - {"fakeredis"}:
         item.add_marker("server")
     if folder == "browser":
         item.add_marker("browser")
@@ -67,6 +68,20 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             str(params[name]) for name in sorted(fixtures & SHARED_FIXTURES) if name in params
         ]
         item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *shared])))
+
+
+def _starts_a_server(item: Any) -> bool:
+    """Whether the test or a fixture of it names one of STARTERS."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    functions = [item.function, *(fixture.func for given in fixtures for fixture in given)]
+    return any(names_in(inspect.unwrap(function).__code__) & STARTERS for function in functions)
+
+
+@functools.cache
+def names_in(code: CodeType) -> frozenset[str]:
+    """The globals and attributes that a function uses, functions inside it included."""
+    inner = (names_in(const) for const in code.co_consts if isinstance(const, CodeType))
+    return frozenset(code.co_names).union(*inner)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,11 +14,6 @@ NOT_OURS = "PYTEST_CURRENT_TEST"
 _ABSENT = object()
 
 
-def _order(name: Any) -> tuple[bool, str]:
-    """structlog's defaults come back as a whole, and then need not be put back one by one."""
-    return name != "is_configured", str(name)
-
-
 class ProcessState:
     """Logging, environment, working directory, signal handlers and the globals of the service's
     modules, as they were when it was made."""
@@ -31,7 +26,7 @@ class ProcessState:
         changed = []
         now = _state()
         for part, before in self._before.items():
-            for name in sorted(before.keys() | now[part].keys(), key=_order):
+            for name in sorted(before.keys() | now[part].keys(), key=str):
                 old, new = before.get(name, _ABSENT), now[part].get(name, _ABSENT)
                 if old is not new and old != new and _put_back(part, name, old):
                     changed.append(f"{part}: {name}")
@@ -39,8 +34,10 @@ class ProcessState:
 
 
 def _state() -> dict[str, dict[Any, Any]]:
+    logs = structlog.get_config()
     return {
-        "structlog": structlog.get_config() | {"is_configured": structlog.is_configured()},
+        # A copy, for capture_logs changes the list itself.
+        "structlog": logs | {"processors": list(logs["processors"])},
         "cached logger": {name: True for name, _ in _cached_loggers()},
         "logging": {logger.name: _settings_of(logger) for logger in _loggers()},
         "environment": {name: os.environ[name] for name in os.environ if name != NOT_OURS},
@@ -87,10 +84,7 @@ def _put_back(part: str, name: Any, old: Any) -> bool:
     """False where the difference is not a change: what has just been imported."""
     match part:
         case "structlog":
-            if name == "is_configured" and not old:
-                structlog.reset_defaults()
-            elif name != "is_configured" and structlog.is_configured():
-                structlog.configure(**{name: old})
+            structlog.configure(**{name: old})
         case "cached logger":
             for module, log in _cached_loggers():
                 if module == name:

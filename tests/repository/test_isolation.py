@@ -25,7 +25,8 @@ def _log() -> None:
 
 
 LEAKS: dict[str, Callable[[Path], object]] = {
-    "structlog: processors": lambda _: _configure(),
+    "structlog: wrapper_class": lambda _: _configure(),
+    "structlog: processors": lambda _: structlog.get_config()["processors"].clear(),
     "cached logger: service.store.sweeper": lambda _: _log(),
     "logging: root": lambda _: logging.getLogger().addHandler(logging.NullHandler()),
     "logging: asyncio": lambda _: logging.getLogger("asyncio").setLevel("ERROR"),
@@ -45,4 +46,10 @@ def test_a_leak_is_named_and_undone(name: str, tmp_path: Path) -> None:
     LEAKS[name](tmp_path)
     assert name in before.restore()
     assert before.restore() == []
-    assert not structlog.is_configured()
+
+
+def test_captured_logs_are_no_leak() -> None:
+    before = ProcessState()
+    with structlog.testing.capture_logs():
+        sweeper.log.error("of_a_test")
+    assert before.restore() == []
