@@ -13,6 +13,7 @@ from service.cli import main
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.writer import Heartbeat
+from tests.cli.commands import run_command
 from tests.conftest import Clock, MakeService, Service, patient_store
 from tests.servers import Server
 
@@ -251,7 +252,7 @@ def test_no_command_reads_what_is_split_otherwise(
 ) -> None:
     asyncio.run(_fill(valkey.url, key_prefix, 3))
     environ = {"PRESENCE_REDIS_URL": valkey.url, "PRESENCE_KEY_PREFIX": key_prefix}
-    result = CliRunner().invoke(main, command, env=environ | {"PRESENCE_SHARDS": "4"})
+    result = run_command(*command, environ=environ | {"PRESENCE_SHARDS": "4"})
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         "presence: PRESENCE_SHARDS is 4, but what is in Redis below "

@@ -19,15 +19,14 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner, Result
 
 from service import __version__
-from service.cli import main
 from service.redis.scripts import load
 from service.settings import SETTINGS, Settings
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.writer import Heartbeat
+from tests.cli.commands import Finished, run_command
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 
@@ -38,12 +37,12 @@ ENVIRON = {key: value for key, value in os.environ.items() if not key.startswith
 
 @dataclass
 class Shell:
-    """Runs commands in this process, with a Redis that holds five sessions of the site blog."""
+    """Runs commands with a Redis that holds five sessions of the site blog."""
 
     environ: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, *args: str, **environ: str) -> Result:
-        return CliRunner().invoke(main, args, env=self.environ | environ)
+    def __call__(self, *args: str, **environ: str) -> Finished:
+        return run_command(*args, environ=self.environ | environ)
 
 
 async def _fill(url: str, prefix: str) -> None:

@@ -181,6 +181,6 @@ def test_an_unknown_exporter_is_told(
     service = LiveService(tmp_path, valkey.url, KEY_PREFIX=key_prefix)
     try:
         service.start()
-        assert "none of otlp, console, none" in service.log
+        assert "must be otlp, console or none" in service.log
     finally:
         service.close()

@@ -773,7 +773,8 @@ def test_endless_trailers(service: LiveService, connect: Connect, trailer: bytes
 def test_a_long_head_in_one_piece(service: LiveService, connect: Connect, long: bytes) -> None:
     connection = connect()
     connection.send(long + b"\r\n\r\n")
-    assert connection.status() in (431, 0)  # 0: it was told, and reset with bytes unread
+    # 400: the parser itself refuses so long a URL; 0: it was told, and reset with bytes unread.
+    assert connection.status() in (431, 400, 0)
 
 
 # B27
