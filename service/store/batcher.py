@@ -45,15 +45,17 @@ class Waiter(Protocol[R_contra]):
 
 @dataclass(slots=True)
 class Batch(Generic[K, T, R]):
-    """Items of one key and one kind that travel together. `begun_s`: when the first of them came,
-    by the monotonic clock; `ids`: what they are about, each once."""
+    """Items of one key and one kind that travel together, one about each thing. `begun_s`: when
+    the first of them came, by the monotonic clock; `repeats`: the batch of what came again."""
 
     key: K
     kind: str
     begun_s: float
     items: list[T]
     waiting: list[Waiter[R]]
-    ids: set[Hashable] = field(default_factory=set)
+    repeats: "Batch[K, T, R] | None" = None
+    # While it is open: for each thing the last batch that has an item about it.
+    last: "dict[Hashable, Batch[K, T, R]]" = field(default_factory=dict)
 
 
 Answer = Sequence[R | BaseException] | BaseException
@@ -69,7 +71,7 @@ class Batcher(Generic[K, T, R]):
     Args:
         send: sends the batches of one lane.
         lane_of: the lane of a key.
-        id_of: what an item is about; another one about the same begins a new batch.
+        id_of: what an item is about; of several about the same each travels in another batch.
         max_batch: items of one batch; more begin another one.
         max_waiting: items that may wait in all; more are refused with StoreBusy.
         max_wait_s: what has waited for longer when a call fails is refused so, too: it may not
@@ -115,22 +117,15 @@ class Batcher(Generic[K, T, R]):
             StoreBusy: too many are waiting, or the batcher is closed.
         """
         self._admit(1)
-        self._lane_for(key).add_one(key, kind, item, waiter)
+        self._lane_for(key).add(key, kind, item, waiter)
 
     def submit_all(
         self, keys: Sequence[K], kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]
     ) -> None:
         """As `submit`, for many items of one kind, each with its key; all of them or none."""
         self._admit(len(items))
-        begin = 0
-        while begin < len(items):
-            key = keys[begin]
-            end = begin + 1
-            while end < len(items) and keys[end] is key:
-                end += 1
-            while begin < end:
-                lane = self._lane_for(key)
-                begin += lane.add(key, kind, items[begin:end], waiters[begin:end])
+        for key, item, waiter in zip(keys, items, waiters, strict=True):
+            self._lane_for(key).add(key, kind, item, waiter)
 
     def _admit(self, count: int) -> None:
         if self.waiting + count > self._max_waiting:
@@ -218,43 +213,26 @@ class _Lane(Generic[K, T, R]):
         self._size = 0
         self._pause: asyncio.Future[None] | None = None
 
-    def add(self, key: K, kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]) -> int:
-        """Appends as many items as fit the open batch (at least one); returns how many. Enough of
-        them end a pause."""
-        count = 1
-        batch = self.add_one(key, kind, items[0], waiters[0])
-        for item in items[1:]:
-            item_id = self._id_of(item)
-            if len(batch.items) >= self._max_batch or item_id in batch.ids:
-                break
-            batch.ids.add(item_id)
-            batch.items.append(item)
-            count += 1
-        batch.waiting += waiters[1:count]
-        self._size += count - 1
-        if self._pause is not None and self._size >= self._enough:
-            self.wake()
-        return count
-
-    def add_one(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> Batch[K, T, R]:
-        """Adds an item, and returns the batch it is in."""
+    def add(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
+        """Appends an item to the open batch, or, if that has one about the same, to the batch of
+        its repeats. Enough items end a pause."""
         batch, item_id = self._open.get(key), self._id_of(item)
-        if (
-            batch is None
-            or batch.kind != kind
-            or item_id in batch.ids
-            or len(batch.items) >= self._max_batch
-        ):
-            batch = Batch(key, kind, time.monotonic(), [item], [waiter], {item_id})
-            self._open[key] = batch
-            self.batches.append(batch)
-        else:
-            batch.ids.add(item_id)
-            batch.items.append(item)
-            batch.waiting.append(waiter)
+        if batch is None or batch.kind != kind or len(batch.items) >= self._max_batch:
+            batch = self._open[key] = self._begin(key, kind)
+        last = batch.last
+        if item_id in last:
+            earlier = last[item_id]
+            batch = earlier.repeats = earlier.repeats or self._begin(key, kind)
+        last[item_id] = batch
+        batch.items.append(item)
+        batch.waiting.append(waiter)
         self._size += 1
         if self._pause is not None and self._size >= self._enough:
             self.wake()
+
+    def _begin(self, key: K, kind: str) -> Batch[K, T, R]:
+        batch: Batch[K, T, R] = Batch(key, kind, time.monotonic(), [], [])
+        self.batches.append(batch)
         return batch
 
     def take(self, most: int) -> list[Batch[K, T, R]]:
