@@ -26,17 +26,9 @@ def _ids(context: click.Context, parameter: click.Parameter, value: str) -> froz
 @click.command()
 @click.option("--quick", is_flag=True, help="One short round, and noisy.")
 @click.option("--only", callback=_ids, default="", help="Rows to measure, such as P2 or P2,P3.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write JSON there.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a bar is missed or not measured.")
-@click.option(
-    "--write/--no-write",
-    "is_written",
-    default=None,
-    help="Write docs/benchmarks.md and its plots; by default when everything was measured.",
-)
-def main(
-    quick: bool, only: frozenset[str], file: Path | None, check: bool, is_written: bool | None
-) -> None:
+@click.option("--no-write", is_flag=True, help="Leave docs/benchmarks.md as it is.")
+def main(quick: bool, only: frozenset[str], check: bool, no_write: bool) -> None:
     """Measure what the service costs, beside what the same costs written otherwise."""
     console = Console()
     if not console.is_terminal:
@@ -55,14 +47,10 @@ def main(
 
         results = run_all(Context(quick, Path(folder), only, say))
     console.print(report.table(results))
-    for line in report.notes(results):
-        console.print(line, soft_wrap=True)
-    if file is not None:
-        file.write_text(report.as_json(results, described) + "\n")
-    if is_written if is_written is not None else not (only or quick):
-        drawn = plots.draw(results, DOCS)
-        (DOCS / "benchmarks.md").write_text(report.markdown(results, described, drawn, quick))
-        console.print("written: docs/benchmarks.md, " + ", ".join(plot.light for plot in drawn))
+    if not (only or quick or no_write):
+        is_drawn = plots.draw(results, DOCS)
+        (DOCS / "benchmarks.md").write_text(report.markdown(results, described, is_drawn, quick))
+        console.print("written: docs/benchmarks.md")
     if check and (missed := report.misses(results)):
         console.print("missed: " + ", ".join(result.id for result in missed), style="red")
         sys.exit(1)

@@ -1,10 +1,8 @@
 """Sends heartbeats at a fixed rate and says how long each took: `python -m bench.constant_rate
-PORT FILE FIRST RATE SECONDS STEP`, one line of JSON.
+PORT FILE FIRST RATE SECONDS`, one line of JSON.
 
-wrk waits along with a server that stalls. Here each heartbeat has its moment by a Poisson process;
-it goes out on whichever of 64 connections is free, and its time runs from that moment. How late it
-went out although a connection was free is told apart. Where the generator may, it runs before
-everything else on its core. Of several generators each takes every STEP-th record.
+wrk waits along with a server that stalls. Here each heartbeat has its moment by a Poisson process,
+and its time runs from that moment, on whichever of 64 connections is free then or next.
 """
 
 import contextlib
@@ -30,16 +28,14 @@ WARM_UP_S = 0.5  # sent, and not counted
 
 @dataclass
 class Answers:
-    """What came back. `times_s`: from the moment a heartbeat was due to its answer; `late_s`: how
-    long it was then kept by the generator alone; `bad`: not answered, or by no 204."""
+    """What came back; `times_s`: from the moment a heartbeat was due; `bad`: by no 204."""
 
     times_s: list[float] = field(default_factory=list)
-    late_s: list[float] = field(default_factory=list)
     bad: int = 0
     answered: int = 0
 
 
-def requests(file: Path, first: int, count: int, step: int = 1) -> list[bytes]:
+def requests(file: Path, first: int, count: int) -> list[bytes]:
     """The requests of the mix from a record on, ready to be sent."""
     head = (
         f"Host: 127.0.0.1\r\nUser-Agent: {mix.AGENT}\r\nOrigin: {mix.ORIGIN}\r\n"
@@ -48,20 +44,16 @@ def requests(file: Path, first: int, count: int, step: int = 1) -> list[bytes]:
     )
     with file.open("rb") as records:
         records.seek(first * mix.RECORD_LENGTH)
-        data = records.read(count * step * mix.RECORD_LENGTH).decode()
+        data = records.read(count * mix.RECORD_LENGTH).decode()
     return [
         f"POST /v1/sites/{data[at : at + mix.SITE_LENGTH]}/heartbeat HTTP/1.1\r\n{head}"
         f"{data[at + mix.SITE_LENGTH : at + mix.RECORD_LENGTH]}".encode()
-        for at in range(0, len(data), step * mix.RECORD_LENGTH)
+        for at in range(0, len(data), mix.RECORD_LENGTH)
     ]
 
 
 def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WARM_UP_S) -> Answers:
-    """Sends each at its moment.
-
-    Raises:
-        ConnectionError: the server has closed a connection.
-    """
+    """Sends each at its moment."""
     numbers = random.Random(os.getpid())
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
     by_number = {sock.fileno(): sock for sock in sockets}
@@ -74,7 +66,7 @@ def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WAR
     answers = Answers()
     place = 0
     clock = time.perf_counter
-    due = free_since = clock() + 0.1
+    due = clock() + 0.1
     counts_from = due + warm_up_s
     last = due + len(wanted) / rate + DRAIN_S
     while answers.answered < len(wanted):
@@ -86,8 +78,6 @@ def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WAR
             number = free.popleft()
             due_of[number] = due
             by_number[number].send(wanted[place])
-            if due >= counts_from:
-                answers.late_s.append(now - max(due, free_since))
             place += 1
             due += numbers.expovariate(rate)
             now = clock()
@@ -105,8 +95,6 @@ def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WAR
                 answers.bad += 1
             elif due_of[number] >= counts_from:
                 answers.times_s.append(now - due_of[number])
-            if not free:
-                free_since = now
             free.append(number)
     for sock in sockets:
         sock.close()
@@ -121,21 +109,17 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def main() -> None:
-    """Sends and prints."""
-    port, file, first, rate, seconds, step = sys.argv[1:]
+    port, file, first, rate, seconds = sys.argv[1:]
     count = round(float(rate) * (float(seconds) + WARM_UP_S))
-    wanted = requests(Path(file), int(first), count, int(step))
+    wanted = requests(Path(file), int(first), count)
     gc.disable()  # a collection of its own would be measured as the server's
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    started, cpu = time.perf_counter(), time.process_time()
     answers = send(int(port), wanted, float(rate))
     said = {
         "sent": len(wanted),
         "bad": answers.bad,
-        "busy": (time.process_time() - cpu) / (time.perf_counter() - started),
         "ms": [round(s * 1000, 3) for s in answers.times_s],
-        "late_ms": [round(s * 1000, 3) for s in answers.late_s],
     }
     print("RESULT", json.dumps(said))
 

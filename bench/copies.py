@@ -15,7 +15,6 @@ MOST = 1.15
 
 
 def run(context: Context) -> list[Result]:
-    """P15."""
     rounds, seconds = (1, 1) if context.quick else (3, 3)
     counts = (COUNTS[0], COUNTS[-1]) if context.quick else COUNTS
     costs: dict[int, list[Cost]] = {count: [] for count in counts}
@@ -41,9 +40,5 @@ def run(context: Context) -> list[Result]:
             [cost.redis_us for cost in costs[1]],
             MOST,
             ", ".join(f"{count}: {value:.1f} µs" for count, value in redis_us.items()),
-            {
-                "redis_us": redis_us,
-                "calls_per_1000": {n: median(c.calls for c in runs) for n, runs in costs.items()},
-            },
         )
     ]

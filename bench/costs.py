@@ -1,9 +1,7 @@
 """P1 to P4, P7 and P13: CPU per heartbeat, the service's and the peers', side by side.
 
-Each round runs every program once, in an order that rotates, on the same Redis emptied and filled
-anew; figures are medians over the rounds. Where the mix does not come out as meant, because this
-machine is quicker or slower than the dedup window allows, the window is set by the rate that was
-measured, and the run made again.
+Each round runs every program once, in an order that rotates, on the same Redis filled anew. Where
+the mix does not come out as meant, the window is set by the measured rate and the run made again.
 """
 
 from collections import defaultdict
@@ -33,7 +31,6 @@ class Case:
 
     @property
     def title(self) -> str:
-        """In words."""
         sites = f", {self.sites:,} sites" if self.sites > 1 else ""
         batches = f", batches of {self.per_request}" if self.per_request > 1 else ""
         return TITLES[self.program] + sites + batches
@@ -57,7 +54,6 @@ ROWS = {
 
 
 def run(context: Context) -> list[Result]:
-    """The rows that are wanted."""
     wanted = [id for id in ROWS if context.wants(id)]
     cases = list(dict.fromkeys(case for id in wanted for case in ROWS[id][1:3]))
     rounds, seconds = (1, 1) if context.quick else (3, 3)
@@ -110,12 +106,8 @@ def _row(id: str, costs: dict[Case, list[Cost]], failures: dict[Case, str]) -> R
     return compared(id, what, values, other.title, baselines, most, "; ".join(notes), detail)
 
 
-def _detail(costs: list[Cost]) -> dict[str, float | str]:
-    """The medians of one case, for plots, growth and the JSON."""
+def _detail(costs: list[Cost]) -> dict[str, float]:
     return {
         "program_us": median(cost.program_us for cost in costs),
         "redis_us": median(cost.redis_us for cost in costs),
-        "per_second": median(cost.per_second for cost in costs),
-        "calls_per_1000": median(cost.calls for cost in costs),
-        "mix": trial.shares(costs[-1].outcomes) if costs[-1].outcomes else "not counted",
     }

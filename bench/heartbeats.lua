@@ -1,13 +1,6 @@
---[[
-  wrk's side of the load: sends the records of bench/mix.py in order.
-
-  wrk … -s heartbeats.lua <url> -- <file> <first record> <site bytes> <record bytes> <per request>
-    <agent> <origin> <step>
-
-  With more than one record per request they travel as a batch, of one site, to …/heartbeats.
-  At the end one line of JSON is printed.
-]]
-local next_record, site_bytes, record_bytes, per_request, step
+-- wrk's side of the load: sends the records of bench/mix.py in order; prints one line of JSON. args:
+-- file, first record, bytes of a site and of a record, records per request, agent, origin
+local next_record, site_bytes, record_bytes, per_request
 local records, count, head
 
 local HEADERS = 'Host: 127.0.0.1\r\nUser-Agent: %s\r\nOrigin: %s\r\n'
@@ -17,7 +10,7 @@ function init(args)
   local handle = assert(io.open(args[1], 'rb'))
   records = handle:read('*a')
   handle:close()
-  next_record, step = tonumber(args[2]), tonumber(args[8])
+  next_record = tonumber(args[2])
   site_bytes, record_bytes, per_request = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
   count = math.floor(#records / record_bytes)
   local body_bytes = record_bytes - site_bytes
@@ -29,7 +22,7 @@ end
 
 local function record()
   local at = (next_record % count) * record_bytes
-  next_record = next_record + step
+  next_record = next_record + 1
   return records:sub(at + 1, at + site_bytes), records:sub(at + site_bytes + 1, at + record_bytes)
 end
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +14,11 @@ _SCRIPT = Path(__file__).with_name("heartbeats.lua")
 
 @dataclass(frozen=True)
 class Load:
-    """What to send: a file of `bench.mix`, how many records travel in one request, and from how
-    many generators, which share the connections and take the records in turn."""
+    """What to send: a file of `bench.mix`, and how many records travel in one request."""
 
     records: Path
     per_request: int = 1
     connections: int = CONNECTIONS
-    generators: int = 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,6 @@ class Replies:
 
     @property
     def per_second(self) -> float:
-        """Requests answered per second."""
         return self.requests / self.seconds
 
     @property
@@ -47,49 +43,30 @@ class Replies:
 class Wrk:
     """Sends a load to one port; each call goes on where the last one ended."""
 
-    def __init__(self, port: int, load: Load, on: Sequence[str] = ()) -> None:
+    def __init__(self, port: int, load: Load) -> None:
         self._port = port
         self._load = load
-        self._on = on or cores(LOAD_CORE)
         self.next_record = 0  # the first of the next run
 
     def run(self, seconds: float) -> Replies:
-        """As fast as it is answered, for so long.
-
-        Raises:
-            RuntimeError: wrk failed.
-        """
+        """As fast as it is answered, for so long."""
         load = self._load
-        begun = [
-            subprocess.Popen(
-                self._command(number, seconds),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for number in range(load.generators)
-        ]
-        said = []
-        for process in begun:
-            printed, _ = process.communicate()
-            _, mark, line = printed.rpartition("RESULT ")
-            if process.returncode or not mark:
-                raise RuntimeError(f"wrk: {printed[-500:]}")
-            said.append(json.loads(line))
-        requests, bad, errors = (
-            sum(row[name] for row in said) for name in ("requests", "bad_status", "socket_errors")
-        )
+        done = subprocess.run(self._command(seconds), capture_output=True, text=True)
+        _, mark, line = done.stdout.rpartition("RESULT ")
+        if done.returncode or not mark:
+            raise RuntimeError(f"wrk: {done.stdout[-500:]}{done.stderr[-500:]}")
+        said = json.loads(line)
+        requests, errors = said["requests"], said["socket_errors"]
         self.next_record += (requests + load.connections) * load.per_request
-        return Replies(requests, max(row["duration_us"] for row in said) / 1e6, bad, errors)
+        return Replies(requests, said["duration_us"] / 1e6, said["bad_status"], errors)
 
-    def _command(self, number: int, seconds: float) -> list[str]:
+    def _command(self, seconds: float) -> list[str]:
         load = self._load
         return [
-            *self._on, "wrk", "--threads", "1",
-            "--connections", str(load.connections // load.generators),
+            *cores(LOAD_CORE), "wrk", "--threads", "1",
+            "--connections", str(load.connections),
             "--duration", f"{max(1, round(seconds))}s", "--timeout", "5s",
             "--script", str(_SCRIPT), f"http://127.0.0.1:{self._port}/", "--",
-            str(load.records), str(self.next_record + number), str(mix.SITE_LENGTH),
-            str(mix.RECORD_LENGTH), str(load.per_request), mix.AGENT, mix.ORIGIN,
-            str(load.generators)
+            str(load.records), str(self.next_record), str(mix.SITE_LENGTH),
+            str(mix.RECORD_LENGTH), str(load.per_request), mix.AGENT, mix.ORIGIN
         ]  # fmt: skip

@@ -10,8 +10,7 @@ from bench.result import Context, Measure, Result, not_measured
 ENTRIES: dict[str, tuple[str, ...]] = {
     "costs": ("P1", "P2", "P3", "P4", "P7", "P13"),
     "redis_cost": ("P5", "P5b", "P6"),
-    "redis_memory": ("P8",),
-    "redis_reads": ("P9", "P10"),
+    "redis_crowd": ("P8", "P9", "P10"),
     "live": ("P11",),
     "redis_expiry": ("P12",),
     "conflicts": ("P14",),

@@ -1,11 +1,8 @@
 """The heartbeats all programs are given: one file of records of equal length, so that the load
 generators need no memory of their own.
 
-50,000 sessions on 500 pages. Of 20 heartbeats 12 are of the session whose turn it is, on its page
-(refresh); 3 of the session whose turn it is, on another page (move); 1 of a new session; and 4
-repeat one that was sent a moment ago (duplicate). Turns come long after repeats, and the dedup
-window lies between: `DEDUP_S` on most machines, else what `window_s` says of the measured rate.
-What came of it is counted by each program itself.
+50,000 sessions on 500 pages. Of 20 heartbeats 12 refresh, 3 move, 1 is of a new session, and 4
+repeat one of a moment ago. Turns come long after repeats, and the dedup window lies between.
 """
 
 import math
@@ -32,12 +29,10 @@ _BODY = '{"sessionId":"%s","currentPath":"%s"}'
 
 
 def site(number: int) -> str:
-    """The id of a site: 8 characters."""
     return f"site{number:04d}"
 
 
 def path(page: int) -> str:
-    """The path of a page: 24 bytes."""
     return f"/blog/2025/page-{page:08d}"
 
 
@@ -51,7 +46,6 @@ class Heartbeat:
 
     @property
     def body(self) -> str:
-        """As it is sent."""
         return _BODY % (self.session, self.path)
 
 

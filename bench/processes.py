@@ -20,11 +20,6 @@ def cores(core: int) -> list[str]:
     return ["taskset", "--cpu-list", str(core % CORES)]
 
 
-def other_cores() -> list[str]:
-    """The beginning of a command that leaves the service its core."""
-    return ["taskset", "--cpu-list", f"{min(LOAD_CORE, CORES - 1)}-{CORES - 1}"]
-
-
 def free_port() -> int:
     """A port that nobody listens on now; below the range the kernel gives to clients."""
     while True:
@@ -64,11 +59,7 @@ class Program:
         return sum(_cpu_s(pid) for pid in _tree(self._process.pid))
 
     def wait_for(self, port: int) -> None:
-        """Returns when it listens on the port.
-
-        Raises:
-            RuntimeError: it has ended, or does not listen.
-        """
+        """Returns when it listens on the port."""
         deadline = time.monotonic() + START_S
         while True:
             with socket.socket() as probe:

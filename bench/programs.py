@@ -151,11 +151,7 @@ TITLES = {
 def started(
     name: str, redis: Valkey, folder: Path, sites: int = 1, dedup_s: float = mix.DEDUP_S
 ) -> Iterator[tuple[Program, int]]:
-    """The program, and its port; ended with the block.
-
-    Raises:
-        Missing: something is not installed.
-    """
+    """The program, and its port; ended with the block."""
     port = free_port()
     with _STARTS[name](Place(redis, folder, port, sites, dedup_s)) as program:
         program.wait_for(port)

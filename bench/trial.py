@@ -17,24 +17,21 @@ from bench.server import Valkey
 from service.store.config import StoreConfig
 from service.store.writer import Heartbeat
 
-FILLED_AT_ONCE, SITES_AT_ONCE = 500, 10
+FILLED_AT_ONCE = 500
 RULES = StoreConfig(session_timeout_ms=mix.TIMEOUT_S * 1000, view_dedup_ms=VIEW_DEDUP_S * 1000)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU per heartbeat in µs: of the program, and of Redis. `calls`: script calls per 1,000
-    heartbeats; `outcomes`: what became of the heartbeats, where the program counts them."""
+    """CPU per heartbeat in µs, and what became of the heartbeats, where the program counts them."""
 
     program_us: float
     redis_us: float
     per_second: float
-    calls: float
     outcomes: Mapping[str, int]
 
     @property
     def total_us(self) -> float:
-        """Program and Redis."""
         return self.program_us + self.redis_us
 
     @property
@@ -44,8 +41,7 @@ class Cost:
 
 
 def fill(redis: Valkey, sites: int = 1) -> None:
-    """Empties Redis and puts every session of the mix in: once through the service's own store,
-    and then again and again from what that has left."""
+    """Empties Redis and puts every session of the mix in: from a file from the second time on."""
     name = f"filled-{sites}.rdb"
     redis.client.flushall()
     if not redis.restore(name):
@@ -59,15 +55,9 @@ async def _fill(url: str, sites: int) -> None:
     for beat in mix.sessions(sites):
         by_site[beat.site].append(Heartbeat(beat.session, beat.path, "", "", ""))
     async with store_of(url, RULES) as store:
-
-        async def fill_site(site: str) -> None:
-            beats = by_site[site]
+        for site, beats in by_site.items():
             for start in range(0, len(beats), FILLED_AT_ONCE):
                 await write(store, site, beats[start : start + FILLED_AT_ONCE])
-
-        names = list(by_site)
-        for first in range(0, sites, SITES_AT_ONCE):
-            await asyncio.gather(*map(fill_site, names[first : first + SITES_AT_ONCE]))
 
 
 def outcomes_of(ports: Sequence[int]) -> Counter[str]:
@@ -94,19 +84,15 @@ def measure(
     seconds: float,
     warm_up_s: float,
 ) -> Cost:
-    """Warms up and measures. `counted_at`: the ports at which outcomes are asked for.
-
-    Raises:
-        RuntimeError: a request was not answered, or refused.
-    """
+    """Warms up and measures. `counted_at`: the ports at which outcomes are asked for."""
     wrk = Wrk(port, load)
     rate = wrk.run(warm_up_s).per_second * load.per_request
     lengthen(load.records, wrk.next_record + 1.5 * rate * seconds)
     # To be asked costs a program something too, which is none of a heartbeat's.
     counted = outcomes_of(counted_at)
 
-    def used() -> tuple[float, float, int]:
-        return sum(program.cpu_s() for program in programs), redis.program.cpu_s(), redis.calls()
+    def used() -> tuple[float, float]:
+        return sum(program.cpu_s() for program in programs), redis.program.cpu_s()
 
     before = used()
     replies = wrk.run(seconds)
@@ -114,15 +100,14 @@ def measure(
     if not replies.is_valid:
         raise RuntimeError(f"{replies.bad_status} refusals, {replies.socket_errors} socket errors")
     heartbeats = replies.requests * load.per_request
-    program_us, redis_us, calls = (
+    program_us, redis_us = (
         (now - then) / heartbeats * 1e6 for now, then in zip(after, before, strict=True)
     )
     outcomes = dict(outcomes_of(counted_at) - counted)
-    return Cost(program_us, redis_us, heartbeats / replies.seconds, calls / 1e3, outcomes)
+    return Cost(program_us, redis_us, heartbeats / replies.seconds, outcomes)
 
 
 def shares(outcomes: Mapping[str, int]) -> str:
-    """The mix in words."""
     total = sum(outcomes.values()) or 1
     names = sorted(outcomes, key=lambda name: -outcomes[name])
     return ", ".join(f"{outcomes[name] / total:.1%} {name}" for name in names)

@@ -1,12 +1,6 @@
---[[
-  Heartbeats of one site, with the meaning and the keys of the service's lua/heartbeat.lua: what
-  the peers call once per request. Written for one server, so the keys are made from a prefix.
-
-  KEYS[1]  "presence:{site}:"
-  ARGV     dedup window, session timeout, view dedup window: ms; then for each heartbeat
-           session id, path, page type or '', referrer's host or '', country or '', address or ''
-  Returns for each 'created' | 'moved' | 'refreshed' | 'duplicate' | 'limited'
-]]
+-- Heartbeats of one site, with the meaning and the keys of the service's lua/heartbeat.lua.
+-- KEYS: "presence:{site}:". ARGV: dedup window, session timeout, view dedup window (ms); then for
+-- each heartbeat session id, path, page type, referrer's host, country, address: '' if none.
 local base = KEYS[1]
 local dedup_ms, timeout_ms, view_dedup_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local DAY_MS, SITE_IDLE_MS, NEW_SESSIONS, MAX_PATHS = 86400000, 86400000, 10000000, 10000

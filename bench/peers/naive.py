@@ -66,7 +66,6 @@ async def heartbeat(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """GET /metrics."""
     return PlainTextResponse(
         "".join(f'presence_heartbeats_total{{outcome="{o}"}} {n}\n' for o, n in outcomes.items())
     )

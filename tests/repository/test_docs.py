@@ -159,23 +159,6 @@ def test_every_folder_is_in_the_layout() -> None:
     assert named == {init.parent.name for init in (ROOT / "service").glob("*/__init__.py")}
 
 
-SCALING = DOCS / "scaling.md"
-SIZING = ("<!-- sizing: from docs/benchmarks.md -->", "<!-- end of sizing -->")
-
-
-def sizing_table() -> str:
-    """What a deployment needs, without the arithmetic that docs/benchmarks.md has as well."""
-    text = (DOCS / "benchmarks.md").read_text()
-    section = text.partition("### What a deployment needs")[2].partition("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("|")]
-    return "".join(f"{re.sub(r'[^|]* = ', ' ', row).replace('**', '')}\n" for row in rows)
-
-
-def test_the_sizing_is_that_of_the_benchmarks() -> None:
-    told = SCALING.read_text().partition(SIZING[0])[2].partition(SIZING[1])[0]
-    assert told == f"\n{sizing_table()}"
-
-
 def _write(document: Path, marks: tuple[str, str], content: str) -> None:
     before, begin, rest = document.read_text().partition(marks[0])
     _, end, after = rest.partition(marks[1])
@@ -185,9 +168,8 @@ def _write(document: Path, marks: tuple[str, str], content: str) -> None:
 
 
 def main() -> None:
-    """Writes the tables of settings and of sizing."""
+    """Writes the table of settings."""
     _write(DOCS / "settings.md", (BEGIN, END), settings_table())
-    _write(SCALING, SIZING, f"\n{sizing_table()}")
 
 
 if __name__ == "__main__":
