@@ -20,6 +20,8 @@ from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeService, patient_store
 from tests.servers import Server
 
+pytestmark = pytest.mark.server
+
 SITES = 10_000
 BYTES_A_SITE = 12 * 1024  # of Redis, with one session on it
 

@@ -11,7 +11,7 @@ _COUNT = r"\d+"
 
 # What stands behind "<prefix>:{site}:" -> the type, and what its names look like.
 SHAPES = {
-    rf"session:{_ID}": ("hash", r"path|seen|since|country|city|latitude|longitude|type"),
+    rf"session:{_ID}": ("hash", r"path|seen|since|leaving|country|city|latitude|longitude|type"),
     r"active": ("zset", rf"{_ID} (?:[A-Z]{{2}}|--) {_PATH}"),
     r"pages": ("zset", _PATH),
     r"countries": ("zset", r"[A-Z]{2}|--"),

@@ -16,6 +16,8 @@ from service.redis import embedded
 from service.redis.embedded import EmbeddedServer, folder_of, is_running, socket_of
 from tests.servers import binary_of, wait_until
 
+pytestmark = pytest.mark.server
+
 _OWNER = """
 import sys, time
 from service.redis.embedded import EmbeddedServer

@@ -23,6 +23,8 @@ from tests import servers
 from tests.conftest import patient_store
 from tests.servers import Server
 
+pytestmark = pytest.mark.server
+
 ANSWER_WITHIN_S = 2.0
 
 

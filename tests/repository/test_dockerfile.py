@@ -19,6 +19,8 @@ import pytest
 
 from tests.servers import free_port, missing, wait_until
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[2]
 HERE = str(ROOT / "deploy" / "image")
 USER = 10001

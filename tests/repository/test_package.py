@@ -19,6 +19,8 @@ import service
 from service.redis import scripts
 from tests.servers import missing
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

@@ -29,6 +29,8 @@ from service.store.writer import Heartbeat, PageView
 from tests.conftest import patient_store
 from tests.servers import Server, free_port, missing, wait_until
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
