@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 
@@ -70,10 +71,11 @@ def free_port(*, with_bus: bool = False) -> int:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
-    """The first true value of a condition; an error names it after `seconds`."""
+    """The first true value of a condition; an error names it after `seconds`. Who does not answer
+    yet, Redis or HTTP, is asked again."""
     deadline = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(redis.RedisError, OSError):
+        with contextlib.suppress(redis.RedisError, httpx.TransportError, OSError):
             if value := condition():
                 return value
         if time.monotonic() > deadline:
@@ -161,11 +163,15 @@ def cluster(kind: str = "valkey", nodes: int = 3, replicas: int = 0) -> Iterator
     the first ones."""
     count = nodes + replicas
     with contextlib.ExitStack() as stack:
+        # Each node writes down a failover before it answers anybody: not on a disk that is busy.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory("-presence-nodes", dir=memory))
         servers = [
             stack.enter_context(
                 Server(
                     kind, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500",
                     "--cluster-require-full-coverage", "no",
+                    "--cluster-config-file", f"{folder}/{port}.conf",
                     "--repl-diskless-sync-delay", "0", port=port,
                 )
             )

@@ -61,9 +61,7 @@ class Copy:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"a copy has ended: {self.log[-1000:]}")
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/livez").status_code == 200
-        return False
+        return httpx.get(f"{self.url}/livez").status_code == 200
 
     @property
     def url(self) -> str:

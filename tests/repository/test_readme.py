@@ -33,6 +33,7 @@ pytestmark = pytest.mark.server
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LATE = "Redis does not answer in time"  # of a machine that stood still for a second
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -182,7 +183,7 @@ def serving(folder: Path) -> Iterator[int]:
             cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        answers = ["curl", "-sf", "-o", os.devnull, f"http://127.0.0.1:{port}/livez"]
+        answers = ["curl", "-sf", "-o", os.devnull, f"http://127.0.0.1:{port}/readyz"]
         wait_until(lambda: subprocess.run(answers).returncode == 0, what="presence serve")
         yield port
     finally:
@@ -253,7 +254,10 @@ def test_curl(tmp_path: Path, page: Path) -> None:
         avoid_the_end_of_a_minute()
         for example in examples(page, "curl"):
             command = example.command.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
-            assert shape(run(command, {}, tmp_path)) == shape(example.shown), example.command
+            output = run(command, {}, tmp_path)
+            if LATE in output:  # as a reader would: again
+                output = run(command, {}, tmp_path)
+            assert shape(output) == shape(example.shown), example.command
 
 
 def test_there_is_a_beginning_and_the_rest() -> None:
