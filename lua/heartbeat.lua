@@ -7,10 +7,9 @@
   ARGV[2]   the hour the dated keys are for, hours since the epoch
   ARGV[3]   to ARGV[10]: the settings (include/settings.lua)
   then for each shard the number of its heartbeats, at least 1, and for each of these
-  ARGV[+1]  path
-  ARGV[+2]  country, two letters; empty: not known
-  ARGV[+3]  keyed hash of the client's address; empty: not limited
-  ARGV[+4]  JSON object of strings: type, referrer, city, latitude, longitude; empty: none
+  ARGV[+1]  path, after the country and a space: "<country or --> <path>"
+  ARGV[+2]  empty: nothing more; or the keyed hash of the client's address, if it is limited, then,
+            if any, a space and a JSON object: type, referrer, city, latitude, longitude
 
   A shard is at most once in a call, and a session at most once among a shard's heartbeats.
 
@@ -40,18 +39,18 @@ while ARGV[arg] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]
   local first_key, first_arg, at = key + SHARD_KEYS, arg + 1, #reply + 1
   local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
-  local members, renewed, left, is_old = {}, {}, {}, false
+  local members, renewed, left, is_old = {}, nil, nil, false
   for i = 1, count do
-    local a = first_arg + 4 * i - 4
-    local country = ARGV[a + 1] ~= '' and ARGV[a + 1] or '--'
-    members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. country .. ' ' .. ARGV[a]
+    members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. ARGV[first_arg + 2 * i - 2]
   end
   reply[at] = 'open'
-  local scores = redis.call('ZMSCORE', active, unpack(members))
+  local scores = count == 1 and {redis.call('ZSCORE', active, members[1])}
+    or redis.call('ZMSCORE', active, unpack(members))
   for i, score in ipairs(scores) do
     local seen = score and score - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then
+      left = left or {}
       left[#left + 1] = i
       reply[at + i] = false
     elseif now - seen < dedup_ms then
@@ -59,27 +58,28 @@ while ARGV[arg] do
     else
       local session = KEYS[first_key + 2 * i - 2]
       if redis.call('HSET', session, 'seen', now_text) == 1 then -- the hash was lost
-        local country = ARGV[first_arg + 4 * i - 3]
-        redis.call('HSET', session, 'path', ARGV[first_arg + 4 * i - 4], 'since', now_text,
-          unpack(country ~= '' and {'country', country} or {}))
+        local country, path = string.match(ARGV[first_arg + 2 * i - 2], '^(%S+) (.*)$')
+        redis.call('HSET', session, 'path', path, 'since', now_text,
+          unpack(country ~= '--' and {'country', country} or {}))
       end
       redis.call('PEXPIREAT', session, expires)
+      renewed = renewed or {}
       renewed[#renewed + 1] = expires
       renewed[#renewed + 1] = members[i]
       is_old = is_old or seen < renewed_before
       reply[at + i] = 'refreshed'
     end
   end
-  if #renewed > 0 then
+  if renewed then
     redis.call('ZADD', active, unpack(renewed))
     if is_old then
       renew_index(key)
     end
   end
-  if #left > 0 then
+  if left then
     rest[#rest + 1] = {key = key, arg = arg, at = at, left = left, id_at = id_at, scores = scores}
   end
-  key, arg = first_key + 2 * count, first_arg + 4 * count
+  key, arg = first_key + 2 * count, first_arg + 2 * count
 end
 if #rest == 0 then
   return reply
@@ -201,12 +201,12 @@ end
 local function decide_all(changes, part)
   local first_key, first_arg = part.key + SHARD_KEYS, part.arg + 1
   for _, i in ipairs(part.left) do
-    local k, a = first_key + 2 * i - 2, first_arg + 4 * i - 4
+    local k, a = first_key + 2 * i - 2, first_arg + 2 * i - 2
+    local client, details = string.match(ARGV[a + 1], '^(%S*) ?(.*)$')
     reply[part.at + i] = decide(changes, {
       session = KEYS[k], marker = KEYS[k + 1], id = string.sub(KEYS[k], part.id_at),
-      score = part.scores[i], path = ARGV[a], client = ARGV[a + 2],
-      country = ARGV[a + 1] ~= '' and ARGV[a + 1] or '--',
-      details = ARGV[a + 3] ~= '' and cjson.decode(ARGV[a + 3]) or {},
+      score = part.scores[i], path = string.sub(ARGV[a], 4), client = client,
+      country = string.sub(ARGV[a], 1, 2), details = details ~= '' and cjson.decode(details) or {},
     })
   end
 end

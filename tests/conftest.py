@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from service.app import create_app
 from service.redis.client import connect
@@ -27,8 +26,6 @@ from tests.servers import Server
 TESTS = Path(__file__).parent
 NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:40Z
 _numbers = itertools.count()
-# Each one that turns the access log off does this to its logger; the first would be a change.
-uvicorn.Config("", log_config=None, access_log=False)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

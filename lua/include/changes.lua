@@ -21,7 +21,7 @@ local function write_changes(changes)
   -- The log comes after what can be counted anew, and members last: the next try begins anew.
   count_visitors(shard, changes.visitors)
   write_views(shard, changes.views)
-  write_counts(shard.pages, changes.pages)
+  local may_be_new = write_counts(shard.pages, changes.pages) or changes.created > 0
   write_counts(shard.countries, changes.countries)
   for _, event in ipairs(changes.events) do
     log_event(shard, unpack(event))
@@ -31,7 +31,7 @@ local function write_changes(changes)
     note_peak(shard)
   end
   -- Without a TTL: the site is new, or its only session has moved, so that keys were made anew.
-  local is_opened = redis.call('PTTL', shard.active) < 0
+  local is_opened = may_be_new and redis.call('PTTL', shard.active) < 0
   if is_opened or changes.is_old then
     renew_index(shard.first_key)
   end

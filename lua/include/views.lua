@@ -56,20 +56,15 @@ local function write_views(shard, views)
   if redis.call('HINCRBY', shard.totals, 'views', total) == total then
     redis.call('HSETNX', shard.totals, 'since', now_text)
   end
-  local known = {}
-  for i, count in ipairs(redis.call('ZMSCORE', shard.top, unpack(views.paths))) do
-    local path = views.paths[i]
-    if count then
-      known[#known + 1] = count + views.of[path]
-      known[#known + 1] = path
-    else -- a path not counted before gets a row of its own while there is room
-      local has_room = redis.call('ZCARD', shard.top) < tonumber(ARGV[9])
-      redis.call('ZINCRBY', shard.top, views.of[path], has_room and path or '__other__')
-      views.types[path] = has_room and views.types[path] or nil
+  local room = ARGV[9] - redis.call('ZCARD', shard.top) -- for rows of paths not counted before
+  for _, path in ipairs(views.paths) do
+    local count = views.of[path]
+    if room > 0 then
+      room = room - (tonumber(redis.call('ZINCRBY', shard.top, count, path)) == count and 1 or 0)
+    elseif not redis.call('ZADD', shard.top, 'XX', 'INCR', count, path) then
+      redis.call('ZINCRBY', shard.top, count, '__other__')
+      views.types[path] = nil
     end
-  end
-  if #known > 0 then
-    redis.call('ZADD', shard.top, unpack(known))
   end
   for path, page_type in pairs(views.types) do
     if redis.call('HSET', shard.types, path, page_type) == 1 then

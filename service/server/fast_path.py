@@ -36,13 +36,14 @@ class ResponseCache:
         self, told: RawHeaders, cors: RawHeaders, defaults: list[tuple[bytes, bytes]]
     ) -> bytes:
         """The answer that tells an outcome. Both groups of headers are known by their identity:
-        there are as many as there are outcomes and origins, and each is made once."""
+        there are as many as there are outcomes and origins, and each is made once. They are kept
+        with the answer, so that no other can come to have it."""
         if defaults is not self._defaults:
             self._defaults = defaults
             self._kept.clear()
         key = (id(told), id(cors))
         kept = self._kept.get(key)
-        if kept is not None and kept[0] is told and kept[1] is cors:
+        if kept is not None:
             return kept[2]
         head = self.of((*told, *cors), defaults)
         if len(self._kept) < self._MOST:
@@ -165,6 +166,7 @@ class FastPathProtocol(TimeoutProtocol):
             draining.connections = self.connections  # type: ignore[assignment]  # all are of this class
             if draining.is_on:
                 self.drain()
+        self._head: list[tuple[bytes, bytes]] = []  # of the request at hand, complete
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
 
@@ -172,7 +174,6 @@ class FastPathProtocol(TimeoutProtocol):
 
     def on_message_begin(self) -> None:
         """Makes no scope, which only the ASGI path needs."""
-        self.is_in_head = True
         self.awaits, self.head_bytes = "head", None
         self.url = b""
         self.headers = []
@@ -181,12 +182,11 @@ class FastPathProtocol(TimeoutProtocol):
 
     def on_headers_complete(self) -> None:
         """Takes the fast path where it can."""
-        self.is_in_head = False
         self.awaits, self.silent_bytes = "body", 0
-        self.is_upgrade_offered = self.parser.should_upgrade()
-        if self.is_upgrade_offered:
+        if self.parser.should_upgrade():
+            self.is_upgrade_offered = True
             return
-        self.asked += 1
+        self._head, self.headers = self.headers, []  # which trailers would be appended to
         name = self._heartbeat_site()
         if name is None:
             self._take_the_asgi_path()
@@ -195,8 +195,8 @@ class FastPathProtocol(TimeoutProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Collects the body of a heartbeat."""
-        self.silent_bytes = 0
         if self._name is None:
+            self.silent_bytes = 0
             super().on_body(body)
         else:
             self._body += body
@@ -266,7 +266,7 @@ class FastPathProtocol(TimeoutProtocol):
         self.cycle = cast(RequestResponseCycle, pending)
         pending.keep_alive = self._is_on
         peer = self.client[0] if self.client else ""
-        begun, pending.cors = self.intake.begin(name, peer, self.headers, self._body, pending)
+        begun, pending.cors = self.intake.begin(name, peer, self._head, self._body, pending)
         if isinstance(begun, Heartbeat):
             return  # its outcome is told later
         if begun.status == 204:
@@ -277,10 +277,10 @@ class FastPathProtocol(TimeoutProtocol):
     # The ASGI path
 
     def _take_the_asgi_path(self) -> None:
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, expects = self.url, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
-        self.headers = self.scope["headers"] = headers
+        self.scope["headers"] = self._head
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
         if self._is_draining:

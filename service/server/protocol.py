@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol, with two differences in what counts as a request.
 
 Trailers are not headers: uvicorn appends them to the list it has given to the app, where a
-client's trailer passes for the header of a proxy. An offer to upgrade is ignored (RFC 9110, 7.8):
+client's trailer passes for the header of a proxy; here that list is let go when the head is
+complete, and they land in one that nobody reads. An offer to upgrade is ignored (RFC 9110, 7.8):
 the parser leaves the body of such a request unread.
 """
 
@@ -17,7 +18,6 @@ _INVALID = "Invalid HTTP request received."
 class PlainProtocol(HttpToolsProtocol):
     """Answers every request through the app."""
 
-    is_in_head = True
     is_upgrade_offered = False
 
     def data_received(self, data: bytes) -> None:
@@ -31,25 +31,13 @@ class PlainProtocol(HttpToolsProtocol):
             self.logger.warning(_INVALID)
             self.send_400_response(_INVALID)
 
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        self.is_in_head = True
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Ignores trailers."""
-        if self.is_in_head:
-            name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
-            self.headers.append((name, value))
-
     def on_headers_complete(self) -> None:
         """Starts the app, unless the parser stops here for an upgrade."""
-        self.is_in_head = False
-        self.is_upgrade_offered = self.parser.should_upgrade()
-        if not self.is_upgrade_offered:
+        if self.parser.should_upgrade():
+            self.is_upgrade_offered = True
+        else:
             super().on_headers_complete()
+            self.headers = []
 
     def on_message_complete(self) -> None:
         """The body is complete."""

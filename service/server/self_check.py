@@ -68,7 +68,7 @@ async def _check() -> None:
                 waiter.set_exception(outcome)
             async with asyncio.timeout(ANSWER_S):
                 while (  # noqa: ASYNC110  # a turn of the loop at a time
-                    protocol.asked > protocol.answered and not transport.is_closed
+                    not protocol.cycle.response_complete and not transport.is_closed
                 ):
                     await asyncio.sleep(0)
             if failures.first is not None:

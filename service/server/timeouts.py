@@ -49,8 +49,8 @@ class TimeoutProtocol(PlainProtocol):
     """uvicorn's HTTP protocol, with an end to everything.
 
     A subclass says where it is, as plain attributes, for this is on the way of every heartbeat:
-    `awaits` and `head_bytes` when a message begins, when its head is there, and when all of it is;
-    `asked` when a head is there, and `silent_bytes` when some of a body is.
+    `awaits` and `head_bytes` when a message begins, when its head is there, and when all of it is,
+    and `silent_bytes` when its head or some of its body is.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,14 +58,13 @@ class TimeoutProtocol(PlainProtocol):
         self.awaits = "head"  # what of a request is still to come: its head, its body, or nothing
         self.head_bytes: int | None = 0  # None: the head began in the piece that is being parsed
         self.silent_bytes = 0  # parsed since the last byte of a body: trailers, mostly
-        self.asked = self.answered = 0  # requests on this connection
         self.idle_since: float | None = None
         self.is_lingering = False
         self.lingering_transport: LingeringTransport
         self._asgi_cycle: RequestResponseCycle | None = None
         self._request_due: float | None = None
         self._request_timer: asyncio.TimerHandle | None = None
-        self._answered_before = -1
+        self._looked_at: tuple[object, object] | None = None
         self._unanswered_s = 0.0
         self._slow_reader_timer: asyncio.TimerHandle | None = None
 
@@ -92,15 +91,12 @@ class TimeoutProtocol(PlainProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses a large read in pieces, so that its heads and trailers are counted."""
-        if len(data) <= PIECE_BYTES:
-            self._receive(data)
+        if len(data) > PIECE_BYTES:
+            for start in range(0, len(data), PIECE_BYTES):
+                if self.transport.is_closing() and not self.is_lingering:
+                    return
+                self.data_received(data[start : start + PIECE_BYTES])
             return
-        for start in range(0, len(data), PIECE_BYTES):
-            if self.transport.is_closing() and not self.is_lingering:
-                return
-            self._receive(data[start : start + PIECE_BYTES])
-
-    def _receive(self, data: bytes) -> None:
         super().data_received(data)
         if self.awaits:
             self._watch_what_comes_in_pieces(len(data))
@@ -116,9 +112,14 @@ class TimeoutProtocol(PlainProtocol):
             self.head_bytes = self.head_bytes or 0
             self.silent_bytes = counted = self.silent_bytes + size
         if counted >= MOST_HEAD_BYTES and not self.transport.is_closing():
-            if self.asked == self.answered or (self.awaits == "body" and not self._has_begun()):
+            if not self.is_waiting() or (self.awaits == "body" and not self._has_begun()):
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
+
+    def is_waiting(self) -> bool:
+        """Whether a request has no answer yet, not even the beginning of one."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and not self._has_begun()
 
     def _has_begun(self) -> bool:
         """Whether an answer is being written, such as a live stream."""
@@ -139,15 +140,15 @@ class TimeoutProtocol(PlainProtocol):
         if self.transport.is_closing():
             return
         now = self.loop.time()
-        is_waiting = self.asked > self.answered and not self._has_begun()
-        if is_waiting and self.awaits != "body" and self.answered == self._answered_before:
+        is_waiting, at = self.is_waiting(), (self.cycle, self._asgi_cycle)
+        if is_waiting and self.awaits != "body" and at == self._looked_at:
             self._unanswered_s += LOOK_S
             if self._unanswered_s >= ANSWER_S:
                 self.end_unanswered()
                 return
         else:
             self._unanswered_s = 0.0
-        self._answered_before = self.answered
+        self._looked_at = at
         if not self.awaits:
             self._request_due = None
         elif self.flow.read_paused or self._request_due is None:
@@ -205,7 +206,6 @@ class TimeoutProtocol(PlainProtocol):
     def on_response_complete(self) -> None:
         """Starts the next request of the pipeline, or the time without one."""
         self.server_state.total_requests += 1
-        self.answered += 1
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

@@ -10,8 +10,9 @@ item or for all of them.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -46,19 +47,17 @@ class Waiter(Protocol[R_contra]):
 @dataclass(slots=True)
 class Batch(Generic[K, T, R]):
     """Items of one key and one kind that travel together, one about each thing. `begun_s`: when
-    the first of them came, by the monotonic clock; `repeats`: the batch of what came again."""
+    the first of them came, by the monotonic clock."""
 
     key: K
     kind: str
     begun_s: float
     items: list[T]
     waiting: list[Waiter[R]]
-    repeats: "Batch[K, T, R] | None" = None
-    # While it is open: for each thing the last batch that has an item about it.
-    last: "dict[Hashable, Batch[K, T, R]]" = field(default_factory=dict)
 
 
 Answer = Sequence[R | BaseException] | BaseException
+Again = Callable[[R], R]
 Send = Callable[[list[Batch[K, T, R]]], Awaitable[list[Answer[R]]]]
 
 
@@ -72,6 +71,8 @@ class Batcher(Generic[K, T, R]):
         send: sends the batches of one lane.
         lane_of: the lane of a key.
         id_of: what an item is about; of several about the same each travels in another batch.
+        again: for each kind whose items need not be sent twice: what a second one that equals the
+            first, and comes before it is sent, is answered, by the answer to the first.
         max_batch: items of one batch; more begin another one.
         max_waiting: items that may wait in all; more are refused with StoreBusy.
         max_wait_s: what has waited for longer when a call fails is refused so, too: it may not
@@ -89,6 +90,7 @@ class Batcher(Generic[K, T, R]):
         lane_of: Callable[[K], Hashable],
         *,
         id_of: Callable[[T], Hashable] = id,
+        again: Mapping[str, Again[R]] = MappingProxyType({}),
         max_batch: int = 128,
         max_waiting: int = 20_000,
         max_wait_s: float = 1.0,
@@ -99,13 +101,14 @@ class Batcher(Generic[K, T, R]):
         self._send = send
         self._lane_of = lane_of
         self._id_of = id_of
+        self._again = again
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
         self._max_call = max_call
         self._pace_s = pace_s
         self._enough = enough
-        self._lanes: dict[Hashable, _Lane[K, T, R]] = {}
+        self._lanes: dict[Hashable, _Lane[K, T, R]] = {}  # kept: there are as many as servers
         self._is_closed = False
         self.waiting = 0
 
@@ -116,14 +119,20 @@ class Batcher(Generic[K, T, R]):
         Raises:
             StoreBusy: too many are waiting, or the batcher is closed.
         """
-        self._admit(1)
-        self._lane_for(key).add(key, kind, item, waiter)
+        if self.waiting >= self._max_waiting or self._is_closed:
+            self._admit(1)  # raises
+        self.waiting += 1
+        lane = self._lanes.get(self._lane_of(key))
+        if lane is None or lane.task is None:
+            lane = self._lane_for(key)
+        lane.add(key, kind, item, waiter)
 
     def submit_all(
         self, keys: Sequence[K], kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]
     ) -> None:
         """As `submit`, for many items of one kind, each with its key; all of them or none."""
         self._admit(len(items))
+        self.waiting += len(items)
         for key, item, waiter in zip(keys, items, waiters, strict=True):
             self._lane_for(key).add(key, kind, item, waiter)
 
@@ -132,16 +141,17 @@ class Batcher(Generic[K, T, R]):
             raise StoreBusy("too many heartbeats are waiting for Redis")
         if self._is_closed:
             raise StoreBusy("the service is stopping")
-        self.waiting += count
 
     def _lane_for(self, key: K) -> "_Lane[K, T, R]":
         """The lane of a key, on which something is about to wait."""
         lane_key = self._lane_of(key)
         lane = self._lanes.get(lane_key)
         if lane is None:
-            lane = self._lanes[lane_key] = _Lane(self._id_of, self._max_batch, self._enough)
+            lane = self._lanes[lane_key] = _Lane(
+                self._id_of, self._again, self._max_batch, self._enough
+            )
         if lane.task is None:
-            lane.task = asyncio.create_task(self._drain(lane_key, lane))
+            lane.task = asyncio.create_task(self._drain(lane))
         return lane
 
     def result_of(self, key: K, kind: str, item: T) -> "asyncio.Future[R]":
@@ -158,12 +168,12 @@ class Batcher(Generic[K, T, R]):
         while tasks := [lane.task for lane in self._lanes.values() if lane.task]:
             await asyncio.wait(tasks)
 
-    async def _drain(self, lane_key: Hashable, lane: "_Lane[K, T, R]") -> None:
+    async def _drain(self, lane: "_Lane[K, T, R]") -> None:
         is_failing = False
         try:
             while batches := lane.take(self._max_call):
                 began_s = time.monotonic()
-                self.waiting -= sum(len(batch.items) for batch in batches)
+                self.waiting -= lane.taken
                 if is_failing:
                     batches = self._without_late(batches)
                 batches = _without_cancelled(batches)
@@ -184,8 +194,6 @@ class Batcher(Generic[K, T, R]):
                     await lane.pause(began_s + self._pace_s - time.monotonic())
         finally:
             lane.task = None
-            if not lane.batches:
-                self._lanes.pop(lane_key, None)
 
     def _without_late(self, batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
         """What has not waited too long yet; the rest is refused."""
@@ -201,34 +209,79 @@ class Batcher(Generic[K, T, R]):
 class _Lane(Generic[K, T, R]):
     """What waits for one call at a time."""
 
-    __slots__ = ("_enough", "_id_of", "_max_batch", "_open", "_pause", "_size", "batches", "task")
+    __slots__ = (
+        "_again", "_chains", "_enough", "_id_of", "_max_batch", "_open", "_pause", "_places",
+        "_size", "_twins", "batches", "taken", "task",
+    )  # fmt: skip
 
-    def __init__(self, id_of: Callable[[T], Hashable], max_batch: int, enough: int) -> None:
+    def __init__(
+        self,
+        id_of: Callable[[T], Hashable],
+        again: Mapping[str, Again[R]],
+        max_batch: int,
+        enough: int,
+    ) -> None:
         self._id_of = id_of
+        self._again = again
         self.batches: list[Batch[K, T, R]] = []
         self._open: dict[K, Batch[K, T, R]] = {}
+        # An open batch and those behind it, of what came again; and for each thing the place there
+        # of the last one that has an item about it. Noted from the second item on.
+        self._chains: dict[K, list[Batch[K, T, R]]] = {}
+        self._places: dict[K, dict[Hashable, int]] = {}
         self.task: asyncio.Task[None] | None = None
         self._max_batch = max_batch
         self._enough = enough
-        self._size = 0
+        self._size = self._twins = 0  # items that wait, and waiters that share another's
+        self.taken = 0  # of both, with the last batches that were taken
         self._pause: asyncio.Future[None] | None = None
 
     def add(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
         """Appends an item to the open batch, or, if that has one about the same, to the batch of
-        its repeats. Enough items end a pause."""
-        batch, item_id = self._open.get(key), self._id_of(item)
-        if batch is None or batch.kind != kind or len(batch.items) >= self._max_batch:
+        its repeats; a waiter whose item is there already joins it. Enough items end a pause."""
+        batch = self._open.get(key)
+        if batch is None:
             batch = self._open[key] = self._begin(key, kind)
-        last = batch.last
-        if item_id in last:
-            earlier = last[item_id]
-            batch = earlier.repeats = earlier.repeats or self._begin(key, kind)
-        last[item_id] = batch
+        elif batch.kind != kind or len(batch.items) >= self._max_batch:
+            batch = self._open[key] = self._begin(key, kind)
+            self._forget_places(key)
+        else:
+            places, item_id = self._places.get(key), self._id_of(item)
+            if places is None:
+                self._chains[key] = [batch]
+                places = self._places[key] = {self._id_of(batch.items[0]): 0}
+            if item_id in places:
+                chain = self._chains[key]
+                batch = chain[places[item_id]]
+                if kind in self._again and item in batch.items:
+                    self._join(batch, batch.items.index(item), waiter)
+                    return
+                batch = self._behind(chain, places[item_id])
+                places[item_id] += 1
+            else:
+                places[item_id] = 0
         batch.items.append(item)
         batch.waiting.append(waiter)
         self._size += 1
         if self._pause is not None and self._size >= self._enough:
             self.wake()
+
+    def _behind(self, chain: list[Batch[K, T, R]], place: int) -> Batch[K, T, R]:
+        if place + 1 == len(chain):
+            chain.append(self._begin(chain[0].key, chain[0].kind))
+        return chain[place + 1]
+
+    def _forget_places(self, key: K) -> None:
+        self._chains.pop(key, None)
+        self._places.pop(key, None)
+
+    def _join(self, batch: Batch[K, T, R], index: int, waiter: Waiter[R]) -> None:
+        """One more waits for an item that is there already."""
+        twins = batch.waiting[index]
+        if not isinstance(twins, _Twins):
+            twins = batch.waiting[index] = _Twins(twins, self._again[batch.kind])
+        twins.waiters.append(waiter)
+        self._twins += 1
 
     def _begin(self, key: K, kind: str) -> Batch[K, T, R]:
         batch: Batch[K, T, R] = Batch(key, kind, time.monotonic(), [], [])
@@ -237,8 +290,14 @@ class _Lane(Generic[K, T, R]):
 
     def take(self, most: int) -> list[Batch[K, T, R]]:
         """The batches that were begun first, until they have so many items."""
+        self.taken, self._twins = self._twins, 0
         if self._size <= most:
-            batches, self.batches, self._open = self.batches, [], {}
+            batches, self.batches = self.batches, []
+            self._open.clear()
+            if self._places:
+                self._chains.clear()
+                self._places.clear()
+            self.taken += self._size
             self._size = 0
             return batches
         end = size = 0
@@ -248,9 +307,11 @@ class _Lane(Generic[K, T, R]):
             end += 1
             if self._open.get(batch.key) is batch:
                 del self._open[batch.key]
+                self._forget_places(batch.key)
         batches = self.batches[:end]
         del self.batches[:end]
         self._size -= size
+        self.taken += size
         return batches
 
     async def pause(self, seconds: float) -> None:
@@ -270,6 +331,35 @@ class _Lane(Generic[K, T, R]):
         """Ends a pause, if there is one."""
         if self._pause is not None and not self._pause.done():
             self._pause.set_result(None)
+
+
+class _Twins(Generic[R]):
+    """The waiters of one item. Of those that still wait, the first is told the result, the others
+    what it becomes for who comes again."""
+
+    __slots__ = ("_again", "waiters")
+
+    def __init__(self, first: Waiter[R], again: Again[R]) -> None:
+        self.waiters = [first]
+        self._again = again
+
+    def done(self) -> bool:
+        return all(waiter.done() for waiter in self.waiters)
+
+    def set_result(self, result: R, /) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(result)
+                result = self._again(result)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def cancel(self) -> None:
+        for waiter in self.waiters:
+            waiter.cancel()
 
 
 def _without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:

@@ -62,6 +62,10 @@ class DueList:
         condition, earlier = self._waiting.get(tag, ("LT", at_ms))
         self._waiting[tag] = ("LT", min(earlier, at_ms) if condition == "LT" else at_ms)
 
+    def is_waiting(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._waiting)
+
     async def write_soon(self) -> None:
         """Writes what waits, in the background where Redis is a cluster: the node that holds the
         list may be another than those that were just written to, and down."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from redis.exceptions import ClusterCrossSlotError, ResponseError
@@ -45,7 +45,14 @@ class PageView(NamedTuple):
     referrer: str = ""
 
 
+class _Unfinished(NamedTuple):
+    """Of a batch: the outcomes that it has; the items at the other places have none yet."""
+
+    outcomes: Sequence[str | None]
+
+
 _Batch = Batch[ShardKeys, Any, str]
+_KEY = attrgetter("key")
 
 
 class StoreWriter:
@@ -69,7 +76,11 @@ class StoreWriter:
         self._observe_batch = observe_batch
         self._batch_deadline_s = batch_deadline_s
         self.batcher: Batcher[ShardKeys, Any, str] = Batcher(
-            self._send, _lanes_of(runner.connection), pace_s=CALL_PACE_S, id_of=itemgetter(0)
+            self._send,
+            _lanes_of(runner.connection),
+            pace_s=CALL_PACE_S,
+            id_of=itemgetter(0),
+            again={"heartbeat": _again} if runner.config.heartbeat_dedup_ms > 0 else {},
         )
 
     async def heartbeat(self, site: str, beat: Heartbeat) -> str:
@@ -136,11 +147,8 @@ class StoreWriter:
                 lambda hour: [call for group in groups for call in self._calls(group, hour)],
                 runner.connection.of_a_lane,
             )
-            if any(isinstance(reply, ClusterCrossSlotError) for reply in replies):
-                # A proxy before a cluster: the next calls are of one site each.
-                runner.mixes_sites = False
             seconds = time.perf_counter() - started
-            answers: list[Answer[str]] = []
+            answers: list[Any] = []
             position = 0
             for group in groups:
                 if group[0].kind != "heartbeat":
@@ -150,26 +158,35 @@ class StoreWriter:
                     position += len(own)
                     continue
                 self._observe_batch(sum(len(batch.items) for batch in group), seconds)
-                answers += await self._heartbeat_answers(group, replies[position])
+                answers += self._heartbeat_answers(group, replies[position])
                 position += 1
-        await self._due.write_soon()
+            if _Unfinished in map(type, answers):
+                for n, batch in enumerate(batches):
+                    if isinstance(left := answers[n], _Unfinished):
+                        answers[n] = await self._one_by_one(batch, left.outcomes)
+        if self._due.is_waiting():
+            await self._due.write_soon()
         return answers
 
     def _grouped(self, batches: list[_Batch]) -> list[list[_Batch]]:
         """Batches of heartbeats that follow one another share a call, as far as one goes and each
         is of another shard; any other batch is for itself. So all keep their order."""
+        if len(batches) == 1:
+            return [batches]
         groups: list[list[_Batch]] = []
+        has_repeats = len(set(map(_KEY, batches))) < len(batches)
         room, shards = 0, set[ShardKeys]()  # of the last group: heartbeats, and whose
         for batch in batches:
             size = len(batch.items)
-            if batch.kind == "heartbeat" and size <= room and batch.key not in shards:
-                groups[-1].append(batch)
-                room -= size
-                shards.add(batch.key)
-            else:
+            if batch.kind != "heartbeat" or size > room or (has_repeats and batch.key in shards):
                 groups.append([batch])
                 is_open = batch.kind == "heartbeat" and self._runner.mixes_sites
                 room, shards = CALL_LIMIT - size if is_open else 0, {batch.key}
+                continue
+            groups[-1].append(batch)
+            room -= size
+            if has_repeats:
+                shards.add(batch.key)
         return groups
 
     def _calls(self, group: list[_Batch], hour: int) -> list[Call]:
@@ -208,41 +225,46 @@ class StoreWriter:
             session, viewed = keys.session_prefix, keys.viewed_prefix
             for session_id, path, country, client, details in batch.items:
                 all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
-                args += (path, country, client, details)
+                args += (f"{country or '--'} {path}", f"{client} {details}" if details else client)
         return Call(load("heartbeat"), all_keys, args)
 
-    async def _heartbeat_answers(self, group: list[_Batch], reply: Any) -> list[Answer[str]]:
+    def _heartbeat_answers(
+        self, group: list[_Batch], reply: Any
+    ) -> "list[Answer[str] | _Unfinished]":
         """What one call of heartbeats says, by batch. Where one of several has met a key of a
-        wrong type, those without an outcome are sent again one by one, so that nobody else
+        wrong type, those without an outcome are to be sent again one by one, so that nobody else
         suffers."""
         if isinstance(reply, Exception):
+            if isinstance(reply, ClusterCrossSlotError):
+                # A proxy before a cluster: the next calls are of one site each.
+                self._runner.mixes_sites = False
             is_lone = len(group) == 1 and len(group[0].items) == 1
             if is_lone or kind_of(reply) != "WRONGTYPE":
                 return [self._runner.error_of(reply)] * len(group)
-            return [await self._one_by_one(batch) for batch in group]
-        answers: list[Answer[str]] = []
+            return [_Unfinished(())] * len(group)
+        answers: list[Answer[str] | _Unfinished] = []
         now_ms, now_s, position = int(reply[0]), time.monotonic(), 1
         for batch in group:
             first, last = position + 1, position + 1 + len(batch.items)
             status, outcomes = reply[position], reply[first:last]
             position = last
             if status.startswith("failed "):
-                answers.append(await self._failed_answers(batch, outcomes, ResponseError(status)))
+                answers.append(self._failed_answers(batch, outcomes, ResponseError(status)))
             else:
                 self._due.note(batch.key.tag, status == "opened", now_ms, now_s)
                 answers.append(outcomes)
         return answers
 
-    async def _failed_answers(
+    def _failed_answers(
         self, batch: _Batch, outcomes: Sequence[str | None], error: ResponseError
-    ) -> Answer[str]:
+    ) -> "Answer[str] | _Unfinished":
         if len(batch.items) > 1 and kind_of(error) == "WRONGTYPE":
-            return await self._one_by_one(batch, outcomes)
+            return _Unfinished(outcomes)
         failure = self._runner.translated(error)
         return [failure if outcome is None else outcome for outcome in outcomes]
 
     async def _one_by_one(
-        self, batch: _Batch, outcomes: Sequence[str | None] = ()
+        self, batch: _Batch, outcomes: Sequence[str | None]
     ) -> list[str | BaseException]:
         """Each heartbeat that has no outcome yet in a call of its own."""
         rows = list(zip_longest(batch.items, batch.waiting, outcomes))
@@ -263,7 +285,8 @@ class StoreWriter:
             if outcome is not None:
                 answers.append(outcome)
                 continue
-            (answer,) = await self._heartbeat_answers([next(lone)], next(replies))
+            (answer,) = self._heartbeat_answers([next(lone)], next(replies))
+            assert not isinstance(answer, _Unfinished)  # of one item alone
             answers.append(answer if isinstance(answer, BaseException) else answer[0])
         return answers
 
@@ -281,6 +304,11 @@ class StoreWriter:
                 self._due.note(batch.key.tag, is_opened, int(reply[0]), time.monotonic())
                 answers.append(reply[2])
         return answers
+
+
+def _again(outcome: str) -> str:
+    """The outcome of the same heartbeat at the same moment: what the script would say of it."""
+    return outcome if outcome == "limited" else "duplicate"
 
 
 def _failed(error: BaseException) -> str | None:

@@ -67,7 +67,7 @@ class Burst:
         self.store.queue._send = self._answer
         self.batches: list[int] = []
         config = uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, ws="none", proxy_headers=False
+            app, lifespan="off", log_config=None, ws="none", proxy_headers=False
         )
         config.load()
         state = ServerState()

@@ -115,7 +115,7 @@ async def serving(
     app.state.context.store.clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         config = uvicorn.Config(
-            app, http=Watched, ws="none", log_config=None, access_log=False,
+            app, http=Watched, ws="none", log_config=None,
             proxy_headers=False, server_header=False, timeout_graceful_shutdown=5,
             timeout_keep_alive=keep_alive_s,
         )  # fmt: skip

@@ -5,6 +5,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -41,6 +42,14 @@ class Server:
 def batcher_of(server: Any, **options: Any) -> Batcher[str, Any, Any]:
     """All keys in one lane."""
     return Batcher(server.send, lambda key: "", **options)
+
+
+def is_idle(batcher: Batcher[Any, Any, Any]) -> bool:
+    """Whether nothing is kept of what has come and gone."""
+    lanes = batcher._lanes.values()
+    return not any(
+        lane.task or lane.batches or lane._open or lane._chains or lane._places for lane in lanes
+    )
 
 
 async def settle() -> None:
@@ -231,7 +240,7 @@ async def test_cancelled_callers_leak_nothing() -> None:
     await settle()
     assert server.sent == [["on its way"], [1]]  # what was not sent yet is not sent
     assert batcher.waiting == 0
-    assert batcher._lanes == {}
+    assert is_idle(batcher)
     assert asyncio.all_tasks() == before
 
 
@@ -277,6 +286,57 @@ async def test_a_loop_that_ends_leaves_nobody_waiting() -> None:
         task.cancel()
     await settle()
     assert future.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("items", "told", "sent"),
+    [
+        ("a1 a1 a1", "a1 again again", ["a1"]),
+        ("a1 b1 a1 b1", "a1 b1 again again", ["a1", "b1"]),
+        ("a1 a2 a1", "a1 a2 a1", ["a1", "a2", "a1"]),  # it was elsewhere meanwhile
+        ("a1 a2 a2 b1", "a1 a2 again b1", ["a1", "b1", "a2"]),
+    ],
+)
+async def test_an_item_that_waits_already_is_sent_once(
+    items: str, told: str, sent: list[str]
+) -> None:
+    server = Server()
+    batcher = batcher_of(server, id_of=itemgetter(0), again={"beat": lambda result: "again"})
+    server.gate.clear()
+    futures = [batcher.result_of("site", "beat", item) for item in items.split()]
+    assert batcher.waiting == len(futures)
+    server.gate.set()
+    assert await asyncio.gather(*futures) == told.split()
+    assert (server.sent, batcher.waiting) == ([sent], 0)
+
+
+async def test_of_twins_the_first_that_still_waits_is_told_the_result() -> None:
+    server = Server()
+    batcher = batcher_of(server, id_of=itemgetter(0), again={"beat": lambda result: "again"})
+    gone, first, second = (batcher.result_of("site", "beat", "a1") for _ in range(3))
+    gone.cancel()
+    assert [await first, await second] == ["a1", "again"]
+
+
+async def test_twins_fail_together_and_are_not_sent_when_all_have_gone() -> None:
+    def fail(item: str) -> None:
+        raise StoreError(item)
+
+    server = Server(fail)
+    batcher = batcher_of(server, id_of=itemgetter(0), again={"beat": lambda result: "again"})
+    twins = [batcher.result_of("site", "beat", "a1") for _ in range(2)]
+    results = await asyncio.gather(*twins, return_exceptions=True)
+    assert [str(result) for result in results] == ["a1", "a1"]
+    for twin in [batcher.result_of("site", "beat", "b1") for _ in range(2)]:
+        twin.cancel()
+    await settle()
+    assert (server.sent, batcher.waiting) == ([["a1"]], 0)
+
+
+async def test_a_thousand_twins_are_told() -> None:
+    batcher = batcher_of(Server(), id_of=itemgetter(0), again={"beat": lambda result: "again"})
+    futures = [batcher.result_of("site", "beat", "a1") for _ in range(5_000)]
+    assert Counter(await asyncio.gather(*futures)) == {"a1": 1, "again": 4_999}
 
 
 async def test_more_than_can_wait_is_refused() -> None:
@@ -397,7 +457,8 @@ async def _race(chance: random.Random, lanes: int, max_batch: int) -> None:
     results = await asyncio.gather(*callers, return_exceptions=True)
     assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
     await batcher.close()
-    assert (batcher.waiting, batcher._lanes) == (0, {})
+    assert batcher.waiting == 0
+    assert is_idle(batcher)
     for key, items in seen.items():
         sent = set(items)
         assert items == [n for n in submitted[key] if n in sent]  # in order, and each once
