@@ -71,6 +71,5 @@ return {
   format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf')),
   redis.call('HGET', shard.totals, 'views') or '0',
   #entries > 0 and entries[#entries][1] or known,
-  pages,
-  events,
+  pages, events,
 }

@@ -15,6 +15,7 @@
 -- @include keys
 -- @include tally
 -- @include places
+-- @include unswept
 local shard = open_shard(1)
 
 local function rewrite(key, counts)

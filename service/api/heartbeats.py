@@ -186,6 +186,7 @@ class Intake:
         name: str,
         peer: str,
         raw_headers: Sequence[tuple[bytes, bytes]],
+        headers: Mapping[bytes, bytes],
         body: bytes,
         waiter: Waiter[str],
     ) -> tuple[Heartbeat | Reply, RawHeaders]:
@@ -193,7 +194,6 @@ class Intake:
         whose outcome the waiter is told."""
         cors = EXPOSED  # what is wrong with a site's id, any page may know
         try:
-            headers = dict(raw_headers)
             site, cors = self.find(name, headers)
             client = self.admit(site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):

@@ -18,6 +18,7 @@ from service.api.cors import RawHeaders
 from service.api.heartbeats import Intake, Reply, site_in
 from service.api.requests import MAX_BODY_BYTES
 from service.server.draining import Draining
+from service.server.protocol import TRAILERS
 from service.server.timeouts import TimeoutProtocol
 from service.sites import is_site_id
 from service.store.writer import WRITTEN, Heartbeat
@@ -167,6 +168,7 @@ class FastPathProtocol(TimeoutProtocol):
             if draining.is_on:
                 self.drain()
         self._head: list[tuple[bytes, bytes]] = []  # of the request at hand, complete
+        self._fields: dict[bytes, bytes] = {}  # the same by name, of a heartbeat
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
 
@@ -177,8 +179,11 @@ class FastPathProtocol(TimeoutProtocol):
         self.awaits, self.head_bytes = "head", None
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self.idle_since = None  # one behind a request that was answered at once is there already
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Leaves out what uvicorn compares each header with; that is looked up once."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Takes the fast path where it can."""
@@ -186,7 +191,7 @@ class FastPathProtocol(TimeoutProtocol):
         if self.parser.should_upgrade():
             self.is_upgrade_offered = True
             return
-        self._head, self.headers = self.headers, []  # which trailers would be appended to
+        self._head, self.headers = self.headers, TRAILERS
         name = self._heartbeat_site()
         if name is None:
             self._take_the_asgi_path()
@@ -240,7 +245,7 @@ class FastPathProtocol(TimeoutProtocol):
 
     def _heartbeat_site(self) -> str | None:
         cycle = self.cycle
-        if not self._is_on or self.expect_100_continue or self.flow.write_paused:
+        if not self._is_on or self.flow.write_paused:
             return None
         if cycle is not None and not cycle.response_complete:
             return None  # a pipelined request
@@ -251,14 +256,20 @@ class FastPathProtocol(TimeoutProtocol):
             or parser.get_http_version() != "1.1"
         ):
             return None
-        return _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
+        name = _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
+        if name is None:
+            return None
+        self._fields = dict(self._head)
+        return None if b"expect" in self._fields else name
 
     def _begin(self, name: str) -> None:
         pending = PendingHeartbeat(self, name)
         self.cycle = cast(RequestResponseCycle, pending)
         pending.keep_alive = self._is_on
         peer = self.client[0] if self.client else ""
-        begun, pending.cors = self.intake.begin(name, peer, self._head, self._body, pending)
+        begun, pending.cors = self.intake.begin(
+            name, peer, self._head, self._fields, self._body, pending
+        )
         if isinstance(begun, Heartbeat):
             return  # its outcome is told later
         if begun.status == 204:
@@ -269,10 +280,13 @@ class FastPathProtocol(TimeoutProtocol):
     # The ASGI path
 
     def _take_the_asgi_path(self) -> None:
-        url, expects = self.url, self.expect_100_continue
+        url = self.url
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
+        self.url = url
         self.scope["headers"] = self._head
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in self._head
+        )
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
         if self._is_draining:

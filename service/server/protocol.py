@@ -2,7 +2,7 @@
 
 Trailers are not headers: uvicorn appends them to the list it has given to the app, where a
 client's trailer passes for the header of a proxy; here that list is let go when the head is
-complete, and they land in one that nobody reads. An offer to upgrade is ignored (RFC 9110, 7.8):
+complete, and they land in one that keeps nothing. An offer to upgrade is ignored (RFC 9110, 7.8):
 the parser leaves the body of such a request unread.
 """
 
@@ -13,6 +13,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _UPGRADE_OFFER = re.compile(rb"[^,]*\b(?:upgrade|http2-settings)\b[^,]*", re.IGNORECASE)
 _INVALID = "Invalid HTTP request received."
+
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """Stays empty."""
+
+    def append(self, trailer: tuple[bytes, bytes]) -> None:
+        """Lets it go."""
+
+
+TRAILERS = _Trailers()
 
 
 class PlainProtocol(HttpToolsProtocol):
@@ -41,7 +51,7 @@ class PlainProtocol(HttpToolsProtocol):
             self.is_upgrade_offered = True
         else:
             super().on_headers_complete()
-            self.headers = []
+            self.headers = TRAILERS
 
     def on_message_complete(self) -> None:
         """The body is complete."""

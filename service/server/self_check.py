@@ -86,7 +86,7 @@ class _Intake:
 
     waiter: Any = None
 
-    def begin(self, name: str, peer: str, headers: Any, body: bytes, waiter: Any) -> Any:
+    def begin(self, name: str, peer: str, head: Any, fields: Any, body: bytes, waiter: Any) -> Any:
         self.waiter = waiter
         return Heartbeat("self-check", "/", "", "", ""), ()
 
