@@ -1,4 +1,4 @@
-"""Collects what arrives while a call is in flight, and sends it with the next.
+"""Collects items while a call is in flight, and sends them with the next.
 
 One call in flight per lane: an idle service adds no delay, a busy one pays for a call once per
 batch. Many copies of the service are each less busy, and would ask Redis, which they share, the
@@ -29,8 +29,8 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class Batch(Generic[K, T, R]):
-    """Items of one key and one kind that travel together, one about each thing. `begun_s`: when
-    the first of them came, by the monotonic clock."""
+    """Items of one key and one kind, sent together; no two are about the same thing. `begun_s`:
+    when the first was submitted, in seconds of the monotonic clock."""
 
     key: K
     kind: str
@@ -44,7 +44,7 @@ Send = Callable[[list[Batch[K, T, R]]], Awaitable[list[Answer[R]]]]
 
 
 class Batcher(Generic[K, T, R]):
-    """Submits items, a batch at a time.
+    """Sends submitted items in batches, and gives each caller the result of its item.
 
     A result is bound to its item by its place in its batch, and a batch never changes once it is
     sent, so results and callers cannot be mixed up. Items of one key keep their order.
@@ -95,8 +95,8 @@ class Batcher(Generic[K, T, R]):
         self.waiting = 0
 
     def submit(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
-        """The waiter is told the item's result. Cancelling it takes an item that was not sent yet
-        out of its batch; one that is on its way is written all the same.
+        """Queues an item, whose result the waiter is given. Cancelling the waiter drops an item
+        that was not sent yet; one in flight is written all the same.
 
         Raises:
             StoreBusy: too many are waiting, or the batcher is closed.
@@ -112,7 +112,8 @@ class Batcher(Generic[K, T, R]):
     def submit_all(
         self, keys: Sequence[K], kind: str, items: Sequence[T], waiters: Sequence[Waiter[R]]
     ) -> None:
-        """As `submit`, for many items of one kind, each with its key; all of them or none."""
+        """Queues many items of one kind, each with its key: all of them or none. Raises as
+        `submit`."""
         self._admit(len(items))
         self.waiting += len(items)
         for key, item, waiter in zip(keys, items, waiters, strict=True):
@@ -125,7 +126,7 @@ class Batcher(Generic[K, T, R]):
             raise StoreBusy("the service is stopping")
 
     def _lane_for(self, key: K) -> "_Lane[K, T, R]":
-        """The lane of a key, on which something is about to wait."""
+        """Returns the lane of a key, and sees to it that its task runs."""
         lane_key = self._lane_of(key)
         lane = self._lanes.get(lane_key)
         if lane is None:
@@ -137,13 +138,13 @@ class Batcher(Generic[K, T, R]):
         return lane
 
     def result_of(self, key: K, kind: str, item: T) -> "asyncio.Future[R]":
-        """A future of the item's result. Raises as `submit`."""
+        """Submits an item and returns a future of its result. Raises as `submit`."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self.submit(key, kind, item, future)
         return future
 
     async def close(self) -> None:
-        """Refuses what comes now and waits until what was accepted has been answered."""
+        """Refuses new items and waits until the accepted ones are answered."""
         self._is_closed = True
         for lane in self._lanes.values():
             lane.wake()
@@ -178,7 +179,7 @@ class Batcher(Generic[K, T, R]):
             lane.task = None
 
     def _without_late(self, batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
-        """What has not waited too long yet; the rest is refused."""
+        """Returns the batches that have not waited too long, and refuses the others."""
         since_s = time.monotonic() - self._max_wait_s
         if batches[0].begun_s >= since_s:  # they are in the order in which they were begun
             return batches
@@ -189,7 +190,7 @@ class Batcher(Generic[K, T, R]):
 
 
 class _Lane(Generic[K, T, R]):
-    """What waits for one call at a time."""
+    """The queue of one server, which is sent one call at a time."""
 
     __slots__ = (
         "_again", "_chains", "_enough", "_id_of", "_max_batch", "_open", "_pause", "_places",
@@ -207,8 +208,8 @@ class _Lane(Generic[K, T, R]):
         self._again = again
         self.batches: list[Batch[K, T, R]] = []
         self._open: dict[K, Batch[K, T, R]] = {}
-        # An open batch and those behind it, of what came again; and for each thing the place there
-        # of the last one that has an item about it. Noted from the second item on.
+        # Of an open batch with several items: the chain of batches that begins with it, each for
+        # what the one before has an item about; and for each thing the last of them it is in.
         self._chains: dict[K, list[Batch[K, T, R]]] = {}
         self._places: dict[K, dict[Hashable, int]] = {}
         self.task: asyncio.Task[None] | None = None
@@ -219,8 +220,8 @@ class _Lane(Generic[K, T, R]):
         self._pause: asyncio.Future[None] | None = None
 
     def add(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
-        """Appends an item to the open batch, or, if that has one about the same, to the batch of
-        its repeats; a waiter whose item is there already joins it. Enough items end a pause."""
+        """Appends an item to the open batch; one about the same thing as another goes to the batch
+        behind that, or, if both are equal, shares its result. Enough items end a pause."""
         batch = self._open.get(key)
         if batch is None:
             batch = self._open[key] = self._begin(key, kind)
@@ -258,7 +259,7 @@ class _Lane(Generic[K, T, R]):
         self._places.pop(key, None)
 
     def _join(self, batch: Batch[K, T, R], index: int, waiter: Waiter[R]) -> None:
-        """One more waits for an item that is there already."""
+        """Lets a waiter share an item that is queued already."""
         twins = batch.waiting[index]
         if not isinstance(twins, Twins):
             twins = batch.waiting[index] = Twins(twins, self._again[batch.kind])
@@ -271,7 +272,7 @@ class _Lane(Generic[K, T, R]):
         return batch
 
     def take(self, most: int) -> list[Batch[K, T, R]]:
-        """The batches that were begun first, until they have so many items."""
+        """Removes and returns the oldest batches: `most` items, and at most a batch more."""
         self.taken, self._twins = self._twins, 0
         if self._size <= most:
             batches, self.batches = self.batches, []
@@ -297,7 +298,7 @@ class _Lane(Generic[K, T, R]):
         return batches
 
     async def pause(self, seconds: float) -> None:
-        """Until so many seconds have gone by, or enough items wait."""
+        """Waits for so many seconds, or until enough items are queued."""
         if seconds <= 0 or self._size >= self._enough:
             return
         loop = asyncio.get_running_loop()
@@ -336,7 +337,7 @@ def _kept(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
 
 
 def _check(batches: list[Batch[K, T, R]], answers: Sequence[Answer[R]]) -> None:
-    """Raises where places do not match: nobody may be given what is another's."""
+    """Raises StoreError where the numbers differ: no caller may be given another's result."""
     if len(answers) != len(batches):
         raise StoreError(f"{len(answers)} answers to {len(batches)} batches")
     for batch, answer in zip(batches, answers, strict=True):

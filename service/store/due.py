@@ -1,4 +1,4 @@
-"""The list of sites that are to be swept: entered as heartbeats come, claimed by one copy each."""
+"""The list of site shards to sweep: heartbeats enter them, and each is claimed by one copy."""
 
 import asyncio
 import time
@@ -28,14 +28,14 @@ class Claim(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """A claim that is done with. `next_ms`: when the site shard is next due, None: never."""
+    """A finished claim. `next_ms`: when the site shard is next due; None: never."""
 
     claim: Claim
     next_ms: int | None
 
 
 class DueList:
-    """What is to be entered into `due` and `sites`, and what is claimed of them.
+    """Enters site shards into `due` and sites into `sites`, and claims those that are due.
 
     Args:
         deadline_s: how long one write may take, in seconds.
@@ -50,15 +50,15 @@ class DueList:
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, tag: str, is_opened: bool, now_ms: int, now_s: float) -> None:
-        """A site shard was written to. It is entered where it had nobody before, and now and then
-        to be sure."""
+        """Notes that a site shard was written to. One that was empty is entered; any other is
+        entered again once a minute, in case its entry was lost."""
         if is_opened:
             self.enter_by(tag, now_ms)
         elif now_s - self._entered_at.get(tag, -REENTER_S) >= REENTER_S:
             self._waiting.setdefault(tag, ("NX", now_ms))
 
     def enter_by(self, tag: str, at_ms: int) -> None:
-        """A site shard is due at that moment, or before."""
+        """Notes that a site shard is due at that moment at the latest."""
         condition, earlier = self._waiting.get(tag, ("LT", at_ms))
         self._waiting[tag] = ("LT", min(earlier, at_ms) if condition == "LT" else at_ms)
 
@@ -67,8 +67,8 @@ class DueList:
         return bool(self._waiting)
 
     async def write_soon(self) -> None:
-        """Writes what waits, in the background where Redis is a cluster: the node that holds the
-        list may be another than those that were just written to, and down."""
+        """Writes the entries that wait. On a cluster, in the background: the node that holds the
+        list may be down while those that took the heartbeats are not."""
         if self._waiting and self._writing is None and time.monotonic() >= self._not_before_s:
             self._writing = asyncio.create_task(self._write(), name="due")
             self._writing.add_done_callback(self._has_written)
@@ -76,7 +76,7 @@ class DueList:
                 await asyncio.wait((self._writing,))
 
     async def write_all(self) -> None:
-        """Writes what waits, and waits for what is on its way."""
+        """Waits for the write in flight, and writes the rest."""
         if self._writing is not None:
             await asyncio.wait((self._writing,))
         if self._waiting:
@@ -85,8 +85,8 @@ class DueList:
     async def claim(
         self, settled: Sequence[Settlement], lease_ms: int, limit: int
     ) -> tuple[list[Claim], int]:
-        """Settles claims and takes the site shards that are due; with Redis's time in ms. Raises
-        StoreError."""
+        """Settles finished claims and claims the site shards that are due; returns the new claims
+        and Redis's time in ms. Raises StoreError."""
         runner = self._runner
         await self.write_all()
         args: list[str | int] = [runner.clock(), lease_ms, limit]
@@ -103,7 +103,8 @@ class DueList:
             log.error("enter_due_failed", kind=type(error).__name__, exc_info=error)
 
     async def _write(self) -> None:
-        """What fails is kept for next time: the heartbeats themselves have been written."""
+        """Keeps the entries for the next time where the write fails: the heartbeats themselves are
+        written."""
         runner, keys = self._runner, self._runner.keys
         entries, self._waiting = self._waiting, {}
         try:

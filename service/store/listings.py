@@ -11,7 +11,7 @@ LOOKED_AT_ONCE = 500  # sessions, for those of one path among them
 
 
 class Listings:
-    """Lists sessions and page views, by pages."""
+    """Lists sessions and page views, a page at a time."""
 
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner

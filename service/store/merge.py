@@ -1,4 +1,4 @@
-"""Makes one answer of the shards' answers.
+"""Merges the answers of a site's shards into one.
 
 A session is always in the same shard, so counts add up. The pages of a site may be as many as its
 sessions, so of these each shard gives its highest only; `contenders` says which of them can be
@@ -20,7 +20,7 @@ PLACES_LIMIT = 500
 
 
 class Entry(NamedTuple):
-    """An entry of a shard's log, and where it stands."""
+    """An event, with its shard and its position in that shard's stream."""
 
     shard: int
     position: str
@@ -28,8 +28,8 @@ class Entry(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What has changed at a site. `positions`: how far each shard's log was read; `log`: what was
-    read of it, by the moment it happened."""
+    """What has changed at a site. `positions`: up to where each shard's `events` were read; `log`:
+    what was read, by the moment it happened."""
 
     change: models.Change
     positions: list[str]
@@ -37,7 +37,7 @@ class Changes(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What snapshot.lua and PFCOUNT say of a shard, without the sessions that have expired."""
+    """A shard's numbers, by snapshot.lua and PFCOUNT; expired sessions are taken off."""
 
     now: int
     active: int
@@ -55,7 +55,7 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def of(cls, reply: list[Any], uniques: int, uniques_today: int) -> "Snapshot":
-        """The reply of snapshot.lua, and those of PFCOUNT."""
+        """Reads the reply of snapshot.lua and those of PFCOUNT."""
         now, _, active, backlog, pages, countries, places, *rest = reply
         expired_pages, expired_countries, expired_places, views, since, top, paths, event = rest
         return cls(
@@ -76,7 +76,7 @@ class Snapshot(NamedTuple):
 
 
 def _without(counts: list[str], expired: list[str]) -> list[str]:
-    """Counts, most first, less those of sessions that have expired."""
+    """Returns the counts, highest first, without the expired sessions."""
     if not expired:
         return counts
     left = dict(pairs(counts))
@@ -87,12 +87,12 @@ def _without(counts: list[str], expired: list[str]) -> list[str]:
 
 
 def pairs(flat: list[str]) -> Iterable[tuple[str, int]]:
-    """A flat list of names and counts, two by two."""
+    """Yields the pairs of a flat list of names and counts."""
     return ((flat[n], int(flat[n + 1])) for n in range(0, len(flat), 2))
 
 
 def sums_of(lists: Iterable[list[str]]) -> list[tuple[str, int]]:
-    """Names with their sums over all lists, most first, equal ones by name."""
+    """Adds up counts by name over all lists; highest first, equal ones by name."""
     all_lists = list(lists)
     if len(all_lists) == 1:
         return list(pairs(all_lists[0]))
@@ -140,13 +140,13 @@ def ranked(sums: dict[str, int], limit: int | None = None) -> list[tuple[str, in
 
 
 def top_of_one(part: Snapshot) -> list[models.PathViews]:
-    """The pages viewed most, as one shard tells them with their types."""
+    """The most viewed pages, from the reply of one shard, which has their types."""
     rows = (part.top[n : n + 3] for n in range(0, len(part.top), 3))
     return [models.PathViews(path, int(views), kind or None) for path, views, kind in rows]
 
 
 def views_of_all(parts: list[Snapshot]) -> dict[str, int]:
-    """The views of every path, as several shards tell them."""
+    """The views of every path, from the replies of several shards."""
     sums: dict[str, int] = {}
     for part in parts:
         for path, views in pairs(part.top):

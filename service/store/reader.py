@@ -1,4 +1,4 @@
-"""What is read of sites: counts, all numbers, what has changed, series, listings and logs.
+"""Reads sites: counts, snapshots, changes, series and logs.
 
 Nothing here writes, so a replica could answer it. Expired sessions that are not swept yet are left
 out, up to a stated number a shard.
@@ -39,12 +39,13 @@ class StoreReader:
         self._runner = runner
 
     async def active(self, site: str, path: str | None = None) -> models.Active:
-        """How many are here, or on one page. Raises StoreError."""
+        """Counts active sessions of a site, or of one page. Raises StoreError."""
         active, on_path, as_of = await self.count(site, path)
         return models.Active(active if path is None else on_path, as_of)
 
     async def count(self, site: str, path: str | None) -> tuple[int, int, int]:
-        """Active sessions, those on `path`, and the moment in ms. Raises StoreError."""
+        """Counts active sessions, and those on `path`; returns both and the moment, ms. Raises
+        StoreError."""
         args = ("pages", *([path] if path else ()))
         replies = await self._runner.read("count", self._shards(site), lambda n: args)
         counts = [reply for (reply,) in replies]
@@ -58,14 +59,15 @@ class StoreReader:
         return self._runner.keys.of_site(site)
 
     async def stats(self, site: str, limit: int = TOP_LIMIT) -> models.Stats:
-        """All numbers of a site, of one moment per shard. Raises StoreError."""
+        """Takes a snapshot of a site: all its numbers, of one moment per shard. Raises
+        StoreError."""
         stats, _ = await self.stats_and_positions(site, limit)
         return stats
 
     async def stats_and_positions(
         self, site: str, limit: int = TOP_LIMIT
     ) -> tuple[models.Stats, list[str]]:
-        """Like `stats`, with the positions in the log from which `changes` goes on."""
+        """Like `stats`, with the positions in `events` from which `changes` goes on."""
         shards = self._shards(site)
         timeout_ms = self._runner.config.session_timeout_ms
         async with self._runner.failures():
@@ -97,7 +99,7 @@ class StoreReader:
         )
 
     async def on_pages(self, site: str, paths: Sequence[str]) -> dict[str, int]:
-        """How many are on each of these pages. Raises StoreError."""
+        """Counts active sessions on each of these pages. Raises StoreError."""
         async with self._runner.failures():
             return await self._counts_of(self._shards(site), "pages", paths)
 
@@ -123,7 +125,7 @@ class StoreReader:
     async def _counts_of(
         self, shards: list[ShardKeys], kind: str, names: Sequence[str]
     ) -> dict[str, int]:
-        """How many are on each of these pages, or at these places, over all shards."""
+        """Counts active sessions on these pages, or at these places, over all shards."""
         counts: dict[str, int] = {}
         for first in range(0, len(names), COUNTED_AT_ONCE):
             some = names[first : first + COUNTED_AT_ONCE]

@@ -1,4 +1,4 @@
-"""How the store speaks to Redis: one call or many, within a deadline, by Redis's own clock."""
+"""Runs scripts: one call or many, within a deadline, for the hour of Redis's own clock."""
 
 import asyncio
 import time
@@ -69,8 +69,8 @@ class ScriptRunner:
         )
 
     async def replies(self, calls_of: CallsOf, client: Client | None = None) -> list[Any]:
-        """The replies in order; an error of one call stands in its place. Calls that were given
-        the keys of an hour that is over are made again, once, with those of Redis's own hour.
+        """Returns the replies in order; an error stands in the place of its call. Calls with the
+        keys of an hour that is over are repeated, once, with those of Redis's own hour.
 
         Raises:
             RedisError: the server could not be reached, or broke off.
@@ -107,8 +107,8 @@ class ScriptRunner:
         args_of: Callable[[int], Sequence[str | int]],
         commands_of: Callable[[ShardKeys, int], Sequence[Command]] = lambda shard, hour: (),
     ) -> list[tuple[Any, ...]]:
-        """For each shard the reply of a script that only reads, and those of plain commands that
-        travel with it. `args_of` gives the arguments by the number of the shard.
+        """Returns for each shard the reply of a read-only script, and those of plain commands sent
+        with it. `args_of` gives the arguments by the number of the shard.
 
         Raises:
             StoreError: Redis cannot tell now.
@@ -163,11 +163,11 @@ class ScriptRunner:
             return list(await pipeline.execute())
 
     def hour(self) -> int:
-        """The hour that Redis is thought to live in; the scripts say when it is another."""
+        """The hour of Redis's clock, as far as it is known; scripts refuse a wrong one."""
         return self.about_now_ms() // MS_PER_HOUR
 
     def about_now_ms(self) -> int:
-        """Redis's time as far as it is known here."""
+        """Redis's time in ms, estimated from its last reply."""
         given = self.clock()
         return int(given) if given else int(time.time() * 1000 + self._clock_offset_ms)
 
@@ -177,7 +177,7 @@ class ScriptRunner:
 
     @asynccontextmanager
     async def failures(self, seconds: float | None = None) -> AsyncIterator[None]:
-        """Ends what takes too long, and turns what Redis answers into a StoreError."""
+        """Sets a deadline, and turns every failure of Redis into a StoreError."""
         try:
             async with asyncio.timeout(seconds or self.deadline_s):
                 yield

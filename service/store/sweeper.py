@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class Sweeper:
-    """Sweeps what is due, until it is stopped."""
+    """Sweeps the site shards that are due, until it is stopped."""
 
     def __init__(self, store: PresenceStore, metrics: Metrics) -> None:
         self._store = store
@@ -83,8 +83,7 @@ class Sweeper:
     async def _settle(
         self, claim: Claim, sweep: Sweep | StoreError, now_ms: int
     ) -> tuple[Settlement, int]:
-        """When a claim is next due after a first sweep, and what is left of it; goes on sweeping
-        while there is a backlog, for a while."""
+        """Sweeps on while there is a backlog, for a while; returns when the shard is next due."""
         ends_at = time.monotonic() + SLICE_S
         try:
             while True:

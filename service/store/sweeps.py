@@ -1,4 +1,4 @@
-"""Removes sessions whose time has come."""
+"""Removes expired sessions."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

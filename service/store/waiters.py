@@ -1,4 +1,4 @@
-"""Who is told the results of a batch: one, several of the same, or one of many results."""
+"""Receivers of results: of one item, of several equal items, of many items at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,25 +10,25 @@ Again = Callable[[R], R]
 
 
 class Waiter(Protocol[R_contra]):
-    """Who is told a result: an asyncio.Future, or what is lighter than one. Told once, and not
-    after `cancel`; what it raises would keep others from being told, so it raises nothing."""
+    """Receives one result: an asyncio.Future, or something lighter. It is called once, not after
+    `cancel`, and raises nothing, which would keep results from the waiters behind it."""
 
     def done(self) -> bool:
-        """Whether it needs no result any more."""
+        """Whether it needs no result any more, such as after a cancellation."""
 
     def set_result(self, result: R_contra, /) -> None:
-        """Tells the result."""
+        """Receives the result."""
 
     def set_exception(self, error: BaseException, /) -> None:
-        """Tells why there is none."""
+        """Receives the error that there is instead of a result."""
 
     def cancel(self) -> object:
-        """Tells that there will be none."""
+        """There will be no result."""
 
 
 class Twins(Generic[R]):
-    """The waiters of one item. Of those that still wait, the first is told the result, the others
-    what it becomes for who comes again."""
+    """Several waiters of one item. The first that still waits receives the result, the others what
+    `again` makes of it."""
 
     __slots__ = ("_again", "waiters")
 

@@ -1,4 +1,4 @@
-"""What is written of sessions: heartbeats, goodbyes and page views in batches, and ends."""
+"""Writes heartbeats, goodbyes and page views, in batches, and ends sessions."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ class PageView(NamedTuple):
 
 
 class _Unfinished(NamedTuple):
-    """Of a batch: the outcomes that it has; the items at the other places have none yet."""
+    """Outcomes of a batch so far: None for each item that is to be sent again."""
 
     outcomes: Sequence[str | None]
 
@@ -170,8 +170,8 @@ class StoreWriter:
         return answers
 
     def _grouped(self, batches: list[_Batch]) -> list[list[_Batch]]:
-        """Batches of heartbeats that follow one another share a call, as far as one goes and each
-        is of another shard; any other batch is for itself. So all keep their order."""
+        """Groups batches by call. Heartbeats of several shards share one, each shard at most once
+        and CALL_LIMIT heartbeats in all; any other batch has its own. The order is kept."""
         if len(batches) == 1:
             return [batches]
         groups: list[list[_Batch]] = []
@@ -191,7 +191,7 @@ class StoreWriter:
         return groups
 
     def _calls(self, group: list[_Batch], hour: int) -> list[Call]:
-        """The call of a group of heartbeats, or the calls of another batch's items."""
+        """Builds the call of a group of heartbeats, or one for each item of another batch."""
         batch, runner = group[0], self._runner
         if batch.kind == "heartbeat":
             return [self._heartbeat_call(group, hour)]
@@ -267,7 +267,7 @@ class StoreWriter:
     async def _one_by_one(
         self, batch: _Batch, outcomes: Sequence[str | None]
     ) -> list[str | BaseException]:
-        """Each heartbeat that has no outcome yet in a call of its own."""
+        """Sends each heartbeat that has no outcome yet in a call of its own."""
         rows = list(zip_longest(batch.items, batch.waiting, outcomes))
         alone = [
             Batch(batch.key, batch.kind, batch.begun_s, [item], [waiter])
@@ -308,12 +308,12 @@ class StoreWriter:
 
 
 def _again(outcome: str) -> str:
-    """The outcome of the same heartbeat at the same moment: what the script would say of it."""
+    """The outcome of a heartbeat that equals one of the same call, as the script would decide."""
     return outcome if outcome == "limited" else "duplicate"
 
 
 def _failed(error: BaseException) -> str | None:
-    """The outcome, in an answer to many, of a heartbeat that met a key of a wrong type."""
+    """Gives a heartbeat that met a key of a wrong type an outcome in the answer to a batch."""
     return "failed" if isinstance(error, WrongTypeError) else None
 
 
