@@ -28,7 +28,7 @@
 -- @include index
 local SHARD_KEYS, expires = 15, format(now + timeout_ms)
 local midnight = now - now % DAY_MS
--- Who was seen before that is over, or was not counted today.
+-- Who was seen before that has expired, or was not counted among today's visitors.
 local earliest = math.max(midnight, now - timeout_ms + 1)
 
 -- First what most heartbeats need. A member's score tells when its session was last seen, and
@@ -97,7 +97,7 @@ end
 -- @include views
 -- @include changes
 
--- Its first write is one that a full Redis refuses; so is that of `move`, which gives `is_view`.
+-- A full Redis refuses the first write. `is_view`: given by `move`, which has claimed the view.
 local function create(changes, beat, was, is_view)
   local shard, details = changes.shard, beat.details
   if is_view == nil and is_limited(shard, beat.client) then

@@ -12,13 +12,13 @@ local function put_member(changes, beat, country, score)
   members[#members + 1] = member_of(beat.id, country, beat.path)
 end
 
--- No counter comes to nothing midway: sessions that ended here were counted by earlier calls.
+-- No counter reaches zero midway: sessions that ended here were counted by earlier calls.
 local function write_changes(changes)
   local shard = changes.shard
   if #changes.members == 0 then
     return 'open'
   end
-  -- The log comes after what can be counted anew, and members last: the next try begins anew.
+  -- First what can be recomputed, then the log, members last: a call that fails can be repeated.
   count_visitors(shard, changes.visitors)
   write_views(shard, changes.views)
   local may_be_new = write_counts(shard.pages, changes.pages) or changes.created > 0

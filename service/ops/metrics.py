@@ -90,7 +90,7 @@ class Metrics:
         )
         self.swept_at = Gauge(
             "presence_sweep_last_success_timestamp_seconds",
-            "When the background sweep last heard from Redis",
+            "Unix time of the last round of the background sweep that succeeded",
             registry=registry,
             multiprocess_mode="livemin",
         )

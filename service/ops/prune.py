@@ -1,4 +1,4 @@
-"""Gives up the rows of paths that were viewed once, of which an attack, or years, leave many."""
+"""Moves paths that were viewed once from rows of their own to `__other__`."""
 
 from typing import Any
 

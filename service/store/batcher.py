@@ -1,11 +1,13 @@
 """Collects items while a call is in flight, and sends them with the next.
 
 One call in flight per lane: an idle service adds no delay, a busy one pays for a call once per
-batch. Many copies of the service are each less busy, and would ask Redis, which they share, the
-more often with the fewer items; so calls that carried company begin `pace_s` apart, unless enough
-wait before. The batcher knows nothing of Redis: `send` is given the batches of one lane, in the
-order in which they were begun, and answers each with one result per item, or an exception, for one
-item or for all of them.
+batch. Many copies of the service are each less busy, and would send the Redis that they share many
+small calls; so after a call with several items the next begins `pace_s` after its start, unless
+enough items are queued before.
+
+The batcher knows nothing of Redis: `send` is given the batches of one lane, in the order in which
+they were begun, and answers each with one result per item, or an exception, for one item or for all
+of them.
 """
 
 import asyncio
@@ -53,17 +55,17 @@ class Batcher(Generic[K, T, R]):
         send: sends the batches of one lane.
         lane_of: the lane of a key.
         id_of: what an item is about; of several about the same each travels in another batch.
-        again: for each kind whose items need not be sent twice: what a second one that equals the
-            first, and comes before it is sent, is answered, by the answer to the first.
+        again: by kind, for an item that equals one that is still queued, and so is not sent: makes
+            its result of the other's.
         max_batch: items of one batch; more begin another one.
         max_waiting: items that may wait in all; more are refused with StoreBusy.
-        max_wait_s: what has waited for longer when a call fails is refused so, too: it may not
-            wait for the next call to fail. While calls succeed nothing is too late.
-        max_call: items of one call, and at most a batch more; what is behind waits for the
-            next one, for a call that takes too long has all its items fail.
-        pace_s: seconds from the beginning of a call of several items to that of the next one on
-            its lane. An item that was alone makes nobody wait, and nobody waits for company.
-        enough: items that do not wait for that.
+        max_wait_s: after a failed call, items queued for longer are refused with StoreBusy, so that
+            nobody waits through a second failure. While calls succeed nothing is too late.
+        max_call: items of one call, exceeded by at most a batch: a call that misses its deadline
+            fails all its items.
+        pace_s: seconds between the starts of two calls on a lane, if the first has several items.
+            After a lone item nobody waits.
+        enough: queued items that start the next call without that pause.
     """
 
     def __init__(
@@ -208,15 +210,15 @@ class _Lane(Generic[K, T, R]):
         self._again = again
         self.batches: list[Batch[K, T, R]] = []
         self._open: dict[K, Batch[K, T, R]] = {}
-        # Of an open batch with several items: the chain of batches that begins with it, each for
-        # what the one before has an item about; and for each thing the last of them it is in.
+        # By key: the open batch and those behind it, for an item about a thing that is in batch n
+        # already goes into batch n + 1; and for each thing the last batch that it is in.
         self._chains: dict[K, list[Batch[K, T, R]]] = {}
         self._places: dict[K, dict[Hashable, int]] = {}
         self.task: asyncio.Task[None] | None = None
         self._max_batch = max_batch
         self._enough = enough
-        self._size = self._twins = 0  # items that wait, and waiters that share another's
-        self.taken = 0  # of both, with the last batches that were taken
+        self._size = self._twins = 0  # queued items, and waiters that share one
+        self.taken = 0  # of both, by the last `take`
         self._pause: asyncio.Future[None] | None = None
 
     def add(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:

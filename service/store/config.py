@@ -1,4 +1,4 @@
-"""What decides about sessions and views, in the units of the scripts."""
+"""Timeouts, windows and limits of sessions and views, in the units of the scripts."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,7 +6,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """What decides about sessions and views. Times in ms, lengths in entries."""
+    """Timeouts, windows and limits of sessions and views. Times in ms, lengths in entries."""
 
     heartbeat_dedup_ms: int = 10_000
     session_timeout_ms: int = 120_000

@@ -13,7 +13,7 @@ from service.store.keys import site_of
 from service.store.runner import ScriptRunner
 
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
-REENTER_S = 60.0  # how often a copy makes sure that a site it hears of is on the list
+REENTER_S = 60.0  # between the writes that restore a busy site's entry, should it be lost
 RETRY_S = 1.0  # after a failure to enter sites
 REMEMBERED_TAGS = 100_000
 

@@ -238,8 +238,8 @@ def _entries(shard: int, flat: list[str]) -> Iterator[Entry]:
 
 
 def _by_latest(entries: Iterator[Entry]) -> Iterator[tuple[int, Entry]]:
-    """Entries with the latest moment up to each: a departure is logged when it is swept, with the
-    moment at which it was, and still comes after what was logged before it."""
+    """Yields each entry with the latest moment so far: a `left` is logged by a sweep, with the
+    moment before, and stays behind what was logged before it."""
     latest = 0
     for entry in entries:
         latest = max(latest, entry.event.at)

@@ -162,7 +162,7 @@ class StoreReader:
             names = contenders(lists, depth, limit)
             if names is not None:
                 return ranked(await self._counts_of(shards, kind, names), limit)
-            # So many with so few on each that only all of them tell.
+            # Too many names with too low counts for the bound: only all of them tell.
             lists = lists_of(await self._snapshots(shards, EVERYTHING, 0, EVERYTHING))
         return sums_of(lists)[:limit]
 

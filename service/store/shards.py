@@ -27,7 +27,7 @@ class ShardCount:
         self._runner = runner
 
     async def agree(self, *, may_note: bool = True) -> None:
-        """Notes into how many shards sites are split, or finds that they are split otherwise.
+        """Writes down into how many shards sites are split, or compares that with what is written.
         Without `may_note` nothing is written: whoever only looks decides nothing.
 
         Raises:

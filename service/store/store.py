@@ -102,7 +102,7 @@ class PresenceStore:
 
     @property
     def span(self) -> Callable[[str], AbstractContextManager[None]]:
-        """Is around each call that a request waits for, given the name of its script."""
+        """The context manager around each call that a request waits for, by the script's name."""
         return self._runner.span
 
     @span.setter
@@ -122,7 +122,7 @@ class PresenceStore:
             return outcome, await self.count(site, beat.path)
 
     async def probe(self) -> None:
-        """Writes for real."""
+        """Checks that Redis takes writes, by writing: a full one still answers reads."""
         async with self._runner.failures():
             await self._runner.client.set(self.keys.probe, "1", px=60_000)
 

@@ -17,7 +17,7 @@ from service.store.due import Claim, Settlement
 from service.store.store import PresenceStore
 from service.store.sweeps import Sweep
 
-POLL_S = 0.5  # a departure is logged at most this, a sweep and SHORTEST_MS after it happened
+POLL_S = 0.5  # a `left` is late by this, SHORTEST_MS and a sweep at most
 SHORTEST_MS = 250  # between two sweeps of one site shard
 SHORTEST_LEASE_MS = 6_000
 SLICE_S = 1.0  # spent on one site shard before the others have their turn
@@ -36,8 +36,8 @@ class Sweeper:
         self._stopping = asyncio.Event()
         self._failing: set[str] = set()  # site shards; empty text: Redis as a whole
         # Half a lease must be longer than a goodbye's grace: see claim.lua.
-        rules = store.config
-        grace_ms = min(rules.leave_grace_ms, rules.session_timeout_ms)
+        config = store.config
+        grace_ms = min(config.leave_grace_ms, config.session_timeout_ms)
         self._lease_ms = max(SHORTEST_LEASE_MS, 2 * grace_ms + 1_000)
 
     async def run(self) -> None:

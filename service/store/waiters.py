@@ -60,7 +60,7 @@ class ResultCollector(Generic[R]):
 
     Args:
         count: how many results.
-        failed: the result that stands for an error of one waiter; None: the error is that of all.
+        failed: makes a result of one item's error; where it gives None, `results` raises the error.
     """
 
     def __init__(
