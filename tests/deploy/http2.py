@@ -32,7 +32,8 @@ def send(
     headers: Mapping[str, str],
     trailers: Mapping[str, str],
 ) -> None:
-    """One request, which has a body or trailers, on a new connection; returns when its stream has ended, well or not."""
+    """One request, which has a body or trailers, on a new connection; returns when its stream has
+    ended, well or not."""
     head = {":method": method, ":scheme": "https", ":path": path, ":authority": "localhost"}
     sock.sendall(
         PREFACE
