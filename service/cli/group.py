@@ -25,6 +25,21 @@ class UsageFailure(Failure):
     exit_code = 2
 
 
+class WholeNumber(click.IntRange):
+    """A number from `min` to `max`; what is none is told what would be right."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Raises click.BadParameter."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            to = f"from {self.min} to {self.max}" if self.max is not None else f"{self.min} or more"
+            self.fail(f"{value!r} is not a whole number {to}", param, ctx)
+        return number
+
+
 class PresenceGroup(click.Group):
     """Turns what this package raises into a Failure, and ends quietly when nobody reads on."""
 
