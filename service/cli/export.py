@@ -74,8 +74,8 @@ def _latest(places: str) -> int:
 
 
 def _is_file(output: Path | None) -> bool:
-    if output is not None:
-        return True
+    if output is not None or sys.stdout is None:
+        return output is not None
     try:
         return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
     except OSError:
@@ -98,6 +98,8 @@ def _progress(*, to_file: bool) -> Progress:
 def _opened(output: Path | None) -> Iterator[IO[bytes]]:
     """stdout, or a file that takes its name only when all of it is written."""
     if output is None:
+        if sys.stdout is None:
+            raise Failure("stdout is closed; name a file with --output")
         yield sys.stdout.buffer
         return
     part = output.with_name(output.name + ".part")

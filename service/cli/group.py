@@ -1,5 +1,6 @@
 """What all commands share at their end: errors are one line, and an exit code."""
 
+import errno
 import os
 import sys
 from typing import IO, Any
@@ -55,7 +56,16 @@ class PresenceGroup(click.Group):
             raise Failure(str(error)) from None
         except KeyboardInterrupt:
             ctx.exit(130)
-        except BrokenPipeError:
-            # `presence views blog | head`: what is still in the buffer has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # `presence views blog | head`
+            _let_go_of_stdout()
             ctx.exit(0)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _let_go_of_stdout()
+            raise Failure(f"cannot write: {error.strerror}") from None
+
+
+def _let_go_of_stdout() -> None:
+    # What is still in the buffer has nowhere to go; at the exit it would fail once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -508,6 +508,23 @@ def test_a_pipe_on_a_terminal(shell: Shell, tmp_path: Path, command: str) -> Non
     assert seen.replace(b"\r\r", b"\r") == (header if "head" in command else b"")
 
 
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        ("export blog --format csv >&-", "presence: stdout is closed; name a file with --output"),
+        ("export blog --format csv >/dev/full", "presence: cannot write: No space left on device"),
+        ("views blog >/dev/full", "presence: cannot write: No space left on device"),
+        ("stats blog >/dev/full", "presence: cannot write: No space left on device"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(shell: Shell, command: str, said: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m service {command}"],
+        env=ENVIRON | shell.environ, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, said + "\n")
+
+
 async def _many_views(shell: Shell) -> None:
     url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
     store = patient_store(url, Keys(prefix), StoreConfig(heartbeat_dedup_ms=0))
