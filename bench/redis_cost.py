@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from bench.crowd import DAY_MS, LONG, SITE, beat, session_id, store_of
-from bench.result import Context, Result, compared, not_measured, spread
+from bench.result import Context, Result, compared, spread
 from bench.server import Valkey, valkey
 from service.redis.scripts import load
 from service.store.config import StoreConfig
@@ -193,22 +193,10 @@ def _nearest(
     )
 
 
-def first_script() -> str:
-    """The script of 0.1.0; empty where git or that commit is missing."""
-    command = ["git", "show", f"{FIRST}:lua/heartbeat.lua"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except OSError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
-
-
 def _p5b(redis: Valkey, sessions: int, rounds: int) -> Result:
     what = "Redis CPU per lone heartbeat, in its own call"
-    first = first_script()
-    if not first:
-        bar = " / ".join(f"{bar:g}" for bar in LONE_BARS.values())
-        return not_measured("P5b", what, f"≤ {bar} ×", f"git does not know commit {FIRST}")
+    command = ["git", "-C", str(Path(__file__).parent), "show", f"{FIRST}:lua/heartbeat.lua"]
+    first = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     scripts = {"": load("heartbeat").text, "0.1.0 ": first}
     costs: Costs = defaultdict(list)
     for name, script in scripts.items():
@@ -242,9 +230,8 @@ def _one_by_one(
         this = beat(number)
         own = (shard.session(this.session_id), shard.viewed(this.session_id, this.path))
         keys = (*(_pairs_of(shard, hour) if name else shard.all_of(hour)), *own)
-        reply = redis.client.evalsha(
-            sha, len(keys), *keys, *head, this.path, this.country, this.client, this.details
-        )
+        args = (this.path, this.country, "", "") if name else (f"{this.country} {this.path}", "")
+        reply = redis.client.evalsha(sha, len(keys), *keys, *head, *args)
         if reply[2] != outcome:
             raise RuntimeError(f"not {outcome}: {reply}")
     return redis.usec() / sessions

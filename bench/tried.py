@@ -8,7 +8,7 @@ TRIED: dict[str, str] = {
     "P3": _CALLS,
     "P4": _CALLS,
     "P5": _SCRIPT,
-    "P5b": "What a lone heartbeat pays is the call: 20 keys and 14 arguments.",
+    "P5b": "What a lone heartbeat pays is the call: 17 keys and 13 arguments.",
     "P6": _SCRIPT,
     "P7": "One call for up to 128 heartbeats of many sites; what is left is each site's 18 keys.",
     "P12": "`hz` 500 instead of 10, sweeps of 150 sessions instead of 250.",

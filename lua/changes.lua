@@ -67,8 +67,7 @@ for path in pairs(changed) do
   pages[#pages + 1] = count_without(shard.pages, unswept.pages, path)
 end
 return {
-  now_text,
-  'changes',
+  now_text, 'changes',
   format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf')),
   redis.call('HGET', shard.totals, 'views') or '0',
   #entries > 0 and entries[#entries][1] or known,

@@ -61,28 +61,21 @@ local function top_pages()
 end
 
 local unswept = unswept_of(shard)
-local pages, countries = flat(unswept.pages), flat(unswept.countries)
-local places = flat(unswept.places)
+local pages, countries, places = flat(unswept.pages), flat(unswept.countries), flat(unswept.places)
 local totals = redis.call('HMGET', shard.totals, 'views', 'since')
-local paths = redis.call('ZCARD', shard.top)
-if redis.call('ZSCORE', shard.top, '__other__') then
-  paths = paths - 1
-end
+local others = redis.call('ZSCORE', shard.top, '__other__') and 1 or 0
 local last_event = redis.call('XREVRANGE', shard.events, '+', '-', 'COUNT', 1)[1]
 return {
-  now_text,
-  'fresh',
+  now_text, 'fresh',
   format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf')),
   format(unswept.backlog),
   highest(shard.pages, pages_limit + #pages / 2),
   highest(shard.countries, COUNTRIES_LIMIT),
   highest(shard.places, places_limit + #places / 2),
-  pages,
-  countries,
-  places,
+  pages, countries, places,
   totals[1] or '0',
   totals[2] or '',
   top_pages(),
-  format(paths),
+  format(redis.call('ZCARD', shard.top) - others),
   last_event and last_event[1] or '0-0',
 }

@@ -136,7 +136,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("VIEWS_MAXLEN", "100000", "entries", "Length the views stream of each shard is trimmed to, about", _integer(1, 2**40)),
     Setting("EVENTS_MAXLEN", "10000", "entries", "Length the events stream of each shard is trimmed to, about", _integer(1, 2**40)),
     Setting("SHARDS", "1", "shards", "Slots one site is spread over", _integer(1, 1024)),
-    Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; views of others count as __other__", _integer(1, 10_000_000)),
+    Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; a new one takes the row of one viewed once, or counts as __other__", _integer(1, 10_000_000)),
     Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
     Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token; without it any site is counted", _sites_file),
     Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", secret=True),

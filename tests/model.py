@@ -163,8 +163,16 @@ class Site:
             return False
         self._viewed[session_id, path] = now
         self.views.append(View(session_id, path, now))
-        has_room = path in self.top or len(self.top) < self.rules.max_paths
-        self.top[path if has_room else "__other__"] += 1
+        if path not in self.top and len(self.top) >= self.rules.max_paths:
+            once = min(
+                (name for name, views in self.top.items() if views == 1), default="__other__"
+            )
+            if once == "__other__":
+                path = once
+            else:
+                del self.top[once]
+                self.top["__other__"] += 1
+        self.top[path] += 1
         return True
 
 

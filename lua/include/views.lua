@@ -1,6 +1,5 @@
 -- Page views: noted one by one, appended and counted once a call.
-local VIEWS_LIFE_MS = 400 * DAY_MS
-local view_dedup_ms = tonumber(ARGV[5])
+local VIEWS_LIFE_MS, view_dedup_ms = 400 * DAY_MS, tonumber(ARGV[5])
 local window_end = format(now + view_dedup_ms)
 
 -- Claims the window of one session and path. The marker's value is the moment it expires, so that
@@ -62,8 +61,17 @@ local function write_views(shard, views)
     if room > 0 then
       room = room - (tonumber(redis.call('ZINCRBY', shard.top, count, path)) == count and 1 or 0)
     elseif not redis.call('ZADD', shard.top, 'XX', 'INCR', count, path) then
-      redis.call('ZINCRBY', shard.top, count, '__other__')
-      views.types[path] = nil
+      -- A path that was viewed once, and not again since, gives its row up; its view stays counted.
+      local once = redis.call('ZRANGEBYSCORE', shard.top, 1, 1, 'LIMIT', 0, 1)[1]
+      if once and once ~= '__other__' then
+        redis.call('ZREM', shard.top, once)
+        redis.call('HDEL', shard.types, once)
+        redis.call('ZINCRBY', shard.top, 1, '__other__')
+        redis.call('ZADD', shard.top, count, path)
+      else
+        redis.call('ZINCRBY', shard.top, count, '__other__')
+        views.types[path] = nil
+      end
     end
   end
   for path, page_type in pairs(views.types) do

@@ -33,7 +33,7 @@ from service.api.security import headers_of, peer_of
 from service.errors import PresenceError, RequestError
 from service.models import BatchResult, Counts
 from service.sites import Site
-from service.store.batcher import Waiter
+from service.store.waiters import Waiter
 from service.store.writer import OUTCOMES, Heartbeat
 
 log = structlog.get_logger(__name__)

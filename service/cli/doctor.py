@@ -12,6 +12,7 @@ from service.cli.reading import open_store, optional_site_argument, reachable, r
 from service.errors import StoreError
 from service.ops.doctor import PATIENCE_S, Checkup, Doctor
 from service.ops.invariants import LIFETIMES, WRONG_TYPE
+from service.ops.prune import prune_paths
 from service.redis.client import connect
 from service.settings import Settings
 from service.store.keys import Keys
@@ -34,7 +35,13 @@ _TITLES = (
     is_flag=True,
     help="Count pages, countries and places anew; write missing hashes, events and TTLs.",
 )
-def doctor(site: str | None, repair: bool) -> None:
+@click.option(
+    "--prune-paths",
+    "is_pruned",
+    is_flag=True,
+    help="First give up the rows of paths viewed once; their views count as __other__.",
+)
+def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
     """Check on the live Redis that everything about SITE, or every site, fits together.
 
     It may run at any time: what is read at one moment is compared with itself. Exit code 1 says
@@ -49,22 +56,22 @@ def doctor(site: str | None, repair: bool) -> None:
     """
     settings = Settings.from_env()
     with reachable(settings):
-        is_well = run(_examine(settings, site, repair))
+        is_well = run(_examine(settings, site, repair, is_pruned))
     if not is_well:
         click.get_current_context().exit(1)
 
 
-async def _examine(settings: Settings, site: str | None, repair: bool) -> bool:
+async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned: bool) -> bool:
     with contextlib.suppress(StoreError):  # what keeps it from being told is for the doctor to find
         async with open_store(settings):
             pass  # split as these settings say; otherwise nothing would be found, and all be well
     connection = connect(settings.redis_url, answer_within_s=PATIENCE_S)
-    console = stderr()
+    keys, console = Keys(settings.key_prefix, settings.shards), stderr()
     try:
         with console.status("looking …") as status:
             doctor = Doctor(
                 connection,
-                Keys(settings.key_prefix, settings.shards),
+                keys,
                 store_config_of(settings),
                 progress=lambda what, keys: status.update(
                     Text(f"looking at {what} ({keys} keys so far)")
@@ -73,6 +80,11 @@ async def _examine(settings: Settings, site: str | None, repair: bool) -> bool:
             checkup = await doctor.check(site)
             if site is not None and checkup.keys == 0:
                 raise Failure(f"nothing is kept of a site {site!r}")
+            if is_pruned:
+                for name in checkup.sites:
+                    paths = sum([await prune_paths(connection, k) for k in keys.of_site(name)])
+                    stdout().print(Text(f"{name}: gave up {paths:,} paths viewed once", "cyan"))
+                checkup = await doctor.check(site)
             if not checkup.findings or not repair:
                 return _report(checkup)
             _report(checkup)

@@ -218,14 +218,6 @@ class FastPathProtocol(TimeoutProtocol):
             self._name = None
             self._begin(name)
 
-    # Called by the transport
-
-    def data_received(self, data: bytes) -> None:
-        """Leaves a body that is not complete yet to the ASGI path."""
-        super().data_received(data)
-        if self._name is not None:
-            self._wait_for_the_body()
-
     # Called when the service is told to stop
 
     def drain(self) -> None:
@@ -285,6 +277,12 @@ class FastPathProtocol(TimeoutProtocol):
         self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
         if self._is_draining:
             self.cycle.keep_alive = False
+
+    def _watch_what_comes_in_pieces(self, size: int) -> None:
+        """A body that is not complete yet is left to the ASGI path."""
+        if self._name is not None:
+            self._wait_for_the_body()
+        super()._watch_what_comes_in_pieces(size)
 
     def _wait_for_the_body(self) -> None:
         body, self._name, self._body = self._body, None, b""

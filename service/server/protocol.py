@@ -21,8 +21,12 @@ class PlainProtocol(HttpToolsProtocol):
     is_upgrade_offered = False
 
     def data_received(self, data: bytes) -> None:
-        """Parses a request that offers to upgrade a second time, without the offer."""
+        """The connection is in use."""
         self._unset_keepalive_if_required()
+        self.parse(data)
+
+    def parse(self, data: bytes) -> None:
+        """Parses a request that offers to upgrade a second time, without the offer."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -58,4 +62,4 @@ class PlainProtocol(HttpToolsProtocol):
                 lines.append(b"%s: %s" % (name, value))
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.data_received(b"\r\n".join([*lines, b"", rest]))
+        self.parse(b"\r\n".join([*lines, b"", rest]))

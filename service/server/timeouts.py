@@ -111,7 +111,8 @@ class TimeoutProtocol(PlainProtocol):
                     return
                 self.data_received(data[start : start + PIECE_BYTES])
             return
-        super().data_received(data)
+        self.idle_since = None
+        self.parse(data)
         if self.awaits:
             self._watch_what_comes_in_pieces(len(data))
         if self._request_timer is None:
@@ -222,8 +223,9 @@ class TimeoutProtocol(PlainProtocol):
     # A connection that nobody uses
 
     def _unset_keepalive_if_required(self) -> None:
-        """Notes that it is in use. uvicorn's timer, made and cancelled for each request, costs
-        as much as reading the request; a timer that is running finds out by itself."""
+        """Notes that it is in use, as `data_received` does. uvicorn's timer, made and cancelled
+        for each request, costs as much as reading the request; a timer that is running finds out
+        by itself."""
         self.idle_since = None
 
     def on_response_complete(self) -> None:

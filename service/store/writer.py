@@ -13,10 +13,11 @@ from service.errors import StoreBusy, WrongTypeError
 from service.redis.client import Connection
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
-from service.store.batcher import Answer, Batch, Batcher, ResultCollector, Waiter
+from service.store.batcher import Answer, Batch, Batcher
 from service.store.due import DueList
 from service.store.keys import ShardKeys
 from service.store.runner import ScriptRunner
+from service.store.waiters import ResultCollector, Waiter
 
 CALL_PACE_S = 0.005  # between two calls of several heartbeats, fewer than 24 waiting: see Batcher
 CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis

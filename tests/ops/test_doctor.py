@@ -23,6 +23,7 @@ from service.ops.invariants import (
     life_faults,
     view_faults,
 )
+from service.ops.prune import prune_paths
 from service.redis.client import connect
 from service.store.keys import Keys, ShardKeys
 from service.store.store import PresenceStore
@@ -47,6 +48,25 @@ async def fill(store: PresenceStore) -> None:
     await store.end(SITE, IDS[2])
     await store.view(SITE, PageView(str(uuid.UUID(int=99)), "/c"))
     await store.claim([], 5_000, 10)
+
+
+@pytest.mark.fault("B22")
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_paths_viewed_once_give_up_their_rows(
+    backend: str, request: pytest.FixtureRequest, key_prefix: str
+) -> None:
+    async for make in store_factory(url_of(request, backend), key_prefix):
+        store = make(Clock())
+        beats = [Heartbeat(i, f"/{n}", "", "", '{"type":"post"}') for n, i in enumerate(IDS)]
+        await store.heartbeats(SITE, [*beats, Heartbeat(IDS[1], "/0", "", "", "")])
+        (shard,) = store.keys.of_site(SITE)
+        assert await prune_paths(store.connection, shard) == 29
+        assert await prune_paths(store.connection, shard) == 0
+        rows = {row.path: row.views for row in (await store.stats(SITE)).pageStats}
+        assert rows == {"/0": 2, "__other__": 29}
+        client: Any = store.connection.client
+        assert await client.hgetall(shard.types) == {"/0": "post"}
+        assert not (await Doctor(store.connection, store.keys).check(SITE)).findings
 
 
 @dataclass

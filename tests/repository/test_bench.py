@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from bench import __main__ as program
-from bench import compare, latency, machine, measures, mix, plots, redis_cost, report, trial
+from bench import compare, latency, machine, measures, mix, plots, report, trial
 from bench.constant_rate import percentile, requests
 from bench.result import Context, Result, compared
 from bench.result import not_measured as row_without_figures
@@ -98,15 +98,6 @@ def test_a_ratio_is_of_medians() -> None:
     assert row.reached is True
     assert row.spread == "1.0 to 3.0 against 1.0 to 9.0"
     assert compared("P1", "a cost", [2.0], "a peer", [3.0], 0.5).reached is False
-
-
-def test_without_git_the_first_script_is_not_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(redis_cost, "FIRST", "0000000")
-    assert redis_cost.first_script() == ""
-    monkeypatch.setenv("PATH", "")
-    assert redis_cost.first_script() == ""
 
 
 def test_what_is_not_measured_is_red_and_says_why() -> None:
@@ -243,9 +234,11 @@ def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("us, is_met", [(8.9, True), (9.1, False)])
 def test_a_comparison_has_bars(us: float, is_met: bool) -> None:
-    was, now = trial.Cost(20, 10, 1_000, {}), trial.Cost(20, us, 1_000, {})
-    cells, are_met = compare.row(compare.CASES[0], [was], [now])
-    assert are_met is is_met
+    was, now = (
+        {"redis": each * 1e-3, "program": 0.02, "heartbeats": 1_000, "seconds": 1.0}
+        for each in (10, us)
+    )
+    cells = compare.row(compare.CASES[0], was, now)
     assert f"≤ 0.9 {'met' if is_met else 'missed'}" in cells
 
 
