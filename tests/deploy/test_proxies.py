@@ -37,7 +37,7 @@ class Copy:
 
     def __init__(self) -> None:
         self.received = b""
-        self.requests = 0
+        self.targets: list[str] = []
 
     async def __aenter__(self) -> "Copy":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -60,7 +60,7 @@ class Copy:
                         received += line.lower()
                 if not is_check:
                     self.received += received
-                    self.requests += 1
+                    self.targets.append(head.split()[1].decode())
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         writer.close()
 
@@ -109,7 +109,7 @@ async def test_trailers_end_at_the_balancer(kind: str) -> None:
                 status = await asyncio.to_thread(status_of, balancer, request)
                 assert status in ((411, 400) if kind == "haproxy" else (204, 400)), name
         assert b"trailer-" not in copy.received
-        assert bool(copy.requests) == (kind == "nginx")
+        assert bool(copy.targets) == (kind == "nginx")
 
 
 @pytest.mark.fault("B19")
@@ -132,6 +132,28 @@ async def test_trailers_of_http_2_end_at_the_balancer(kind: str, length: dict[st
         assert (BODY in copy.received) == bool(length and kind == "haproxy")
         await asyncio.to_thread(ask, "POST", TARGETS[0], BODY, {})
         assert (BODY in copy.received) == bool(length or kind == "nginx")
+
+
+@pytest.mark.fault("B19")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("trailers", [{}, {"X-Trailer": "trailer-"}], ids=["", "trailers"])
+async def test_a_body_without_a_length_is_no_second_request(
+    kind: str, trailers: dict[str, str]
+) -> None:
+    """HTTP/2 knows where it ends; whoever is told by a Content-Length must not be told less."""
+    hidden = b"POST /hidden HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+
+    def ask(method: str) -> None:
+        with tls_socket(balancer, "h2") as sock:
+            http2.send(sock, method, "/livez", hidden, {}, trailers)
+
+    async with balanced(kind) as (copy, balancer):
+        for method in ("GET", "HEAD", "OPTIONS", "DELETE", "PUT"):
+            await asyncio.to_thread(ask, method)
+            await asyncio.sleep(0.1)
+        assert "/hidden" not in copy.targets
+        assert b"trailer-" not in copy.received
+        assert copy.targets == (["/livez"] * 5 if kind == "nginx" and not trailers else [])
 
 
 # B36
