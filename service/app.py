@@ -41,7 +41,7 @@ from service.web.pages import PAGE_ROUTES, refusal
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-STREAMS = 10_000  # live streams that one process holds: some 30 KB each
+STREAMS = 10_000  # live streams that one process holds: some 25 KB each
 STREAMS_EACH = 256  # those of one address, behind which a whole office may be
 
 ROUTES = [*API_ROUTES, *PAGE_ROUTES]

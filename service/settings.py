@@ -142,7 +142,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", secret=True),
     Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", secret=True),
     Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
-    Setting("CLIENT_IP_HEADER", "", "header", "Header in which a trusted proxy names the client, such as CF-Connecting-IP; where it is missing, X-Forwarded-For is read", _header),
+    Setting("CLIENT_IP_HEADER", "", "header", "Header in which a trusted proxy names the client, such as CF-Connecting-IP; X-Forwarded-For is not read then", _header),
     Setting("GEO_HEADERS", "none", ", ".join(GEO_SOURCES), "Whose headers say where a client is", _choice(*GEO_SOURCES)),
     Setting("NEW_SESSIONS_PER_MINUTE", "60", "sessions", "New sessions one client address may open in a minute on one site; 0: any number", _integer(0, 10_000_000)),
     Setting("REQUESTS_PER_SECOND", "20", "requests", "Requests one client address may make per second, with bursts of twice as many; 0: any number", _integer(0, 10_000_000)),
@@ -235,6 +235,12 @@ class Settings:
         return settings
 
     def _check(self) -> None:
+        if self.client_ip_header and not self.trusted_proxies:
+            raise SettingsError(
+                "PRESENCE_CLIENT_IP_HEADER is believed only of proxies that "
+                "PRESENCE_TRUSTED_PROXIES names, which is empty: name them as CIDRs, such as "
+                "10.0.0.0/8, or everyone could choose their address"
+            )
         # A client that misses one beat must still be here, and one that beats on time must be seen.
         if self.session_timeout <= 2 * self.heartbeat_interval:
             raise SettingsError(

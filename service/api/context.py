@@ -25,6 +25,10 @@ from service.sites import Site
 from service.store.store import PresenceStore
 
 READ_TIMEOUT_S = 8.0  # for a whole body: it is at most 256 KiB
+# Of answers that come bit by bit. A proxy that compresses holds back what fills no block, for as
+# long as the stream lasts, unless it may not transform (RFC 9111, 5.2.2.6); nginx collects what is
+# not to be buffered unless it is told so in a header of its own.
+STREAMED = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 RETRY_AFTER_S = "1"  # a Redis that fails over is back within seconds; clients add their own jitter
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.api.context import Context, context_of
+from service.api.context import STREAMED, Context, context_of
 from service.api.stats import path_parameter
 from service.errors import FieldError, StoreError
 from service.live.hub import Hub
@@ -18,7 +18,6 @@ from service.store.paging import read_positions
 COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
 RECONNECT_MS = (1000, 4000)  # after a restart not all come back in the same moment
 _MEDIA_TYPE = "text/event-stream"
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class Live:
@@ -29,7 +28,7 @@ class Live:
         context = context_of(request)
         name = context.admit_reader(request)
         if request.method == "HEAD":
-            head = Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
+            head = Response(headers=STREAMED, media_type=_MEDIA_TYPE)
             del head.headers["content-length"]
             await head(scope, receive, send)
             return
@@ -41,14 +40,33 @@ class Live:
             await context.hub.catch_up(name, subscriber, _known_places(request, context))
             context.metrics.streams.inc()
             try:
-                response = StreamingResponse(
+                response = _EventStream(
                     _events(context.hub, name, subscriber),
                     media_type=_MEDIA_TYPE,
-                    headers=_HEADERS,
+                    headers=STREAMED,
                 )
                 await response(scope, receive, send)
             finally:
                 context.metrics.streams.dec()
+
+
+class _EventStream(StreamingResponse):
+    """Holds no event while it waits for the next one: a snapshot of its own for each stream that
+    asks for a page of its own would be most of what a stream takes."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Sends what comes."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        async for chunk in self.body_iterator:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            del chunk
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _known_places(request: Request, context: Context) -> list[str] | None:
@@ -72,6 +90,7 @@ async def _events(feed: Hub, site: str, subscriber: Subscriber) -> AsyncIterator
             return
         if event:
             yield event
+            del event  # as in _EventStream
             continue
         # More has changed while the client was slow than is worth remembering.
         try:

@@ -32,10 +32,7 @@ class Observed:
 
         async def send_observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = scope.get("route")
-                template = route.path if isinstance(route, Route) else "none"
-                method = scope["method"] if scope["method"] in _METHODS else "other"
-                self._metrics.requests.labels(method, template, str(message["status"])).inc()
+                self._metrics.requests.labels(*labels_of(scope), str(message["status"])).inc()
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "no-referrer")
@@ -51,6 +48,13 @@ class Observed:
         if _REQUEST_ID.fullmatch(given) and self._security.is_from_trusted_proxy(scope):
             return given.decode()
         return secrets.token_hex(16)
+
+
+def labels_of(scope: Scope) -> tuple[str, str]:
+    """Method and route of a request as metrics name them: never what a client made up."""
+    route = scope.get("route")
+    template = route.path if isinstance(route, Route) else "none"
+    return (scope["method"] if scope["method"] in _METHODS else "other"), template
 
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "DELETE", "OPTIONS"))

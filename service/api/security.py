@@ -192,12 +192,14 @@ class Security:
         return self.address_of(peer_of(scope), scope["headers"])
 
     def address_of(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
-        """The address that limits go by: the peer's, or, behind trusted proxies, the rightmost
-        one in X-Forwarded-For that is not trusted; before that, the one in
-        PRESENCE_CLIENT_IP_HEADER. IPv6 counts by /64."""
+        """The address that limits go by: the peer's, or, behind trusted proxies, the one in
+        PRESENCE_CLIENT_IP_HEADER or else the rightmost one in X-Forwarded-For that is not trusted.
+        IPv6 counts by /64."""
         if self._trusted and self._is_trusted(peer):
-            if self._client_ip_header and (named := self._named_client(headers)):
-                return _limit_address(named)
+            if self._client_ip_header:
+                # Where it is missing the request has not come by the proxy that sets it, and then
+                # X-Forwarded-For is the client's own.
+                return _limit_address(self._named_client(headers) or peer)
             hops = [
                 hop.strip()
                 for name, value in headers

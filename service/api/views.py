@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from service.api.context import context_of, integer, json_response, read_body
+from service.api.context import STREAMED, context_of, integer, json_response, read_body
 from service.api.export import CSV_HEADER, csv_row, ndjson_row
 from service.api.heartbeats import limited
 from service.api.requests import MAX_BODY_BYTES, decode_view
@@ -66,7 +66,7 @@ async def _list(request: Request) -> Response:
 
     disposition = f'attachment; filename="{name}-views.{wanted}"'
     return StreamingResponse(
-        lines(), media_type=media_type, headers={"Content-Disposition": disposition}
+        lines(), media_type=media_type, headers=STREAMED | {"Content-Disposition": disposition}
     )
 
 

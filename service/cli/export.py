@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ _FORMATS: dict[str, tuple[str, Callable[[View], str]]] = {
 def export(site: str, kind: str, output: Path | None) -> None:
     """Write every page view of SITE that is kept, oldest first, as CSV or NDJSON.
 
-    The progress bar is on stderr, so that stdout can be piped.
+    The progress bar is on stderr, and only where the rows go to a file: on a terminal, or by a
+    pipe to a program that prints there too, they would run into it.
     """
     settings = Settings.from_env()
     with reachable(settings):
@@ -54,7 +56,7 @@ async def _export(settings: Settings, site: str, kind: str, output: Path | None)
         last_ms = _latest(await store.last_views_position(site))
         page = await store.views(site, after="", limit=_PAGE)
         first_ms = stream_position(page.views[0].id)[0] if page.views else last_ms
-        with _opened(output) as file, _progress() as bar:
+        with _opened(output) as file, _progress(to_file=_is_file(output)) as bar:
             task = bar.add_task(site, total=max(last_ms - first_ms, 1), count=0)
             file.write(header.encode())
             while page.views:
@@ -71,7 +73,16 @@ def _latest(places: str) -> int:
     return max(stream_position(place)[0] for place in places.split(","))
 
 
-def _progress() -> Progress:
+def _is_file(output: Path | None) -> bool:
+    if output is not None or sys.stdout is None:
+        return output is not None
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except OSError:
+        return False  # what stands for stdout has no descriptor
+
+
+def _progress(*, to_file: bool) -> Progress:
     console = stderr()
     return Progress(
         TextColumn("{task.description}", markup=False),
@@ -79,7 +90,7 @@ def _progress() -> Progress:
         TextColumn("{task.fields[count]} page views"),
         TimeElapsedColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (console.is_terminal and to_file),
     )
 
 
@@ -87,6 +98,8 @@ def _progress() -> Progress:
 def _opened(output: Path | None) -> Iterator[IO[bytes]]:
     """stdout, or a file that takes its name only when all of it is written."""
     if output is None:
+        if sys.stdout is None:
+            raise Failure("stdout is closed; name a file with --output")
         yield sys.stdout.buffer
         return
     part = output.with_name(output.name + ".part")

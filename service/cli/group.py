@@ -1,5 +1,6 @@
 """What all commands share at their end: errors are one line, and an exit code."""
 
+import errno
 import os
 import sys
 from typing import IO, Any
@@ -25,6 +26,21 @@ class UsageFailure(Failure):
     exit_code = 2
 
 
+class WholeNumber(click.IntRange):
+    """A number from `min` to `max`; what is none is told what would be right."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Raises click.BadParameter."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            to = f"from {self.min} to {self.max}" if self.max is not None else f"{self.min} or more"
+            self.fail(f"{value!r} is not a whole number {to}", param, ctx)
+        return number
+
+
 class PresenceGroup(click.Group):
     """Turns what this package raises into a Failure, and ends quietly when nobody reads on."""
 
@@ -40,7 +56,16 @@ class PresenceGroup(click.Group):
             raise Failure(str(error)) from None
         except KeyboardInterrupt:
             ctx.exit(130)
-        except BrokenPipeError:
-            # `presence views blog | head`: what is still in the buffer has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # `presence views blog | head`
+            _let_go_of_stdout()
             ctx.exit(0)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _let_go_of_stdout()
+            raise Failure(f"cannot write: {error.strerror}") from None
+
+
+def _let_go_of_stdout() -> None:
+    # What is still in the buffer has nowhere to go; at the exit it would fail once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

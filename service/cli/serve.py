@@ -14,7 +14,7 @@ import click
 from rich.text import Text
 
 from service import __version__
-from service.cli.group import Failure, UsageFailure
+from service.cli.group import Failure, UsageFailure, WholeNumber
 from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, place_of
 from service.errors import StoreError
@@ -31,12 +31,12 @@ _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
 @click.option("--host", help="Address to listen on (PRESENCE_HOST).")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_535),
+    type=WholeNumber(0, 65_535),
     help="Port to listen on (PRESENCE_PORT); 0: any that is free.",
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     default=1,
     show_default=True,
     help="Processes that answer; one per core is plenty.",

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import click
 
 from service.api.requests import clean_path
+from service.cli.group import WholeNumber
 from service.cli.printing import moment, print_rows, stderr
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import FieldError
@@ -21,7 +22,7 @@ _COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")
 @click.option("--path", help="Only sessions on this page, such as /blog/hello.")
 @click.option(
     "--limit",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     default=100,
     show_default=True,
     help="Sessions to show at most; 0: all.",

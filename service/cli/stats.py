@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from service.cli.group import WholeNumber
 from service.cli.printing import moment, stderr, stdout, table
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.errors import StoreError
@@ -24,7 +25,7 @@ REDRAW_S = 1.0
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
 @click.option(
     "--top",
-    type=click.IntRange(1, 50),
+    type=WholeNumber(1, 50),
     default=15,
     show_default=True,
     help="Lines of each list to show.",

@@ -6,6 +6,7 @@ from collections import deque
 
 import click
 
+from service.cli.group import WholeNumber
 from service.cli.printing import moment, print_rows, shown
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.models import View
@@ -22,7 +23,7 @@ _COLUMNS = ("at!", "page", "session!", "type", "referrer", "country")
 @click.option(
     "--last",
     "-n",
-    type=click.IntRange(0, 100_000),
+    type=WholeNumber(0, 100_000),
     default=20,
     show_default=True,
     help="Page views to begin with.",

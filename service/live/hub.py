@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 CATCH_UP_TRIES = 3
 MOST_CATCHING = 4  # calls for clients that come back; beyond them they are given a snapshot
+GATHER_S = 0.005  # pages that are asked for within it are counted with one call
 GIVE_UP_S = 5.0  # streams that cannot tell the present for so long are ended, and say so that way
 
 
@@ -37,35 +38,58 @@ class SitePoller:
         self._positions: list[str] = []  # how far it has read; empty: it has not begun
         self._begun_at: list[str] = []
         self._told_at = 0.0
-        self._shared: tuple[float, frozenset[str], asyncio.Task[Snapshot]] | None = None
+        self._shared: tuple[float, asyncio.Task[Snapshot]] | None = None
+        self._counting: tuple[set[str], asyncio.Task[dict[str, int]]] | None = None
         self._catching: dict[tuple[str, ...], tuple[float, asyncio.Task[Changes | None]]] = {}
         self.task = asyncio.create_task(self._run(), name=f"poller {site}")
 
     async def snapshot(self, path: str | None = None) -> Snapshot:
         """All numbers, and how many are on `path`. Those who ask within a tick, with nothing told
-        since, share one call."""
+        since, share one, whatever their paths."""
         now = asyncio.get_running_loop().time()
         shared = self._shared
-        if (
-            shared is None
-            or shared[0] <= max(self._told_at, now - self._hub.tick_s)
-            or (path is not None and path not in shared[1])
-        ):
-            paths = frozenset(s.wish.path for s in self.subscribers if s.wish.path is not None)
-            task = asyncio.create_task(self._take_snapshot(paths))
+        if shared is None or shared[0] <= max(self._told_at, now - self._hub.tick_s):
+            task = asyncio.create_task(self._take_snapshot())
             task.add_done_callback(consume_exception)
             self._hub.keep(task)
-            shared = self._shared = now, paths, task
-        return await asyncio.shield(shared[2])
+            shared = self._shared = now, task
+        snapshot = await asyncio.shield(shared[1])
+        if path is not None and not snapshot.tells(path):
+            # Counted a moment later than the rest: what changed in between is told once more, as
+            # it is and not by how much.
+            snapshot.counts[path] = await self._count(path)
+        return snapshot
 
-    async def _take_snapshot(self, paths: frozenset[str]) -> Snapshot:
+    async def _take_snapshot(self) -> Snapshot:
         stats, positions = await self._store.stats_and_positions(self._site)
-        feed = await self._store.last_events(self._site, positions)
-        # Counted a moment later than the rest: what changed in between is told once more, as it
-        # is and not by how much.
-        unlisted = paths.difference(row.path for row in stats.activeByPath)
-        counts = await self._store.on_pages(self._site, sorted(unlisted))
-        return Snapshot(stats, positions, feed, counts)
+        return Snapshot(stats, positions, await self._store.last_events(self._site, positions))
+
+    async def _count(self, path: str) -> int:
+        """How many are on a page. Those who ask in one moment share a call: when a copy restarts,
+        thousands ask, each for another page."""
+        if self._counting is None:
+            wanted: set[str] = set()
+            task = asyncio.create_task(self._count_soon(wanted))
+            task.add_done_callback(consume_exception)
+            self._hub.keep(task)
+            self._counting = wanted, task
+        paths, counts = self._counting
+        paths.add(path)
+        return (await asyncio.shield(counts))[path]
+
+    async def _count_soon(self, paths: set[str]) -> dict[str, int]:
+        await asyncio.sleep(GATHER_S)
+        self._counting = None
+        return await self._store.on_pages(self._site, sorted(paths))
+
+    async def _count_for_all(self, snapshot: Snapshot) -> None:
+        """Adds the pages that subscribers wish to know of, those who come meanwhile included."""
+        while paths := {
+            s.wish.path
+            for s in self.subscribers
+            if s.wish.path is not None and not snapshot.tells(s.wish.path)
+        }:
+            snapshot.counts |= await self._store.on_pages(self._site, sorted(paths))
 
     async def missed(self, known: list[str]) -> Changes | None:
         """What has changed since a client read so far; None: only a snapshot tells. Those who
@@ -130,6 +154,7 @@ class SitePoller:
         if changes is None:
             self._shared = None  # it may be older than what was lost
             snapshot = await self.snapshot()
+            await self._count_for_all(snapshot)
             self._begun_at = snapshot.positions
             self._tell(snapshot)
         elif changes.positions != self._positions or self._views_and_uniques != (

@@ -22,45 +22,56 @@ class SubscribeOptions:
 
 
 class Snapshot:
-    """All numbers of a site, and where its logs stood.
+    """All numbers of a site, and where its logs stood. All streams that begin with it share it,
+    whatever page each of them wishes to know of.
 
     Args:
         feed: the last that happened, oldest first.
-        counts: how many are on pages that clients wish to know of and the stats do not list.
+
+    `counts`: how many are on pages that clients wish to know of and the stats do not list; whoever
+    knows adds to it.
     """
 
     def __init__(
-        self,
-        stats: Stats,
-        positions: list[str],
-        feed: list[SessionEvent] | None = None,
-        counts: dict[str, int] | None = None,
+        self, stats: Stats, positions: list[str], feed: list[SessionEvent] | None = None
     ) -> None:
         self.stats = stats
         self.positions = positions
+        self.counts: dict[str, int] = {}
         self._feed = feed or []
-        self._counts = counts or {}
-        self._encoded: dict[SubscribeOptions, bytes] = {}
+        self._listed = frozenset(row.path for row in stats.activeByPath)
+        self._encoded: dict[bool, tuple[bytes, bytes]] = {}
 
     @property
     def as_of(self) -> int:
         """Its moment, ms."""
         return self.stats.asOf
 
+    def tells(self, path: str) -> bool:
+        """Whether it says how many are on a page."""
+        return path in self._listed or path in self.counts
+
     def encoded(self, wish: SubscribeOptions) -> bytes:
-        """As an event of a stream; the same bytes for all who wish the same."""
-        if wish.path not in self._counts:
-            wish = SubscribeOptions(wish.feed)
-        if wish not in self._encoded:
+        """As an event of a stream. It is kept once, not once for each page: for thousands of
+        streams, each of another page, that would be hundreds of megabytes."""
+        head, tail = self._parts(wish.feed)
+        if wish.path is None or wish.path not in self.counts:
+            return head + tail
+        # msgspec does not encode what is more than a str, such as a PagePath.
+        row = msgspec.json.encode(PathCount(str(wish.path), self.counts[wish.path]))
+        return b"".join((head, b"," if self._listed else b"", row, tail))
+
+    def _parts(self, with_feed: bool) -> tuple[bytes, bytes]:
+        """The event up to the end of `activeByPath`, and from there on."""
+        if with_feed not in self._encoded:
             stats = self.stats
-            if wish.path is not None:
-                # msgspec does not encode what is more than a str, such as a PagePath.
-                row = PathCount(str(wish.path), self._counts[wish.path])
-                stats = msgspec.structs.replace(stats, activeByPath=[*stats.activeByPath, row])
-            if wish.feed:
+            if with_feed:
                 stats = StatsWithFeed(**msgspec.structs.asdict(stats), feed=self._feed)
-            self._encoded[wish] = _event("snapshot", self.positions, msgspec.json.encode(stats))
-        return self._encoded[wish]
+            event = _event("snapshot", self.positions, msgspec.json.encode(stats))
+            rows = b'"activeByPath":' + msgspec.json.encode(stats.activeByPath)
+            end = event.index(rows) + len(rows) - len(b"]")
+            self._encoded[with_feed] = event[:end], event[end:]
+        return self._encoded[with_feed]
 
 
 class Delta:
@@ -81,12 +92,12 @@ class Delta:
             self._encoded[with_feed] = _event("change", self.positions, msgspec.json.encode(change))
         return self._encoded[with_feed]
 
-    def after(self, news: "Snapshot | Delta") -> "Delta | None":
-        """What of it is not part of other news already; None: nothing. Counts are of a moment,
-        but what happened must not be told twice."""
-        known = [stream_position(position) for position in news.positions]
+    def after(self, positions: list[str], as_of: int) -> "Delta | None":
+        """What of it is not part of news that stood there at that moment; None: nothing. Counts
+        are of a moment, but what happened must not be told twice."""
+        known = [stream_position(position) for position in positions]
         log = [e for e in self._log if stream_position(e.position) > known[e.shard]]
-        if not log and self.change.asOf < news.as_of:
+        if not log and self.change.asOf < as_of:
             return None
         if len(log) == len(self._log):
             return self
@@ -130,7 +141,8 @@ class Subscriber:
     def __init__(self, wish: SubscribeOptions) -> None:
         self.wish = wish
         self._early: list[Message] | None = []
-        self._first: Message | None = None
+        # Where its first news stood, and when. Not the news: it would be kept until much changes.
+        self._first: tuple[list[str], int] | None = None
         self._snapshot: Snapshot | None = None
         self._update: Delta | None = None
         self._is_closed = False
@@ -143,7 +155,7 @@ class Subscriber:
         early, self._early = self._early or [], None
         self._first = None
         self._tell(first)
-        self._first = first
+        self._first = first.positions, first.as_of
         for news in early:
             self.tell(news)
 
@@ -159,10 +171,10 @@ class Subscriber:
             else:
                 if all(
                     stream_position(position) >= stream_position(known)
-                    for position, known in zip(news.positions, first.positions, strict=True)
+                    for position, known in zip(news.positions, first[0], strict=True)
                 ):
                     self._first = None  # from here on all is new
-                rest = news.after(first)
+                rest = news.after(*first)
                 if rest is None:
                     return
                 news = rest

@@ -1,4 +1,4 @@
-"""Whether the fast path works with the uvicorn that is installed, whose internals it uses."""
+"""Whether our protocols work with the uvicorn that is installed, whose internals they use."""
 
 import asyncio
 import logging
@@ -12,8 +12,10 @@ from uvicorn.server import ServerState
 
 from service.api.heartbeats import Reply
 from service.errors import StoreUnreachable
+from service.server.asgi_path import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import PlainProtocol
+from service.server.timeouts import MOST_HEAD_BYTES
 from service.store.writer import Heartbeat
 
 log = structlog.get_logger(__name__)
@@ -26,16 +28,31 @@ _HEARTBEAT = (
 
 
 def checked_protocol() -> type[HttpToolsProtocol]:
-    """The protocol to serve with: uvicorn's own where the fast path fails."""
-    try:
-        asyncio.run(_check())
-    except Exception as error:
-        log.error("fast_path_unusable", uvicorn=uvicorn.__version__, cause=repr(error))
-        return PlainProtocol
-    return FastPathProtocol
+    """The protocol to serve with: without the fast path where that fails, and, where the limits
+    of time and size fail too, uvicorn's own."""
+    for protocol, check, failure in (
+        (FastPathProtocol, _check_fast_path, "fast_path_unusable"),
+        (AsgiProtocol, _check_limits, "limits_unusable"),
+    ):
+        try:
+            asyncio.run(check())
+        except Exception as error:
+            log.error(failure, uvicorn=uvicorn.__version__, cause=repr(error))
+        else:
+            return protocol
+    return PlainProtocol
 
 
-async def _check() -> None:
+def _config(app: Any) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app, interface="asgi3", lifespan="off", ws="none", log_config=None, proxy_headers=False
+    )
+    config.load()
+    config.loaded_app = app
+    return config
+
+
+async def _check_fast_path() -> None:
     """Sends one heartbeat that succeeds and one that is refused, as while Redis is away."""
     intake = _Intake()
     draining = SimpleNamespace(connections=(), is_on=False)
@@ -44,13 +61,8 @@ async def _check() -> None:
         raise AssertionError("a heartbeat took the ASGI path")
 
     app.state = SimpleNamespace(intake=intake, draining=draining)  # type: ignore[attr-defined]
-    config = uvicorn.Config(
-        app, interface="asgi3", lifespan="off", ws="none", log_config=None, proxy_headers=False
-    )
-    config.load()
-    config.loaded_app = app
     transport = _Transport()
-    protocol = FastPathProtocol(config, ServerState(), {})
+    protocol = FastPathProtocol(_config(app), ServerState(), {})
     failures = _Failures()
     protocol.logger = logging.Logger("self-check")  # the cause is logged by the caller, once
     protocol.logger.addHandler(failures)
@@ -77,6 +89,33 @@ async def _check() -> None:
                 raise RuntimeError(f"{status.decode()} expected, not {transport.written[:40]!r}")
             if transport.is_closed:
                 raise RuntimeError(f"the connection was closed after a {status.decode()}")
+    finally:
+        protocol.connection_lost(None)
+
+
+async def _check_limits() -> None:
+    """Sends a heartbeat that the app answers, and a head without an end."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body", False):
+            pass
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = _Transport()
+    protocol = AsgiProtocol(_config(app), ServerState(), {})
+    protocol.connection_made(transport)
+    try:
+        protocol.data_received(_HEARTBEAT)
+        async with asyncio.timeout(ANSWER_S):
+            while protocol.idle_since is None:  # noqa: ASYNC110  # a turn of the loop at a time
+                await asyncio.sleep(0)
+        if not transport.written.startswith(b"HTTP/1.1 204 ") or transport.is_closed:
+            raise RuntimeError(f"204 expected, not {transport.written[:40]!r}")
+        transport.written = b""
+        protocol.data_received(b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * MOST_HEAD_BYTES)
+        if not transport.written.startswith(b"HTTP/1.1 431 ") or not transport.is_closed:
+            raise RuntimeError("a head without an end was not refused")
     finally:
         protocol.connection_lost(None)
 

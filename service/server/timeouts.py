@@ -10,6 +10,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from service.api.context import RETRY_AFTER_S, problem
+from service.api.cors import EXPOSED
+from service.api.heartbeats import TEMPLATE
+from service.api.middleware import labels_of
+from service.errors import RequestError
+from service.models import title_of
 from service.server.protocol import PlainProtocol
 
 REQUEST_S = 9.5  # from its first byte to its last; a body that is read is refused before (408)
@@ -20,14 +26,22 @@ PIECE_BYTES = 4096  # of a large read that is parsed at once: the precision of t
 LINGER_S = 2.0  # for what still comes of a request that was refused before all of it was here
 SLOW_READER_S = 30.0  # a client that takes nothing for so long is cut off
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
-_NO_ANSWER = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\naccess-control-allow-origin: *\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
+
+def _refusal(status: int, detail: str, retry_after: str | None = None) -> bytes:
+    """An answer that the app has no part in, and any page may read; the connection's last."""
+    error = RequestError(
+        status, detail, headers={"Retry-After": retry_after} if retry_after else {}
+    )
+    _, headers, body = problem(error)
+    lines = [f"HTTP/1.1 {status} {title_of(status)}".encode()]
+    lines += [f"{name.lower()}: {value}".encode() for name, value in headers.items()]
+    lines += [b"%s: %s" % header for header in EXPOSED]
+    lines += [b"content-length: %d" % len(body), b"connection: close", b"", body]
+    return b"\r\n".join(lines)
+
+
+_TOO_LARGE = _refusal(431, f"the head of the request is longer than {MOST_HEAD_BYTES} bytes")
+_NO_ANSWER = _refusal(503, f"there was no answer within {ANSWER_S:g} s", RETRY_AFTER_S)
 
 
 class LingeringTransport:
@@ -114,7 +128,7 @@ class TimeoutProtocol(PlainProtocol):
             self.silent_bytes = counted = self.silent_bytes + size
         if counted >= MOST_HEAD_BYTES and not self.transport.is_closing():
             if not self.is_waiting() or (self.awaits == "body" and not self._has_begun()):
-                self.transport.write(_TOO_LARGE)
+                self._refuse(_TOO_LARGE, ("none", "none", "431"))
             self.transport.close()
 
     def is_waiting(self) -> bool:
@@ -168,11 +182,20 @@ class TimeoutProtocol(PlainProtocol):
             self.cycle.disconnected = True  # an answer that comes later is not written
         if not self.transport.is_closing():
             if not self._has_begun():
-                self.transport.write(_NO_ANSWER)
+                scope = getattr(self.cycle, "scope", None)
+                route = ("POST", TEMPLATE) if scope is None else labels_of(scope)
+                self._refuse(_NO_ANSWER, (*route, "503"))
             self.transport.close()
         if self._request_timer is not None:
             self._request_timer.cancel()
         self._request_timer = self.loop.call_later(LINGER_S, self._cut_off)
+
+    def _refuse(self, answer: bytes, labels: tuple[str, str, str]) -> None:
+        """Writes an answer, and counts it, for the app does not know of it."""
+        self.transport.write(answer)
+        context = getattr(getattr(self.app, "state", None), "context", None)
+        if context is not None:
+            context.metrics.requests.labels(*labels).inc()
 
     def close_after_the_request(self) -> None:
         """Nothing more is answered; what still comes of the request is thrown away."""

@@ -89,13 +89,18 @@ def test_client_address(trusted: str, peer: str | None, forwarded: list[str], ad
             [("CF-Connecting-IP", "192.0.2.7"), ("X-Forwarded-For", "1.1.1.1")],
             "192.0.2.7",
         ),
-        ("10.0.0.1", [("X-Forwarded-For", "192.0.2.8")], "192.0.2.8"),
+        ("10.0.0.1", [("X-Forwarded-For", "192.0.2.8")], "10.0.0.1"),
         ("10.0.0.1", [("CF-Connecting-IP", "nobody")], "10.0.0.1"),
+        (
+            "10.0.0.1",
+            [("CF-Connecting-IP", ""), ("X-Forwarded-For", "192.0.2.8")],
+            "10.0.0.1",
+        ),
         ("192.0.2.99", [("CF-Connecting-IP", "192.0.2.7")], "192.0.2.99"),
     ],
 )
 def test_client_ip_header(peer: str, headers: list[tuple[str, str]], address: str) -> None:
-    """It is believed only from a trusted proxy."""
+    """It is believed only from a trusted proxy, and X-Forwarded-For never beside it."""
     rules = security(TRUSTED_PROXIES="10.0.0.0/8", CLIENT_IP_HEADER="CF-Connecting-IP")
     assert rules.client_address(scope(peer, *headers)) == address
 

@@ -92,7 +92,18 @@ def test_help_and_version(shell: Shell) -> None:
         (("views", "blog"), {"PRESENCE_REDIS_URL": "memory://"}, 1, "nothing to read"),
         (("serve", "--workers", "2"), {"PRESENCE_REDIS_URL": "memory://"}, 2, "one process"),
         (("serve", "--demo", "--workers", "2"), {}, 2, "--demo is for one process"),
-        (("serve", "--port", "70000"), {}, 2, "70000"),
+        (("serve", "--port", "70000"), {}, 2, "'70000' is not a whole number from 0 to 65535"),
+        (("serve", "--port", "abc"), {}, 2, "'abc' is not a whole number from 0 to 65535"),
+        (("serve", "--port", ""), {}, 2, "'' is not a whole number from 0 to 65535"),
+        (("serve", "--workers", "0"), {}, 2, "'0' is not a whole number from 1 to 256"),
+        (("stats", "blog", "--top", "1.5"), {}, 2, "'1.5' is not a whole number from 1 to 50"),
+        (("views", "blog", "-n", "x"), {}, 2, "'x' is not a whole number from 0 to 100000"),
+        (
+            ("config",),
+            {"PRESENCE_CLIENT_IP_HEADER": "CF-Connecting-IP"},
+            2,
+            "presence: PRESENCE_CLIENT_IP_HEADER is believed only of proxies that PRESENCE_TRUSTED",
+        ),
         (("lua", "heartbeats"), {}, 2, "'heartbeat', 'leave'"),
         (("export", "blog", "--format", "csv", "-o", "/no/such/x.csv"), {}, 1, "cannot write"),
     ],
@@ -465,6 +476,53 @@ def test_a_reader_that_stops_reading_is_no_failure(shell: Shell, tmp_path: Path)
         process.stdout.close()
         assert process.wait(20) == 0
     assert (tmp_path / "stderr").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export blog --format csv | head -n 1",
+        "export blog --format csv | true",
+        "views blog | true",
+    ],
+)
+def test_a_pipe_on_a_terminal(shell: Shell, tmp_path: Path, command: str) -> None:
+    """No bar runs into what the program behind the pipe prints, and no traceback follows it."""
+    import pty
+
+    asyncio.run(_many_views(shell))
+    parent, child = pty.openpty()
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m service {command}"],
+        cwd=tmp_path, env=ENVIRON | shell.environ | {"TERM": "xterm"}, stdout=child, stderr=child,
+        timeout=30,
+    )  # fmt: skip
+    os.close(child)
+    seen = b""
+    with contextlib.suppress(OSError):  # how Linux tells that nobody has the other end
+        while data := os.read(parent, 65_536):
+            seen += data
+    os.close(parent)
+    assert done.returncode == 0
+    header = b"id,at,sessionId,path,pageType,referrer,country\r\n"
+    assert seen.replace(b"\r\r", b"\r") == (header if "head" in command else b"")
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        ("export blog --format csv >&-", "presence: stdout is closed; name a file with --output"),
+        ("export blog --format csv >/dev/full", "presence: cannot write: No space left on device"),
+        ("views blog >/dev/full", "presence: cannot write: No space left on device"),
+        ("stats blog >/dev/full", "presence: cannot write: No space left on device"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(shell: Shell, command: str, said: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m service {command}"],
+        env=ENVIRON | shell.environ, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, said + "\n")
 
 
 async def _many_views(shell: Shell) -> None:

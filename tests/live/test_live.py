@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import json
 import random
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -247,6 +249,48 @@ async def test_a_page_that_is_asked_for_is_named(make_store: MakeStore, shards: 
     assert calls == [2], "one call for all of them"
 
 
+@pytest.mark.fault("B23")
+async def test_streams_of_thousands_of_pages_share_a_snapshot(make_store: MakeStore) -> None:
+    """Its bytes are kept once, and pages are counted in a few calls."""
+    store = make_store(Clock())
+    long = "x" * 400
+    await store.heartbeats("blog", [beat(n, f"/{n % 60}/{long}") for n in range(120)])
+    feed = Hub(store, tick_s=30)
+    calls = {"on_pages": 0, "stats_and_positions": 0}
+
+    def counted(name: str) -> Any:
+        ask = getattr(store, name)
+
+        async def counting(*args: Any) -> Any:
+            calls[name] += 1
+            return await ask(*args)
+
+        return counting
+
+    for name in calls:
+        setattr(store, name, counted(name))
+    with contextlib.ExitStack() as stack:
+
+        async def watches(n: int) -> int:
+            wish = SubscribeOptions(feed=bool(n % 2), path=f"/own/{n}")
+            subscriber = stack.enter_context(feed.subscribed("blog", wish))
+            await feed.catch_up("blog", subscriber, None)
+            return len(await subscriber.take() or b"")
+
+        assert await watches(0) > 20_000, "what a stream each would hold"
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            await asyncio.gather(*(watches(n) for n in range(2000)))
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (after - before) / 2000 < 5_000
+    assert calls["stats_and_positions"] == 1
+    assert calls["on_pages"] < 20
+
+
 # What a subscriber holds
 
 
@@ -485,7 +529,7 @@ async def test_a_stream_over_http() -> None:
         assert stream.head.startswith(b"HTTP/1.1 200 ")
         for line in (
             b"content-type: text/event-stream",
-            b"cache-control: no-store",
+            b"cache-control: no-store, no-transform",
             b"access-control-allow-origin: *",
             b"x-accel-buffering: no",
         ):

@@ -1,7 +1,7 @@
 """README.md and docs/ say what is: settings, endpoints, commands, files and tests by name; and
 every link leads somewhere.
 
-`python -m tests.repository.test_docs` writes the tables of settings and of sizing.
+`python -m tests.repository.test_docs` writes the tables of settings and of abuse.
 """
 
 import ast
@@ -22,6 +22,29 @@ PAGES = [README, *sorted(DOCS.glob("*.md"))]
 DOCUMENTS = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", ROOT / "client" / "README.md"]
 BEGIN = "<!-- settings: written by python -m tests.repository.test_docs -->\n"
 END = "<!-- end of settings -->"
+ABUSE_BEGIN = "<!-- abuse: written by python -m tests.repository.test_docs -->\n"
+ABUSE_END = "<!-- end of abuse -->"
+# What comes, and what must hold; a row is shown as soon as a test is marked with it.
+ABUSE = {
+    "B19": ("trailers that are spelled like headers", "nothing is read from them; they end at the balancers"),
+    "B20": ("endless trailers; a head of 70 KB in one piece", "cut off; memory stays bounded"),
+    "B21": ("operator endpoints through a plain proxy, two Hosts, absolute targets, rebound names", "a token, always"),
+    "B22": ("one address names 10,000 pages", "new pages are still named; totals stay exact"),
+    "B23": ("thousands of live streams, each of another page", "at most 40 KB a stream"),
+    "B24": ("CSV where `;` or tab separates", "no cell is a formula"),
+    "B25": ("private sites beside unknown ones", "they cannot be told apart"),
+    "B26": ("zero-width characters in paths", "422"),
+    "B27": ("pipelined requests across packet borders, for long", "served"),
+    "B28": ("passwords with `/ # ? @` in the Redis URL", "no part of them is shown anywhere"),
+    "B29": ("offers to upgrade, with a body: curl and Java", "served as HTTP/1.1"),
+    "B30": ("tracing headers in preflights", "allowed"),
+    "B31": ("one bad item of a thousand in a batch", "the others are written"),
+    "B32": ("one page in several spellings", "one row, found by each"),
+    "B33": ("line feeds, BOM, default ports, wildcard and app origins in settings", "read as meant, or the start stops with the remedy"),
+    "B34": ("unknown or wrong options of the Redis URL; TLS in each form", "the start stops with one line; TLS works"),
+    "B35": ("robots that say so; phones with odd names", "dropped; counted"),
+    "B36": ("proxies that compress or collect live streams", "events come at once"),
+}  # fmt: skip
 
 
 def settings_table() -> str:
@@ -38,6 +61,36 @@ def test_settings_table_is_up_to_date() -> None:
     text = (DOCS / "settings.md").read_text()
     shown = text.partition(BEGIN)[2].partition(END)[0]
     assert shown == settings_table(), "run python -m tests.repository.test_docs"
+
+
+def marked_tests() -> dict[str, list[str]]:
+    """By row, the tests that are marked with it, as file::name."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for mark in getattr(node, "decorator_list", ()):
+                if ast.unparse(mark).startswith("pytest.mark.fault("):
+                    (row,) = mark.args
+                    name = f"{path.relative_to(ROOT)}::{getattr(node, 'name', '')}"
+                    found.setdefault(row.value, []).append(name)
+    return found
+
+
+def abuse_table() -> str:
+    """The rows that tests are marked with."""
+    tests = marked_tests()
+    rows = ["| row | what comes | what must hold | tests |", "|---|---|---|---|"]
+    for row, (given, required) in ABUSE.items():
+        if row in tests:
+            named = ", ".join(f"`{name}`" for name in tests[row])
+            rows.append(f"| {row} | {given} | {required} | {named} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_abuse_table_is_up_to_date() -> None:
+    text = (DOCS / "reliability.md").read_text()
+    shown = text.partition(ABUSE_BEGIN)[2].partition(ABUSE_END)[0]
+    assert shown == abuse_table(), "run python -m tests.repository.test_docs"
 
 
 def test_no_setting_is_named_that_is_none() -> None:
@@ -168,8 +221,9 @@ def _write(document: Path, marks: tuple[str, str], content: str) -> None:
 
 
 def main() -> None:
-    """Writes the table of settings."""
+    """Writes the tables of settings and of abuse."""
     _write(DOCS / "settings.md", (BEGIN, END), settings_table())
+    _write(DOCS / "reliability.md", (ABUSE_BEGIN, ABUSE_END), abuse_table())
 
 
 if __name__ == "__main__":

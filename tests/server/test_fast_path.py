@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.api.heartbeats import CROWD, SPREAD
 from service.app import create_app
 from service.errors import StoreUnreachable
+from service.server.asgi_path import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import PlainProtocol
 from service.settings import Settings
@@ -564,8 +565,26 @@ async def test_a_request_that_gets_no_answer_is_ended(monkeypatch: pytest.Monkey
         reader, writer = await served.connect()
         writer.write(request())
         back = await asyncio.wait_for(reader.read(), 5)
-        assert back.startswith(b"HTTP/1.1 503 ")
-        assert b"connection: close" in back
+        head, _, body = back.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        for line in (
+            b"content-type: application/problem+json",
+            b"retry-after: 1",
+            b"access-control-allow-origin: *",
+            b"connection: close",
+            b"content-length: %d" % len(body),
+        ):
+            assert line in head
+        assert json.loads(body) == {
+            "type": "about:blank",
+            "title": "Service Unavailable",
+            "status": 503,
+            "detail": "there was no answer within 10 s",
+        }
+        counted = (
+            'requests_total{method="POST",route="/v1/sites/{site}/heartbeat",status="503"} 1.0'
+        )
+        assert counted in served.app.state.context.metrics.render().decode()
         gate.open()
         assert len(served.server.server_state.connections) == 1, "the stream goes on"
         writer.close()
@@ -595,3 +614,65 @@ def break_uvicorn(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
         monkeypatch.setattr("service.server.fast_path.RequestResponseCycle", other)
     else:
         monkeypatch.setattr(HttpToolsProtocol, what, other)
+
+
+# Where the fast path cannot be used
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
+async def test_without_the_fast_path_the_limits_are_the_same(
+    protocol: type[HttpToolsProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.server.timeouts.REQUEST_S", 1.0)
+    monkeypatch.setattr("service.server.timeouts.LOOK_S", 0.2)
+    monkeypatch.setattr("service.server.timeouts.LINGER_S", 0.2)
+    chunks = request(CHUNKED, "Transfer-Encoding: chunked")
+    # what is sent, over and over after the first -> the status, None: cut off
+    endless: list[tuple[bytes, bytes, bytes | None]] = [
+        (b"GET / HTTP/1.1\r\nX-Long: ", b"a" * 32_768, b"431"),
+        (b"GET / HTTP/1.1\r\n", b"X-Many: 1\r\n" * 3000, b"431"),
+        (chunks[:-2], b"X-Trailer: 1\r\n" * 3000, b"431"),
+        (b"GET / HTTP/1.1\r\nX-Slow: ", b"", None),
+        (b"", b"", None),
+    ]
+    async with serving(protocol) as served:
+        for first, more, status in endless:
+            reader, writer = await served.connect()
+            writer.write(first)
+            back = asyncio.create_task(reader.read())
+            for _ in range(50):
+                if more:
+                    with contextlib.suppress(ConnectionError):
+                        writer.write(more)
+                        await writer.drain()
+                await asyncio.wait((back,), timeout=0.05)
+                if back.done():
+                    break
+            assert back.done(), first
+            with contextlib.suppress(ConnectionError):  # reset with bytes on their way
+                answer = await back
+                assert (answer.split()[1] if answer else None) == status, first
+            writer.close()
+        reader, writer = await served.connect()
+        writer.write(request() + CLOSING)
+        assert (await reader.read()).count(b"HTTP/1.1 204 ") == 2
+        writer.close()
+        counted = 'presence_http_requests_total{method="none",route="none",status="431"} 3.0'
+        assert counted in served.app.state.context.metrics.render().decode()
+
+
+async def test_without_the_fast_path_all_is_answered_alike() -> None:
+    async with serving(FastPathProtocol) as fast, serving(AsgiProtocol) as other:
+        for pieces, _ in CASES.values():
+            texts = []
+            for served in (fast, other):
+                reader, writer = await served.connect()
+                sent = 0
+                for piece in pieces:
+                    writer.write(piece)
+                    sent += len(piece)
+                    await served.has_answered(writer.get_extra_info("sockname")[1], sent)
+                back = await asyncio.wait_for(reader.read(), 10)
+                texts.append(re.sub(rb"(date|x-request-id): [^\r]+\r\n", b"", back))
+                writer.close()
+            assert texts[0] == texts[1]

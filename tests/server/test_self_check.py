@@ -1,10 +1,11 @@
-"""At the start: the fast path where it works, uvicorn's own protocol where it does not."""
+"""At the start: the fast path where it works; then only the limits; then uvicorn's own protocol."""
 
 from typing import Any
 
 import pytest
 
 from service.server import self_check
+from service.server.asgi_path import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import PlainProtocol
 from service.server.self_check import checked_protocol
@@ -34,17 +35,25 @@ def test_the_fast_path_works_with_this_uvicorn(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken, cause",
+    "broken, cause, instead",
     [
-        ("RequestResponseCycle", "TypeError"),
-        ("_start_asgi_task", "TimeoutError"),
-        ("connection_made", "AttributeError"),
+        ("RequestResponseCycle", "TypeError", AsgiProtocol),
+        ("_start_asgi_task", "TimeoutError", PlainProtocol),
+        ("connection_made", "AttributeError", PlainProtocol),
     ],
 )
-def test_where_it_does_not_uvicorn_serves(
-    log: Log, monkeypatch: pytest.MonkeyPatch, broken: str, cause: str
+def test_where_it_does_not_another_serves(
+    log: Log, monkeypatch: pytest.MonkeyPatch, broken: str, cause: str, instead: type[Any]
 ) -> None:
     break_uvicorn(monkeypatch, broken)
+    assert checked_protocol() is instead
+    failures = ["fast_path_unusable", "limits_unusable"]
+    assert [line["event"] for line in log.lines] == failures[: 1 + (instead is PlainProtocol)]
+    assert all(cause in line["cause"] for line in log.lines)
+
+
+def test_limits_that_do_not_hold_are_noticed(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.server.self_check.MOST_HEAD_BYTES", 16)
+    break_uvicorn(monkeypatch, "RequestResponseCycle")
     assert checked_protocol() is PlainProtocol
-    assert [line["event"] for line in log.lines] == ["fast_path_unusable"]
-    assert cause in log.lines[0]["cause"]
+    assert "was not refused" in log.lines[1]["cause"]
