@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
+from service.redis_url import RedisUrl, mask_url
 from service.sites import Sites, load_sites
 
 PREFIX = "PRESENCE_"
 GEO_SOURCES = ("none", "cloudflare", "vercel", "cloudfront", "netlify")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-URL_SCHEMES = (
-    "embedded", "memory", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster"
-)  # fmt: skip
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -75,9 +73,7 @@ def _choice(*names: str) -> Callable[[str], str]:
 
 
 def _url(raw: str) -> str:
-    scheme, separator, _ = raw.partition("://")
-    if not separator or scheme not in URL_SCHEMES:
-        raise ValueError(f"does not begin with one of {', '.join(s + '://' for s in URL_SCHEMES)}")
+    RedisUrl.parse(raw)
     return raw
 
 
@@ -271,14 +267,3 @@ class Settings:
         if not _BY_NAME[name].secret or not raw:
             return raw
         return mask_url(raw) if name == "REDIS_URL" else "********"
-
-
-def mask_url(url: str) -> str:
-    """A URL without the password in it."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if "password=" in place:
-        place = place.partition("?")[0] + "?…"
-    if not at:
-        return f"{scheme}://{place}"
-    return f"{scheme}://{credentials.partition(':')[0]}:********@{place}"
