@@ -8,6 +8,7 @@ value is a SettingsError of one line.
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from service.errors import SettingsError
 from service.redis_url import RedisUrl, mask_url
-from service.sites import Sites, load_sites
+from service.sites import Sites, check_token, load_sites
 
 PREFIX = "PRESENCE_"
 GEO_SOURCES = ("none", "cloudflare", "vercel", "cloudfront", "netlify")
@@ -26,6 +27,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def _text(raw: str) -> str:
     return raw
+
+
+def _clean(raw: str) -> str:
+    """Without what files add around a value: a line feed at the end, a byte order mark."""
+    return raw.strip().strip("\ufeff").strip()
 
 
 def _bool(raw: str) -> bool:
@@ -86,9 +92,7 @@ def _key_prefix(raw: str) -> str:
 def _networks(raw: str) -> tuple[Network, ...]:
     try:
         return tuple(
-            ipaddress.ip_network(part.strip(), strict=False)
-            for part in raw.split(",")
-            if part.strip()
+            ipaddress.ip_network(part, strict=False) for part in re.split(r"[,\s]+", raw) if part
         )
     except ValueError as error:
         raise ValueError(f"is not a list of CIDRs such as 10.0.0.0/8,::1: {error}") from None
@@ -135,8 +139,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; views of others count as __other__", _integer(1, 10_000_000)),
     Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
     Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token; without it any site is counted", _sites_file),
-    Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", secret=True),
-    Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", secret=True),
+    Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", check_token, secret=True),
+    Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", check_token, secret=True),
     Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
     Setting("CLIENT_IP_HEADER", "", "header", "Header in which a trusted proxy names the client, such as CF-Connecting-IP; where it is missing, X-Forwarded-For is read", _header),
     Setting("GEO_HEADERS", "none", ", ".join(GEO_SOURCES), "Whose headers say where a client is", _choice(*GEO_SOURCES)),
@@ -220,8 +224,11 @@ class Settings:
                 raw, sources[setting.name] = given[setting.name], "environment"
             else:
                 raw, sources[setting.name] = setting.default, "default"
+            given_raw, raw = raw, _clean(raw)
             raws[setting.name] = raw
             try:
+                if setting.secret and given_raw and not raw:
+                    raise ValueError("is blank: give a value, or leave the variable out")
                 values[setting.name.lower()] = setting.parse(raw)
             except ValueError as error:
                 shown = "its value" if setting.secret else repr(raw)

@@ -108,7 +108,7 @@ class Security:
         if not site.origins:
             return
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin in site.origins:
+        if site.allows(origin):
             return
         if b"authorization" in headers and self._has_site_token(site, headers):
             return
@@ -122,7 +122,7 @@ class Security:
         if not site.origins:
             return b"*"
         origin = headers.get(b"origin", b"")
-        return origin if origin.decode("latin-1") in site.origins else None
+        return origin if site.allows(origin.decode("latin-1")) else None
 
     # Tokens
 

@@ -176,7 +176,7 @@ def _example_site(settings: Settings, demo: bool) -> tuple[str, str]:
     """A site that may be written to, and an origin that may do it."""
     name = DEMO_SITE if demo else next(iter(settings.sites.by_id), DEMO_SITE)
     site = settings.sites.find(name)
-    return name, min(site.origins, default="") if site else ""
+    return name, min(site.origins, default="").replace("*", "www") if site else ""
 
 
 def _where(settings: Settings) -> str:
