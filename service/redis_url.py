@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -290,6 +291,14 @@ def _tls(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "sentinel_tls": scheme == "redis+sentinel" and of_sentinels,
         "is_tls": is_on,
     }
+
+
+DEFAULT_FOLDER = ".presence"
+
+
+def folder_of(place: str) -> Path:
+    """The folder that `embedded://<place>` means, absolute."""
+    return Path(place or DEFAULT_FOLDER).expanduser().absolute()
 
 
 def mask_url(url: str) -> str:

@@ -10,15 +10,16 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
-from service.redis_url import RedisUrl, mask_url
+from service.redis_url import RedisUrl, folder_of, mask_url
 from service.sites import Sites, check_token, load_sites
 
 PREFIX = "PRESENCE_"
+_KEPT = "file"  # the source of an operator's token that the first start has made
 GEO_SOURCES = ("none", "cloudflare", "vercel", "cloudfront", "netlify")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -109,6 +110,21 @@ def _sites_file(raw: str) -> Sites:
     return load_sites(Path(raw)) if raw else Sites({})
 
 
+def _token_file(url: str) -> Path | None:
+    scheme, _, place = url.partition("://")
+    return folder_of(place) / "admin-token" if scheme == "embedded" else None
+
+
+def _kept_token(url: str) -> str:
+    path = _token_file(url)
+    try:
+        return check_token(_clean(path.read_text(encoding="utf-8"))) if path else ""
+    except OSError:  # none yet, or it is not for us
+        return ""
+    except ValueError as error:
+        raise SettingsError(f"{path} {error}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting: its name without the prefix, its default as it would be typed, its unit, what
@@ -139,7 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; views of others count as __other__", _integer(1, 10_000_000)),
     Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
     Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token; without it any site is counted", _sites_file),
-    Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", check_token, secret=True),
+    Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints; under embedded:// the one in its file admin-token unless given", check_token, secret=True),
     Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", check_token, secret=True),
     Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
     Setting("CLIENT_IP_HEADER", "", "header", "Header in which a trusted proxy names the client, such as CF-Connecting-IP; where it is missing, X-Forwarded-For is read", _header),
@@ -159,7 +175,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The values, in the units of `SETTINGS`. `sources` says of each whether it is the default,
-    from the environment or from the command line."""
+    from the environment or from the command line; of the operator's token also `file`."""
 
     redis_url: str
     host: str
@@ -233,6 +249,10 @@ class Settings:
             except ValueError as error:
                 shown = "its value" if setting.secret else repr(raw)
                 raise SettingsError(f"{PREFIX}{setting.name}: {shown} {error}") from None
+        url = values["redis_url"]
+        if not values["admin_token"] and (kept := _kept_token(url)):
+            values["admin_token"] = raws["ADMIN_TOKEN"] = kept
+            sources["ADMIN_TOKEN"] = _KEPT
         settings = cls(**values, sources=sources, raw=raws)
         settings._check()
         return settings
@@ -267,6 +287,26 @@ class Settings:
     def is_embedded(self) -> bool:
         """Whether the store is the private Valkey of this machine."""
         return self.redis_url.startswith("embedded://")
+
+    @property
+    def token_file(self) -> Path | None:
+        """Where the operator's token is kept that the first start has made; only under
+        embedded://."""
+        return _token_file(self.redis_url)
+
+    @property
+    def is_token_kept(self) -> bool:
+        """Whether the operator's token is the one in `token_file`, which nobody has chosen."""
+        return self.sources["ADMIN_TOKEN"] == _KEPT
+
+    def with_kept_token(self, token: str) -> "Settings":
+        """These settings with the token that was just written to `token_file`."""
+        return replace(
+            self,
+            admin_token=token,
+            sources={**self.sources, "ADMIN_TOKEN": _KEPT},
+            raw={**self.raw, "ADMIN_TOKEN": token},
+        )
 
     def shown(self, name: str) -> str:
         """A setting's value as it may be printed: secrets masked."""

@@ -259,7 +259,7 @@ class FastPathProtocol(TimeoutProtocol):
             or parser.get_http_version() != "1.1"
         ):
             return None
-        return _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
+        return None if self.url[_LONGEST_URL:] else _site_in(self.url)
 
     def _begin(self, name: str) -> None:
         pending = PendingHeartbeat(self, name)

@@ -39,7 +39,7 @@ def test_what_a_file_adds_to_a_value_is_no_part_of_it(around: str, tmp_path: Pat
     assert (settings.host, settings.port, settings.key_prefix) == ("0.0.0.0", 80, "mine")
     assert set(settings.sites.by_id) == {"blog"}
     assert len(settings.trusted_proxies) == 2
-    Security(settings).check_operator({}, {b"authorization": b"Bearer operator"})
+    Security(settings).check_operator({b"authorization": b"Bearer operator"})
 
 
 @pytest.mark.fault("B33")
