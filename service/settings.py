@@ -8,26 +8,31 @@ value is a SettingsError of one line.
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
-from service.sites import Sites, load_sites
+from service.redis_url import RedisUrl, folder_of, mask_url
+from service.sites import Sites, check_token, load_sites
 
 PREFIX = "PRESENCE_"
+_KEPT = "file"  # the source of an operator's token that the first start has made
 GEO_SOURCES = ("none", "cloudflare", "vercel", "cloudfront", "netlify")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-URL_SCHEMES = (
-    "embedded", "memory", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster"
-)  # fmt: skip
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _text(raw: str) -> str:
     return raw
+
+
+def _clean(raw: str) -> str:
+    """Without what files add around a value: a line feed at the end, a byte order mark."""
+    return raw.strip().strip("\ufeff").strip()
 
 
 def _bool(raw: str) -> bool:
@@ -75,9 +80,7 @@ def _choice(*names: str) -> Callable[[str], str]:
 
 
 def _url(raw: str) -> str:
-    scheme, separator, _ = raw.partition("://")
-    if not separator or scheme not in URL_SCHEMES:
-        raise ValueError(f"does not begin with one of {', '.join(s + '://' for s in URL_SCHEMES)}")
+    RedisUrl.parse(raw)
     return raw
 
 
@@ -90,9 +93,7 @@ def _key_prefix(raw: str) -> str:
 def _networks(raw: str) -> tuple[Network, ...]:
     try:
         return tuple(
-            ipaddress.ip_network(part.strip(), strict=False)
-            for part in raw.split(",")
-            if part.strip()
+            ipaddress.ip_network(part, strict=False) for part in re.split(r"[,\s]+", raw) if part
         )
     except ValueError as error:
         raise ValueError(f"is not a list of CIDRs such as 10.0.0.0/8,::1: {error}") from None
@@ -107,6 +108,21 @@ def _header(raw: str) -> bytes:
 
 def _sites_file(raw: str) -> Sites:
     return load_sites(Path(raw)) if raw else Sites({})
+
+
+def _token_file(url: str) -> Path | None:
+    scheme, _, place = url.partition("://")
+    return folder_of(place) / "admin-token" if scheme == "embedded" else None
+
+
+def _kept_token(url: str) -> str:
+    path = _token_file(url)
+    try:
+        return check_token(_clean(path.read_text(encoding="utf-8"))) if path else ""
+    except OSError:  # none yet, or it is not for us
+        return ""
+    except ValueError as error:
+        raise SettingsError(f"{path} {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +155,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; a new one takes the row of one viewed once, or counts as __other__", _integer(1, 10_000_000)),
     Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
     Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token; without it any site is counted", _sites_file),
-    Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints", secret=True),
-    Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", secret=True),
+    Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints; under embedded:// the one in its file admin-token unless given", check_token, secret=True),
+    Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", check_token, secret=True),
     Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
     Setting("CLIENT_IP_HEADER", "", "header", "Header in which a trusted proxy names the client, such as CF-Connecting-IP; X-Forwarded-For is not read then", _header),
     Setting("GEO_HEADERS", "none", ", ".join(GEO_SOURCES), "Whose headers say where a client is", _choice(*GEO_SOURCES)),
@@ -159,7 +175,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The values, in the units of `SETTINGS`. `sources` says of each whether it is the default,
-    from the environment or from the command line."""
+    from the environment or from the command line; of the operator's token also `file`."""
 
     redis_url: str
     host: str
@@ -224,12 +240,19 @@ class Settings:
                 raw, sources[setting.name] = given[setting.name], "environment"
             else:
                 raw, sources[setting.name] = setting.default, "default"
+            given_raw, raw = raw, _clean(raw)
             raws[setting.name] = raw
             try:
+                if setting.secret and given_raw and not raw:
+                    raise ValueError("is blank: give a value, or leave the variable out")
                 values[setting.name.lower()] = setting.parse(raw)
             except ValueError as error:
                 shown = "its value" if setting.secret else repr(raw)
                 raise SettingsError(f"{PREFIX}{setting.name}: {shown} {error}") from None
+        url = values["redis_url"]
+        if not values["admin_token"] and (kept := _kept_token(url)):
+            values["admin_token"] = raws["ADMIN_TOKEN"] = kept
+            sources["ADMIN_TOKEN"] = _KEPT
         settings = cls(**values, sources=sources, raw=raws)
         settings._check()
         return settings
@@ -271,20 +294,29 @@ class Settings:
         """Whether the store is the private Valkey of this machine."""
         return self.redis_url.startswith("embedded://")
 
+    @property
+    def token_file(self) -> Path | None:
+        """Where the operator's token is kept that the first start has made; only under
+        embedded://."""
+        return _token_file(self.redis_url)
+
+    @property
+    def is_token_kept(self) -> bool:
+        """Whether the operator's token is the one in `token_file`, which nobody has chosen."""
+        return self.sources["ADMIN_TOKEN"] == _KEPT
+
+    def with_kept_token(self, token: str) -> "Settings":
+        """These settings with the token that was just written to `token_file`."""
+        return replace(
+            self,
+            admin_token=token,
+            sources={**self.sources, "ADMIN_TOKEN": _KEPT},
+            raw={**self.raw, "ADMIN_TOKEN": token},
+        )
+
     def shown(self, name: str) -> str:
         """A setting's value as it may be printed: secrets masked."""
         raw = self.raw[name]
         if not _BY_NAME[name].secret or not raw:
             return raw
         return mask_url(raw) if name == "REDIS_URL" else "********"
-
-
-def mask_url(url: str) -> str:
-    """A URL without the password in it."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if "password=" in place:
-        place = place.partition("?")[0] + "?…"
-    if not at:
-        return f"{scheme}://{place}"
-    return f"{scheme}://{credentials.partition(':')[0]}:********@{place}"

@@ -6,6 +6,7 @@ public = false
 token = "a long random text"
 """
 
+import codecs
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,9 +15,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from service.origins import canonical_origin, matches_wildcard
+
 SITE_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _SITE = re.compile(SITE_PATTERN[:-1] + r"\Z")
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?\Z")
+_BYTE_ORDER_MARKS = {  # Windows writes them
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def is_site_id(text: str) -> bool:
@@ -31,11 +38,20 @@ def _matches(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is configured of a site. `origins`: the only ones that may write, empty: any."""
+    """What is configured of a site. `origins`: the only ones that may write, as browsers spell
+    them; `https://*.example.org` stands for all below that name. Empty: any."""
 
     origins: frozenset[str] = frozenset()
     public: bool = True
     token: str = ""
+
+    def allows(self, origin: str) -> bool:
+        """Whether pages of an origin may write."""
+        return (
+            not self.origins
+            or origin in self.origins
+            or any(matches_wildcard(origin, own) for own in self.origins if "*" in own)
+        )
 
 
 ANY_SITE = Site()
@@ -59,10 +75,14 @@ def load_sites(path: Path) -> Sites:
         ValueError: it cannot be read; the message says why and continues "PRESENCE_SITES_FILE: …".
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        marks = (name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark))
+        document = tomllib.loads(content.decode(next(marks, "utf-8")))
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8: save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"is not TOML: {error}") from None
     # [sites."example.org"] is understood as well: no site has only tables for its settings.
     nested = document.get("sites")
@@ -92,10 +112,32 @@ def _site(name: str, table: Any) -> Site:
     origins = table.get("origins", [])
     if not isinstance(origins, list) or not all(isinstance(o, str) for o in origins):
         raise ValueError(f"must give the origins of {name!r} as a list of texts")
-    for origin in origins:
-        if not _ORIGIN.match(origin):
-            raise ValueError(f"has a bad origin {origin!r} for {name!r}: https://host[:port]")
     public, token = table.get("public", True), table.get("token", "")
     if not isinstance(public, bool) or not isinstance(token, str):
         raise ValueError(f"must give {name!r} public as true or false and token as a string")
-    return Site(frozenset(origins), public, token)
+    try:
+        if token:
+            token = check_token(token.strip())
+            if not token:
+                raise ValueError("is blank: give one, or leave it out")
+    except ValueError as error:
+        raise ValueError(f"has a bad token for {name!r}: it {error}") from None
+    try:
+        return Site(frozenset(map(canonical_origin, origins)), public, token)
+    except ValueError as error:
+        raise ValueError(f"has a bad origin for {name!r}: {error}") from None
+
+
+def check_token(token: str) -> str:
+    """The token.
+
+    Raises:
+        ValueError: no request could carry it; the message goes on after its name.
+    """
+    if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'":
+        raise ValueError("stands in quotes, which would be a part of it: leave them out")
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError(
+            "has characters that a header cannot carry: use ASCII letters, digits and signs"
+        )
+    return token

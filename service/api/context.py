@@ -71,7 +71,7 @@ class Context:
     def admit_operator(self, request: Request) -> str:
         """The site id of an operator's request. Raises RequestError."""
         self.check_guesses(request)
-        self.security.check_operator(request.scope, headers_of(request.scope))
+        self.security.check_operator(headers_of(request.scope))
         name = check_site(request.path_params["site"])
         self.security.site(name)
         return name

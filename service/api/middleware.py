@@ -8,8 +8,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.context import problem_response
 from service.api.heartbeats import is_heartbeat
-from service.api.security import Security, headers_of
+from service.api.security import Security, check_host, headers_of
+from service.errors import RequestError
 from service.ops.metrics import Metrics
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -40,6 +42,11 @@ class Observed:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                check_host(scope["headers"], scope["http_version"])
+            except RequestError as error:
+                await problem_response(error)(scope, receive, send_observed)
+                return
             await self._app(scope, receive, send_observed)
 
     def _request_id(self, scope: Scope) -> str:

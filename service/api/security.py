@@ -45,19 +45,12 @@ def peer_of(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-_HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::\d+)?\Z")
-_FORWARDING = frozenset(
-    (b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip")
-)
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+def check_host(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> None:
+    """A request of HTTP/1.1 has one Host header (RFC 9112, 3.2): of two, a proxy may go by the
+    other one. Raises RequestError, 400."""
+    hosts = sum(name == b"host" for name, _ in headers)
+    if hosts > 1 or (hosts == 0 and http_version == "1.1"):
+        raise RequestError(400, f"a request has one Host header, and this has {hosts or 'none'}")
 
 
 class Security:
@@ -74,7 +67,8 @@ class Security:
         # never in Redis, so the addresses cannot be guessed back from what is there.
         key = settings.admin_token.encode() or secrets.token_bytes(32)
         self._address_key = hashlib.blake2b(key, person=b"presence-address").digest()
-        self._is_own_machine = settings.is_embedded and _is_loopback(settings.host)
+        # One that nobody has chosen opens what asks for a token, and closes nothing else.
+        self._is_token_kept = settings.is_token_kept
         rate = settings.requests_per_second
         self._limiter = RateLimiter(rate, 2 * rate)
         self._guesses = RateLimiter(rate, 2 * rate)
@@ -108,7 +102,7 @@ class Security:
         if not site.origins:
             return
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin in site.origins:
+        if site.allows(origin):
             return
         if b"authorization" in headers and self._has_site_token(site, headers):
             return
@@ -122,7 +116,7 @@ class Security:
         if not site.origins:
             return b"*"
         origin = headers.get(b"origin", b"")
-        return origin if origin.decode("latin-1") in site.origins else None
+        return origin if site.allows(origin.decode("latin-1")) else None
 
     # Tokens
 
@@ -137,8 +131,8 @@ class Security:
             RequestError: 401 or 403, a token is set and this is not it.
         """
         tokens = [token for token in (site.token.encode(), self._admin_token) if token]
-        if not tokens:
-            return False
+        if not tokens or (self._is_token_kept and not site.token):
+            return _matches(headers, tokens)
         _require(headers, tokens)
         return True
 
@@ -153,37 +147,24 @@ class Security:
                 headers, [token for token in (site.token.encode(), self._admin_token) if token]
             )
 
-    def check_operator(self, scope: Scope, headers: Headers) -> None:
-        """Only operators; where no token is set, only this very machine under embedded://.
+    def check_operator(self, headers: Headers) -> None:
+        """Only operators, who show a token, wherever they are: what a proxy, a browser under a
+        rebound name or a forged header says of the way of a request opens nothing.
 
         Raises:
             RequestError: 401 or 403.
         """
-        if self._admin_token:
-            _require(headers, [self._admin_token])
-        elif not (self._is_own_machine and self._is_from_here(scope, headers)):
+        if not self._admin_token:
             raise RequestError(
                 403, "operator endpoints are off: set PRESENCE_ADMIN_TOKEN and send it as Bearer"
             )
+        where = "; it is in the file admin-token of the data folder" if self._is_token_kept else ""
+        _require(headers, [self._admin_token], where)
 
     def check_metrics(self, headers: Headers) -> None:
         """Raises RequestError, 401 or 403, where a metrics token is set and this is not it."""
         if self._metrics_token:
             _require(headers, [self._metrics_token])
-
-    def _is_from_here(self, scope: Scope, headers: Headers) -> bool:
-        # A browser can be lured to send to 127.0.0.1 under a name of its own (DNS rebinding),
-        # and a proxy on this machine speaks for others.
-        host = _HOST_AND_PORT.match(headers.get(b"host", b"").decode("latin-1"))
-        is_forwarded = any(
-            name in _FORWARDING or name.startswith(b"x-forwarded-") for name in headers
-        )
-        return (
-            not is_forwarded
-            and host is not None
-            and _is_loopback(host["v6"] or host["name"])
-            and _is_loopback(peer_of(scope))
-        )
 
     # Addresses and limits
 
@@ -323,11 +304,11 @@ def _matches(headers: Headers, tokens: list[bytes]) -> bool:
     return any(hmac.compare_digest(given, token) for token in tokens)
 
 
-def _require(headers: Headers, tokens: list[bytes]) -> None:
+def _require(headers: Headers, tokens: list[bytes], where: str = "") -> None:
     if _bearer(headers) is None:
         raise TokenError(
             401,
-            "a token is needed: Authorization: Bearer …",
+            f"a token is needed: Authorization: Bearer …{where}",
             headers={"WWW-Authenticate": "Bearer"},
         )
     if not _matches(headers, tokens):

@@ -17,7 +17,7 @@ async def sites(request: Request) -> Response:
     each."""
     context = context_of(request)
     context.check_guesses(request)
-    context.security.check_operator(request.scope, headers_of(request.scope))
+    context.security.check_operator(headers_of(request.scope))
     limit = integer(request, "limit", 1000, 1, 1000)
     cursor = request.query_params.get("cursor")
     if cursor is not None and not is_site_id(cursor):

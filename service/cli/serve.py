@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import signal
 import socket
 import uuid
@@ -115,6 +116,13 @@ def _owning(settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     with embedded.EmbeddedServer(place_of(settings)):
+        file = settings.token_file
+        if settings.is_token_kept and file is not None:
+            with contextlib.suppress(OSError):
+                file.chmod(0o600)
+        elif not settings.admin_token and file is not None:
+            settings = settings.with_kept_token(embedded.make_token(file))
+            stdout().print(Text(f"made a token for operators: {file}"), soft_wrap=True)
         yield settings
 
 
@@ -161,7 +169,9 @@ def _announce(settings: Settings, port: int, demo: bool) -> None:
     line("numbers", f"{base}/v1/sites/{site}/stats")
     line("docs", f"{base}/docs")
     line("metrics", f"{base}/metrics")
-    if not settings.admin_token and not _is_loopback(settings.host):
+    if settings.is_token_kept:
+        line("operators", f"Authorization: Bearer $(cat {shlex.quote(str(settings.token_file))})")
+    elif not settings.admin_token:
         line("note", "operator endpoints are off until PRESENCE_ADMIN_TOKEN is set")
     body = json.dumps({"sessionId": str(uuid.uuid4()), "currentPath": "/"}, separators=(",", ":"))
     curl = f"curl -i -X POST {base}/v1/sites/{site}/heartbeat -d '{body}'"
@@ -176,7 +186,7 @@ def _example_site(settings: Settings, demo: bool) -> tuple[str, str]:
     """A site that may be written to, and an origin that may do it."""
     name = DEMO_SITE if demo else next(iter(settings.sites.by_id), DEMO_SITE)
     site = settings.sites.find(name)
-    return name, min(site.origins, default="") if site else ""
+    return name, min(site.origins, default="").replace("*", "www") if site else ""
 
 
 def _where(settings: Settings) -> str:
@@ -185,7 +195,3 @@ def _where(settings: Settings) -> str:
     if settings.redis_url.startswith("memory://"):
         return "in memory: lost when this process ends"
     return f"{settings.shown('REDIS_URL')} (keys begin with {settings.key_prefix}:)"
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -94,6 +94,7 @@ class Doctor:
         *,
         progress: Callable[[str, int], None] = lambda what, keys: None,
     ) -> None:
+        self._connection = connection
         self._client: Any = connection.client
         # fakeredis keeps a HyperLogLog as a set.
         self._type_of_uniques = "set" if connection.topology == "memory" else "string"
@@ -108,6 +109,7 @@ class Doctor:
             StoreError: Redis cannot do it now.
         """
         async with _failures():
+            await self._connection.check_topology(self._keys.probe)
             checkup = Checkup([site] if site else [])
             tags = await self._check_keys(site, checkup)
             if site is None:

@@ -4,18 +4,28 @@ The deadlines of every topology stand here. redis-py's own defaults (5 s socket 
 retries) would let one frozen Redis hold a request for a minute.
 """
 
+import os
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote
 
-from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
+from redis.asyncio import (
+    BlockingConnectionPool,
+    ConnectionPool,
+    Redis,
+    Sentinel,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio import Connection as TcpConnection
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import AbstractConnection, RedisSSLContext
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import ConnectionError, MovedError, ResponseError, TimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.errors import SettingsError
@@ -23,16 +33,20 @@ from service.redis.cluster import Cluster
 from service.redis.connections import (
     DedicatedConnection,
     with_circuit_breaker,
+    with_diagnosis,
     with_hiredis_packing,
 )
 from service.redis.embedded import socket_of
+from service.redis.failures import NotTrusted, WrongProtocol, WrongTopology
 from service.redis.scripts import Client
+from service.redis_url import RedisUrl
 
 CONNECT_TIMEOUT_S = 0.5
 SOCKET_TIMEOUT_S = 0.75
 POOL_SIZE = 16
 POOL_WAIT_S = 0.5
 DEADLINE_S = 1.8  # for one whole operation, retry included: an HTTP answer within 2 s
+KEYS_LOOKED_FOR = 256  # so that one is of another node, even where this one has nearly all slots
 BATCH_DEADLINE_S = 0.85  # for one batch: what waits behind it still has its own turn in time
 
 
@@ -73,12 +87,16 @@ class Connection:
         """Calls with the same lane travel one after the other, on one connection at a time.
 
         On one server that is everybody: what waits goes together. On a cluster it is all that
-        one node holds, so that a node that is down holds up nobody but its sites.
+        one node holds, so that a node that is down holds up nobody but its sites; and what is
+        just being moved, which may have to wait, has a lane of its own.
         """
         if self.topology != "cluster":
             return ""
-        assert isinstance(self.client, RedisCluster)
-        node = self.client.nodes_manager.slots_cache.get(_slot_of(tag))
+        assert isinstance(self.client, Cluster)
+        slot = _slot_of(tag)
+        if self.client.is_moving(slot):
+            return "moving"
+        node = self.client.nodes_manager.slots_cache.get(slot)
         return node[0].name if node else ""  # not known before the first answer
 
     @property
@@ -90,6 +108,38 @@ class Connection:
     def mixes_sites(self) -> bool:
         """Whether one call may name keys of several sites: not where each has its slot."""
         return self.topology != "cluster"
+
+    async def check_topology(self, key: str) -> None:
+        """Finds out that one server is not one, which a single key may not show.
+
+        A cluster of one node, or behind a proxy that routes, serves all the same.
+
+        Args:
+            key: what the keys begin with that are looked for on the way.
+
+        Raises:
+            WrongTopology: it is a node of a cluster, or a Sentinel.
+        """
+        if self.topology != "standalone":
+            return
+        client: Any = self.client
+        try:
+            # Without arguments it changes nothing, and no ACL forbids it.
+            hello = await client.execute_command("HELLO")
+        except ResponseError:  # a proxy that does not know it
+            return
+        pairs = (
+            hello if isinstance(hello, dict) else dict(zip(hello[::2], hello[1::2], strict=True))
+        )
+        if pairs.get("mode") == "sentinel":
+            raise WrongTopology("sentinel")
+        if pairs.get("mode") == "cluster":
+            pipeline = client.pipeline(transaction=False)
+            for n in range(KEYS_LOOKED_FOR):
+                pipeline.exists(f"{key}:{n}")
+            replies = await pipeline.execute(raise_on_error=False)
+            if any(isinstance(reply, MovedError) for reply in replies):
+                raise WrongTopology("cluster")
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -107,23 +157,35 @@ def connect(url: str, *, answer_within_s: float = SOCKET_TIMEOUT_S) -> Connectio
     Raises:
         SettingsError: the URL is malformed.
     """
-    scheme, _, rest = url.partition("://")
-    options = _options(answer_within_s)
     try:
-        match scheme:
-            case "memory":
-                return _memory()
-            case "embedded":
-                return _standalone(f"unix://{quote(socket_of(rest))}", "embedded", options)
-            case "redis" | "rediss" | "unix":
-                return _standalone(url, "standalone", options)
-            case "redis+sentinel":
-                return _sentinel(url, options)
-            case "redis+cluster":
-                return _cluster(url, options)
+        parsed = RedisUrl.parse(url)
+        _check_tls(parsed)
     except ValueError as error:
-        raise SettingsError(f"PRESENCE_REDIS_URL: {error}") from None
-    raise SettingsError(f"PRESENCE_REDIS_URL: unknown scheme {scheme}://")
+        raise SettingsError(f"PRESENCE_REDIS_URL: its value {error}") from None
+    options = _options(answer_within_s)
+    match parsed.scheme:
+        case "memory":
+            return _memory()
+        case "redis+sentinel":
+            return _sentinel(parsed, options)
+        case "redis+cluster":
+            return _cluster(parsed, options)
+    return _standalone(parsed, options)
+
+
+def _check_tls(url: RedisUrl) -> None:
+    """Raises ValueError where the files of the `ssl_…` options cannot be used."""
+    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
+        if name in url.tls and not os.access(url.tls[name], os.R_OK):
+            raise ValueError(f"has a bad option {name}: it cannot be read")
+    if url.is_tls or url.sentinel_tls:
+        given = {name.removeprefix("ssl_"): value for name, value in url.tls.items()}
+        try:
+            RedisSSLContext(**given).get()
+        except (OSError, ValueError) as error:  # SSLError is an OSError
+            why = getattr(error, "reason", None) or getattr(error, "strerror", None) or "no PEM"
+            names = ", ".join(url.tls)
+            raise ValueError(f"has TLS options that do not fit ({names}): {why}") from None
 
 
 def _memory() -> Connection:
@@ -132,69 +194,73 @@ def _memory() -> Connection:
     return Connection(FakeAsyncRedis(server=FakeServer(), decode_responses=True), "memory")
 
 
-def _standalone(url: str, topology: str, options: dict[str, Any]) -> Connection:
-    pool = BlockingConnectionPool.from_url(
-        url, max_connections=POOL_SIZE, timeout=POOL_WAIT_S, **options
+def _tls_of(url: RedisUrl) -> dict[str, Any]:
+    return dict(url.tls) if url.is_tls else {}
+
+
+def _standalone(url: RedisUrl, options: dict[str, Any]) -> Connection:
+    kind: type[AbstractConnection] = SSLConnection if url.is_tls else TcpConnection
+    where: dict[str, Any] = {}
+    if url.scheme in ("embedded", "unix"):
+        kind = UnixDomainSocketConnection
+        where["path"] = socket_of(url.path) if url.scheme == "embedded" else url.path
+    else:
+        ((where["host"], where["port"]),) = url.hosts
+    pool = BlockingConnectionPool(
+        connection_class=with_circuit_breaker(with_hiredis_packing(kind)),
+        max_connections=POOL_SIZE,
+        timeout=POOL_WAIT_S,
+        db=url.database,
+        username=url.username,
+        password=url.password,
+        **where,
+        **_tls_of(url),
+        **options,
     )
-    pool.connection_class = with_circuit_breaker(with_hiredis_packing(pool.connection_class))
+    topology = "embedded" if url.scheme == "embedded" else "standalone"
     return Connection(Redis.from_pool(pool), topology, DedicatedConnection(pool))
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """`scheme://user:password@h:p,h:p/path?option=…`, which urlsplit cannot read whole."""
-
-    username: str | None
-    password: str | None
-    hosts: list[tuple[str, int]]
-    path: str
-    query: dict[str, list[str]]
-
-    @classmethod
-    def parse(cls, url: str, default_port: int) -> "_Address":
-        rest, _, query = url.partition("://")[2].partition("?")
-        netloc, _, path = rest.partition("/")
-        credentials, _, places = netloc.rpartition("@")
-        username, _, password = credentials.partition(":")
-        hosts = []
-        for place in places.split(","):
-            host, colon, port = place.rpartition(":")
-            if not colon or place.endswith("]"):
-                host, port = place, str(default_port)
-            if not host or not port.isdigit():
-                raise ValueError(f"{place!r} is not host:port")
-            hosts.append((host.strip("[]"), int(port)))
-        return cls(
-            unquote(username) or None,
-            unquote(password) or None,
-            hosts,
-            path.strip("/"),
-            parse_qs(query),
-        )
-
-    def first(self, name: str) -> str | None:
-        return self.query.get(name, [None])[0]
+class _Sentinels(Sentinel):
+    async def discover_master(self, service_name: str) -> Any:
+        """Says as well where no Sentinel is trusted, or none speaks our protocol."""
+        try:
+            return await super().discover_master(service_name)
+        except MasterNotFoundError as error:
+            # redis-py keeps no more of their errors than how they print.
+            for kind in (NotTrusted, WrongProtocol):
+                if kind.__name__ in str(error):
+                    raise kind("the Sentinels") from error
+            raise
 
 
-def _sentinel(url: str, options: dict[str, Any]) -> Connection:
+def _sentinel(url: RedisUrl, options: dict[str, Any]) -> Connection:
     """`redis+sentinel://user:password@h:p,h:p/name?db=0&sentinel_password=…`: the credentials
     are those of the primary."""
-    address = _Address.parse(url, 26379)
-    if not address.path:
-        raise ValueError("name the primary: redis+sentinel://host:port,host:port/name")
     asking = {key: value for key, value in options.items() if key != "decode_responses"}
-    asking["username"] = address.first("sentinel_username")
-    asking["password"] = address.first("sentinel_password")
-    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-        address.hosts, sentinel_kwargs=asking
-    )
+    asking["username"] = url.sentinel_username
+    asking["password"] = url.sentinel_password
+    # The next Sentinel is asked instead, and all of them twice, by the primary's own retry: a
+    # handshake that is waited for in vain four times would take longer than a request may.
+    asking["retry"] = Retry(NoBackoff(), 0)
+    kind = SSLConnection if url.sentinel_tls else TcpConnection
+    if url.sentinel_tls:
+        asking |= url.tls
+    sentinel: Any = _Sentinels([])  # type: ignore[no-untyped-call]
+    sentinel.sentinels = [
+        Redis.from_pool(
+            ConnectionPool(connection_class=with_diagnosis(kind), host=host, port=port, **asking)
+        )
+        for host, port in url.hosts
+    ]
     client = sentinel.master_for(
-        address.path,
-        username=address.username,
-        password=address.password,
-        db=int(address.first("db") or 0),
-        ssl=address.first("ssl") == "true",
+        url.primary,
+        username=url.username,
+        password=url.password,
+        db=url.database,
+        ssl=url.is_tls,
         max_connections=POOL_SIZE * 4,
+        **_tls_of(url),
         **options,
     )
     pool = client.connection_pool
@@ -202,13 +268,12 @@ def _sentinel(url: str, options: dict[str, Any]) -> Connection:
     return Connection(client, "sentinel", DedicatedConnection(pool), tuple(sentinel.sentinels))
 
 
-def _cluster(url: str, options: dict[str, Any]) -> Connection:
-    address = _Address.parse(url, 6379)
+def _cluster(url: RedisUrl, options: dict[str, Any]) -> Connection:
     client = Cluster(
-        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
-        username=address.username,
-        password=address.password,
-        ssl=address.first("ssl") == "true",
+        startup_nodes=[ClusterNode(host, port) for host, port in url.hosts],
+        username=url.username,
+        password=url.password,
+        ssl=url.is_tls,
         max_connections=POOL_SIZE * 8,  # of a node; redis-py has no pool that waits for clusters
         require_full_coverage=False,
         # A slot that moved is learned by itself. redis-py would otherwise close every connection
@@ -216,9 +281,14 @@ def _cluster(url: str, options: dict[str, Any]) -> Connection:
         reinitialize_steps=0,
         **options,
     )
-    # What the nodes are opened with, as the cluster makes them known.
+    # What the nodes are opened with, as the cluster makes them known; its own arguments do not
+    # have all of the options of TLS.
     kwargs = client.nodes_manager.connection_kwargs
+    kwargs |= _tls_of(url)
     kwargs["connection_class"] = with_circuit_breaker(
         with_hiredis_packing(kwargs["connection_class"])
     )
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_class = with_diagnosis(node.connection_class)
+        node.connection_kwargs |= _tls_of(url)
     return Connection(client, "cluster")

@@ -34,9 +34,11 @@ from redis.exceptions import (
 LEARN_EVERY_S = 0.2  # no more often: each time, redis-py makes all connections anew
 LOST_AFTER_S = 0.5  # who is given up after so long does not answer; before, nobody waits any more
 LEARNED_WITHIN_S = 0.25  # for how long a second try waits for it
-UNSETTLED_S = 0.6  # for how long a slot is waited for that is just being moved
-UNSETTLED_PAUSE_S = 0.01
-REDIRECTS = 5
+UNSETTLED_S = 0.7  # for how long a slot is waited for that is just being moved; a batch has 0.85
+PAUSE_S = 0.01  # before asking again; each time twice as long, for asking slows the move as well
+LONGEST_PAUSE_S = 0.08
+MOVING_S = 1.0  # for how long a slot counts as being moved after it was last seen to be
+QUICK_REDIRECTS = 2  # those of a slot that has moved: MOVED, and ASK if it is moving on
 # Where the key of a command stands; a script's keys share a slot, so the first will do.
 _KEY_AT = dict.fromkeys(("EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO"), 3) | dict.fromkeys(
     (
@@ -54,6 +56,28 @@ class Cluster(RedisCluster):
 
     _learning: asyncio.Task[None] | None = None
     _learned_at = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._moving: dict[int, float] = {}  # slots, and until when they count as being moved
+
+    def is_moving(self, slot: int) -> bool:
+        """Whether a call on that slot may have to wait for its move to end."""
+        if not self._moving:
+            return False
+        until = self._moving.get(slot)
+        if until is None:
+            return False
+        if time.monotonic() < until:
+            return True
+        del self._moving[slot]
+        return False
+
+    def _note_moves(self, commands: Sequence[PipelineCommand]) -> None:
+        until = time.monotonic() + MOVING_S
+        for command in commands:
+            if not isinstance(command.result, MovedError):
+                self._moving[_slot_of(command)] = until
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Carries out commands on one slot here; leaves the others to redis-py."""
@@ -82,21 +106,23 @@ class Cluster(RedisCluster):
         if not self.nodes_manager.slots_cache:
             await self.initialize()
         until = time.monotonic() + UNSETTLED_S
-        redirects, may_retry = REDIRECTS, True
+        asked: dict[int, AskError] = {}  # by command: where the last ASK led
+        redirects, pause_s, may_retry = 0, PAUSE_S, True
         todo = list(commands)
         while todo:
-            await self._send(todo)
+            await self._send(todo, asked)
             # Alone those whose redirection can be followed, and those of a connection that broke.
             todo = [command for command in commands if isinstance(command.result, Redirect)]
             if todo:
-                if any(isinstance(command.result, TryAgainError) for command in todo):
-                    if time.monotonic() > until:
-                        return
-                    await asyncio.sleep(UNSETTLED_PAUSE_S)
-                elif redirects == 0:
+                self._note_moves(todo)
+                if redirects >= QUICK_REDIRECTS and time.monotonic() > until:
+                    for command in todo:
+                        command.result = TryAgainError("the slot is being moved")
                     return
-                else:
-                    redirects -= 1
+                redirects += 1
+                if redirects > QUICK_REDIRECTS or any(map(_is_to_wait, todo)):
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             if may_retry and (lost := [c for c in commands if _is_lost(c.result)]):
                 may_retry = False
                 todo += lost
@@ -104,11 +130,11 @@ class Cluster(RedisCluster):
                 if self._learning is not None:
                     await asyncio.wait((self._learning,), timeout=LEARNED_WITHIN_S)
 
-    async def _send(self, commands: Sequence[PipelineCommand]) -> None:
+    async def _send(self, commands: Sequence[PipelineCommand], asked: dict[int, AskError]) -> None:
         by_node: dict[str, tuple[ClusterNode, list[PipelineCommand]]] = {}
         for command in commands:
             try:
-                node, is_asking = await self._node_of(command)
+                node, is_asking = await self._node_of(command, asked)
             except RedisError as error:
                 command.result = error
                 continue
@@ -141,23 +167,37 @@ class Cluster(RedisCluster):
         elif any(isinstance(result, ClusterDownError) for result in results):
             self._learn()
 
-    async def _node_of(self, command: PipelineCommand) -> tuple[ClusterNode, bool]:
-        """Where a command goes, by its last answer; and whether it must be asked for there."""
+    async def _node_of(
+        self, command: PipelineCommand, asked: dict[int, AskError]
+    ) -> tuple[ClusterNode, bool]:
+        """Where a command goes, by its last answers; and whether it must be asked for there."""
         nodes, last = self.nodes_manager, command.result
-        if isinstance(last, AskError):
-            node = nodes.get_node(last.host, last.port)
-            if node is None:  # one that has no slots yet
-                node = ClusterNode(last.host, last.port, "primary", **nodes.connection_kwargs)
-                nodes.set_nodes(nodes.nodes_cache, {node.name: node})
-            return node, True
-        slot = key_slot(str(command.args[_KEY_AT[command.args[0]]]).encode())
-        if isinstance(last, MovedError) and slot in nodes.slots_cache:
+        if isinstance(last, MovedError):  # redis-py makes it a kind of AskError
+            asked.pop(id(command), None)
+        elif isinstance(last, AskError):
+            asked[id(command)] = last
+        # Some of its keys are where ASK led, and the others are still to come: TRYAGAIN is no
+        # reason to go back.
+        if isinstance(last, (AskError, TryAgainError)) and id(command) in asked:
+            return self._node_at(asked[id(command)]), True
+        slot = _slot_of(command)
+        if isinstance(last, MovedError):
+            if slot not in nodes.slots_cache:
+                return self._node_at(last), False
             await nodes.move_slot(last)
         holders = nodes.slots_cache.get(slot)
         if not holders:
             self._learn()
             raise ClusterDownError("nobody holds the slot")
         return holders[0], False
+
+    def _node_at(self, redirect: AskError) -> ClusterNode:
+        nodes = self.nodes_manager
+        node: ClusterNode | None = nodes.get_node(redirect.host, redirect.port)
+        if node is None:  # one that has no slots yet
+            node = ClusterNode(redirect.host, redirect.port, "primary", **nodes.connection_kwargs)
+            nodes.set_nodes(nodes.nodes_cache, {node.name: node})
+        return node
 
     def _learn(self, failed: str | None = None) -> None:
         """Asks some node which one holds which slots, while everything else goes on."""
@@ -198,6 +238,14 @@ class _Strategy(PipelineStrategy):
             if raise_on_error and isinstance(result, Exception):
                 raise result
         return results
+
+
+def _slot_of(command: PipelineCommand) -> int:
+    return key_slot(str(command.args[_KEY_AT[command.args[0]]]).encode())
+
+
+def _is_to_wait(command: PipelineCommand) -> bool:
+    return isinstance(command.result, TryAgainError)
 
 
 def _is_lost(result: Any) -> bool:

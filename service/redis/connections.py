@@ -1,11 +1,13 @@
 """Connections of redis-py, made quicker and sturdier.
 
-`CircuitBreaker` stops connect storms, `HiredisPacking` packs script calls in C, and
-`DedicatedConnection` keeps one connection for the batches of heartbeats.
+`Diagnosing` says why no connection comes about, `CircuitBreaker` stops connect storms,
+`HiredisPacking` packs script calls in C, and `DedicatedConnection` keeps one connection for the
+batches of heartbeats.
 """
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,8 +16,16 @@ from typing import Any, TypeVar
 
 from hiredis import pack_command
 from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError, TimeoutError
+from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.exceptions import (
+    ConnectionError,
+    InvalidResponse,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
+
+from service.redis.diagnosis import Diagnoses, diagnosed
 
 RENEW_S = 1.0  # connections to what takes no writes are made anew, but not more often than that
 PAUSE_S = 0.1  # between two tries to reach what could not be reached
@@ -32,7 +42,42 @@ class Endpoint:
     renewed_at: float = 0.0  # connections that are older lead to where it led before
 
 
-class CircuitBreaker(AbstractConnection):
+class Diagnosing(AbstractConnection):
+    """Put before a connection class: tells who is not trusted and who speaks another protocol from
+    who is not there."""
+
+    _diagnoses: Diagnoses  # each client has its own
+
+    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Raises NotTrusted or WrongProtocol where redis-py only says that it failed."""
+        try:
+            await super().connect_check_health(*args, **kwargs)
+        except (ConnectionError, TimeoutError, InvalidResponse, ssl.SSLError) as error:
+            host, port = getattr(self, "host", None), getattr(self, "port", None)
+            if host is None or port is None:  # a Unix socket
+                raise
+            tls = self.ssl_context.get() if isinstance(self, SSLConnection) else None
+            told = await diagnosed(error, (host, int(port)), tls, self._diagnoses)
+            if told is None:
+                raise
+            raise told from error
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Also waits for the answer to a PING: a server that is frozen, or at its limit of clients,
+        accepts connections all the same."""
+        await super().on_connect_check_health(check_health)
+        await self.send_command("PING", check_health=False)
+        with contextlib.suppress(ResponseError):  # a refusal is an answer, too
+            await self.read_response()
+
+
+def with_diagnosis(connection_class: type[C]) -> type[C]:
+    """The connection class, saying why no connection comes about."""
+    name = f"Diagnosing{connection_class.__name__}"
+    return type(name, (Diagnosing, connection_class), {"_diagnoses": {}})
+
+
+class CircuitBreaker(Diagnosing):
     """Put before a connection class."""
 
     _endpoints: defaultdict[tuple[Any, Any], Endpoint]  # by address; each client has its own
@@ -80,14 +125,6 @@ class CircuitBreaker(AbstractConnection):
             if is_retrying:
                 endpoint.is_tried = False
 
-    async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Also waits for the answer to a PING: a server that is frozen, or at its limit of clients,
-        accepts connections all the same."""
-        await super().on_connect_check_health(check_health)
-        await self.send_command("PING", check_health=False)
-        with contextlib.suppress(ResponseError):  # a refusal is an answer, too
-            await self.read_response()
-
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
         """Turns uvloop's RuntimeError for a closed connection into redis-py's ConnectionError."""
         try:
@@ -111,7 +148,9 @@ def with_circuit_breaker(connection_class: type[C]) -> type[C]:
     """The connection class with a circuit breaker for each endpoint."""
     name = f"Guarded{connection_class.__name__}"
     endpoints = defaultdict[Any, Endpoint](Endpoint)
-    return type(name, (CircuitBreaker, connection_class), {"_endpoints": endpoints})
+    return type(
+        name, (CircuitBreaker, connection_class), {"_endpoints": endpoints, "_diagnoses": {}}
+    )
 
 
 _SCRIPT_CALLS = frozenset(("EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO"))

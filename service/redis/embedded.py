@@ -8,6 +8,7 @@ owner, even when that is killed, and keeps its data.
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -24,10 +25,10 @@ from typing import IO
 import structlog
 
 from service.errors import EmbeddedError
+from service.redis_url import folder_of as folder_of
 
 log = structlog.get_logger(__name__)
 
-DEFAULT_FOLDER = ".presence"
 START_TIMEOUT_S = 10.0
 RESTART_PAUSE_S = 0.5
 STOP_TIMEOUT_S = 10.0
@@ -48,11 +49,6 @@ wait $server
 kill -KILL $reader 2>/dev/null
 wait $reader
 """
-
-
-def folder_of(place: str) -> Path:
-    """The folder that `embedded://<place>` means, absolute."""
-    return Path(place or DEFAULT_FOLDER).expanduser().absolute()
 
 
 def socket_of(place: str) -> str:
@@ -76,6 +72,24 @@ def find_binary() -> Path | None:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError:
         return None
+
+
+def make_token(path: Path) -> str:
+    """A new random token, written to a file that only its owner may read.
+
+    Raises:
+        EmbeddedError: it cannot be written.
+    """
+    token = secrets.token_hex(24)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.unlink(missing_ok=True)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{token}\n")
+        part.replace(path)
+    except OSError as error:
+        raise EmbeddedError(f"cannot write {path}: {error.strerror}") from None
+    return token
 
 
 def is_running(place: str) -> bool:

@@ -6,6 +6,7 @@ Nothing of an error's own message goes out: it may carry addresses and credentia
 import asyncio
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
     ConnectionError,
@@ -14,13 +15,34 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
     TimeoutError,
+    TryAgainError,
 )
 
 from service.errors import StoreError, StoreRefused, StoreUnreachable, WrongTypeError
 
 FAILURES = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 
+
+class NotTrusted(ConnectionError):
+    """One end does not trust the other's certificate."""
+
+
+class WrongProtocol(ConnectionError):
+    """One end speaks TLS and the other does not, or it is not Redis at all."""
+
+
+class WrongTopology(ResponseError):
+    """Redis is not what the URL says it is. `kind`: what it is instead, as in `_REFUSED`."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(_REFUSED[kind])
+        self.kind = kind
+
+
 _UNREACHABLE = {
+    "untrusted": "Redis is not trusted, or does not trust us: see ssl_ca_certs, ssl_certfile and "
+    "ssl_check_hostname of the URL",
+    "protocol": "wrong protocol: only one of Redis's port and the URL is TLS (rediss://, ssl=true)",
     "timeout": "Redis does not answer in time",
     "connection": "Redis cannot be reached",
     "pool": "all connections to Redis are in use",
@@ -34,16 +56,40 @@ _REFUSED = {
     "AUTH": "Redis refuses our credentials",
     "NOPERM": "Redis does not permit a command that is needed",
     "MASTERDOWN": "Redis is a replica that has lost its primary",
-    "CROSSSLOT": "Redis is a cluster and was taken for one server; now it is known",
+    "CROSSSLOT": "this is a cluster: use redis+cluster://",
+    "cluster": "this is a cluster: use redis+cluster://",
+    "sentinel": "this is a Sentinel: use redis+sentinel://host:port/name",
+    "no_cluster": "this is not a cluster: use redis://",
+    "no_sentinel": "this is not a Sentinel: use redis:// or redis+cluster://",
+    "no_database": "Redis has no database of that number",
+    "TRYAGAIN": "a slot of the Redis cluster is being moved",
     "CLUSTERDOWN": "a part of the Redis cluster is down",
     "WRONGTYPE": "a key of this site has the wrong type: run presence doctor",
 }
+# Errors that have no first word of their own.
+_TOLD_BY = {
+    "DB index is out of range": "no_database",
+    "SELECT is not allowed in cluster mode": "cluster",
+    "cluster support disabled": "no_cluster",
+    "unknown command 'SENTINEL'": "no_sentinel",
+}
+_TOLD_OF_NODES = ("untrusted", "protocol", "AUTH", "NOPERM", "LOADING", "no_cluster")
 
 
 def kind_of(error: BaseException) -> str:
     """A word for a failure, without anything of its message that could be secret."""
     if isinstance(error, MaxConnectionsError):
         return "pool"
+    if isinstance(error, WrongTopology):
+        return error.kind
+    if isinstance(error, NotTrusted):
+        return "untrusted"
+    if isinstance(error, WrongProtocol):
+        return "protocol"
+    if isinstance(error, AskError):  # MOVED is one, too; a cluster's client follows them
+        return "cluster"
+    if isinstance(error, TryAgainError):
+        return "TRYAGAIN"
     if isinstance(error, AuthenticationError):
         return "AUTH"
     if isinstance(error, BusyLoadingError):
@@ -52,6 +98,9 @@ def kind_of(error: BaseException) -> str:
         return "timeout"
     text = str(error)
     if isinstance(error, ResponseError):
+        for words, kind in _TOLD_BY.items():
+            if words in text:
+                return kind
         # redis-py takes the first word off the text of errors that it has a class for.
         if error.status_code in _REFUSED:
             return str(error.status_code)
@@ -63,9 +112,22 @@ def kind_of(error: BaseException) -> str:
             return "OOM"
         first = text.partition(" ")[0]
         return first if first.isupper() and first.isalpha() else "error"
-    if isinstance(error, (ConnectionError, RedisClusterException, OSError)):
+    if isinstance(error, RedisClusterException):
+        return _kind_of_all_nodes(error)
+    if isinstance(error, (ConnectionError, OSError)):
         return "pool" if "No connection available" in text else "connection"
     return type(error).__name__
+
+
+def _kind_of_all_nodes(error: BaseException) -> str:
+    """What the node that was asked last for the slots has answered, where that is worth telling."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if not isinstance(cause, RedisClusterException):
+            kind = kind_of(cause)
+            return kind if kind in _TOLD_OF_NODES else "connection"
+        cause = cause.__cause__ or cause.__context__
+    return "connection"
 
 
 def as_store_error(kind: str) -> StoreError:

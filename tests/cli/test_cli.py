@@ -363,6 +363,31 @@ def test_serve_from_an_empty_folder_and_again(folder: Path, workers: str, number
         assert beat(service) == "created"
 
 
+@pytest.mark.fault("B21")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_first_start_makes_a_token_for_operators(folder: Path, workers: str) -> None:
+    file = folder / ".presence" / "admin-token"
+    for is_first in (True, False):
+        with serving(folder, "--workers", workers) as service:
+            assert ("made a token for operators" in service.screen) == is_first
+            assert f"Authorization: Bearer $(cat {shlex.quote(str(file))})" in service.screen
+            token = file.read_text().strip()
+            assert token not in service.screen + service.log
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert beat(service) in ("created", "duplicate")
+            site = f"{service.url}/v1/sites/demo"
+            bearer = {"Authorization": f"Bearer {token}"}
+            for url in (f"{service.url}/v1/sites", f"{site}/sessions", f"{site}/views"):
+                assert httpx.get(url).status_code == 401
+                for name in ("localhost", "127.0.0.1:8080"):
+                    assert httpx.get(url, headers={"Host": name}).status_code == 401
+                assert httpx.get(url, headers=bearer).status_code == 200
+            batch = {"heartbeats": [{"sessionId": IDS[0], "currentPath": "/"}]}
+            assert httpx.post(f"{site}/heartbeats", json=batch).status_code == 200
+            assert service.stop() == 0
+        file.chmod(0o644)
+
+
 def test_workers_die_with_their_parent_and_so_does_the_server(folder: Path) -> None:
     with serving(folder, "--workers", "2") as service:
         assert beat(service) == "created"

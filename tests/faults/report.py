@@ -42,6 +42,8 @@ ROWS = {
     "F22": ("SIGTERM, with 200 live streams", "done within 5 s, every accepted heartbeat answered"),
     "F23": ("expiry lags", "counts are exact while dead keys remain"),
     "F24": ("a network that takes 0.2 s", "p99 within the deadline"),
+    "F25": ("a cluster is given as one server", "the start, `/readyz` and `presence doctor` say so, and what to use instead"),
+    "F26": ("a slot with 20,000 sessions moves by MIGRATE, 5 to 50 keys at a time", "calls on it wait for the move, other sites notice nothing; each answer is right"),
 }  # fmt: skip
 # How a figure is told; of a row's tests, the worst.
 FIGURES = {

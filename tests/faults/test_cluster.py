@@ -1,16 +1,25 @@
 """Faults of a cluster of three primaries, each with a replica."""
 
+import asyncio
+import random
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from redis.crc import key_slot
 
+from service.redis.cluster import UNSETTLED_S
+from service.store.config import StoreConfig
+from service.store.keys import Keys
+from service.store.writer import Heartbeat
 from tests import servers
-from tests.faults.copies import Copy, copies
+from tests.conftest import patient_store
+from tests.faults.copies import ADMIN_TOKEN, Copy, copies
 from tests.faults.load import Load
-from tests.faults.verdict import ALLOWANCE_S, ANSWER_WITHIN_S, Loss, judge
+from tests.faults.verdict import ALLOWANCE_S, ANSWER_WITHIN_S, Loss, doctor, judge
 from tests.servers import Server, cluster_url, node_id, wait_until
 
 # After the failover: an answer that was waited for all in vain, and the next.
@@ -55,11 +64,19 @@ def sites_of(holders: list[Server]) -> list[str]:
     return [found[node.port] for node in holders]
 
 
-def move_slot(slot: int, source: Server, target: Server, nodes: list[Server]) -> None:
-    """As `redis-cli --cluster reshard` does it."""
+def move_slot(
+    slot: int,
+    source: Server,
+    target: Server,
+    nodes: list[Server],
+    chance: random.Random | None = None,
+) -> None:
+    """As `redis-cli --cluster reshard` does it; by chance in steps of 5 to 50 keys."""
     target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source))
     source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(target))
-    while keys := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 50):
+    while keys := source.client.execute_command(
+        "CLUSTER", "GETKEYSINSLOT", slot, chance.randint(5, 50) if chance else 50
+    ):
         source.client.execute_command(
             "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys
         )
@@ -86,6 +103,71 @@ def test_slots_move(nodes: list[Server], copy: Copy, measured: dict[str, Any]) -
         figures = judge(load, cluster_url(nodes), [copy], may_repeat=False, expiry_slack_ms=5_000)
     assert not figures.failures
     measured |= figures.as_dict() | {"moves": moves, "longest_move_s": longest}
+
+
+@pytest.mark.fault("F26")
+def test_a_slot_moves_slowly(nodes: list[Server], copy: Copy, measured: dict[str, Any]) -> None:
+    """A call needs all its keys on one node, and those of somebody new are nowhere: it can only
+    wait for the end of the move. What is answered is right, what cannot be was waited for, and
+    nobody else waits."""
+    holders = primaries(nodes)
+    own, *unconcerned = sites_of(holders)
+    asyncio.run(_crowd(cluster_url(nodes), own, 20_000))
+    source, target, *_ = holders
+    with Load([copy.port], sites=(own, *unconcerned)) as load:
+        begun = time.monotonic()
+        move_slot(key_slot(own.encode()), source, target, holders, random.Random(26))
+        over = time.monotonic()
+        load.recovers(since=over)
+        load.more(50)
+        assert not load.failed(over, own), "each answer is right afterwards"
+        figures = judge(load, cluster_url(nodes), [copy], may_repeat=False, expiry_slack_ms=5_000)
+    for site in unconcerned:
+        assert not load.failed(0.0, site), f"{site} has nothing to do with it"
+    for ack in load.failed():
+        assert ack.took > UNSETTLED_S, ack
+    longest = max(ack.took for ack in load.acks if ack.site != own)
+    assert longest < UNSETTLED_S / 2 + load.lag_s
+    measured |= figures.as_dict() | {
+        "longest_move_s": over - begun,
+        "longest_of_others_s": longest,
+    }
+
+
+async def _crowd(url: str, site: str, count: int) -> None:
+    """Sessions that are there and do nothing; the load's verdict leaves them out."""
+    rules = StoreConfig(
+        session_timeout_ms=8_000_000,
+        view_dedup_ms=8_000_000,
+        events_maxlen=1_000_000,
+        views_maxlen=1_000_000,
+    )
+    store = patient_store(url, Keys("presence"), rules)
+    chunk = 1_000
+    for _ in range(0, count, chunk):
+        beats = [Heartbeat(f"nobody's-{uuid.uuid4()}", "/", "", "", "") for _ in range(chunk)]
+        assert await store.heartbeats(site, beats) == ["created"] * chunk
+    await store.close()
+
+
+@pytest.mark.fault("F25")
+def test_a_node_is_taken_for_one_server(nodes: list[Server]) -> None:
+    says = "this is a cluster: use redis+cluster://"
+    for node in primaries(nodes):
+        with copies(1, node.url) as (copy,):
+            assert f"warning: {says}" in copy.log
+            answer = httpx.get(f"{copy.url}/readyz")
+            assert (answer.status_code, answer.json()["detail"]) == (503, says)
+            operator = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+            refused = {
+                httpx.get(f"{copy.url}/v1/sites/site-{n}/stats", headers=operator).text
+                for n in range(20)
+            }
+            assert any(says in text for text in refused)
+            assert not any("Redis answers" in text for text in refused)
+        found = doctor(node.url)
+        assert found.exit_code == 1
+        assert says in found.output
 
 
 def slots_of(node: Server) -> list[tuple[int, int, int]]:

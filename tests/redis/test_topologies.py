@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import SettingsError, StoreError, StoreRefused, StoreUnreachable
+from service.ops.doctor import Doctor
 from service.redis.client import Connection, connect
-from service.settings import mask_url
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.store import PresenceStore
@@ -98,51 +96,11 @@ def test_a_bad_url_says_what_is_wrong(url: str, says: str) -> None:
         connect(url)
 
 
-@pytest.mark.parametrize(
-    "url, shown",
-    [
-        ("redis://localhost:1/0", "redis://localhost:1/0"),
-        ("redis://:word@h/0", "redis://:********@h/0"),
-        ("redis://user:wo@rd@h", "redis://user:********@h"),
-        ("redis+sentinel://h/n?sentinel_password=word", "redis+sentinel://h/n?…"),
-    ],
-)
-def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    assert mask_url(url) == shown
-
-
 @pytest.mark.parametrize("shards", [1, 3])
 async def test_unix_socket(tmp_path: Path, shards: int) -> None:
     path = tmp_path / "s"
     with Server("valkey", "--unixsocket", str(path)):
         await works(f"unix://{path}", shards)
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A key and a certificate for this machine."""
-    key, certificate = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return key, certificate
-
-
-async def test_tls(tmp_path: Path) -> None:
-    if not shutil.which("openssl"):
-        servers.missing("openssl")
-    key, certificate = self_signed(tmp_path)
-    tls_port = servers.free_port()
-    with Server(
-        "redis7", "--tls-port", str(tls_port), "--tls-cert-file", str(certificate),
-        "--tls-key-file", str(key), "--tls-auth-clients", "no",
-    ):  # fmt: skip
-        await works(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={certificate}")
-        async with store_on(connect(f"rediss://127.0.0.1:{tls_port}")) as distrusting:
-            with pytest.raises(StoreUnreachable):
-                await distrusting.heartbeat("blog", beat())
 
 
 @pytest.mark.parametrize("shards", [1, 12])
@@ -167,6 +125,52 @@ async def test_a_cluster_that_looks_like_one_server_is_learned() -> None:
                 )
                 found = [o if isinstance(o, str) else type(o).__name__ for o in outcomes]
                 assert found == [outcome] * 5
+
+
+@pytest.mark.fault("F25")
+async def test_a_node_of_a_cluster_is_not_taken_for_one_server(
+    valkey_cluster: list[Server],
+) -> None:
+    for node in valkey_cluster:
+        async with store_on(connect(node.url)) as store:
+            with pytest.raises(StoreRefused, match=r"this is a cluster: use redis\+cluster://"):
+                await store.probe()
+            connection = connect(node.url)
+            with pytest.raises(StoreRefused, match=r"this is a cluster: use redis\+cluster://"):
+                await Doctor(connection, Keys("presence")).check()
+            await connection.close()
+            outcomes = await asyncio.gather(
+                *(store.stats(f"site-{n}") for n in range(20)), return_exceptions=True
+            )
+            refused = {str(each) for each in outcomes if isinstance(each, StoreError)}
+            assert refused == {"this is a cluster: use redis+cluster://"}
+
+
+@pytest.mark.fault("F25")
+async def test_what_is_not_what_the_url_says_is_told(valkey: Server) -> None:
+    async with store_on(connect(f"redis+cluster://127.0.0.1:{valkey.port}")) as store:
+        with pytest.raises(StoreRefused, match="this is not a cluster: use redis://"):
+            await store.probe()
+    async with store_on(connect(f"redis+sentinel://127.0.0.1:{valkey.port}/web")) as store:
+        with pytest.raises(StoreRefused, match="this is not a Sentinel"):
+            await store.probe()
+    async with store_on(connect(f"{valkey.url}/9999")) as store:
+        with pytest.raises(StoreRefused, match="no database of that number"):
+            await store.probe()
+
+
+@pytest.mark.fault("F25")
+async def test_a_sentinel_is_not_taken_for_redis() -> None:
+    with servers.guarded() as guarded:
+        async with store_on(connect(guarded.watchers[0].url)) as store:
+            with pytest.raises(StoreRefused, match=r"this is a Sentinel: use redis\+sentinel://"):
+                await store.probe()
+
+
+async def test_one_node_that_is_a_whole_cluster_serves_as_one_server() -> None:
+    with servers.cluster(nodes=1) as (node,):
+        async with store_on(connect(node.url)) as store:
+            await store.probe()
 
 
 async def test_thousands_of_sites_beat_at_once_on_a_cluster(
@@ -218,8 +222,8 @@ async def test_a_cluster_that_looks_like_one_server() -> None:
             first = await asyncio.gather(
                 *(store.heartbeat(name, beat()) for name in names), return_exceptions=True
             )
-            now_known = "Redis is a cluster and was taken for one server; now it is known"
-            assert {str(each) for each in first} == {now_known}
+            is_told = "this is a cluster: use redis+cluster://"
+            assert {str(each) for each in first} == {is_told}
             for name in names:
                 assert await store.heartbeat(name, beat()) == "created"
             assert await counts(store, [*names, "unknown"]) == [1, 1, 1, 1, 1, 0]

@@ -223,6 +223,18 @@ CASES: dict[str, tuple[list[bytes], str]] = {
         [request(target="http://localhost/v1/sites/blog/heartbeat"), CLOSING],
         "long long",
     ),
+    "two Hosts": ([request(None, "Host: 127.0.0.1"), CLOSING], "short long long"),
+    "two Hosts alike": ([request(None, "Host: localhost"), CLOSING], "short long long"),
+    "no Host": ([request().replace(b"Host: localhost\r\n", b""), CLOSING], "short long long"),
+    "no Host of another kind": (
+        [request(b"", method="GET").replace(b"Host: localhost\r\n", b""), CLOSING],
+        "long long",
+    ),
+    "no Host in HTTP/1.0": (
+        [request(version="1.0").replace(b"Host: localhost\r\n", b"")],
+        "long",
+    ),
+    "another header twice": ([request(None, "Accept: a", "Accept: b"), CLOSING], "short long"),
     "another method": ([request(b"", method="GET"), CLOSING], "long long"),
     "a preflight": (
         [

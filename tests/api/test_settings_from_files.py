@@ -1,0 +1,190 @@
+"""Settings as files and editors leave them, and origins as people write them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.api.security import Security
+from service.errors import RequestError, SettingsError
+from service.origins import canonical_origin
+from service.settings import Settings
+from service.sites import Site, load_sites
+
+SITES = '["blog"]\norigins = ["https://blog.example.org"]\n'
+
+
+@pytest.mark.fault("B33")
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {} \n\n", "\ufeff{}\n", "\t{}"])
+def test_what_a_file_adds_to_a_value_is_no_part_of_it(around: str, tmp_path: Path) -> None:
+    (tmp_path / "sites.toml").write_text(SITES)
+    values = {
+        "ADMIN_TOKEN": "operator",
+        "METRICS_TOKEN": "scraper",
+        "REDIS_URL": "redis://:word@h/1",
+        "HOST": "0.0.0.0",
+        "PORT": "80",
+        "KEY_PREFIX": "mine",
+        "SITES_FILE": str(tmp_path / "sites.toml"),
+        "TRUSTED_PROXIES": "10.0.0.0/8\n192.168.0.0/16",
+        "CLIENT_IP_HEADER": "Fly-Client-IP",
+        "RESPECT_DNT": "true",
+    }
+    settings = Settings.from_env(
+        {f"PRESENCE_{name}": around.format(value) for name, value in values.items()}
+    )
+    assert settings.admin_token == "operator"
+    assert settings.metrics_token == "scraper"
+    assert settings.redis_url == "redis://:word@h/1"
+    assert (settings.host, settings.port, settings.key_prefix) == ("0.0.0.0", 80, "mine")
+    assert set(settings.sites.by_id) == {"blog"}
+    assert len(settings.trusted_proxies) == 2
+    Security(settings).check_operator({b"authorization": b"Bearer operator"})
+
+
+@pytest.mark.fault("B33")
+@pytest.mark.parametrize(
+    "token, says",
+    [
+        ("\n", "is blank"),
+        (" ", "is blank"),
+        ('"operator"', "stands in quotes"),
+        ("one\ntwo", "a header cannot carry"),
+        ("wörd", "a header cannot carry"),
+    ],
+)
+def test_a_token_that_can_never_match_stops_the_start(
+    token: str, says: str, tmp_path: Path
+) -> None:
+    for name in ("ADMIN_TOKEN", "METRICS_TOKEN"):
+        with pytest.raises(SettingsError, match=f"PRESENCE_{name}: its value .*{says}"):
+            Settings.from_env({f"PRESENCE_{name}": token})
+    file = tmp_path / "sites.toml"
+    file.write_text(f'["blog"]\ntoken = {json.dumps(token, ensure_ascii=False)}\n')
+    with pytest.raises(SettingsError, match=f"bad token for 'blog'.*{says}") as refusal:
+        Settings.from_env({"PRESENCE_SITES_FILE": str(file)})
+    assert not token.strip() or token not in str(refusal.value)
+
+
+@pytest.mark.fault("B33")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_sites_file_as_an_editor_saves_it(encoding: str, line_end: str, tmp_path: Path) -> None:
+    file = tmp_path / "sites.toml"
+    mark = "\ufeff" if encoding.startswith("utf-16-") else ""
+    file.write_bytes((mark + (SITES + 'token = "t\\n"\n').replace("\n", line_end)).encode(encoding))
+    expected = Site(frozenset({"https://blog.example.org"}), token="t")
+    assert load_sites(file).find("blog") == expected
+
+
+@pytest.mark.fault("B33")
+def test_a_sites_file_in_another_encoding_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_bytes('# für alle\n["blog"]\n'.encode("latin-1"))
+    with pytest.raises(SettingsError, match="is not UTF-8: save it as UTF-8"):
+        Settings.from_env({"PRESENCE_SITES_FILE": str(file)})
+
+
+@pytest.mark.fault("B33")
+@pytest.mark.parametrize(
+    "written, sent",
+    [
+        ("https://blog.example.org", "https://blog.example.org"),
+        ("https://blog.example.org:443", "https://blog.example.org"),
+        ("http://blog.example.org:80", "http://blog.example.org"),
+        ("http://blog.example.org:443", "http://blog.example.org:443"),
+        ("https://blog.example.org:08443", "https://blog.example.org:8443"),
+        ("https://blog.example.org:", "https://blog.example.org"),
+        ("https://blog.example.org/", "https://blog.example.org"),
+        (" HTTPS://Blog.Example.ORG\n", "https://blog.example.org"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://my_site.example.org", "https://my_site.example.org"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("http://[0:0:0:0:0:0:0:1]", "http://[::1]"),
+        ("https://[2001:DB8::0001]:443", "https://[2001:db8::1]"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("ionic://localhost", "ionic://localhost"),
+        ("tauri://localhost", "tauri://localhost"),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
+        ("https://*.Example.org:443", "https://*.example.org"),
+    ],
+)
+def test_an_origin_is_read_as_browsers_spell_it(written: str, sent: str) -> None:
+    assert canonical_origin(written) == sent
+
+
+@pytest.mark.fault("B33")
+@pytest.mark.parametrize(
+    "written, remedy",
+    [
+        ("*", "leave `origins` out"),
+        ("", "leave `origins` out"),
+        ("null", "sandboxed frame"),
+        ("file://", "cannot be let in"),
+        ("blog.example.org", "write https://blog.example.org"),
+        ("//blog.example.org", "has no scheme"),
+        ("https://blog.example.org/blog", "without a path"),
+        ("https://user@blog.example.org", "without a path"),
+        ("https://blog.example.org:x", "bad port"),
+        ("http://localhost:*", "list each port"),
+        ("https://blog.example.org:65536", "bad port"),
+        ("https://", "bad host"),
+        ("https://a b", "bad host"),
+        ("https://*", "whole first part"),
+        ("https://*.org", "lets in too many"),
+        ("https://www.*.org", "whole first part"),
+        ("https://*blog.example.org", "whole first part"),
+        ("https://straße.example", "xn--"),
+        ("http://::1", "brackets"),
+        ("http://[::g]", "IPv6"),
+        ("http://1.2.3.4.5", "IPv4"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_stops_the_start(
+    written: str, remedy: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text(f'["blog"]\norigins = ["{written}"]\n')
+    with pytest.raises(SettingsError, match="bad origin for 'blog'") as refusal:
+        Settings.from_env({"PRESENCE_SITES_FILE": str(file)})
+    assert remedy in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.fault("B33")
+@pytest.mark.parametrize(
+    "origin, allowed",
+    [
+        ("https://www.example.org", True),
+        ("https://a.b.example.org", True),
+        ("https://example.org", False),
+        ("http://www.example.org", False),
+        ("https://www.example.org:8443", False),
+        ("https://www.example.org.evil.example", False),
+        ("https://evilexample.org", False),
+        ("https://evil.example/.example.org", False),
+        ("https://.example.org", False),
+        ("https://*.example.org.evil.example", False),
+        ("https://app.example.net:8443", True),
+        ("https://app.example.net", False),
+        ("capacitor://localhost", True),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_a_wildcard_lets_in_what_is_below_a_name(
+    origin: str, allowed: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "sites.toml"
+    origins = '"https://*.example.org", "https://*.example.net:8443", "capacitor://localhost"'
+    file.write_text(f'["blog"]\norigins = [{origins}]\n')
+    rules = Security(Settings.from_env({"PRESENCE_SITES_FILE": str(file)}))
+    site, headers = rules.site("blog"), {b"origin": origin.encode()}
+    assert rules.allowed_origin(site, headers) == (origin.encode() if allowed else None)
+    if allowed:
+        rules.check_origin(site, headers)
+    else:
+        with pytest.raises(RequestError):
+            rules.check_origin(site, headers)
