@@ -122,8 +122,8 @@ class PresenceStore:
             return outcome, await self.count(site, beat.path)
 
     async def probe(self) -> None:
-        """Checks that Redis takes writes, by writing: a full one still answers reads; and that it is
-        what the URL says it is."""
+        """Checks that Redis takes writes, by writing, for a full one still answers reads; and that
+        it is what the URL says it is."""
         async with self._runner.failures():
             await self.connection.check_topology(self.keys.probe)
             await self._runner.client.set(self.keys.probe, "1", px=60_000)
