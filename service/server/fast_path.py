@@ -274,6 +274,7 @@ class FastPathProtocol(TimeoutProtocol):
         self.url, self.expect_100_continue = url, expects
         self.scope["headers"] = self._head
         super().on_headers_complete()
+        self._head, self.url = [], b""  # now the app's, for as long as it needs them
         self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
         if self._is_draining:
             self.cycle.keep_alive = False
