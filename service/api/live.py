@@ -38,6 +38,9 @@ class Live:
             context.hub.subscribed(name, wish) as subscriber,
         ):
             await context.hub.catch_up(name, subscriber, _known_places(request, context))
+            # A stream lasts for hours, and the head of its request may have 64 KB.
+            del request
+            scope["headers"], scope["query_string"] = [], b""
             context.metrics.streams.inc()
             try:
                 response = _EventStream(

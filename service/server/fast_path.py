@@ -288,6 +288,7 @@ class FastPathProtocol(TimeoutProtocol):
             name == b"expect" and value.lower() == b"100-continue" for name, value in self._head
         )
         super().on_headers_complete()
+        self._head, self.url = [], b""  # now the app's, for as long as it needs them
         self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
         if self._is_draining:
             self.cycle.keep_alive = False

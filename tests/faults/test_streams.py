@@ -18,6 +18,7 @@ QUERIES = {
     "a page each": "?path=/own/{n}",
     "a page each, and what happens": "?path=/own/{n}&feed=1",
     "a long page each, in escapes": "?path=/%C3%A9{n}/" + LONG,
+    "much that is not read": "?path=/own/{n}&other=" + 100 * LONG,
     "nothing": "",
 }
 
@@ -51,9 +52,8 @@ class Watcher:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", service.port)
         address = f"198.18.{number % 200}.{number // 200}"
         target = f"/v1/sites/blog/live{query.format(n=number)}"
-        self.writer.write(
-            f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n".encode()
-        )
+        lines = f"Host: x\r\nX-Forwarded-For: {address}\r\nX-Other: {100 * LONG}\r\n"
+        self.writer.write(f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode())
         assert (await self.reader.readline()).startswith(b"HTTP/1.1 200 ")
         await self.reads(b"event: snapshot")
 

@@ -566,7 +566,10 @@ async def test_a_request_behind_one_that_was_answered_at_once_is_not_idle() -> N
         writer.close()
 
 
-async def test_a_request_that_gets_no_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("query", ["", "?counts=1"], ids=["fast path", "ASGI path"])
+async def test_a_request_that_gets_no_answer_is_ended(
+    query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.server.timeouts.ANSWER_S", 0.3)
     monkeypatch.setattr("service.server.timeouts.LOOK_S", 0.1)
     async with serving(FastPathProtocol) as served:
@@ -575,7 +578,7 @@ async def test_a_request_that_gets_no_answer_is_ended(monkeypatch: pytest.Monkey
         await live.readuntil(b"event: snapshot")
         gate = Gate(served.store)
         reader, writer = await served.connect()
-        writer.write(request())
+        writer.write(request(target=f"/v1/sites/blog/heartbeat{query}"))
         back = await asyncio.wait_for(reader.read(), 5)
         head, _, body = back.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")
