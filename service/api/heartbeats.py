@@ -29,7 +29,7 @@ from service.api.requests import (
     decode_leave,
     is_bare,
 )
-from service.api.security import check_host, headers_of, peer_of
+from service.api.security import NEEDS_HOST, check_host, headers_of, peer_of
 from service.errors import PresenceError, RequestError
 from service.models import BatchResult, Counts
 from service.sites import Site
@@ -196,7 +196,7 @@ class Intake:
         try:
             # A header that is there twice, or no Host: seldom, and then it is looked at.
             if len(headers) < len(raw_headers) or b"host" not in headers:
-                check_host(raw_headers, "1.1")
+                check_host(raw_headers, needs_host=True)
             site, cors = self.find(name, headers)
             client = self.admit(site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):
@@ -258,7 +258,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     headers = headers_of(scope)
     cors = EXPOSED  # what is wrong with a site's id, any page may know
     try:
-        check_host(scope["headers"], scope["http_version"])
+        check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
         site, cors = intake.find(name, headers)
         client = intake.admit(site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import problem_response
 from service.api.heartbeats import is_heartbeat
-from service.api.security import Security, check_host, headers_of
+from service.api.security import NEEDS_HOST, Security, check_host, headers_of
 from service.errors import RequestError
 from service.ops.metrics import Metrics
 
@@ -43,7 +43,7 @@ class Observed:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                check_host(scope["headers"], scope["http_version"])
+                check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
             except RequestError as error:
                 await problem_response(error)(scope, receive, send_observed)
                 return

@@ -45,11 +45,14 @@ def peer_of(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def check_host(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> None:
+NEEDS_HOST = "presence.needs_host"  # set in the scope of a request that our server has read
+
+
+def check_host(headers: Sequence[tuple[bytes, bytes]], *, needs_host: bool) -> None:
     """A request of HTTP/1.1 has one Host header (RFC 9112, 3.2): of two, a proxy may go by the
     other one. Raises RequestError, 400."""
     hosts = sum(name == b"host" for name, _ in headers)
-    if hosts > 1 or (hosts == 0 and http_version == "1.1"):
+    if hosts > 1 or (needs_host and not hosts):
         raise RequestError(400, f"a request has one Host header, and this has {hosts or 'none'}")
 
 

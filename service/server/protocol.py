@@ -7,9 +7,12 @@ the parser leaves the body of such a request unread.
 """
 
 import re
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.api.security import NEEDS_HOST
 
 _UPGRADE_OFFER = re.compile(rb"[^,]*\b(?:upgrade|http2-settings)\b[^,]*", re.IGNORECASE)
 _INVALID = "Invalid HTTP request received."
@@ -50,6 +53,8 @@ class PlainProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self.is_upgrade_offered = True
         else:
+            if self.parser.get_http_version() == "1.1":
+                cast(dict[str, Any], self.scope)[NEEDS_HOST] = True
             super().on_headers_complete()
             self.headers = TRAILERS
 
