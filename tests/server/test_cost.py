@@ -137,6 +137,6 @@ async def test_function_calls_of_a_heartbeat() -> None:
         sys.setprofile(before)
         burst.close()
     per_heartbeat = {event: n / (ROUNDS * CONNECTIONS) for event, n in calls.items()}
-    # 52 Python functions, and 35 in C called by them, when this was written.
-    assert per_heartbeat["call"] < 57
-    assert per_heartbeat["c_call"] < 39
+    # 51 Python functions, and 41 in C called by them; 0.1.0 called 55 and 37.
+    assert per_heartbeat["call"] < 53
+    assert per_heartbeat["c_call"] < 43
