@@ -13,7 +13,7 @@ CSV_HEADER = ",".join(_COLUMNS) + "\r\n"
 
 # A spreadsheet takes a cell that begins so for a formula (OWASP: CSV injection), some with the wide
 # characters of Japanese keyboards too. Many split at a semicolon or a tab, and there the quotes
-# around a cell are part of its text: so what follows a separator is guarded like a cell's beginning.
+# around a cell are part of its text: so what follows a separator is guarded like a cell's start.
 _FORMULA = re.compile(r"(\A|[;|\t\r\n])([\s\"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 _BLANK_STARTS = ("\t", "\r")
 

@@ -342,7 +342,9 @@ BAD_PATHS = {
     "direction isolate": "/a\u2067b",
     "line separator": "/a\u2028b",
     "lone surrogate": "/a\ud83d",
-    "not NFC": "/e\u0301",
+    "zero width": "/a\u200bb",
+    "zero width, escaped": "/a%E2%80%8Bb",
+    "NUL, escaped": "/a%00b",
     "513 bytes": "/" + "a" * 512,
     "513 bytes of UTF-8": "/" + "é" * 256,
     "empty": "",
@@ -379,6 +381,33 @@ async def test_a_bad_path_is_named(make_service: MakeService, path: Any) -> None
     if isinstance(path, str) and "\ud83d" not in path:
         answer = await service.client.get(f"{SITE}/active", params={"path": path})
         assert refusal(answer) == (422, "path")
+
+
+@pytest.mark.fault("B32")
+@pytest.mark.parametrize("shown", ["/café", "/caf%C3%A9", "/cafe\u0301/", "/caf%c3%a9?q=1"])
+async def test_a_page_is_found_by_each_of_its_spellings(
+    make_service: MakeService, shown: str
+) -> None:
+    service = await make_service(ADMIN_TOKEN="admin-token")
+    for n, path in enumerate(["/caf%C3%A9", "/café", "/cafe\u0301"]):
+        body = {"sessionId": session(n), "currentPath": path}
+        assert (await service.client.post(f"{SITE}/heartbeat", json=body)).status_code == 204
+    view = {"sessionId": session(0), "path": shown}
+    answer = await service.client.post(f"{SITE}/views", json=view)
+    assert answer.headers["presence-status"] == "duplicate"
+    stats = (await service.client.get(f"{SITE}/stats")).json()
+    assert stats["activeByPath"] == [{"path": "/café", "count": 3}]
+    assert [row["views"] for row in stats["pageStats"]] == [3]
+    asked = {"path": shown}
+    active = (await service.client.get(f"{SITE}/active", params=asked)).json()
+    assert active["activeVisitors"] == 3
+    assert ">3</text>" in (await service.client.get(f"{SITE}/badge.svg", params=asked)).text
+    listed = await service.client.get(f"{SITE}/sessions", params=asked, headers=ADMIN)
+    assert {row["currentPath"] for row in listed.json()["sessions"]} == {"/café"}
+    counted = await service.client.post(
+        f"{SITE}/heartbeat?counts=1", json={"sessionId": session(0), "currentPath": shown}
+    )
+    assert counted.json()["activeOnPath"] == 3
 
 
 @pytest.mark.parametrize("given", BAD_IDS.values(), ids=BAD_IDS.keys())
