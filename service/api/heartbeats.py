@@ -22,6 +22,7 @@ from service.api.geo import NOWHERE, Place, place_of
 from service.api.requests import (
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
+    NO_COUNTRY,
     HeartbeatBody,
     check_site,
     decode_batch,
@@ -31,7 +32,7 @@ from service.api.requests import (
 )
 from service.api.security import headers_of, peer_of
 from service.errors import PresenceError, RequestError
-from service.models import BatchResult, Counts
+from service.models import BatchResult, Counts, ItemError, Limited
 from service.sites import Site
 from service.store.batcher import Waiter
 from service.store.writer import OUTCOMES, Heartbeat
@@ -41,6 +42,7 @@ log = structlog.get_logger(__name__)
 TEMPLATE = "/v1/sites/{site}/heartbeat"
 _PREFIX, _SUFFIX = "/v1/sites/", "/heartbeat"
 _LIMITED = "this address has opened too many sessions in this minute"
+_LIMITED_S = 60  # from then on it may open more, whenever in its minute it was refused
 
 
 CROWD = 256  # heartbeats waiting at once; at a steady load they are as many as connections
@@ -57,7 +59,7 @@ def _told(interval_s: float) -> dict[str, RawHeaders]:
 
 def limited() -> RequestError:
     """What is said to an address that opens too many sessions."""
-    return RequestError(429, _LIMITED, headers={"Retry-After": "60"})
+    return RequestError(429, _LIMITED, headers={"Retry-After": str(_LIMITED_S)})
 
 
 def site_in(path: str) -> str | None:
@@ -72,7 +74,9 @@ def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
     """A heartbeat as the script takes it; what its body says of the place wins over headers."""
     if place is NOWHERE and is_bare(heartbeat):
         return Heartbeat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
-    country = heartbeat.country or place.country
+    country = heartbeat.country.upper() if heartbeat.country else ""
+    if not country or country in NO_COUNTRY:
+        country = place.country or ""
     details: dict[str, str] = {}
     if heartbeat.pageType:
         details["type"] = heartbeat.pageType
@@ -89,7 +93,7 @@ def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
     return Heartbeat(
         heartbeat.sessionId,
         heartbeat.currentPath,
-        country.upper() if country else "",
+        country,
         client,
         msgspec.json.encode(details).decode() if details else "",
     )
@@ -289,7 +293,8 @@ _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 
 async def heartbeats(request: Request) -> Response:
-    """Many at once, for backends. With a token, no limit per address applies."""
+    """Many at once, for backends. With a token, no limit per address applies. Those that are not
+    heartbeats keep nobody else from being counted."""
     context = context_of(request)
     name = check_site(request.path_params["site"])
     headers = headers_of(request.scope)
@@ -302,10 +307,20 @@ async def heartbeats(request: Request) -> Response:
         context.security.check_origin(site, headers)
         client = context.security.hash_address(address)
     batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
-    beats = [to_beat(heartbeat, client, NOWHERE) for heartbeat in batch.heartbeats]
-    results = await context.store.heartbeats(name, beats)
+    errors = [
+        ItemError(index, error.field or "heartbeats", error.detail)
+        for index, error in enumerate(batch)
+        if isinstance(error, RequestError)
+    ]
+    beats = [to_beat(item, client, NOWHERE) for item in batch if isinstance(item, HeartbeatBody)]
+    results = await context.store.heartbeats(name, beats) if beats else []
+    for error in errors:
+        results.insert(error.index, "invalid")
     context.metrics.count_outcomes(results)
-    return json_response(BatchResult(results))
+    if "limited" not in results:
+        return json_response(BatchResult(results, errors))
+    limits = Limited(_LIMITED, _LIMITED_S * 1000)
+    return json_response(BatchResult(results, errors, limits), {"Retry-After": str(_LIMITED_S)})
 
 
 async def leave(request: Request) -> Response:

@@ -7,7 +7,7 @@ bounded. What is refused is refused with the field and the remedy.
 import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Any, TypeVar
@@ -20,8 +20,8 @@ from service.sites import SITE_PATTERN as SITE_PATTERN
 from service.sites import is_site_id
 
 MAX_BODY_BYTES = 2 * 1024
-MAX_BATCH_BODY_BYTES = 256 * 1024
 MAX_BATCH = 1000
+MAX_BATCH_BODY_BYTES = 2 * 1024 * 1024  # 1,000 of the longest, and what stands between them
 MAX_PATH_BYTES = 512
 MAX_CITY = 64
 
@@ -42,8 +42,14 @@ PageType = Annotated[
 ]
 Country = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z]{2}" + _END, description="two letters, ISO 3166-1 alpha-2"),
+    Meta(
+        pattern=r"^(?:[A-Za-z]{2}|[AaOoTt]1|[Aa]2)" + _END,
+        description="two letters, ISO 3166-1 alpha-2; XX, T1, A1 and their kind: not known",
+    ),
 ]
+# What networks say where they know no country. Cloudflare: XX not known, T1 Tor. MaxMind: A1 a
+# proxy, A2 a satellite, O1 other, AP and EU a continent. ISO 3166-1 leaves XX and ZZ to its users.
+NO_COUNTRY = frozenset(("XX", "ZZ", "T1", "A1", "A2", "O1", "AP", "EU"))
 Latitude = Annotated[float, Meta(ge=-90, le=90, description="degrees, stored to one decimal")]
 Longitude = Annotated[float, Meta(ge=-180, le=180, description="degrees, stored to one decimal")]
 
@@ -185,6 +191,12 @@ class HeartbeatBatch(Struct, frozen=True):
     heartbeats: Annotated[list[HeartbeatBody], Meta(max_length=MAX_BATCH)]
 
 
+class _RawBatch(Struct, frozen=True):
+    """A batch whose heartbeats are not looked at yet."""
+
+    heartbeats: Annotated[list[msgspec.Raw], Meta(max_length=MAX_BATCH)]
+
+
 class Leave(Struct, frozen=True):
     """Session S has gone. Where a first heartbeat is still on its way, `currentPath` tells that it
     is the page that was left; anything that is not a path is ignored."""
@@ -240,6 +252,7 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 _HEARTBEAT = _decoder(HeartbeatBody)
 _BATCH = _decoder(HeartbeatBatch)
+_RAW_BATCH = _decoder(_RawBatch)
 _LEAVE = _decoder(Leave)
 _VIEW = _decoder(PageViewBody)
 
@@ -263,15 +276,51 @@ def is_bare(beat: HeartbeatBody) -> bool:
     return _OPTIONAL(beat) == _NOTHING
 
 
-def decode_batch(body: bytes) -> HeartbeatBatch:
-    """A batch of heartbeats from its JSON; raises as `decode_heartbeat`."""
-    batch = _decode(_BATCH, body)
+def decode_batch(body: bytes) -> Sequence[HeartbeatBody | RequestError]:
+    """The heartbeats of a batch from its JSON, in order; in the place of an invalid one, what is
+    wrong with it.
+
+    Raises:
+        RequestError: 400, the body is not a JSON object.
+        FieldError: 422, it is not a batch.
+    """
+    try:
+        beats = _BATCH.decode(body).heartbeats
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _decode_one_by_one(body)
     quotes = body.count(b'"') - 2
-    if quotes != _BARE_QUOTES * len(batch.heartbeats) and quotes != sum(
-        map(_quotes_of, batch.heartbeats)
-    ):
-        _refuse_repeated_members(body)
-    return batch
+    if quotes != _BARE_QUOTES * len(beats) and quotes != sum(map(_quotes_of, beats)):
+        return _decode_one_by_one(body)
+    return beats
+
+
+def _decode_one_by_one(body: bytes) -> list[HeartbeatBody | RequestError]:
+    body = _LONE_SURROGATES.sub(_as_nul, body)
+    batch = _decode(_RAW_BATCH, body)
+    try:
+        _unique_members(json.loads(body.decode(), object_pairs_hook=list, parse_int=len))
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is not a JSON object: {_reason(error)}") from None
+    decoded: list[HeartbeatBody | RequestError] = []
+    for raw in batch.heartbeats:
+        try:
+            decoded.append(decode_heartbeat(bytes(raw)))
+        except RequestError as error:
+            decoded.append(error)
+    return decoded
+
+
+# An escaped lone surrogate is JSON, but not to msgspec. A NUL in its place is refused where it
+# matters, in a string of that one heartbeat.
+_LONE_SURROGATES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def _as_nul(escape: re.Match[bytes]) -> bytes:
+    return b"\\u0000" if escape["lone"] else escape[0]
 
 
 def _quotes_of(beat: HeartbeatBody) -> int:

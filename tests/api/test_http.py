@@ -178,19 +178,89 @@ async def test_a_batch_is_answered_in_order(make_service: MakeService) -> None:
     ]
     answer = await service.client.post(f"{SITE}/heartbeats", json={"heartbeats": batch})
     assert answer.status_code == 200
-    assert answer.json() == {"results": ["created", "created", "moved", "duplicate"]}
+    outcomes = ["created", "created", "moved", "duplicate"]
+    assert answer.json() == {"results": outcomes, "errors": []}
     answer = await service.client.post(f"{SITE}/heartbeats", json={"heartbeats": []})
-    assert answer.json() == {"results": []}
+    assert answer.json() == {"results": [], "errors": []}
 
 
-async def test_of_a_batch_with_one_invalid_item_none_is_written(make_service: MakeService) -> None:
+# What stands for a heartbeat in a batch -> the field that is wrong
+INVALID_ITEMS: list[tuple[str, str]] = [
+    ('{"sessionId": "%s", "currentPath": "//wp-login.php"}', "currentPath"),
+    ('{"sessionId": "%s", "currentPath": "/\\ud800"}', "currentPath"),
+    ('{"sessionId": "%s", "currentPath": "/\\u200b"}', "currentPath"),
+    ('{"sessionId": "%s", "currentPath": 5}', "currentPath"),
+    ('{"sessionId": "%s"}', "currentPath"),
+    ('{"sessionId": "%.10s", "currentPath": "/"}', "sessionId"),
+    ('{"sessionId": "%s", "currentPath": "/", "country": "Germany"}', "country"),
+    ('{"sessionId": "%s", "currentPath": "/", "latitude": 1e999}', "latitude"),
+    ('{"sessionId": "%s", "currentPath": "/", "latitude": 1' + "0" * 5000 + "}", "latitude"),
+    ('{"sessionId": "%s", "currentPath": "/", "currentPath": "/b"}', "currentPath"),
+    ('{"sessionId": "%s", "currentPath": "/", "x": {"y": 1, "y": 2}}', "y"),
+    ('["%s"]', "heartbeats"),
+    ('"%s"', "heartbeats"),
+]
+
+
+@pytest.mark.fault("B31")
+@pytest.mark.parametrize("item, field", INVALID_ITEMS)
+async def test_one_of_a_thousand_is_invalid(
+    make_service: MakeService, item: str, field: str
+) -> None:
     service = await make_service()
-    batch: list[Any] = [{"sessionId": session(n), "currentPath": "/a"} for n in range(500)]
-    batch[321] = {"sessionId": session(321), "currentPath": "//host"}
-    answer = await service.client.post(f"{SITE}/heartbeats", json={"heartbeats": batch})
-    assert refusal(answer) == (422, "heartbeats[321].currentPath")
+    batch = [f'{{"sessionId": "{session(n)}", "currentPath": "/a"}}' for n in range(1000)]
+    batch[321] = item % session(321)
+    body = '{"heartbeats": [' + ", ".join(batch) + "]}"
+    answer = await service.client.post(f"{SITE}/heartbeats", content=body)
+    assert answer.status_code == 200, answer.text
+    results, errors = answer.json()["results"], answer.json()["errors"]
+    assert results.pop(321) == "invalid"
+    assert results == ["created"] * 999
+    assert [(error["index"], error["field"]) for error in errors] == [(321, field)]
+    assert errors[0]["detail"]
     stats = (await service.client.get(f"{SITE}/stats")).json()
-    assert (stats["activeVisitors"], stats["totalPageViews"]) == (0, 0)
+    assert (stats["activeVisitors"], stats["totalPageViews"]) == (999, 999)
+
+
+@pytest.mark.fault("B31")
+async def test_a_batch_of_nothing_valid(make_service: MakeService) -> None:
+    service = await make_service(DEAD)  # nothing is to be written
+    answer = await service.client.post(f"{SITE}/heartbeats", json={"heartbeats": [{}, 1, None]})
+    assert answer.json()["results"] == ["invalid"] * 3
+    assert [error["index"] for error in answer.json()["errors"]] == [0, 1, 2]
+
+
+@pytest.mark.fault("B31")
+@pytest.mark.parametrize(
+    "body",
+    ["{}", '{"heartbeats": {}}', '{"heartbeats": 1}', '{"heartbeats": [], "heartbeats": []}'],
+)
+async def test_what_is_no_batch(make_service: MakeService, body: str) -> None:
+    service = await make_service()
+    answer = await service.client.post(f"{SITE}/heartbeats", content=body)
+    assert refusal(answer) == (422, "heartbeats")
+
+
+@pytest.mark.fault("B31")
+async def test_a_thousand_of_full_length(make_service: MakeService) -> None:
+    service = await make_service()
+    batch = [
+        {
+            "sessionId": session(n).rjust(64, "x"),
+            "currentPath": "/" + "\u65e5" * 170,
+            "pageType": "a" * 32,
+            "referrer": "https://example.org/" + "r" * 400,
+            "country": "DE",
+            "city": "\u6771" * 64,
+            "latitude": -50.123456789,
+            "longitude": -170.123456789,
+        }
+        for n in range(1000)
+    ]
+    body = json.dumps({"heartbeats": batch})
+    assert len(body) > 1_900_000  # as escapes, the longest there is
+    answer = await service.client.post(f"{SITE}/heartbeats", content=body)
+    assert answer.json() == {"results": ["created"] * 1000, "errors": []}
 
 
 @pytest.mark.parametrize("size, status", [(1000, 200), (1001, 422)])
@@ -374,10 +444,13 @@ async def test_a_bad_path_is_named(make_service: MakeService, path: Any) -> None
     for endpoint, body, field in [
         ("heartbeat", {"sessionId": S, "currentPath": path}, "currentPath"),
         ("views", {"sessionId": S, "path": path}, "path"),
-        ("heartbeats", {"heartbeats": [BEAT | {"currentPath": path}]}, "heartbeats[0].currentPath"),
     ]:
         answer = await service.client.post(f"{SITE}/{endpoint}", content=json.dumps(body))
         assert refusal(answer) == (422, field)
+    batch = json.dumps({"heartbeats": [BEAT | {"currentPath": path}]})
+    answer = await service.client.post(f"{SITE}/heartbeats", content=batch)
+    assert answer.json()["results"] == ["invalid"]
+    assert answer.json()["errors"][0]["field"] == "currentPath"
     if isinstance(path, str) and "\ud83d" not in path:
         answer = await service.client.get(f"{SITE}/active", params={"path": path})
         assert refusal(answer) == (422, "path")
@@ -502,7 +575,7 @@ LIMITS = [
     ("heartbeat", BEAT, 2048),
     ("leave", {"sessionId": S}, 2048),
     ("views", {"sessionId": S, "path": "/"}, 2048),
-    ("heartbeats", {"heartbeats": [BEAT]}, 256 * 1024),
+    ("heartbeats", {"heartbeats": [BEAT]}, 2 * 1024 * 1024),
 ]
 
 
@@ -1423,6 +1496,7 @@ async def test_views_of_new_sessions_are_limited_too(make_service: MakeService) 
     assert (await service.client.get(f"{SITE}/stats")).json()["totalPageViews"] == 2
 
 
+@pytest.mark.fault("B31")
 async def test_a_batch_with_the_token_is_not_limited(make_service: MakeService) -> None:
     batch = {"heartbeats": [{"sessionId": session(n), "currentPath": "/"} for n in range(5)]}
     limits = {"NEW_SESSIONS_PER_MINUTE": "2", "REQUESTS_PER_SECOND": "1"}
@@ -1435,6 +1509,8 @@ async def test_a_batch_with_the_token_is_not_limited(make_service: MakeService) 
     other = await make_service(KEY_PREFIX="other", **limits)
     answer = await other.client.post(f"{SITE}/heartbeats", json=batch)
     assert answer.json()["results"] == ["created", "created", "limited", "limited", "limited"]
+    assert answer.json()["limited"]["retryAfterMs"] == 1000 * int(answer.headers["retry-after"])
+    assert "too many sessions" in answer.json()["limited"]["detail"]
 
 
 # A dead Redis

@@ -168,6 +168,11 @@ _HEADERS = {
         {"type": "string", "pattern": "^[0-9.e+]+$"},
     ),
     "Retry-After": _header("Seconds to wait.", {"type": "string", "pattern": "^[1-9][0-9]*$"}),
+    "RetryAfterLimited": _header(
+        "Seconds to wait, where some are `limited`.",
+        {"type": "string", "pattern": "^[1-9][0-9]*$"},
+        required=False,
+    ),
     "WWW-Authenticate": _header("The scheme to use.", {"type": "string", "enum": ["Bearer"]}),
 }
 

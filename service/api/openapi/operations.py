@@ -156,22 +156,34 @@ OPERATIONS = [
         "Write",
         "Many heartbeats",
         "For backends and edge workers. Where the site or the operator has a token, one of them "
-        "is needed, and then no limit per address applies. One invalid heartbeat refuses all of "
-        "them: `field` says which, and nothing is written.",
+        "is needed, and then no limit per address applies. An invalid heartbeat is `invalid`, "
+        "`errors` says why, and the others are written; 422 only where the body is not a batch. "
+        "Where some are `limited`, `limited` and `Retry-After` say when to send them again.",
         [
             Answer(
                 200,
                 "One outcome per heartbeat, in order",
                 {JSON: models.BatchResult},
-                example={"results": ["created", "created"]},
+                {"Retry-After": "RetryAfterLimited"},
+                {
+                    "results": ["created", "invalid"],
+                    "errors": [
+                        {
+                            "index": 1,
+                            "field": "sessionId",
+                            "detail": "sessionId must be 16 to 64 of A-Z, a-z, 0-9, _ and -; "
+                            "a UUID fits",
+                        }
+                    ],
+                },
             )
         ],
         (400, 401, 403, 404, 408, 413, 422, 429, 503),
         ("site",),
         PRIVATE_SITES,
         requests.HeartbeatBatch,
-        "256 KiB",
-        {"heartbeats": [_BEAT, {"sessionId": "backend-session-0001", "currentPath": "/"}]},
+        "2 MiB",
+        {"heartbeats": [_BEAT, {"sessionId": "short", "currentPath": "/"}]},
     ),
     Operation(
         "POST",
