@@ -43,21 +43,22 @@ class Context:
 
     def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was
-        counted against its address's limit.
+        counted against its address's limit. An unknown site is refused by `check_origin` or
+        `check_reader`, as a private one is.
 
         Raises:
-            RequestError: 422 no site id, 404 unknown site, 429.
+            RequestError: 422 no site id, 429.
         """
         headers = headers_of(request.scope)
         name = check_site(request.path_params["site"])
-        site = self.security.site(name)
+        site = self.security.site_or_unknown(name)
         self.security.admit(self.security.client_address(request.scope))
         return name, site, headers
 
     def admit_reader(self, request: Request) -> str:
         """As `admit`, for who may read; the site id."""
         name, site, headers = self.admit(request)
-        self.security.check_reader(site, headers)
+        self.security.check_reader(name, site, headers)
         return name
 
     def check_guesses(self, request: Request) -> None:

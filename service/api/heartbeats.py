@@ -149,25 +149,27 @@ class Intake:
 
     def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
-        answer about it. Raises RequestError, 422 or 404."""
-        site = self._security.site(check_site(name))
-        if not site.origins:
+        answer about it. An unknown site is refused by `admit`, as a private one is. Raises
+        RequestError, 422."""
+        site = self._security.site_or_unknown(check_site(name))
+        if not site.origins or not site.public:
             return site, EXPOSED
         origin = self._security.allowed_origin(site, headers)
         return site, exposed_to(origin) if origin else ()
 
     def admit(
         self,
+        name: str,
         site: Site,
         headers: Mapping[bytes, bytes],
         peer: str,
         raw_headers: Sequence[tuple[bytes, bytes]],
     ) -> str:
         """The keyed hash of the client's address, counted against its limit. Raises RequestError,
-        429 or 403."""
+        429, 403 or 404."""
         address = self._security.address_of(peer, raw_headers)
         self._security.admit(address)
-        self._security.check_origin(site, headers)
+        self._security.check_origin(name, site, headers)
         return self._security.hash_address(address)
 
     def dropped(self, headers: Mapping[bytes, bytes], cors: RawHeaders) -> Reply | None:
@@ -199,7 +201,7 @@ class Intake:
         try:
             headers = dict(raw_headers)
             site, cors = self.find(name, headers)
-            client = self.admit(site, headers, peer, raw_headers)
+            client = self.admit(name, site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):
                 return reply, cors
             beat = self.beat(body, headers, client)
@@ -260,7 +262,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     cors = EXPOSED  # what is wrong with a site's id, any page may know
     try:
         site, cors = intake.find(name, headers)
-        client = intake.admit(site, headers, peer_of(scope), scope["headers"])
+        client = intake.admit(name, site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)
         if reply is None:
             body = await read_body(receive, headers, MAX_BODY_BYTES)
@@ -298,13 +300,13 @@ async def heartbeats(request: Request) -> Response:
     context = context_of(request)
     name = check_site(request.path_params["site"])
     headers = headers_of(request.scope)
-    site = context.security.site(name)
+    site = context.security.site_or_unknown(name)
     client = ""
     context.check_guesses(request)
-    if not context.security.check_backend(site, headers):
+    if not context.security.check_backend(name, site, headers):
         address = context.security.client_address(request.scope)
         context.security.admit(address)
-        context.security.check_origin(site, headers)
+        context.security.check_origin(name, site, headers)
         client = context.security.hash_address(address)
     batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
     errors = [
@@ -327,7 +329,7 @@ async def leave(request: Request) -> Response:
     """A goodbye."""
     context = context_of(request)
     name, site, headers = context.admit(request)
-    context.security.check_origin(site, headers)
+    context.security.check_origin(name, site, headers)
     goodbye = decode_leave(await read_body(request.receive, headers, MAX_BODY_BYTES))
     outcome = await context.store.leave(name, goodbye.sessionId, goodbye.path)
     return Response(status_code=204, headers={"Presence-Status": outcome})

@@ -19,6 +19,10 @@ from service.sites import Site
 
 Headers = Mapping[bytes, bytes]
 
+# Stands for every site that is not there, and takes the way of a private one, so that nobody can
+# tell one from the other. No Origin is the empty text, and nobody knows the token.
+UNKNOWN_SITE = Site(frozenset({""}), public=False, token=secrets.token_urlsafe(32))
+
 # Those that name themselves, or give the address of a page about them. HTTP libraries are not among
 # them: backends beat with them.
 _BOT = re.compile(
@@ -107,32 +111,40 @@ class Security:
         """
         found = self._sites.find(site)
         if found is None:
-            raise RequestError(404, f"there is no site {site!r}; see PRESENCE_SITES_FILE")
+            raise _no_site(site)
         return found
 
-    def check_origin(self, site: Site, headers: Headers) -> None:
+    def site_or_unknown(self, site: str) -> Site:
+        """As `site`, but UNKNOWN_SITE for one that is not there, which the next check refuses."""
+        return self._sites.find(site) or UNKNOWN_SITE
+
+    def check_origin(self, name: str, site: Site, headers: Headers) -> None:
         """Only pages of the site's origins may write, and whoever has its token.
 
         CORS would not do: it keeps a foreign page from reading the answer, not from writing.
 
         Raises:
-            RequestError: 403.
+            RequestError: 403, or, as for an unknown site, 404 where the site is private.
         """
         if not site.origins:
             return
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin in site.origins:
+        if origin and origin in site.origins:
             return
         if b"authorization" in headers and self._has_site_token(site, headers):
+            self.site(name)
             return
+        if not site.public:
+            raise _no_site(name)
         shown = f"the Origin {origin[:100]!r} is" if origin else "a request without an Origin is"
         raise RequestError(
             403, f"{shown} not allowed for this site; its origins are in PRESENCE_SITES_FILE"
         )
 
     def allowed_origin(self, site: Site, headers: Headers) -> bytes | None:
-        """The value of Access-Control-Allow-Origin, or None."""
-        if not site.origins:
+        """The value of Access-Control-Allow-Origin, or None. Of a private site any page may read
+        the answers that it gets: the token keeps its numbers, and its origins are not told."""
+        if not site.origins or not site.public:
             return b"*"
         origin = headers.get(b"origin", b"")
         return origin if origin.decode("latin-1") in site.origins else None
@@ -143,28 +155,32 @@ class Security:
         tokens = [token for token in (site.token.encode(), self._admin_token) if token]
         return _matches(headers, tokens)
 
-    def check_backend(self, site: Site, headers: Headers) -> bool:
+    def check_backend(self, name: str, site: Site, headers: Headers) -> bool:
         """Whether a backend has shown a token; True lifts the per-address limits.
 
         Raises:
-            RequestError: 401 or 403, a token is set and this is not it.
+            RequestError: 401 or 403, a token is set and this is not it; 404, to an operator, for an
+                unknown site.
         """
         tokens = [token for token in (site.token.encode(), self._admin_token) if token]
         if not tokens:
             return False
         _require(headers, tokens)
+        self.site(name)
         return True
 
-    def check_reader(self, site: Site, headers: Headers) -> None:
-        """Anyone may read a public site; a private one needs its token or the operator's.
+    def check_reader(self, name: str, site: Site, headers: Headers) -> None:
+        """Anyone may read a public site; a private one needs its token or the operator's, and so
+        does one that is not there.
 
         Raises:
-            RequestError: 401 or 403.
+            RequestError: 401 or 403; 404, to an operator, for an unknown site.
         """
         if not site.public:
             _require(
                 headers, [token for token in (site.token.encode(), self._admin_token) if token]
             )
+            self.site(name)
 
     def check_operator(self, scope: Scope, headers: Headers) -> None:
         """Only operators; where no token is set, only this very machine under embedded://.
@@ -312,6 +328,10 @@ def _limit_address(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _no_site(name: str) -> RequestError:
+    return RequestError(404, f"there is no site {name!r}; see PRESENCE_SITES_FILE")
 
 
 def _too_many(what: str, wait_s: float) -> RequestError:

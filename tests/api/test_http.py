@@ -785,7 +785,7 @@ READS = ("stats", "active", "history")
 async def test_an_unknown_site_is_404(make_service: MakeService, sites_file: str) -> None:
     service = await make_service(SITES_FILE=sites_file, ADMIN_TOKEN="admin-token")
     for route in ROUTES:
-        if "{site}" in route.path:
+        if "{site}" in route.path and route.path.startswith("/v1/"):
             path = route.path.format(site="unknown", session_id=S)
             for method in (route.methods or set()) - {"HEAD"}:
                 answer = await service.client.request(method, path, headers=ADMIN, json=BEAT)
@@ -810,6 +810,106 @@ async def test_private_sites(make_service: MakeService, sites_file: str) -> None
             answer = await service.client.get(f"/v1/sites/closed/{read}", headers=headers)
             assert answer.status_code == status
             assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+# Private sites beside unknown ones
+
+HIDDEN_SITES = """
+["blog"]
+["closed"]
+public = false
+token = "closed-token"
+origins = ["https://closed.example"]
+"""
+ASKED: list[tuple[str, str, Any]] = [
+    *(("GET", url, None) for url in ("stats", "active", "active?path=/a", "history", "live")),
+    *(("HEAD", url, None) for url in ("stats", "live", "badge.svg")),
+    *(("GET", url, None) for url in ("badge.svg", "badge.svg?label=x", "live?feed=1", "nothing")),
+    *(("GET", url, None) for url in ("stats?limit=0", "active?path=x", "history?minutes=x")),
+    *(("GET", url, None) for url in ("sessions", f"sessions/{S}", "views", "views?format=csv")),
+    ("DELETE", f"sessions/{S}", None),
+    ("DELETE", "stats", None),
+    ("POST", "stats", {}),
+    ("POST", "heartbeat", BEAT),
+    ("POST", "heartbeat?counts=1", BEAT),
+    ("POST", "heartbeat", {}),
+    ("POST", "heartbeats", {"heartbeats": [BEAT]}),
+    ("POST", "leave", {"sessionId": S}),
+    ("POST", "views", {"sessionId": S, "path": "/"}),
+    *(
+        ("OPTIONS", url, None)
+        for url in ("stats", "live", "badge.svg", "heartbeat", "heartbeats", "leave", "views")
+    ),
+    *(("GET", f"page{query}", None) for query in ("", "?embed", "?wall", "?embed&page=/a")),
+    ("HEAD", "page", None),
+]
+ASKING: list[dict[str, str]] = [
+    {},
+    {"Authorization": "Bearer wrong"},
+    {"Authorization": "Basic x"},
+    {"Origin": "https://foreign.example"},
+    {"Origin": "https://foreign.example", "Access-Control-Request-Method": "POST"},
+    {"Origin": "https://foreign.example", "Authorization": "Bearer wrong"},
+    {"Accept": "text/html"},
+    {"If-None-Match": "*"},
+    {"User-Agent": "Googlebot/2.1"},
+]
+
+
+@pytest.mark.fault("B25")
+@pytest.mark.parametrize("admin_token", ["admin-token", ""])
+async def test_a_private_site_is_not_to_be_told_from_an_unknown_one(
+    make_service: MakeService, tmp_path: Path, admin_token: str
+) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text(HIDDEN_SITES)
+    service = await make_service(SITES_FILE=str(file), ADMIN_TOKEN=admin_token)
+
+    async def answers(site: str) -> list[Any]:
+        seen = []
+        for method, url, body in ASKED:
+            path = f"/v1/sites/{site}/{url}"
+            if url.startswith("page"):
+                path = f"/sites/{site}{url.removeprefix('page')}"
+            for headers in ASKING:
+                told = await service.client.request(method, path, headers=headers, json=body)
+                own = {"x-request-id", "date", "etag", "content-length"}
+                shown = {name: value for name, value in told.headers.items() if name not in own}
+                seen.append((method, url, headers, told.status_code, shown,
+                             told.text.replace(site, "…"), "etag" in told.headers))  # fmt: skip
+        return seen
+
+    for private, unknown in zip(await answers("closed"), await answers("absent"), strict=True):
+        assert private == unknown
+    assert "closed" not in (await service.client.get("/metrics")).text
+    own = {"Origin": "https://closed.example"}
+    answer = await service.client.post("/v1/sites/closed/heartbeat", json=BEAT, headers=own)
+    assert answer.status_code == 204
+    token = {"Authorization": "Bearer closed-token"}
+    active = await service.client.get("/v1/sites/closed/active", headers=token)
+    assert active.json()["activeVisitors"] == 1
+
+
+@pytest.mark.fault("B25")
+async def test_limits_tell_no_private_site_either(
+    make_service: MakeService, tmp_path: Path
+) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text(HIDDEN_SITES)
+
+    async def statuses(site: str, endpoint: str) -> list[int]:
+        service = await make_service(
+            SITES_FILE=str(file), REQUESTS_PER_SECOND="1", KEY_PREFIX=f"{site}-{endpoint}"
+        )
+        method = "GET" if endpoint in READS else "POST"
+        url = f"/v1/sites/{site}/{endpoint}"
+        answers = [await service.client.request(method, url, json=BEAT) for _ in range(5)]
+        return [answer.status_code for answer in answers]
+
+    for endpoint in (*WRITES, *READS):
+        seen = await statuses("closed", endpoint)
+        assert seen == await statuses("absent", endpoint)
+        assert seen[-1] == 429
 
 
 # Origin -> status, Access-Control-Allow-Origin
@@ -854,6 +954,8 @@ async def test_any_page_may_read_what_is_wrong_with_its_site(
     make_service: MakeService, sites_file: str, endpoint: str, site: str, status: int
 ) -> None:
     service = await make_service(SITES_FILE=sites_file)
+    if status == 404 and endpoint not in ("heartbeat", "leave", "views"):
+        status = 401  # as of a private one
     method = "POST" if endpoint in WRITES else "GET"
     answer = await service.client.request(
         method, f"/v1/sites/{site}/{endpoint}", headers={"Origin": "https://any.example"}

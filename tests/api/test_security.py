@@ -238,7 +238,7 @@ def test_origin(
     if token is not None:
         headers[b"authorization"] = b"Bearer " + token.encode()
     found = rules.site(site)
-    assert status_of(rules.check_origin, found, headers) == status
+    assert status_of(rules.check_origin, site, found, headers) == status
     assert rules.allowed_origin(found, headers) == allowed
 
 
@@ -254,6 +254,10 @@ def test_origin(
         ("closed", "own-token", 403, 403),
         ("closed", "closed-token", 200, 200),
         ("closed", "admin", 200, 200),
+        ("nowhere", None, 401, 401),
+        ("nowhere", "wrong", 403, 403),
+        ("nowhere", "closed-token", 403, 403),
+        ("nowhere", "admin", 404, 404),
         ("sealed", None, 401, 401),
         ("sealed", "closed-token", 403, 403),
         ("sealed", "admin", 200, 200),
@@ -264,22 +268,23 @@ def test_readers_and_backends(
 ) -> None:
     rules = security(SITES_FILE=sites_file, ADMIN_TOKEN="admin")
     headers = {b"authorization": b"Bearer " + token.encode()} if token else {}
-    found = rules.site(site)
-    assert status_of(rules.check_reader, found, headers) == read
-    assert status_of(rules.check_backend, found, headers) == batch
+    found = rules.site_or_unknown(site)
+    assert status_of(rules.check_reader, site, found, headers) == read
+    assert status_of(rules.check_backend, site, found, headers) == batch
 
 
 def test_a_private_site_without_any_token_is_closed(sites_file: str) -> None:
     rules = security(SITES_FILE=sites_file)
-    assert status_of(rules.check_reader, rules.site("sealed"), {}) == 401
+    sealed = rules.site("sealed")
+    assert status_of(rules.check_reader, "sealed", sealed, {}) == 401
     for token in (b"", b"x"):
         headers = {b"authorization": b"Bearer " + token}
-        assert status_of(rules.check_reader, rules.site("sealed"), headers) in (401, 403)
+        assert status_of(rules.check_reader, "sealed", sealed, headers) in (401, 403)
 
 
 def test_without_a_token_a_batch_is_limited_by_address() -> None:
     rules = security()
-    assert rules.check_backend(rules.site("blog"), {}) is False
+    assert rules.check_backend("blog", rules.site("blog"), {}) is False
 
 
 CHROME = (

@@ -56,7 +56,8 @@ _TAGS = {
     "browsers may send `text/plain` and need no preflight. Where a site has origins, only pages "
     "of these may write; anything else is refused with 403, on the server.",
     "Read": "Live numbers, open to all, unless the site is set to `public = false`: then they "
-    "need the site's token or the operator's. Session ids never appear here.",
+    "need the site's token or the operator's, and so does a site that is not there. Session ids "
+    "never appear here.",
     "Operate": "For operators, with the bearer token of `PRESENCE_ADMIN_TOKEN`. Refused where "
     "none is set, except to this very machine under `embedded://`.",
     "Service": "The service itself.",

@@ -479,10 +479,10 @@ OPERATIONS = [
         "Service",
         "The live stats page",
         "For people. `?wall` is for a screen on a wall, `?embed` for a frame: pages of the site's "
-        "origins may show it, any page where none are configured. Of an unknown site, whoever "
-        "accepts HTML gets a page that says so, with 404.",
+        "origins may show it, any page where none are configured. For a site that is private or "
+        "not there it asks for a token, and no frame may show it.",
         [Answer(200, "The page", {"text/html": _TEXT})],
-        (404, 422),
+        (422,),
         ("site",),
     ),
     Operation(
