@@ -497,7 +497,7 @@ def test_a_private_site_asks_for_its_token(
     context = new_context()
     page = context.new_page()
     board = Board.open(page, live, site="secret")
-    field = page.get_by_label("This site is private.")
+    field = page.get_by_label("This site is private, or there is none of this name.")
     expect(field).to_be_focused()
     assert field.get_attribute("type") == "password"
     expect(page.locator("#dashboard")).to_be_hidden()
