@@ -119,15 +119,34 @@ class Counts(Struct, frozen=True):
 
 
 _BatchOutcome = Annotated[
-    str, _one_of("created", "moved", "refreshed", "duplicate", "limited", "failed")
+    str, _one_of("created", "moved", "refreshed", "duplicate", "invalid", "limited", "failed")
 ]
 
 
-class BatchResult(Struct, frozen=True):
-    """One outcome per heartbeat, in order. `limited`: without a token, the address has opened too
-    many sessions; `failed`: a key of that session has a wrong type. Nothing was written of it."""
+class ItemError(Struct, frozen=True):
+    """What is wrong with a heartbeat of a batch: its place from 0 on, the field (`heartbeats`: it
+    is not an object at all), and what would be right."""
+
+    index: Count
+    field: str
+    detail: str
+
+
+class Limited(Struct, frozen=True):
+    """Why heartbeats of a batch were not written, and when they may be sent again."""
+
+    detail: str
+    retryAfterMs: Duration
+
+
+class BatchResult(Struct, frozen=True, omit_defaults=True):
+    """One outcome per heartbeat, in order. `invalid`: `errors` says what is wrong with it;
+    `limited`: without a token, the address has opened too many sessions, and `limited` says when to
+    come again; `failed`: a key of that session has a wrong type. Nothing was written of it."""
 
     results: list[_BatchOutcome]
+    errors: list[ItemError]
+    limited: Limited | None = None
 
 
 class Point(Struct, frozen=True):

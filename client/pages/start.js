@@ -81,7 +81,8 @@ function handleMessage({ event, data }) {
 /** @param {import("./event_stream.js").ConnectionStatus} status */
 function handleStatus({ phase, status }) {
   if (phase === "unauthorized") {
-    showState(`${api.site} needs a token: enter it on the stats page.`, "found");
+    // The service does not tell a private site from one that is not there.
+    showState(`${api.site} is private, or not one of the sites that the operator has listed. With its token you can open the stats page.`, "found");
   } else if (phase === "retrying" && status === 404) {
     byId("copy").hidden = true;
     showError(`The operator of this service has listed its sites, and ${api.site} is not one of them.`);

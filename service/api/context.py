@@ -24,7 +24,7 @@ from service.settings import Settings
 from service.sites import Site
 from service.store.store import PresenceStore
 
-READ_TIMEOUT_S = 8.0  # for a whole body: it is at most 256 KiB
+READ_TIMEOUT_S = 8.0  # for a whole body: it is at most 2 MiB
 # Of answers that come bit by bit. A proxy that compresses holds back what fills no block, for as
 # long as the stream lasts, unless it may not transform (RFC 9111, 5.2.2.6); nginx collects what is
 # not to be buffered unless it is told so in a header of its own.
@@ -47,21 +47,22 @@ class Context:
 
     def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was
-        counted against its address's limit.
+        counted against its address's limit. An unknown site is refused by `check_origin` or
+        `check_reader`, as a private one is.
 
         Raises:
-            RequestError: 422 no site id, 404 unknown site, 429.
+            RequestError: 422 no site id, 429.
         """
         headers = headers_of(request.scope)
         name = check_site(request.path_params["site"])
-        site = self.security.site(name)
+        site = self.security.site_or_unknown(name)
         self.security.admit(self.security.client_address(request.scope))
         return name, site, headers
 
     def admit_reader(self, request: Request) -> str:
         """As `admit`, for who may read; the site id."""
         name, site, headers = self.admit(request)
-        self.security.check_reader(site, headers)
+        self.security.check_reader(name, site, headers)
         return name
 
     def check_guesses(self, request: Request) -> None:
@@ -97,11 +98,12 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int) ->
         async with asyncio.timeout(READ_TIMEOUT_S):
             message = await receive()
             body: bytes = message.get("body", b"")
-            while message.get("more_body", False):
-                if len(body) > most:
-                    break
-                message = await receive()
-                body += message.get("body", b"")
+            if message.get("more_body", False):
+                parts = bytearray(body)
+                while message.get("more_body", False) and len(parts) <= most:
+                    message = await receive()
+                    parts += message.get("body", b"")
+                body = bytes(parts)
     except TimeoutError:
         raise RequestError(
             408, "the body takes too long", headers={"Connection": "close"}

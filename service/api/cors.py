@@ -76,8 +76,8 @@ class PublicCors:
         await self._app(scope, receive, send_marked)
 
     def _public_site(self, scope: Scope) -> Site | None:
-        """The site whose public endpoint this is, or None if it is not one. That there is no such
-        site, any page may know."""
+        """The site whose public endpoint this is, or None if it is not one. What is said of one
+        that is private or not there, any page may read."""
         method = scope["method"]
         match = _READS.match(scope["path"]) if method in ("GET", "HEAD", "OPTIONS") else None
         if match is None and method in ("POST", "OPTIONS"):
@@ -91,5 +91,5 @@ def _mark(headers: MutableHeaders, site: Site, origin: str | None) -> None:
     if origin:
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = EXPOSED[1][1].decode()
-    if site.origins:  # a cache must not give one origin's answer to another
+    if site.origins and site.public:  # a cache must not give one origin's answer to another
         headers.add_vary_header("Origin")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import msgspec
 
@@ -10,18 +11,25 @@ from service.models import View
 _COLUMNS = ("id", "at", "sessionId", "path", "pageType", "referrer", "country")
 CSV_HEADER = ",".join(_COLUMNS) + "\r\n"
 
-# A spreadsheet takes a cell that begins so for a formula (OWASP: CSV injection).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell that begins so for a formula (OWASP: CSV injection), some with the wide
+# characters of Japanese keyboards too. Many split at a semicolon or a tab, and there the quotes
+# around a cell are part of its text: so what follows a separator is guarded like a cell's start.
+_FORMULA = re.compile(r"(\A|[;|\t\r\n])([\s\"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+_BLANK_STARTS = ("\t", "\r")
 
 
 def csv_row(view: View) -> str:
     """One line, by RFC 4180, in which no cell can be taken for a formula."""
     out = io.StringIO()
     cells = ["" if cell is None else str(cell) for cell in msgspec.structs.astuple(view)]
-    csv.writer(out).writerow(
-        ["'" + cell if cell.startswith(_FORMULA_STARTS) else cell for cell in cells]
-    )
+    csv.writer(out).writerow([_as_text(cell) for cell in cells])
     return out.getvalue()
+
+
+def _as_text(cell: str) -> str:
+    """The cell with an apostrophe before each place where a formula could begin."""
+    guarded = _FORMULA.sub(r"\1\2'", cell)
+    return "'" + guarded if guarded.startswith(_BLANK_STARTS) else guarded
 
 
 def ndjson_row(view: View) -> str:

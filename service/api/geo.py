@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.api.requests import clean_city
+from service.api.requests import NO_COUNTRY, clean_city
 
 
 class Place(NamedTuple):
@@ -82,8 +82,7 @@ def _place(
     country: bytes | None, city: bytes | None, latitude: bytes | None, longitude: bytes | None
 ) -> Place:
     code = (country or b"").decode("latin-1").upper()
-    # XX: Cloudflare does not know; T1: Tor.
-    known = len(code) == 2 and code.isascii() and code.isalpha() and code != "XX"
+    known = len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY
     return Place(
         code if known else None,
         _city(city or b""),

@@ -22,6 +22,7 @@ from service.api.geo import NOWHERE, Place, place_of
 from service.api.requests import (
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
+    NO_COUNTRY,
     HeartbeatBody,
     check_site,
     decode_batch,
@@ -31,7 +32,7 @@ from service.api.requests import (
 )
 from service.api.security import NEEDS_HOST, check_host, headers_of, peer_of
 from service.errors import PresenceError, RequestError
-from service.models import BatchResult, Counts
+from service.models import BatchResult, Counts, ItemError, Limited
 from service.sites import Site
 from service.store.waiters import Waiter
 from service.store.writer import OUTCOMES, Heartbeat
@@ -41,6 +42,7 @@ log = structlog.get_logger(__name__)
 TEMPLATE = "/v1/sites/{site}/heartbeat"
 _PREFIX, _SUFFIX = "/v1/sites/", "/heartbeat"
 _LIMITED = "this address has opened too many sessions in this minute"
+_LIMITED_S = 60  # from then on it may open more, whenever in its minute it was refused
 
 
 CROWD = 256  # heartbeats waiting at once; at a steady load they are as many as connections
@@ -57,7 +59,7 @@ def _told(interval_s: float) -> dict[str, RawHeaders]:
 
 def limited() -> RequestError:
     """What is said to an address that opens too many sessions."""
-    return RequestError(429, _LIMITED, headers={"Retry-After": "60"})
+    return RequestError(429, _LIMITED, headers={"Retry-After": str(_LIMITED_S)})
 
 
 def site_in(path: str) -> str | None:
@@ -72,7 +74,9 @@ def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
     """A heartbeat as the script takes it; what its body says of the place wins over headers."""
     if place is NOWHERE and is_bare(heartbeat):
         return Heartbeat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
-    country = heartbeat.country or place.country
+    country = heartbeat.country.upper() if heartbeat.country else ""
+    if not country or country in NO_COUNTRY:
+        country = place.country or ""
     details: dict[str, str] = {}
     if heartbeat.pageType:
         details["type"] = heartbeat.pageType
@@ -89,7 +93,7 @@ def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
     return Heartbeat(
         heartbeat.sessionId,
         heartbeat.currentPath,
-        country.upper() if country else "",
+        country,
         client,
         msgspec.json.encode(details).decode() if details else "",
     )
@@ -145,25 +149,27 @@ class Intake:
 
     def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
-        answer about it. Raises RequestError, 422 or 404."""
-        site = self._security.site(check_site(name))
-        if not site.origins:
+        answer about it. An unknown site is refused by `admit`, as a private one is. Raises
+        RequestError, 422."""
+        site = self._security.site_or_unknown(check_site(name))
+        if not site.origins or not site.public:
             return site, EXPOSED
         origin = self._security.allowed_origin(site, headers)
         return site, exposed_to(origin) if origin else ()
 
     def admit(
         self,
+        name: str,
         site: Site,
         headers: Mapping[bytes, bytes],
         peer: str,
         raw_headers: Sequence[tuple[bytes, bytes]],
     ) -> str:
         """The keyed hash of the client's address, counted against its limit. Raises RequestError,
-        429 or 403."""
+        429, 403 or 404."""
         address = self._security.address_of(peer, raw_headers)
         self._security.admit(address)
-        self._security.check_origin(site, headers)
+        self._security.check_origin(name, site, headers)
         return self._security.hash_address(address)
 
     def dropped(self, headers: Mapping[bytes, bytes], cors: RawHeaders) -> Reply | None:
@@ -198,7 +204,7 @@ class Intake:
             if len(headers) < len(raw_headers) or b"host" not in headers:
                 check_host(raw_headers, needs_host=True)
             site, cors = self.find(name, headers)
-            client = self.admit(site, headers, peer, raw_headers)
+            client = self.admit(name, site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):
                 return reply, cors
             beat = self.beat(body, headers, client)
@@ -260,7 +266,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     try:
         check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
         site, cors = intake.find(name, headers)
-        client = intake.admit(site, headers, peer_of(scope), scope["headers"])
+        client = intake.admit(name, site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)
         if reply is None:
             body = await read_body(receive, headers, MAX_BODY_BYTES)
@@ -293,30 +299,41 @@ _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 
 async def heartbeats(request: Request) -> Response:
-    """Many at once, for backends. With a token, no limit per address applies."""
+    """Many at once, for backends. With a token, no limit per address applies. Those that are not
+    heartbeats keep nobody else from being counted."""
     context = context_of(request)
     name = check_site(request.path_params["site"])
     headers = headers_of(request.scope)
-    site = context.security.site(name)
+    site = context.security.site_or_unknown(name)
     client = ""
     context.check_guesses(request)
-    if not context.security.check_backend(site, headers):
+    if not context.security.check_backend(name, site, headers):
         address = context.security.client_address(request.scope)
         context.security.admit(address)
-        context.security.check_origin(site, headers)
+        context.security.check_origin(name, site, headers)
         client = context.security.hash_address(address)
     batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
-    beats = [to_beat(heartbeat, client, NOWHERE) for heartbeat in batch.heartbeats]
-    results = await context.store.heartbeats(name, beats)
+    errors = [
+        ItemError(index, error.field or "heartbeats", error.detail)
+        for index, error in enumerate(batch)
+        if isinstance(error, RequestError)
+    ]
+    beats = [to_beat(item, client, NOWHERE) for item in batch if isinstance(item, HeartbeatBody)]
+    results = await context.store.heartbeats(name, beats) if beats else []
+    for error in errors:
+        results.insert(error.index, "invalid")
     context.metrics.count_outcomes(results)
-    return json_response(BatchResult(results))
+    if "limited" not in results:
+        return json_response(BatchResult(results, errors))
+    limits = Limited(_LIMITED, _LIMITED_S * 1000)
+    return json_response(BatchResult(results, errors, limits), {"Retry-After": str(_LIMITED_S)})
 
 
 async def leave(request: Request) -> Response:
     """A goodbye."""
     context = context_of(request)
     name, site, headers = context.admit(request)
-    context.security.check_origin(site, headers)
+    context.security.check_origin(name, site, headers)
     goodbye = decode_leave(await read_body(request.receive, headers, MAX_BODY_BYTES))
     outcome = await context.store.leave(name, goodbye.sessionId, goodbye.path)
     return Response(status_code=204, headers={"Presence-Status": outcome})

@@ -7,7 +7,7 @@ bounded. What is refused is refused with the field and the remedy.
 import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Any, TypeVar
@@ -20,8 +20,8 @@ from service.sites import SITE_PATTERN as SITE_PATTERN
 from service.sites import is_site_id
 
 MAX_BODY_BYTES = 2 * 1024
-MAX_BATCH_BODY_BYTES = 256 * 1024
 MAX_BATCH = 1000
+MAX_BATCH_BODY_BYTES = 2 * 1024 * 1024  # 1,000 of the longest, and what stands between them
 MAX_PATH_BYTES = 512
 MAX_CITY = 64
 
@@ -42,14 +42,34 @@ PageType = Annotated[
 ]
 Country = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z]{2}" + _END, description="two letters, ISO 3166-1 alpha-2"),
+    Meta(
+        pattern=r"^(?:[A-Za-z]{2}|[AaOoTt]1|[Aa]2)" + _END,
+        description="two letters, ISO 3166-1 alpha-2; XX, T1, A1 and their kind: not known",
+    ),
 ]
+# What networks say where they know no country. Cloudflare: XX not known, T1 Tor. MaxMind: A1 a
+# proxy, A2 a satellite, O1 other, AP and EU a continent. ISO 3166-1 leaves XX and ZZ to its users.
+NO_COUNTRY = frozenset(("XX", "ZZ", "T1", "A1", "A2", "O1", "AP", "EU"))
 Latitude = Annotated[float, Meta(ge=-90, le=90, description="degrees, stored to one decimal")]
 Longitude = Annotated[float, Meta(ge=-180, le=180, description="degrees, stored to one decimal")]
 
-_PLAIN_PATH = re.compile(r"/(?:[!-\"$->@-\[\]-~](?:[!-\"$->@-~ ]*[!-\"$-.0->@-~])?)?\Z")
+_PLAIN_PATH = re.compile(
+    r"/(?:[!-\"$&->@-\[\]-~](?:[!-\"$&->@-~ ]*[!-\"$&-.0->@-~])?)?\Z"  # no escapes
+)
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
+# What takes no room, by Unicode's Default_Ignorable_Code_Point: two pages could look like one.
+# Variation selectors are not among them: they are part of many emoji.
+_ZERO_WIDTH = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065"
+    "\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff]"
+)
+_ESCAPES = re.compile("(?:%[0-9A-Fa-f]{2})+")
+# Decoded, these would mean something else; and what is not UTF-8 cannot be.
+_KEPT_ESCAPES = {ord(c): f"%{ord(c):02X}" for c in "/%?#"} | {
+    0xDC00 + byte: f"%{byte:02X}" for byte in range(0x80, 0x100)
+}
 
 
 class PagePath(str):
@@ -71,7 +91,8 @@ class City(str):
 
 
 def clean_path(raw: str) -> PagePath:
-    """The path as it is kept: without query string, fragment and trailing slash.
+    """The path as it is kept, the same for all spellings of a page: without query string, fragment
+    and trailing slash; escapes of UTF-8 decoded, but for those of `/ % ? #`; in normal form C.
 
     Raises:
         ValueError: it is not a path; the message says what would be right.
@@ -85,21 +106,36 @@ def _cleaned(raw: str) -> PagePath:
     if _PLAIN_PATH.match(raw) and len(raw) <= MAX_PATH_BYTES and raw[1:2] != "/":
         return PagePath(raw)
     path = raw.partition("?")[0].partition("#")[0]
+    if "%" in path:
+        path = _without_escapes(path)
     if not path.startswith("/") or path.startswith(("//", "/\\")):
         raise ValueError(
             "must begin with exactly one /, such as /blog/hello; no scheme and no host"
         )
     has_unseen = any(c in _BIDI or unicodedata.category(c) in _UNSEEN for c in path)
-    if has_unseen:
+    if has_unseen or _ZERO_WIDTH.search(path):
         raise ValueError(
-            "must not contain control characters, lone surrogates or direction overrides"
+            "must not contain control characters, zero-width characters, lone surrogates or "
+            "direction overrides"
         )
-    if not unicodedata.is_normalized("NFC", path):
-        raise ValueError("must be in Unicode's normal form C; path.normalize('NFC') does it")
+    path = unicodedata.normalize("NFC", path)
     path = path.rstrip("/") or "/"  # all of them, so that cleaning twice changes nothing
     if len(path.encode()) > MAX_PATH_BYTES:
         raise ValueError(f"must be at most {MAX_PATH_BYTES} bytes of UTF-8 without its query")
     return PagePath(path)
+
+
+def _without_escapes(path: str) -> str:
+    """The path with the escapes decoded that stand for text and mean no more than it. Decoding
+    `%%34%31` makes another escape, so it is repeated: cleaning twice changes nothing."""
+    while (decoded := _ESCAPES.sub(_decoded, path)) != path:
+        path = decoded
+    return path
+
+
+def _decoded(escapes: re.Match[str]) -> str:
+    raw = bytes.fromhex(escapes[0].replace("%", ""))
+    return raw.decode("utf-8", "surrogateescape").translate(_KEPT_ESCAPES)
 
 
 # A site has few pages, and each is seen again and again. Longer texts are not remembered.
@@ -153,6 +189,12 @@ class HeartbeatBatch(Struct, frozen=True):
     """Up to 1000 heartbeats of one site, written in order."""
 
     heartbeats: Annotated[list[HeartbeatBody], Meta(max_length=MAX_BATCH)]
+
+
+class _RawBatch(Struct, frozen=True):
+    """A batch whose heartbeats are not looked at yet."""
+
+    heartbeats: Annotated[list[msgspec.Raw], Meta(max_length=MAX_BATCH)]
 
 
 class Leave(Struct, frozen=True):
@@ -210,6 +252,7 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 _HEARTBEAT = _decoder(HeartbeatBody)
 _BATCH = _decoder(HeartbeatBatch)
+_RAW_BATCH = _decoder(_RawBatch)
 _LEAVE = _decoder(Leave)
 _VIEW = _decoder(PageViewBody)
 
@@ -233,15 +276,51 @@ def is_bare(beat: HeartbeatBody) -> bool:
     return _OPTIONAL(beat) == _NOTHING
 
 
-def decode_batch(body: bytes) -> HeartbeatBatch:
-    """A batch of heartbeats from its JSON; raises as `decode_heartbeat`."""
-    batch = _decode(_BATCH, body)
+def decode_batch(body: bytes) -> Sequence[HeartbeatBody | RequestError]:
+    """The heartbeats of a batch from its JSON, in order; in the place of an invalid one, what is
+    wrong with it.
+
+    Raises:
+        RequestError: 400, the body is not a JSON object.
+        FieldError: 422, it is not a batch.
+    """
+    try:
+        beats = _BATCH.decode(body).heartbeats
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _decode_one_by_one(body)
     quotes = body.count(b'"') - 2
-    if quotes != _BARE_QUOTES * len(batch.heartbeats) and quotes != sum(
-        map(_quotes_of, batch.heartbeats)
-    ):
-        _refuse_repeated_members(body)
-    return batch
+    if quotes != _BARE_QUOTES * len(beats) and quotes != sum(map(_quotes_of, beats)):
+        return _decode_one_by_one(body)
+    return beats
+
+
+def _decode_one_by_one(body: bytes) -> list[HeartbeatBody | RequestError]:
+    body = _LONE_SURROGATES.sub(_as_nul, body)
+    batch = _decode(_RAW_BATCH, body)
+    try:
+        _unique_members(json.loads(body.decode(), object_pairs_hook=list, parse_int=len))
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is not a JSON object: {_reason(error)}") from None
+    decoded: list[HeartbeatBody | RequestError] = []
+    for raw in batch.heartbeats:
+        try:
+            decoded.append(decode_heartbeat(bytes(raw)))
+        except RequestError as error:
+            decoded.append(error)
+    return decoded
+
+
+# An escaped lone surrogate is JSON, but not to msgspec. A NUL in its place is refused where it
+# matters, in a string of that one heartbeat.
+_LONE_SURROGATES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def _as_nul(escape: re.Match[bytes]) -> bytes:
+    return b"\\u0000" if escape["lone"] else escape[0]
 
 
 def _quotes_of(beat: HeartbeatBody) -> int:

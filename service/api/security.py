@@ -19,19 +19,36 @@ from service.sites import Site
 
 Headers = Mapping[bytes, bytes]
 
-# Those that name themselves. HTTP libraries are not among them: backends beat with them.
+# Stands for every site that is not there, and takes the way of a private one, so that nobody can
+# tell one from the other. No Origin is the empty text, and nobody knows the token.
+UNKNOWN_SITE = Site(frozenset({""}), public=False, token=secrets.token_urlsafe(32))
+
+# Those that name themselves, or give the address of a page about them. HTTP libraries are not among
+# them: backends beat with them.
 _BOT = re.compile(
-    r"(?<!cu)bot(?:\b|_)|crawl|spider|slurp|archiver|facebookexternalhit|feedfetcher|"
-    r"mediapartners|preview|lighthouse|pagespeed|gtmetrix|pingdom|uptime|monitoring|validator|"
-    r"headlesscheck|scrapy",
+    r"(?<!cu)bot(?:\b|_)|crawl|spider(?![ _-]?man)|slurp|archiver|facebookexternalhit|"
+    r"facebookcatalog|meta-external|feedfetcher|mediapartners|preview|lighthouse|pagespeed|"
+    r"gtmetrix|pingdom|uptime|monitoring|validator|scrapy|headless|prerender|rendertron|"
+    r"phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|"
+    r"\bgoogle-|-google\b|googleother|googleproducer|google favicon|"
+    r"\bPTST\b|webpagetest|speedcurve|debugbear|catchpoint|synthetic|statuscake|site24x7|"
+    r"thousandeyes|checkly|"
+    r"yandex(?:images|video|media|blogs|webmaster|metrika|direct|favicons|accessibility)|"
+    r"(?:chatgpt|claude|perplexity|mistralai)-(?:user|web)|anthropic-ai|cohere-ai|"
+    r"httrack|heritrix|screaming frog|sitebulb|linkcheck|checklink|iframely|embedly|"
+    r"\AWhatsApp/|\+https?://(?!github\.com/)",
     re.IGNORECASE,
 )
+# The system and the model of a phone, which may have any name; a robot that poses as one gives its
+# own name elsewhere, or says here that it is compatible.
+_PHONE = re.compile(r"\((?:Linux; )?(?:U; )?Android (?:(?!compatible|://)[^()]|\([^()]*\))*\)")
 
 
 @lru_cache(maxsize=4096)
 def is_bot(user_agent: bytes) -> bool:
-    """Whether a User-Agent calls itself a crawler, a previewer or a monitor."""
-    return _BOT.search(user_agent.decode("latin-1")) is not None
+    """Whether a User-Agent calls itself a crawler, a previewer, a monitor or a browser that no
+    person looks at."""
+    return _BOT.search(_PHONE.sub("", user_agent.decode("latin-1"), count=1)) is not None
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
@@ -91,16 +108,20 @@ class Security:
         """
         found = self._sites.find(site)
         if found is None:
-            raise RequestError(404, f"there is no site {site!r}; see PRESENCE_SITES_FILE")
+            raise _no_site(site)
         return found
 
-    def check_origin(self, site: Site, headers: Headers) -> None:
+    def site_or_unknown(self, site: str) -> Site:
+        """As `site`, but UNKNOWN_SITE for one that is not there, which the next check refuses."""
+        return self._sites.find(site) or UNKNOWN_SITE
+
+    def check_origin(self, name: str, site: Site, headers: Headers) -> None:
         """Only pages of the site's origins may write, and whoever has its token.
 
         CORS would not do: it keeps a foreign page from reading the answer, not from writing.
 
         Raises:
-            RequestError: 403.
+            RequestError: 403, or, as for an unknown site, 404 where the site is private.
         """
         if not site.origins:
             return
@@ -108,15 +129,19 @@ class Security:
         if site.allows(origin):
             return
         if b"authorization" in headers and self._has_site_token(site, headers):
+            self.site(name)
             return
+        if not site.public:
+            raise _no_site(name)
         shown = f"the Origin {origin[:100]!r} is" if origin else "a request without an Origin is"
         raise RequestError(
             403, f"{shown} not allowed for this site; its origins are in PRESENCE_SITES_FILE"
         )
 
     def allowed_origin(self, site: Site, headers: Headers) -> bytes | None:
-        """The value of Access-Control-Allow-Origin, or None."""
-        if not site.origins:
+        """The value of Access-Control-Allow-Origin, or None. Of a private site any page may read
+        the answers that it gets: the token keeps its numbers, and its origins are not told."""
+        if not site.origins or not site.public:
             return b"*"
         origin = headers.get(b"origin", b"")
         return origin if site.allows(origin.decode("latin-1")) else None
@@ -127,28 +152,32 @@ class Security:
         tokens = [token for token in (site.token.encode(), self._admin_token) if token]
         return _matches(headers, tokens)
 
-    def check_backend(self, site: Site, headers: Headers) -> bool:
+    def check_backend(self, name: str, site: Site, headers: Headers) -> bool:
         """Whether a backend has shown a token; True lifts the per-address limits.
 
         Raises:
-            RequestError: 401 or 403, a token is set and this is not it.
+            RequestError: 401 or 403, a token is set and this is not it; 404, to an operator, for an
+                unknown site.
         """
         tokens = [token for token in (site.token.encode(), self._admin_token) if token]
         if not tokens or (self._is_token_kept and not site.token):
             return _matches(headers, tokens)
         _require(headers, tokens)
+        self.site(name)
         return True
 
-    def check_reader(self, site: Site, headers: Headers) -> None:
-        """Anyone may read a public site; a private one needs its token or the operator's.
+    def check_reader(self, name: str, site: Site, headers: Headers) -> None:
+        """Anyone may read a public site; a private one needs its token or the operator's, and so
+        does one that is not there.
 
         Raises:
-            RequestError: 401 or 403.
+            RequestError: 401 or 403; 404, to an operator, for an unknown site.
         """
         if not site.public:
             _require(
                 headers, [token for token in (site.token.encode(), self._admin_token) if token]
             )
+            self.site(name)
 
     def check_operator(self, headers: Headers) -> None:
         """Only operators, who show a token, wherever they are: what a proxy, a browser under a
@@ -285,6 +314,10 @@ def _limit_address(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _no_site(name: str) -> RequestError:
+    return RequestError(404, f"there is no site {name!r}; see PRESENCE_SITES_FILE")
 
 
 def _too_many(what: str, wait_s: float) -> RequestError:

@@ -24,7 +24,7 @@ async def _record(request: Request) -> Response:
     """Records a page view."""
     context = context_of(request)
     name, site, headers = context.admit(request)
-    context.security.check_origin(site, headers)
+    context.security.check_origin(name, site, headers)
     if reason := context.security.drop_reason(headers):
         context.metrics.dropped.labels(reason).inc()
         dropped = {"Presence-Status": "dropped", "Presence-Dropped": reason}

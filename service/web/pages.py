@@ -64,13 +64,10 @@ async def start(request: Request) -> Response:
 
 
 async def stats(request: Request) -> Response:
-    """The live numbers of a site. For an unknown one a browser is given the page as well, with 404,
-    and the page says so in words; whoever does not ask for HTML, a problem as from the API."""
+    """The live numbers of a site. The page is the same for one that is private or not there, and
+    asks for a token."""
     name = check_site(request.path_params["site"])
-    security = context_of(request).security
-    site = security.find_site(name)
-    if site is None and "text/html" not in request.headers.get("accept", ""):
-        security.site(name)
+    site = context_of(request).security.site_or_unknown(name)
     is_embedded = "embed" in request.query_params
     mode = "embed" if is_embedded else "wall" if "wall" in request.query_params else "page"
     page = _STATS.substitute(
@@ -80,7 +77,7 @@ async def stats(request: Request) -> Response:
         mode=mode,
     )
     ancestors = _framers(site) if is_embedded else "'none'"
-    return _page(request, page, ancestors, 200 if site else 404)
+    return _page(request, page, ancestors)
 
 
 def refusal(request: Request, error: RequestError) -> Response:
@@ -107,17 +104,16 @@ def refusal(request: Request, error: RequestError) -> Response:
     return Response(page, error.status, headers, "text/html; charset=utf-8")
 
 
-def _framers(site: Site | None) -> str:
-    """Who may show the numbers in a frame: the site's own pages, or any where none are known."""
-    if site is None:
+def _framers(site: Site) -> str:
+    """Who may show the numbers in a frame: the site's own pages, or any where none are known. In
+    a frame nobody is asked for a token, so those of a private site cannot be shown in any."""
+    if not site.public:
         return "'none'"
     return " ".join(sorted(site.origins)) or "*"
 
 
-def _page(request: Request, page: str, ancestors: str, status: int = 200) -> Response:
+def _page(request: Request, page: str, ancestors: str) -> Response:
     headers = {"Content-Security-Policy": _POLICY + ancestors, "Cache-Control": "no-cache"}
-    if status != 200:  # a refusal is said in full, not by 304
-        return Response(page, status, headers | {"Vary": "Accept"}, "text/html; charset=utf-8")
     return answer(_rendered(page.encode()), request.headers, headers)
 
 

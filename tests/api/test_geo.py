@@ -61,6 +61,9 @@ def test_no_source_believes_another(source: str) -> None:
         (b"de", b"", b"", Place("DE")),
         (b"XX", b"", b"", NOWHERE),
         (b"T1", b"", b"", NOWHERE),
+        (b"A1", b"", b"", NOWHERE),
+        (b"zz", b"", b"", NOWHERE),
+        (b"EU", b"", b"", NOWHERE),
         (b"DEU", b"", b"", NOWHERE),
         (b"\xc3\x84", b"", b"", NOWHERE),
         (b"", b"a" * 65, b"", NOWHERE),
@@ -116,3 +119,27 @@ async def test_it_shows_in_the_numbers(make_service: MakeService, source: str) -
     places = {(row["latitude"], row["longitude"]): row for row in stats["visitorLocations"]}
     assert set(places) == {(50.9, 6.9), (48.9, 2.4)}
     assert places[50.9, 6.9]["city"] == "Köln"
+
+
+@pytest.mark.fault("B31")
+@pytest.mark.parametrize("code", ["T1", "A1", "A2", "O1", "XX", "ZZ", "EU", "AP", "xx", "t1"])
+@pytest.mark.parametrize("endpoint", ["heartbeat", "heartbeats"])
+async def test_no_country_is_understood_in_bodies(
+    make_service: MakeService, code: str, endpoint: str
+) -> None:
+    service = await make_service(GEO_HEADERS="cloudflare")
+    beat = {"sessionId": "a" * 16, "currentPath": "/", "country": code}
+    body = beat if endpoint == "heartbeat" else {"heartbeats": [beat]}
+    answer = await service.client.post(f"/v1/sites/blog/{endpoint}", json=body)
+    assert answer.status_code in (200, 204)
+    stats = (await service.client.get("/v1/sites/blog/stats")).json()
+    assert stats["activeByCountry"] == [{"country": None, "count": 1}]
+
+
+async def test_where_a_body_knows_no_country_the_header_counts(make_service: MakeService) -> None:
+    service = await make_service(GEO_HEADERS="cloudflare")
+    beat = {"sessionId": "a" * 16, "currentPath": "/", "country": "XX"}
+    headers = {"CF-IPCountry": "DE"}
+    await service.client.post("/v1/sites/blog/heartbeat", json=beat, headers=headers)
+    stats = (await service.client.get("/v1/sites/blog/stats")).json()
+    assert stats["activeByCountry"] == [{"country": "DE", "count": 1}]

@@ -19,6 +19,7 @@ import schemathesis
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from service import models
 from service.api import requests
@@ -38,8 +39,17 @@ _path = st.text(_path_characters, max_size=80).map(lambda text: "/" + text)
 _city = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
 _is_clean = re.compile(DOCUMENT["components"]["schemas"]["HeartbeatBody"]["properties"]
                        ["currentPath"]["pattern"]).match  # fmt: skip
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return bool(requests.clean_path(text) and _is_clean(text))
+    except ValueError:  # a zero-width character beyond U+FFFF, or one that is escaped
+        return False
+
+
 schemathesis.openapi.format(
-    "page-path", _path.map(lambda text: unicodedata.normalize("NFC", text)).filter(_is_clean)
+    "page-path", _path.map(lambda text: unicodedata.normalize("NFC", text)).filter(_is_path)
 )
 schemathesis.openapi.format("city", _city)
 schemathesis.openapi.format("cursor", st.just(write_cursor(0, 1.0, "x -- /")))
@@ -156,7 +166,9 @@ def _checked(case: Any, base_url: str) -> Any:
         response = case.call(base_url=base_url, headers=_AUTHORIZED)
         assert response.status_code in (405, 422)
         return response
-    return case.call_and_validate(base_url=base_url, headers=_AUTHORIZED)
+    # Of a batch, each heartbeat that is invalid is told in an answer of 200.
+    excluded = [negative_data_rejection] if case.path.endswith("/heartbeats") else []
+    return case.call_and_validate(base_url=base_url, headers=_AUTHORIZED, excluded_checks=excluded)
 
 
 @_live.parametrize()  # type: ignore[untyped-decorator]

@@ -257,7 +257,7 @@ def test_origin(
     if token is not None:
         headers[b"authorization"] = b"Bearer " + token.encode()
     found = rules.site(site)
-    assert status_of(rules.check_origin, found, headers) == status
+    assert status_of(rules.check_origin, site, found, headers) == status
     assert rules.allowed_origin(found, headers) == allowed
 
 
@@ -273,6 +273,10 @@ def test_origin(
         ("closed", "own-token", 403, 403),
         ("closed", "closed-token", 200, 200),
         ("closed", "admin", 200, 200),
+        ("nowhere", None, 401, 401),
+        ("nowhere", "wrong", 403, 403),
+        ("nowhere", "closed-token", 403, 403),
+        ("nowhere", "admin", 404, 404),
         ("sealed", None, 401, 401),
         ("sealed", "closed-token", 403, 403),
         ("sealed", "admin", 200, 200),
@@ -283,22 +287,23 @@ def test_readers_and_backends(
 ) -> None:
     rules = security(SITES_FILE=sites_file, ADMIN_TOKEN="admin")
     headers = {b"authorization": b"Bearer " + token.encode()} if token else {}
-    found = rules.site(site)
-    assert status_of(rules.check_reader, found, headers) == read
-    assert status_of(rules.check_backend, found, headers) == batch
+    found = rules.site_or_unknown(site)
+    assert status_of(rules.check_reader, site, found, headers) == read
+    assert status_of(rules.check_backend, site, found, headers) == batch
 
 
 def test_a_private_site_without_any_token_is_closed(sites_file: str) -> None:
     rules = security(SITES_FILE=sites_file)
-    assert status_of(rules.check_reader, rules.site("sealed"), {}) == 401
+    sealed = rules.site("sealed")
+    assert status_of(rules.check_reader, "sealed", sealed, {}) == 401
     for token in (b"", b"x"):
         headers = {b"authorization": b"Bearer " + token}
-        assert status_of(rules.check_reader, rules.site("sealed"), headers) in (401, 403)
+        assert status_of(rules.check_reader, "sealed", sealed, headers) in (401, 403)
 
 
 def test_without_a_token_a_batch_is_limited_by_address() -> None:
     rules = security()
-    assert rules.check_backend(rules.site("blog"), {}) is False
+    assert rules.check_backend("blog", rules.site("blog"), {}) is False
 
 
 CHROME = (
@@ -342,3 +347,43 @@ def test_bots_are_looked_up_once() -> None:
     is_bot.cache_clear()
     assert not any(is_bot(CHROME.encode()) for _ in range(3))
     assert is_bot.cache_info().misses == 1
+
+
+ROBOTS = [
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/140.0.0.0 Safari/537.36",
+    CHROME + " Prerender (+https://github.com/prerender/prerender)",
+    "Mozilla/5.0 (compatible; Google-InspectionTool/1.0;)",
+    "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 Chrome/140.0.0.0 "
+    "Mobile Safari/537.36 (compatible; Google-InspectionTool/1.0;)",
+    "GoogleOther",
+    "Mozilla/5.0 (compatible; Google-Read-Aloud; +https://support.google.com/webmasters)",
+    CHROME + " PTST/250101.120000",
+    "Mozilla/5.0 (Unknown; Linux x86_64) AppleWebKit/538.1 PhantomJS/2.1.1 Safari/538.1",
+    "Mozilla/5.0 AppleWebKit/537.36 (compatible; ChatGPT-User/1.0; +https://openai.com/bot)",
+    "meta-externalagent/1.1",
+    "WhatsApp/2.23.20.0",
+    "Mozilla/5.0 (compatible; Unheard/1.0; +https://unheard.example/about)",
+    "Mozilla/5.0 (Linux; Android 7.0; compatible; Spiderling/1.0) Mobile Safari/537.36",
+    CHROME + " DatadogSynthetics",
+]
+PEOPLE = [
+    "Mozilla/5.0 (Linux; Android 13; Spider-Man Edition Build/TP1A) Chrome/140.0.0.0 Mobile Safari",
+    "Mozilla/5.0 (Linux; Android 14; Redmi Crawler) AppleWebKit/537.36 Chrome/140.0.0.0 Mobile",
+    "Mozilla/5.0 (Linux; U; Android 12; de-de; Robot X1 (Dual) Build/1) Mobile Safari/537.36",
+    "Mozilla/5.0 (Android 13; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0",
+    "Phone Spider-Man Edition",
+    "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)",
+    "okhttp/4.12.0",
+]
+
+
+@pytest.mark.fault("B35")
+@pytest.mark.parametrize("user_agent", ROBOTS)
+def test_robots_that_say_so(user_agent: str) -> None:
+    assert is_bot(user_agent.encode())
+
+
+@pytest.mark.fault("B35")
+@pytest.mark.parametrize("user_agent", PEOPLE)
+def test_phones_with_odd_names_and_libraries_are_counted(user_agent: str) -> None:
+    assert not is_bot(user_agent.encode())

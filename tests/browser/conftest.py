@@ -21,7 +21,13 @@ from playwright.sync_api import (
 from tests.browser.site import LiveService, running
 from tests.servers import Server, missing
 
+# As people's browsers call themselves: the service drops one that says it is headless.
+USER_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Safari/537.36"
+)
 ARGUMENTS = [
+    f"--user-agent={USER_AGENT}",
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip

@@ -123,11 +123,11 @@ def test_where_sites_are_listed(
     expect(found).to_contain_text("Name your site above first")
     expect(copy).to_be_hidden()
     name.fill("other")
-    expect(error).to_contain_text("and other is not one of them.")
+    expect(found).to_contain_text("other is private, or not one of the sites")
     expect(copy).to_be_hidden()
     name.fill("secret")
     expect(error).to_be_hidden()
-    expect(found).to_contain_text("secret needs a token")
+    expect(found).to_contain_text("secret is private, or not one of the sites")
     expect(page.locator("#stats-link")).to_be_visible()
     name.fill("blog")
     expect(copy).to_be_visible()  # it is one that works

@@ -497,7 +497,7 @@ def test_a_private_site_asks_for_its_token(
     context = new_context()
     page = context.new_page()
     board = Board.open(page, live, site="secret")
-    field = page.get_by_label("This site is private.")
+    field = page.get_by_label("This site is private, or there is none of this name.")
     expect(field).to_be_focused()
     assert field.get_attribute("type") == "password"
     expect(page.locator("#dashboard")).to_be_hidden()
@@ -525,15 +525,13 @@ def test_a_private_site_asks_for_its_token(
 def test_an_unknown_site(
     make_live: MakeLive, page: Page, sites_file: SitesFile, watched: Watched
 ) -> None:
-    watched.allowed += ["status of 404"]
+    """It cannot be told from a private one."""
+    watched.allowed += ["status of 401"]
     live = make_live(SITES_FILE=sites_file(PRIVATE))
-    board = Board.open(page, live, site="nowhere")
-    expect(board.error).to_have_text(
-        re.compile(
-            "There is no site “nowhere” here. "
-            "This service only counts the sites that its operator has listed."
-        )
-    )
+    Board.open(page, live, site="nowhere")
+    expect(
+        page.get_by_label("This site is private, or there is none of this name.")
+    ).to_be_visible()
     expect(page.locator("#dashboard")).to_be_hidden()
     expect(page.locator("#welcome")).to_be_hidden()
 

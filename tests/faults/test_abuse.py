@@ -247,9 +247,9 @@ def test_a_bad_path(client: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.fault("B3")
-@pytest.mark.parametrize("path", ["/\\ud800", "/a\\udfff", "/cafe\\u0301"])
+@pytest.mark.parametrize("path", ["/\\ud800", "/a\\udfff"])
 def test_a_path_that_is_not_quite_text(client: httpx.Client, path: str) -> None:
-    """Lone surrogates, and another normal form than C."""
+    """Lone surrogates."""
     body = '{"sessionId": "' + "0" * 32 + '", "currentPath": "' + path + '"}'
     answer = client.post(f"{SITE}/heartbeat", content=body)
     assert (answer.status_code, answer.json()["field"]) == (422, "currentPath")

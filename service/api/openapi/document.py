@@ -19,14 +19,20 @@ from service.sites import SITE_PATTERN
 BASE_URL = "http://localhost:8080"  # in examples; pages put their own address in its place
 
 _HIDDEN = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_ZERO_WIDTH = (
+    r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f"
+    r"\u3164\ufeff\uffa0\ufff0-\ufffb"
+)
 _CUSTOM_TYPES: dict[type, dict[str, Any]] = {
     requests.PagePath: {
         "type": "string",
         "format": "page-path",
-        "pattern": rf"^/(?![/\\])[^?#{_HIDDEN}]*([?#][\s\S]*)?$",
-        "description": "Begins with exactly one /, at most 512 bytes of UTF-8 without query "
-        "string and fragment, which are cut off; Unicode's normal form C; slashes at the end are "
-        "dropped. No control characters, lone surrogates or direction overrides.",
+        "pattern": rf"^/(?![/\\])[^?#{_HIDDEN}{_ZERO_WIDTH}]*([?#][\s\S]*)?$",
+        "description": "Begins with exactly one /, at most 512 bytes of UTF-8. One page has one "
+        "name: query string, fragment and slashes at the end are cut off, escapes of UTF-8 are "
+        "decoded, but for those of / % ? #, and the result is Unicode's normal form C, which is "
+        "what is measured. No control or zero-width characters, lone surrogates or direction "
+        "overrides, escaped neither.",
         "examples": ["/blog/hello"],
     },
     requests.ReferrerHost: {
@@ -50,7 +56,8 @@ _TAGS = {
     "browsers may send `text/plain` and need no preflight. Where a site has origins, only pages "
     "of these may write; anything else is refused with 403, on the server.",
     "Read": "Live numbers, open to all, unless the site is set to `public = false`: then they "
-    "need the site's token or the operator's. Session ids never appear here.",
+    "need the site's token or the operator's, and so does a site that is not there. Session ids "
+    "never appear here.",
     "Operate": "For operators, with the bearer token of `PRESENCE_ADMIN_TOKEN`. Refused where "
     "none is set, except to this very machine under `embedded://`.",
     "Service": "The service itself.",
@@ -162,6 +169,11 @@ _HEADERS = {
         {"type": "string", "pattern": "^[0-9.e+]+$"},
     ),
     "Retry-After": _header("Seconds to wait.", {"type": "string", "pattern": "^[1-9][0-9]*$"}),
+    "RetryAfterLimited": _header(
+        "Seconds to wait, where some are `limited`.",
+        {"type": "string", "pattern": "^[1-9][0-9]*$"},
+        required=False,
+    ),
     "WWW-Authenticate": _header("The scheme to use.", {"type": "string", "enum": ["Bearer"]}),
 }
 

@@ -156,21 +156,23 @@ OPERATIONS = [
         "Write",
         "Many heartbeats",
         "For backends and edge workers. Where the site or the operator has a token, one of them "
-        "is needed, and then no limit per address applies. One invalid heartbeat refuses all of "
-        "them: `field` says which, and nothing is written.",
+        "is needed, and then no limit per address applies. An invalid heartbeat is `invalid`, "
+        "`errors` says why, and the others are written; 422 only where the body is not a batch. "
+        "Where some are `limited`, `limited` and `Retry-After` say when to send them again.",
         [
             Answer(
                 200,
                 "One outcome per heartbeat, in order",
                 {JSON: models.BatchResult},
-                example={"results": ["created", "created"]},
+                {"Retry-After": "RetryAfterLimited"},
+                {"results": ["created", "created"], "errors": []},
             )
         ],
         (400, 401, 403, 404, 408, 413, 422, 429, 503),
         ("site",),
         PRIVATE_SITES,
         requests.HeartbeatBatch,
-        "256 KiB",
+        "2 MiB",
         {"heartbeats": [_BEAT, {"sessionId": "backend-session-0001", "currentPath": "/"}]},
     ),
     Operation(
@@ -467,10 +469,10 @@ OPERATIONS = [
         "Service",
         "The live stats page",
         "For people. `?wall` is for a screen on a wall, `?embed` for a frame: pages of the site's "
-        "origins may show it, any page where none are configured. Of an unknown site, whoever "
-        "accepts HTML gets a page that says so, with 404.",
+        "origins may show it, any page where none are configured. For a site that is private or "
+        "not there it asks for a token, and no frame may show it.",
         [Answer(200, "The page", {"text/html": _TEXT})],
-        (404, 422),
+        (422,),
         ("site",),
     ),
     Operation(
