@@ -171,13 +171,16 @@ def test_a_token_that_the_first_start_has_made_opens(
     assert status_of(rules.check_operator, bearer) == 200
     assert status_of(rules.check_operator, {b"host": b"127.0.0.1"}) == 401
     # It closes nothing that is open without it, and lifts the limits of whoever shows it.
-    assert rules.check_backend(rules.site("blog"), {}) is False
-    assert rules.check_backend(rules.site("blog"), bearer) is True
+    assert rules.check_backend("blog", rules.site("blog"), {}) is False
+    assert rules.check_backend("blog", rules.site("blog"), bearer) is True
     assert security(**settings).hash_address("192.0.2.1") == rules.hash_address("192.0.2.1")
     chosen = security(**settings, ADMIN_TOKEN="chosen")
     assert status_of(chosen.check_operator, bearer) == 403
-    assert status_of(chosen.check_backend, chosen.site("blog"), {}) == 401
-    assert security(**settings, ADMIN_TOKEN="").check_backend(rules.site("blog"), bearer) is True
+    assert status_of(chosen.check_backend, "blog", chosen.site("blog"), {}) == 401
+    assert (
+        security(**settings, ADMIN_TOKEN="").check_backend("blog", rules.site("blog"), bearer)
+        is True
+    )
 
 
 @pytest.mark.fault("B21")

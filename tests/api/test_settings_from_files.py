@@ -184,7 +184,7 @@ def test_a_wildcard_lets_in_what_is_below_a_name(
     site, headers = rules.site("blog"), {b"origin": origin.encode()}
     assert rules.allowed_origin(site, headers) == (origin.encode() if allowed else None)
     if allowed:
-        rules.check_origin(site, headers)
+        rules.check_origin("blog", site, headers)
     else:
         with pytest.raises(RequestError):
-            rules.check_origin(site, headers)
+            rules.check_origin("blog", site, headers)

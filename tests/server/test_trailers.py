@@ -52,7 +52,9 @@ class App:
         await send({"type": "http.response.body", "body": b""})
         self.is_done.set()
 
-    def begin(self, name: str, peer: str, headers: Any, body: bytes, waiter: Any) -> Any:
+    def begin(
+        self, name: str, peer: str, headers: Any, fields: Any, body: bytes, waiter: Any
+    ) -> Any:
         self.given.append(headers)
         self.is_done.set()
         return Heartbeat("blog", "/", "", "", ""), ()
