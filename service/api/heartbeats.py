@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 TEMPLATE = "/v1/sites/{site}/heartbeat"
 _PREFIX, _SUFFIX = "/v1/sites/", "/heartbeat"
 _LIMITED = "this address has opened too many sessions in this minute"
+_TOO_FAST = "this address sends more heartbeats than it may; a backend shows a token"
+_TOO_FAST_S = 2  # in which an address may send as many again as at once
 _LIMITED_S = 60  # from then on it may open more, whenever in its minute it was refused
 
 
@@ -305,10 +307,10 @@ async def heartbeats(request: Request) -> Response:
     name = check_site(request.path_params["site"])
     headers = headers_of(request.scope)
     site = context.security.site_or_unknown(name)
-    client = ""
+    address, client = context.security.client_address(request.scope), ""
     context.check_guesses(request)
-    if not context.security.check_backend(name, site, headers):
-        address = context.security.client_address(request.scope)
+    has_token = context.security.check_backend(name, site, headers)
+    if not has_token:
         context.security.admit(address)
         context.security.check_origin(name, site, headers)
         client = context.security.hash_address(address)
@@ -319,14 +321,18 @@ async def heartbeats(request: Request) -> Response:
         if isinstance(error, RequestError)
     ]
     beats = [to_beat(item, client, NOWHERE) for item in batch if isinstance(item, HeartbeatBody)]
-    results = await context.store.heartbeats(name, beats) if beats else []
+    # Each counts as a request of its own would: the batch itself has counted for the first.
+    most = len(beats) if has_token else 1 + context.security.admit_more(address, len(beats) - 1)
+    results = await context.store.heartbeats(name, beats[:most]) if beats else []
+    results += ["limited"] * (len(beats) - most)
     for error in errors:
         results.insert(error.index, "invalid")
     context.metrics.count_outcomes(results)
     if "limited" not in results:
         return json_response(BatchResult(results, errors))
-    limits = Limited(_LIMITED, _LIMITED_S * 1000)
-    return json_response(BatchResult(results, errors, limits), {"Retry-After": str(_LIMITED_S)})
+    why, seconds = (_LIMITED, _LIMITED_S) if most == len(beats) else (_TOO_FAST, _TOO_FAST_S)
+    limits = Limited(why, seconds * 1000)
+    return json_response(BatchResult(results, errors, limits), {"Retry-After": str(seconds)})
 
 
 async def leave(request: Request) -> Response:

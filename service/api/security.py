@@ -126,7 +126,7 @@ class Security:
         if not site.origins:
             return
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if site.allows(origin):
+        if origin and site.allows(origin):
             return
         if b"authorization" in headers and self._has_site_token(site, headers):
             self.site(name)
@@ -253,6 +253,14 @@ class Security:
         wait_s = self._limiter.wait_s(address)
         if wait_s > 0:
             raise _too_many("requests", wait_s)
+
+    def admit_more(self, address: str, most: int) -> int:
+        """Counts up to `most` further requests, such as the heartbeats of a batch; how many may be
+        written."""
+        for admitted in range(most):
+            if self._limiter.wait_s(address) > 0:
+                return admitted
+        return most
 
     def check_guesses(self, address: str) -> None:
         """Before a token is looked at whose holder is not limited. Raises RequestError, 429, when

@@ -1594,6 +1594,22 @@ async def test_views_of_new_sessions_are_limited_too(make_service: MakeService) 
     assert (await service.client.get(f"{SITE}/stats")).json()["totalPageViews"] == 2
 
 
+@pytest.mark.fault("B22")
+@pytest.mark.parametrize("given, written", [({}, 10), (ADMIN, 30)])
+async def test_each_heartbeat_of_a_batch_counts_unless_a_token_is_shown(
+    make_service: MakeService, given: dict[str, str], written: int
+) -> None:
+    token = {"ADMIN_TOKEN": "admin-token"} if given else {}
+    service = await make_service(REQUESTS_PER_SECOND="5", **token)
+    batch = {"heartbeats": [{"sessionId": session(n), "currentPath": "/"} for n in range(30)]}
+    answer = await service.client.post(f"{SITE}/heartbeats", json=batch, headers=given)
+    results = answer.json()["results"]
+    assert len(results) - results.count("limited") == written
+    if not given:
+        assert "more heartbeats than it may" in answer.json()["limited"]["detail"]
+        assert answer.headers["retry-after"] == "2"
+
+
 @pytest.mark.fault("B31")
 async def test_a_batch_with_the_token_is_not_limited(make_service: MakeService) -> None:
     batch = {"heartbeats": [{"sessionId": session(n), "currentPath": "/"} for n in range(5)]}
@@ -1604,7 +1620,7 @@ async def test_a_batch_with_the_token_is_not_limited(make_service: MakeService) 
         assert answer.status_code == 200
     assert "limited" not in answer.json()["results"]
     assert refusal(await service.client.post(f"{SITE}/heartbeats", json=batch)) == (401, None)
-    other = await make_service(KEY_PREFIX="other", **limits)
+    other = await make_service(KEY_PREFIX="other", NEW_SESSIONS_PER_MINUTE="2")
     answer = await other.client.post(f"{SITE}/heartbeats", json=batch)
     assert answer.json()["results"] == ["created", "created", "limited", "limited", "limited"]
     assert answer.json()["limited"]["retryAfterMs"] == 1000 * int(answer.headers["retry-after"])

@@ -717,7 +717,7 @@ async def test_who_may_not_read_may_not_watch(make_service: MakeService, tmp_pat
     sites.write_text('["blog"]\npublic = false\ntoken = "word"\n')
     service = await make_service("memory://", SITES_FILE=str(sites))
     assert (await service.client.get("/v1/sites/blog/live")).status_code == 401
-    assert (await service.client.get("/v1/sites/other/live")).status_code == 404
+    assert (await service.client.get("/v1/sites/other/live")).status_code == 401
     assert service.app.state.context.streams.taken_in_all == 0
 
 
