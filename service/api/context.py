@@ -60,7 +60,7 @@ class Context:
         return name, site, headers
 
     def admit_reader(self, request: Request) -> str:
-        """As `admit`, for who may read; the site id."""
+        """Admits a request that reads, as `admit` does; returns the site id."""
         name, site, headers = self.admit(request)
         self.security.check_reader(name, site, headers)
         return name

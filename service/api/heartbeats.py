@@ -175,7 +175,7 @@ class Intake:
         return self._security.hash_address(address)
 
     def dropped(self, headers: Mapping[bytes, bytes], cors: RawHeaders) -> Reply | None:
-        """The answer to a heartbeat of nobody who is here, such as a crawler's."""
+        """The answer to a heartbeat that is not counted, such as a crawler's; None: it is."""
         reason = self._security.drop_reason(headers)
         if reason is None:
             return None
@@ -200,7 +200,7 @@ class Intake:
     ) -> tuple[Heartbeat | Reply, RawHeaders]:
         """All steps in one for a request that is here as a whole: the answer, or the heartbeat,
         whose outcome the waiter is told."""
-        cors = EXPOSED  # what is wrong with a site's id, any page may know
+        cors = EXPOSED  # any page may read what is wrong with a site's id
         try:
             # A header that is there twice, or no Host: seldom, and then it is looked at.
             if len(headers) < len(raw_headers) or b"host" not in headers:
@@ -264,7 +264,7 @@ class HeartbeatEndpoint:
 async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one heartbeat."""
     headers = headers_of(scope)
-    cors = EXPOSED  # what is wrong with a site's id, any page may know
+    cors = EXPOSED  # any page may read what is wrong with a site's id
     try:
         check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
         site, cors = intake.find(name, headers)

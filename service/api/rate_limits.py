@@ -26,7 +26,8 @@ class RateLimiter:
         self._full_at: dict[str, float] = {}
 
     def wait_s(self, address: str, *, counts: bool = True) -> float:
-        """0 and one call counted, or how many seconds to wait. Without `counts` nothing is."""
+        """Counts a call and returns 0, or returns the seconds to wait. Without `counts` it only
+        looks."""
         if not self._interval_s:
             return 0.0
         now = self._clock()
@@ -48,7 +49,7 @@ class RateLimiter:
 
 
 class Slots:
-    """So many at once in all, and so many of one address."""
+    """Limits how many are held at once, in all and by one address."""
 
     def __init__(self, most: int, most_each: int) -> None:
         self._most = most

@@ -263,8 +263,8 @@ class Security:
         return most
 
     def check_guesses(self, address: str) -> None:
-        """Before a token is looked at whose holder is not limited. Raises RequestError, 429, when
-        too many were refused: a guess beyond them is not even compared."""
+        """Refuses an address that has shown too many wrong tokens, before the next is compared:
+        the holder of a right one is not limited otherwise. Raises RequestError, 429."""
         wait_s = self._guesses.wait_s(address, counts=False)
         if wait_s > 0:
             raise _too_many("wrong tokens", wait_s)
@@ -282,7 +282,7 @@ class Security:
     # What is not counted
 
     def drop_reason(self, headers: Headers) -> str | None:
-        """`bot`, `prefetch` or `dnt` for a heartbeat of nobody who is here."""
+        """Why a heartbeat is not counted: `bot`, `prefetch` or `dnt`; None: it is."""
         user_agent = headers.get(b"user-agent")
         if user_agent and is_bot(user_agent[:512]):
             return "bot"
@@ -356,4 +356,4 @@ def _require(headers: Headers, tokens: list[bytes], where: str = "") -> None:
             headers={"WWW-Authenticate": "Bearer"},
         )
     if not _matches(headers, tokens):
-        raise TokenError(403, "that token does not open this")
+        raise TokenError(403, "this token has no access here")

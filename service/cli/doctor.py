@@ -62,7 +62,7 @@ def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
 
 
 async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned: bool) -> bool:
-    with contextlib.suppress(StoreError):  # what keeps it from being told is for the doctor to find
+    with contextlib.suppress(StoreError):  # the check below reports it
         async with open_store(settings):
             pass  # split as these settings say; otherwise nothing would be found, and all be well
     connection = connect(settings.redis_url, answer_within_s=PATIENCE_S)

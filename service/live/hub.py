@@ -1,4 +1,4 @@
-"""Live changes of a site: one poller for each watched site, whoever many are watching it.
+"""Live changes of a site: one poller for each watched site, however many are watching it.
 
 A poller asks Redis once a tick what has changed and tells its subscribers, which hold the newest
 state that they have not passed on, never a queue.
@@ -112,7 +112,8 @@ class SitePoller:
             del self._catching[key]
 
     def begins_at(self, news: Message) -> bool:
-        """Begins to read from there, if it has not begun; whether it tells all that comes after."""
+        """Starts polling at this position, if it has not started; whether it will deliver every
+        later event."""
         if not self._positions:
             self._begun_at = news.positions
             self._read_to(news)
@@ -225,8 +226,8 @@ class Hub:
         task.add_done_callback(self._asking.discard)
 
     async def settled(self) -> None:
-        """Waits until what nobody needs any more has left Redis alone: the store may be closed
-        under none of it."""
+        """Waits for the reads that nobody needs any more, so that the store is not closed under
+        them."""
         while self._asking:
             await asyncio.wait(self._asking)
 

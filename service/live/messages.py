@@ -109,7 +109,7 @@ class Delta:
         return self.change.asOf
 
     def then(self, later: "Delta") -> "Delta | None":
-        """This and what came after it, as one; None: that is more than is worth keeping."""
+        """Merges a later delta into this one; None: the two change more pages than are kept."""
         counts = {row.path: row.count for row in self.change.activeByPath}
         counts |= {row.path: row.count for row in later.change.activeByPath}
         if len(counts) > MOST_KEPT:

@@ -26,8 +26,8 @@ class SingleFlight(Generic[K, R]):
         self._next: dict[K, asyncio.Task[R]] = {}
 
     async def get(self, key: K) -> R:
-        """An answer that was asked for after this call began. Raises as `ask` does, and what the
-        one before it raised: it would have waited for that in vain, and would so again."""
+        """An answer that was asked for after this call began. Raises as `ask` does. If the call in
+        flight fails, who waits for the next one is given its error: another would fail as well."""
         going = self._going.get(key)
         calls = self._going if going is None else self._next
         task = calls.get(key)

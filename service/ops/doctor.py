@@ -1,4 +1,4 @@
-"""Checks the invariants on a live Redis, and repairs what can be computed anew.
+"""Checks the invariants on a live Redis, and repairs what can be recomputed.
 
 A site shard's index is read in one MULTI/EXEC, so a busy site gives no false alarms; what is read
 outside of it (session hashes, TTLs) is looked at once more before it is reported. This is the
@@ -41,7 +41,7 @@ _DAY_MS = 86_400_000
 
 
 class _Kind(NamedTuple):
-    """What a key is: its Redis type, and its life in ms where it must have one; None: kept."""
+    """The Redis type of a key, and its TTL in ms; None: it is kept."""
 
     type: str
     life_ms: int | None
@@ -56,13 +56,13 @@ class Checkup:
     keys: int = 0
 
     def of_site(self, site: str) -> list[Finding]:
-        """What is wrong with one site; empty: what belongs to none."""
+        """The findings of one site; with an empty name, of keys that belong to none."""
         return [finding for finding in self.findings if finding.site == site]
 
 
 @dataclass(slots=True)
 class _Index:
-    """A shard as it was at one moment; None where a key has a wrong type or is not known."""
+    """A shard's keys at one moment; None: that key has a wrong type, or was not read."""
 
     active: dict[str, float] | None
     pages: dict[str, float] | None
@@ -206,7 +206,7 @@ class Doctor:
     # Keys: types and TTLs
 
     def _kind_of(self, key: str) -> _Kind | None:
-        """What a key below the prefix is, or None if this service does not write it."""
+        """The kind of a key below the prefix; None: this service does not write it."""
         keys, config = self._keys, self._config
         if key in (keys.due, keys.sites):
             return _Kind("zset", 400 * _DAY_MS)
@@ -241,7 +241,7 @@ class Doctor:
         return (parts if rest else kinds).get(first) if tag else None
 
     async def _check_keys(self, site: str | None, checkup: Checkup) -> set[str]:
-        """Looks at every key of the prefix or the site; the tags that were seen."""
+        """Checks every key of the prefix or the site; returns the tags that were seen."""
         prefix = self._keys.prefix
         pattern = f"{prefix}:{{{site}[}}/]*" if site else f"{prefix}:*"
         tags: set[str] = set()
@@ -257,7 +257,7 @@ class Doctor:
         return key[len(start) :].partition("}")[0] if key.startswith(start) else ""
 
     async def _scan(self, pattern: str) -> AsyncIterator[list[str]]:
-        """Keys by the hundreds, each once; on a cluster those of all primaries."""
+        """Yields keys by the hundreds, each once; on a cluster those of all primaries."""
         seen: set[str] = set()
         names: list[str] = []
         async for name in self._client.scan_iter(match=pattern, count=_CHUNK):
@@ -418,7 +418,7 @@ def _places(located: dict[str, str]) -> list[str]:
 
 
 def _fault(member: Member, known: Any) -> str:
-    """What is wrong with a session's hash, or nothing."""
+    """Says what is wrong with a session's hash; empty: nothing."""
     if known is None or isinstance(known, RedisError):
         return ""  # a wrong type: that is reported by itself
     path, country = known

@@ -21,7 +21,7 @@ Event = tuple[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. `invariant` is its number above, or 0 for a key of a wrong type;
+    """A violated invariant. `invariant` is its number above, or 0 for a key of a wrong type;
     `site` is empty for a key that belongs to none."""
 
     site: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 class Member(NamedTuple):
-    """A member of `active`, taken apart."""
+    """A parsed member of `active`."""
 
     session: str
     country: str
@@ -39,7 +39,7 @@ class Member(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Member | None":
-        """None where somebody has written what no script writes."""
+        """Parses a member; None: no script has written it."""
         parts = text.split(" ", 2)
         return cls(*parts) if len(parts) == 3 and all(parts) else None
 

@@ -8,7 +8,7 @@ import structlog
 
 
 def configure_logs(level: str) -> None:
-    """Sends what this package and its libraries log to stderr, from `level` (a word) on."""
+    """Sends what this package and its libraries log to stderr, from the named level on."""
     is_seen = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

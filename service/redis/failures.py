@@ -1,4 +1,4 @@
-"""What Redis's failures are called: a word each, for metrics, and a message for the caller.
+"""Names Redis's failures: a kind each, for metrics, and a message for the caller.
 
 Nothing of an error's own message goes out: it may carry addresses and credentials.
 """
@@ -77,7 +77,7 @@ _TOLD_OF_NODES = ("untrusted", "protocol", "AUTH", "NOPERM", "LOADING", "no_clus
 
 
 def kind_of(error: BaseException) -> str:
-    """A word for a failure, without anything of its message that could be secret."""
+    """The kind of a failure, without anything of its message that could be secret."""
     if isinstance(error, MaxConnectionsError):
         return "pool"
     if isinstance(error, WrongTopology):
