@@ -51,7 +51,7 @@ CROWD = 256  # heartbeats waiting at once; at a steady load they are as many as 
 SPREAD = 32  # times they are then told in turn
 
 
-def _told(interval_s: float) -> dict[str, RawHeaders]:
+def _headers_by_outcome(interval_s: float) -> dict[str, RawHeaders]:
     interval = b"presence-interval", f"{interval_s:g}".encode()
     return {
         outcome: ((b"presence-status", outcome.encode()), interval)
@@ -129,25 +129,25 @@ class Intake:
         self.context = context
         self._security = context.security
         self._geo_headers = context.settings.geo_headers
-        self.count_hot = context.metrics.count_hot
+        self.count_buffered = context.metrics.count_buffered
         self._spread_s = max(1, int(context.settings.heartbeat_interval))
         self.queue = context.store.queue
         settings = context.settings
         interval_s = settings.heartbeat_interval
         # What an answer says of each outcome, and when the next heartbeat is wanted.
-        self.told = _told(interval_s)
+        self.headers_by_outcome = _headers_by_outcome(interval_s)
         earliest_s = max(interval_s / 2, settings.heartbeat_dedup)
         step_s = (interval_s - earliest_s) / SPREAD
-        self._told_in_turn = itertools.cycle(
-            [_told(round(interval_s - n * step_s, 2)) for n in range(SPREAD)]
+        self._staggered_headers = itertools.cycle(
+            [_headers_by_outcome(round(interval_s - n * step_s, 2)) for n in range(SPREAD)]
         )
 
-    def told_of(self, outcome: str) -> RawHeaders:
+    def outcome_headers(self, outcome: str) -> RawHeaders:
         """The headers that tell an outcome. While many wait at once they will all be back at once:
         each is told another time, from half the interval on, and the next time they are spread."""
         if self.queue.waiting < CROWD:
-            return self.told[outcome]
-        return next(self._told_in_turn)[outcome]
+            return self.headers_by_outcome[outcome]
+        return next(self._staggered_headers)[outcome]
 
     def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
@@ -180,8 +180,11 @@ class Intake:
         if reason is None:
             return None
         self.context.metrics.dropped.labels(reason).inc()
-        self.count_hot("dropped")
-        return Reply(204, (*self.told["dropped"], (b"presence-dropped", reason.encode()), *cors))
+        self.count_buffered("dropped")
+        return Reply(
+            204,
+            (*self.headers_by_outcome["dropped"], (b"presence-dropped", reason.encode()), *cors),
+        )
 
     def beat(self, body: bytes, headers: Mapping[bytes, bytes], client: str) -> Heartbeat:
         """The heartbeat in a body. Raises RequestError, 400 or 422."""
@@ -221,8 +224,8 @@ class Intake:
             self.check_outcome(outcome)
         except RequestError as error:
             return self.refused(error, cors)
-        self.count_hot(outcome)
-        return Reply(204, (*self.told_of(outcome), *cors))
+        self.count_buffered(outcome)
+        return Reply(204, (*self.outcome_headers(outcome), *cors))
 
     def check_outcome(self, outcome: str) -> None:
         """Raises RequestError, 429, where the script refused to open a session."""
@@ -291,10 +294,12 @@ async def _counted(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders)
     context = intake.context
     outcome, (active, on_path, as_of) = await context.store.heartbeat_and_count(name, beat)
     intake.check_outcome(outcome)
-    intake.count_hot(outcome, status="200")
+    intake.count_buffered(outcome, status="200")
     next_ms = round(context.settings.heartbeat_interval * 1000)
     counts = Counts(outcome, active, on_path, next_ms, as_of)
-    return Reply(200, (*intake.told_of(outcome), *cors, *_JSON), msgspec.json.encode(counts))
+    return Reply(
+        200, (*intake.outcome_headers(outcome), *cors, *_JSON), msgspec.json.encode(counts)
+    )
 
 
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))

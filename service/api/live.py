@@ -32,10 +32,10 @@ class Live:
             del head.headers["content-length"]
             await head(scope, receive, send)
             return
-        wish = SubscribeOptions(request.query_params.get("feed") == "1", path_parameter(request))
+        options = SubscribeOptions(request.query_params.get("feed") == "1", path_parameter(request))
         with (
             context.streams.taken(context.security.client_address(scope)),
-            context.hub.subscribed(name, wish) as subscriber,
+            context.hub.subscribed(name, options) as subscriber,
         ):
             await context.hub.catch_up(name, subscriber, _known_places(request, context))
             # A stream lasts for hours, and the head of its request may have 64 KB.

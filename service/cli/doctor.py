@@ -11,7 +11,7 @@ from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, optional_site_argument, reachable, run
 from service.errors import StoreError
 from service.ops.doctor import PATIENCE_S, Checkup, Doctor
-from service.ops.invariants import LIFETIMES, WRONG_TYPE
+from service.ops.invariants import TTLS, WRONG_TYPE
 from service.ops.prune import prune_paths
 from service.redis.client import connect
 from service.settings import Settings
@@ -104,7 +104,7 @@ def _report(checkup: Checkup) -> bool:
     if not checkup.sites and not checkup.findings:
         console.print(Text("no site is known here: all is well", "green"))
     for site in sorted({finding.site for finding in checkup.findings}):
-        for invariant in range(WRONG_TYPE, LIFETIMES + 1):
+        for invariant in range(WRONG_TYPE, TTLS + 1):
             found = [f for f in checkup.of_site(site) if f.invariant == invariant]
             if not found:
                 continue

@@ -83,11 +83,11 @@ class SitePoller:
         return await self._store.on_pages(self._site, sorted(paths))
 
     async def _count_for_all(self, snapshot: Snapshot) -> None:
-        """Adds the pages that subscribers wish to know of, those who come meanwhile included."""
+        """Adds the pages that subscribers options to know of, those who come meanwhile included."""
         while paths := {
-            s.wish.path
+            s.options.path
             for s in self.subscribers
-            if s.wish.path is not None and not snapshot.tells(s.wish.path)
+            if s.options.path is not None and not snapshot.tells(s.options.path)
         }:
             snapshot.counts |= await self._store.on_pages(self._site, sorted(paths))
 
@@ -111,20 +111,20 @@ class SitePoller:
         if self._catching.get(key, (0.0, None))[1] is task:
             del self._catching[key]
 
-    def begins_at(self, news: Message) -> bool:
+    def begins_at(self, message: Message) -> bool:
         """Starts polling at this position, if it has not started; whether it will deliver every
         later event."""
         if not self._positions:
-            self._begun_at = news.positions
-            self._read_to(news)
+            self._begun_at = message.positions
+            self._read_to(message)
         return all(
             stream_position(position) >= stream_position(first)
-            for position, first in zip(news.positions, self._begun_at, strict=True)
+            for position, first in zip(message.positions, self._begun_at, strict=True)
         )
 
-    def _read_to(self, news: Message) -> None:
-        self._positions = news.positions
-        numbers = news.stats if isinstance(news, Snapshot) else news.change
+    def _read_to(self, message: Message) -> None:
+        self._positions = message.positions
+        numbers = message.stats if isinstance(message, Snapshot) else message.change
         self._views_and_uniques = (numbers.totalPageViews, numbers.uniqueVisitors)
 
     async def _run(self) -> None:
@@ -164,11 +164,11 @@ class SitePoller:
         ):
             self._tell(Delta(changes))
 
-    def _tell(self, news: Message) -> None:
+    def _tell(self, message: Message) -> None:
         self._told_at = asyncio.get_running_loop().time()
-        self._read_to(news)
+        self._read_to(message)
         for subscriber in self.subscribers:
-            subscriber.tell(news)
+            subscriber.tell(message)
 
 
 class Hub:
@@ -186,9 +186,11 @@ class Hub:
         self._is_closed = False
 
     @contextlib.contextmanager
-    def subscribed(self, site: str, wish: SubscribeOptions | None = None) -> Iterator[Subscriber]:
+    def subscribed(
+        self, site: str, options: SubscribeOptions | None = None
+    ) -> Iterator[Subscriber]:
         """A subscriber, told of changes from now on; `catch_up` tells it what was before."""
-        subscriber = Subscriber(wish or SubscribeOptions())
+        subscriber = Subscriber(options or SubscribeOptions())
         if self._is_closed:
             subscriber.close()
         poller = self._pollers.get(site)
@@ -213,12 +215,12 @@ class Hub:
         poller = self._pollers[site]
         for _ in range(CATCH_UP_TRIES):
             changes = await poller.missed(known) if known else None
-            news = Delta(changes) if changes else await poller.snapshot(subscriber.wish.path)
-            if poller.begins_at(news):
+            message = Delta(changes) if changes else await poller.snapshot(subscriber.options.path)
+            if poller.begins_at(message):
                 break
             # The poller began after it: what lies between, nobody would tell.
             await asyncio.sleep(self.tick_s)
-        subscriber.start(news)
+        subscriber.start(message)
 
     def keep(self, task: "asyncio.Task[Any]") -> None:
         """Has `settled` wait for a task that may outlive those who wanted to know."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from service.models import PathCount, SessionEvent, Stats, StatsWithFeed
-from service.store.merge import EVENTS_SHOWN, Changes, told_of
+from service.store.merge import EVENTS_SHOWN, Changes, add_feed
 from service.store.paging import stream_position
 
 MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them it is a snapshot
@@ -23,13 +23,13 @@ class SubscribeOptions:
 
 class Snapshot:
     """All numbers of a site, and where its logs stood. All streams that begin with it share it,
-    whatever page each of them wishes to know of.
+    whatever page each of them asks for.
 
     Args:
         feed: the last that happened, oldest first.
 
-    `counts`: how many are on pages that clients wish to know of and the stats do not list; whoever
-    knows adds to it.
+    `counts`: how many are on pages that clients ask for and the stats do not list; whoever has
+    counted them adds to it.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Snapshot:
         """Whether it says how many are on a page."""
         return path in self._listed or path in self.counts
 
-    def encoded(self, wish: SubscribeOptions) -> bytes:
+    def encoded(self, options: SubscribeOptions) -> bytes:
         """As an event of a stream. It is kept once, not once for each page: for thousands of
         streams, each of another page, that would be hundreds of megabytes."""
-        head, tail = self._parts(wish.feed)
-        if wish.path is None or wish.path not in self.counts:
+        head, tail = self._parts(options.feed)
+        if options.path is None or options.path not in self.counts:
             return head + tail
         # msgspec does not encode what is more than a str, such as a PagePath.
-        row = msgspec.json.encode(PathCount(str(wish.path), self.counts[wish.path]))
+        row = msgspec.json.encode(PathCount(str(options.path), self.counts[options.path]))
         return b"".join((head, b"," if self._listed else b"", row, tail))
 
     def _parts(self, with_feed: bool) -> tuple[bytes, bytes]:
@@ -93,15 +93,15 @@ class Delta:
         return self._encoded[with_feed]
 
     def after(self, positions: list[str], as_of: int) -> "Delta | None":
-        """What of it is not part of news that stood there at that moment; None: nothing. Counts
-        are of a moment, but what happened must not be told twice."""
+        """The part of this delta that a message of that moment, with these positions, does not
+        include; None: nothing. Counts are of a moment, but no event may be sent twice."""
         known = [stream_position(position) for position in positions]
         log = [e for e in self._log if stream_position(e.position) > known[e.shard]]
         if not log and self.change.asOf < as_of:
             return None
         if len(log) == len(self._log):
             return self
-        return Delta(Changes(told_of(log, self.change), self.positions, log))
+        return Delta(Changes(add_feed(log, self.change), self.positions, log))
 
     @property
     def as_of(self) -> int:
@@ -138,15 +138,15 @@ class Subscriber:
     Until it is started with what its client has to know first, what it is told waits.
     """
 
-    def __init__(self, wish: SubscribeOptions) -> None:
-        self.wish = wish
+    def __init__(self, options: SubscribeOptions) -> None:
+        self.options = options
         self._early: list[Message] | None = []
-        # Where its first news stood, and when. Not the news: it would be kept until much changes.
+        # Positions and moment of the first message. It is not kept itself, for as long as it lasts.
         self._first: tuple[list[str], int] | None = None
         self._snapshot: Snapshot | None = None
         self._update: Delta | None = None
         self._is_closed = False
-        self._is_stale = False
+        self._needs_snapshot = False
         self._ready = asyncio.Event()
 
     def start(self, first: Message) -> None:
@@ -156,41 +156,41 @@ class Subscriber:
         self._first = None
         self._tell(first)
         self._first = first.positions, first.as_of
-        for news in early:
-            self.tell(news)
+        for message in early:
+            self.tell(message)
 
-    def tell(self, news: Message) -> None:
+    def tell(self, message: Message) -> None:
         """What is new; after a snapshot, what waited before it is part of it."""
         if self._early is not None:
-            self._early.append(news)
+            self._early.append(message)
             return
         first = self._first
         if first is not None:
-            if isinstance(news, Snapshot):
+            if isinstance(message, Snapshot):
                 self._first = None
             else:
                 if all(
                     stream_position(position) >= stream_position(known)
-                    for position, known in zip(news.positions, first[0], strict=True)
+                    for position, known in zip(message.positions, first[0], strict=True)
                 ):
                     self._first = None  # from here on all is new
-                rest = news.after(*first)
+                rest = message.after(*first)
                 if rest is None:
                     return
-                news = rest
-        self._tell(news)
+                message = rest
+        self._tell(message)
 
-    def _tell(self, news: Message) -> None:
-        if self._is_stale:
+    def _tell(self, message: Message) -> None:
+        if self._needs_snapshot:
             return
-        if isinstance(news, Snapshot):
-            self._snapshot, self._update = news, None
+        if isinstance(message, Snapshot):
+            self._snapshot, self._update = message, None
         elif self._update is None:
-            self._update = news
+            self._update = message
         else:
-            self._update = self._update.then(news)
+            self._update = self._update.then(message)
             if self._update is None:  # its client is so slow that a snapshot is less
-                self._snapshot, self._is_stale = None, True
+                self._snapshot, self._needs_snapshot = None, True
         self._ready.set()
 
     def close(self) -> None:
@@ -205,9 +205,9 @@ class Subscriber:
         if self._is_closed:
             return None
         self._ready.clear()
-        if self._is_stale:
-            self._is_stale, self._early = False, []
+        if self._needs_snapshot:
+            self._needs_snapshot, self._early = False, []
             return b""
         snapshot, update, self._snapshot, self._update = self._snapshot, self._update, None, None
-        events = snapshot.encoded(self.wish) if snapshot else b""
-        return events + update.encoded(self.wish.feed) if update else events
+        events = snapshot.encoded(self.options) if snapshot else b""
+        return events + update.encoded(self.options.feed) if update else events

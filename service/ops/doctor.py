@@ -17,9 +17,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.ops.invariants import (
     COUNTERS,
+    EVENT_REPLAY,
     HASHES,
-    LIFETIMES,
-    LIVES,
+    TTLS,
     VIEWS,
     WRONG_TYPE,
     Finding,
@@ -149,7 +149,9 @@ class Doctor:
                     f"counted {tag} anew: {pages} pages, {countries} countries, {places} places"
                 )
             for tag in _unique(
-                self._tag_of(f.key) for f in checkup.findings if f.invariant in (HASHES, LIVES)
+                self._tag_of(f.key)
+                for f in checkup.findings
+                if f.invariant in (HASHES, EVENT_REPLAY)
             ):
                 shard = self._keys.of_tag(tag)
                 sessions = {
@@ -158,7 +160,7 @@ class Doctor:
                     if f.invariant == HASHES
                 }
                 done += await self._repair_sessions(shard, sessions)
-            for key in _unique(f.key for f in checkup.findings if f.invariant == LIFETIMES):
+            for key in _unique(f.key for f in checkup.findings if f.invariant == TTLS):
                 kind = self._kind_of(key)
                 if kind is None or kind.life_ms is None:
                     done.append(f"left {key} alone: it is not ours; delete it or give it a TTL")
@@ -280,7 +282,7 @@ class Doctor:
                 what = f"is a {kind}; it should be a {expected.type}: delete it"
                 faults.append(Finding(site, WRONG_TYPE, name, what))
             if life_ms == -1 and (expected is None or expected.life_ms is not None):
-                faults.append(Finding(site, LIFETIMES, name, "has no TTL: it would stay for ever"))
+                faults.append(Finding(site, TTLS, name, "has no TTL: it would stay for ever"))
         return faults
 
     async def _types_and_lives(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
@@ -324,7 +326,7 @@ class Doctor:
                 for session, what in life_faults(
                     index.events, members, is_whole=index.is_events_whole
                 ):
-                    add(LIVES, keys.events, f"session {session} {what}")
+                    add(EVENT_REPLAY, keys.events, f"session {session} {what}")
         if index.totals is not None and index.top is not None:
             for what in view_faults(
                 _whole(index.totals.get("views")) or 0,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 WRONG_TYPE = 0
-COUNTERS, HASHES, LIVES, VIEWS, LIFETIMES = 1, 2, 3, 4, 5
+COUNTERS, HASHES, EVENT_REPLAY, VIEWS, TTLS = 1, 2, 3, 4, 5
 _VIEWS_LIFE_MS = 400 * 86_400_000  # an idle stream of views expires, the totals do not
 
 Event = tuple[str, Mapping[str, str]]

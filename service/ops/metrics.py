@@ -134,7 +134,7 @@ class Metrics:
         for outcome, count in Counts(outcomes).items():
             self.heartbeats.labels(outcome).inc(count)
 
-    def count_hot(self, outcome: str, status: str = "204") -> None:
+    def count_buffered(self, outcome: str, status: str = "204") -> None:
         """One request with one heartbeat answered.
 
         A step of a counter costs a lock and two look-ups, as much as all else between a decoded

@@ -57,10 +57,10 @@ class ResponseCache:
         return b"HTTP/1.1 204 No Content\r\n%s\r\n" % lines
 
 
-_heads = ResponseCache()
+_responses = ResponseCache()
 
 
-class _Woken:
+class _NobodyWaits:
     """Stands for the event on which an ASGI app would wait; nobody does."""
 
     def set(self) -> None:
@@ -79,7 +79,7 @@ class PendingHeartbeat:
         "protocol",
         "response_complete",
     )
-    message_event = _Woken()
+    message_event = _NobodyWaits()
 
     def __init__(self, protocol: "FastPathProtocol", name: str) -> None:
         self.protocol = protocol
@@ -99,9 +99,11 @@ class PendingHeartbeat:
         try:
             if outcome in WRITTEN:
                 intake = protocol.intake
-                intake.count_hot(outcome)
+                intake.count_buffered(outcome)
                 defaults = protocol.server_state.default_headers
-                self.answer(_heads.of_outcome(intake.told_of(outcome), self.cors, defaults))
+                self.answer(
+                    _responses.of_outcome(intake.outcome_headers(outcome), self.cors, defaults)
+                )
             else:
                 protocol.answer_by_app(self, protocol.intake.written(outcome, self.cors))
         except Exception as error:
@@ -273,7 +275,7 @@ class FastPathProtocol(TimeoutProtocol):
         if isinstance(begun, Heartbeat):
             return  # its outcome is told later
         if begun.status == 204:
-            pending.answer(_heads.of(begun.headers, self.server_state.default_headers))
+            pending.answer(_responses.of(begun.headers, self.server_state.default_headers))
         else:
             self.answer_by_app(pending, begun)
 

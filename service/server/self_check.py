@@ -129,10 +129,10 @@ class _Intake:
         self.waiter = waiter
         return Heartbeat("self-check", "/", "", "", ""), ()
 
-    def count_hot(self, outcome: str) -> None:
+    def count_buffered(self, outcome: str) -> None:
         """Counts nothing."""
 
-    def told_of(self, outcome: str) -> Any:
+    def outcome_headers(self, outcome: str) -> Any:
         return ((b"presence-status", outcome.encode()),)
 
     def refused(self, error: Exception, cors: Any) -> Reply:

@@ -36,7 +36,7 @@ class Changes(NamedTuple):
     log: list[Entry]
 
 
-class Snapshot(NamedTuple):
+class ShardSnapshot(NamedTuple):
     """A shard's numbers, by snapshot.lua and PFCOUNT; expired sessions are taken off."""
 
     now: int
@@ -54,7 +54,7 @@ class Snapshot(NamedTuple):
     uniques_today: int
 
     @classmethod
-    def of(cls, reply: list[Any], uniques: int, uniques_today: int) -> "Snapshot":
+    def of(cls, reply: list[Any], uniques: int, uniques_today: int) -> "ShardSnapshot":
         """Reads the reply of snapshot.lua and those of PFCOUNT."""
         now, _, active, backlog, pages, countries, places, *rest = reply
         expired_pages, expired_countries, expired_places, views, since, top, paths, event = rest
@@ -139,13 +139,13 @@ def ranked(sums: dict[str, int], limit: int | None = None) -> list[tuple[str, in
     return heapq.nsmallest(limit, rows, key=lambda row: (-row[1], row[0]))
 
 
-def top_of_one(part: Snapshot) -> list[models.PathViews]:
+def top_of_one(part: ShardSnapshot) -> list[models.PathViews]:
     """The most viewed pages, from the reply of one shard, which has their types."""
     rows = (part.top[n : n + 3] for n in range(0, len(part.top), 3))
     return [models.PathViews(path, int(views), kind or None) for path, views, kind in rows]
 
 
-def views_of_all(parts: list[Snapshot]) -> dict[str, int]:
+def views_of_all(parts: list[ShardSnapshot]) -> dict[str, int]:
     """The views of every path, from the replies of several shards."""
     sums: dict[str, int] = {}
     for part in parts:
@@ -155,7 +155,7 @@ def views_of_all(parts: list[Snapshot]) -> dict[str, int]:
 
 
 def merge_snapshots(
-    parts: list[Snapshot],
+    parts: list[ShardSnapshot],
     pages: list[tuple[str, int]],
     places: list[tuple[str, int]],
     top: list[models.PathViews],
@@ -206,10 +206,10 @@ def changes_of(replies: Sequence[tuple[list[Any], int]], counts: dict[str, int])
         departures=0,
         asOf=min(int(reply[0]) for reply, _ in replies),
     )
-    return Changes(told_of(log, change), [reply[4] for reply, _ in replies], log)
+    return Changes(add_feed(log, change), [reply[4] for reply, _ in replies], log)
 
 
-def told_of(log: list[Entry], change: models.Change) -> models.Change:
+def add_feed(log: list[Entry], change: models.Change) -> models.Change:
     """The change with the arrivals, departures and feed of this log."""
     kinds = Counter(entry.event.type for entry in log)
     return msgspec.structs.replace(

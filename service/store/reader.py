@@ -13,7 +13,7 @@ from service.store.merge import (
     PLACES_LIMIT,
     TOP_LIMIT,
     Changes,
-    Snapshot,
+    ShardSnapshot,
     changes_of,
     contenders,
     last_of,
@@ -136,7 +136,7 @@ class StoreReader:
 
     async def _snapshots(
         self, shards: list[ShardKeys], pages_limit: int, top_limit: int, places_limit: int
-    ) -> list[Snapshot]:
+    ) -> list[ShardSnapshot]:
         args = (pages_limit, top_limit, places_limit)
         replies = await self._runner.read(
             "snapshot",
@@ -144,15 +144,15 @@ class StoreReader:
             lambda n: args,
             lambda keys, hour: (("PFCOUNT", keys.uniques), ("PFCOUNT", keys.uniques_of(hour))),
         )
-        return [Snapshot.of(*reply) for reply in replies]
+        return [ShardSnapshot.of(*reply) for reply in replies]
 
     async def _highest(
-        self, shards: list[ShardKeys], kind: str, parts: list[Snapshot], depth: int, limit: int
+        self, shards: list[ShardKeys], kind: str, parts: list[ShardSnapshot], depth: int, limit: int
     ) -> list[tuple[str, int]]:
         """The pages, or places, that most are on over all shards, by exact counts. `parts` have
         the `depth` highest of each shard."""
 
-        def lists_of(parts: list[Snapshot]) -> list[list[str]]:
+        def lists_of(parts: list[ShardSnapshot]) -> list[list[str]]:
             return [part.pages if kind == "pages" else part.places for part in parts]
 
         # What is behind `depth` may be less than what a shard did not list: expired sessions are

@@ -47,7 +47,7 @@ class ScriptRunner:
         self.span: Callable[[str], AbstractContextManager[None]] = lambda script: nullcontext()
         # Whether one call may name keys of several sites; found out where a proxy hides a cluster.
         self.mixes_sites = connection.mixes_sites
-        self._has_read_only = True  # Redis before 7 has no EVALSHA_RO; found out by the first call
+        self._has_evalsha_ro = True  # Redis before 7 has no EVALSHA_RO; found out by the first call
         self._clock_offset_ms = 0.0
 
     def call(
@@ -65,7 +65,7 @@ class ScriptRunner:
             load(script),
             (*shard.all_of(hour), *more_keys),
             (self.clock(), hour, *args),
-            is_read_only and self._has_read_only,
+            is_read_only and self._has_evalsha_ro,
         )
 
     async def replies(self, calls_of: CallsOf, client: Client | None = None) -> list[Any]:
@@ -125,8 +125,8 @@ class ScriptRunner:
         async with self.failures():
             with self.span(script):
                 replies = await ask(self.hour())
-                if self._has_read_only and any(_is_unknown(reply[0]) for reply in replies):
-                    self._has_read_only = False
+                if self._has_evalsha_ro and any(_is_unknown(reply[0]) for reply in replies):
+                    self._has_evalsha_ro = False
                     replies = await ask(self.hour())
                 for reply, *_ in replies:
                     if isinstance(reply, list):
@@ -144,13 +144,13 @@ class ScriptRunner:
         """The replies of sites.lua for these keys of `active`, as `replies` gives them."""
 
         async def ask() -> list[Any]:
-            args, is_read_only = (self.clock(),), self._has_read_only
+            args, is_read_only = (self.clock(),), self._has_evalsha_ro
             calls = [Call(load("sites"), keys, args, is_read_only) for keys in groups]
             return await run_mixed(self.client, calls)
 
         replies = await ask()
-        if self._has_read_only and any(map(_is_unknown, replies)):
-            self._has_read_only = False
+        if self._has_evalsha_ro and any(map(_is_unknown, replies)):
+            self._has_evalsha_ro = False
             replies = await ask()
         return replies
 

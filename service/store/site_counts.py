@@ -40,10 +40,10 @@ class SiteCounts:
         replies: list[Any] = [None] * len(shards)
         until = asyncio.get_running_loop().time() + self._runner.deadline_s
 
-        async def ask(indexs: list[int]) -> StoreError | None:
+        async def ask(indexes: list[int]) -> StoreError | None:
             # Chunk by chunk: a call for each of thousands of sites would take all connections.
-            for begin in range(0, len(indexs), COUNTED_AT_ONCE):
-                some = indexs[begin : begin + COUNTED_AT_ONCE]
+            for begin in range(0, len(indexes), COUNTED_AT_ONCE):
+                some = indexes[begin : begin + COUNTED_AT_ONCE]
                 answers: list[Any]
                 try:
                     async with asyncio.timeout_at(until):
@@ -52,7 +52,7 @@ class SiteCounts:
                     answers = [error] * len(some)
                 for index, answer in zip(some, answers, strict=True):
                     replies[index] = answer
-            errors = (replies[index] for index in indexs)
+            errors = (replies[index] for index in indexes)
             first = next((error for error in errors if isinstance(error, Exception)), None)
             return self._runner.error_of(first) if first else None
 

@@ -30,7 +30,7 @@ _DEMO = (
 )
 _HELP_OPEN = "Lowercase letters, digits, dots and dashes, such as <code>example.org</code>."
 _HELP_LISTED = "The operator has listed the sites of this service: enter the name of one of them."
-_SAID_TO_PEOPLE = (404, 405, 422)  # what a mistyped or stale address leads to
+_HTML_STATUSES = (404, 405, 422)  # what a mistyped or stale address leads to
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
@@ -82,7 +82,7 @@ async def stats(request: Request) -> Response:
 
 def refusal(request: Request, error: RequestError) -> Response:
     """A refusal for people where it is a browser that asked for a page, else as from the API."""
-    is_page = not request.url.path.startswith("/v1/") and error.status in _SAID_TO_PEOPLE
+    is_page = not request.url.path.startswith("/v1/") and error.status in _HTML_STATUSES
     if not is_page:
         return problem_response(error)
     if "text/html" not in request.headers.get("accept", ""):
@@ -106,9 +106,10 @@ def refusal(request: Request, error: RequestError) -> Response:
 
 def _framers(site: Site) -> str:
     """Who may show the numbers in a frame: the site's own pages, or any where none are known. In
-    a frame nobody is asked for a token, so those of a private site cannot be shown in any."""
+    a frame nobody is asked for a token; any page may show that a site's numbers are not public,
+    which is said of one that is not there as well."""
     if not site.public:
-        return "'none'"
+        return "*"
     return " ".join(sorted(site.origins)) or "*"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import shlex
@@ -700,6 +701,9 @@ def test_told_to_stop_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
         return create(settings, **options)
 
     monkeypatch.setattr(server, "create_app", told)
+    access = logging.getLogger("uvicorn.access")  # whose settings uvicorn changes
+    for name in ("propagate", "handlers"):
+        monkeypatch.setattr(access, name, getattr(access, name))
     try:
         with server.listen("127.0.0.1", 0) as sock:
             assert server.run_here(Settings.from_env({"PRESENCE_REDIS_URL": "memory://"}), sock)

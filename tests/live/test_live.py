@@ -272,8 +272,8 @@ async def test_streams_of_thousands_of_pages_share_a_snapshot(make_store: MakeSt
     with contextlib.ExitStack() as stack:
 
         async def watches(n: int) -> int:
-            wish = SubscribeOptions(feed=bool(n % 2), path=f"/own/{n}")
-            subscriber = stack.enter_context(feed.subscribed("blog", wish))
+            options = SubscribeOptions(feed=bool(n % 2), path=f"/own/{n}")
+            subscriber = stack.enter_context(feed.subscribed("blog", options))
             await feed.catch_up("blog", subscriber, None)
             return len(await subscriber.take() or b"")
 

@@ -12,9 +12,9 @@ import redis
 from service.ops.doctor import Doctor
 from service.ops.invariants import (
     COUNTERS,
+    EVENT_REPLAY,
     HASHES,
-    LIFETIMES,
-    LIVES,
+    TTLS,
     VIEWS,
     WRONG_TYPE,
     Event,
@@ -162,19 +162,19 @@ HARM: dict[str, tuple[Harm, list[tuple[int, str, str]]]] = {
         lambda c, k: c.xadd(
             k.events, {"type": "joined", "session": ID, "path": "/b", "country": "--"}
         ),
-        [(LIVES, "events", f"session {ID} joined twice")],
+        [(EVENT_REPLAY, "events", f"session {ID} joined twice")],
     ),
     "event of nobody": (
         lambda c, k: c.xadd(k.events, {"type": "left", "session": "x" * 16, "path": "/", "at": 1}),
-        [(LIVES, "events", "left / without being there")],
+        [(EVENT_REPLAY, "events", "left / without being there")],
     ),
     "event of no type": (
         lambda c, k: c.xadd(k.events, {"type": "sang", "session": "x" * 16}),
-        [(LIVES, "events", "unknown type 'sang'")],
+        [(EVENT_REPLAY, "events", "unknown type 'sang'")],
     ),
     "event lost": (
         lambda c, k: c.xdel(k.events, _last_event(c, k)),
-        [(LIVES, "events", f"session {ID} is on /a by its events, but on /b by active")],
+        [(EVENT_REPLAY, "events", f"session {ID} is on /a by its events, but on /b by active")],
     ),
     "a view too many": (
         lambda c, k: c.hincrby(k.totals, "views", 1),
@@ -185,16 +185,16 @@ HARM: dict[str, tuple[Harm, list[tuple[int, str, str]]]] = {
         lambda c, k: c.xadd(k.views, {"session": ID, "path": "/", "at": 1}),
         [(VIEWS, "totals", "appended to the stream")],
     ),
-    "index without TTL": (lambda c, k: c.persist(k.pages), [(LIFETIMES, "pages", "no TTL")]),
+    "index without TTL": (lambda c, k: c.persist(k.pages), [(TTLS, "pages", "no TTL")]),
     "session without TTL": (
         lambda c, k: c.persist(k.session(ID)),
-        [(LIFETIMES, f"session:{ID}", "no TTL")],
+        [(TTLS, f"session:{ID}", "no TTL")],
     ),
     "marker without TTL": (
         lambda c, k: c.persist(k.viewed(ID, "/b")),
-        [(LIFETIMES, f"viewed:{ID}:/b", "no TTL")],
+        [(TTLS, f"viewed:{ID}:/b", "no TTL")],
     ),
-    "unknown key": (lambda c, k: c.set(k.base + "mine", 1), [(LIFETIMES, "mine", "no TTL")]),
+    "unknown key": (lambda c, k: c.set(k.base + "mine", 1), [(TTLS, "mine", "no TTL")]),
     "session of a wrong type": (
         lambda c, k: _retype(c, k.session(ID)),
         [(WRONG_TYPE, f"session:{ID}", "is a list; it should be a hash")],
@@ -245,14 +245,14 @@ async def test_what_is_broken_is_named_and_nothing_else(patient: Patient, name: 
 
 async def test_a_member_that_was_removed_breaks_all_that_hangs_on_it(patient: Patient) -> None:
     patient.client.zrem(patient.shard.active, MEMBER)
-    assert [f.invariant for f in await patient.findings()] == [COUNTERS, COUNTERS, LIVES]
+    assert [f.invariant for f in await patient.findings()] == [COUNTERS, COUNTERS, EVENT_REPLAY]
 
 
 async def test_other_sites_and_other_shards_are_looked_at(patient: Patient) -> None:
     other = patient.keys.of_tag("shop/7")
     patient.client.zadd(other.pages, {"/": 1})
     found = await patient.findings()
-    assert {(f.site, f.invariant) for f in found} == {("shop", COUNTERS), ("shop", LIFETIMES)}
+    assert {(f.site, f.invariant) for f in found} == {("shop", COUNTERS), ("shop", TTLS)}
     assert (await patient.doctor.check(SITE)).findings == []
 
 
