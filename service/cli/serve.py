@@ -87,9 +87,14 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
             is_looking = False
         if is_told_to_stop:  # and what was raised got lost, in a destructor
             raise SystemExit(0)
+        # From here on a signal is only noted: an error that is raised could be lost, and whoever
+        # reads the address may send one at once.
+        is_looking = True
         _announce(settings, sock.getsockname()[1], demo)
         if workers == 1:
-            has_started = run_here(settings, sock, demo=demo)
+            has_started = run_here(settings, sock, demo=demo, is_told=lambda: is_told_to_stop)
+        elif is_told_to_stop:
+            has_started = True
         else:
             has_started = run_workers(settings, sock, workers)
     if not has_started:

@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,15 @@ def _options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> bool:
-    """Serves in this process until SIGINT or SIGTERM; whether it had started at all."""
+def run_here(
+    settings: Settings,
+    sock: socket.socket,
+    *,
+    demo: bool = False,
+    is_told: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Serves in this process until SIGINT or SIGTERM; whether it had started at all. `is_told`:
+    whether one came before this listens to them."""
     is_told_to_stop = False
     server: uvicorn.Server | None = None
 
@@ -89,7 +96,7 @@ def run_here(settings: Settings, sock: socket.socket, *, demo: bool = False) -> 
         uvicorn.Config(create_app(settings, demo=demo, drains=True), **_options(settings))
     )
     freeze_gc()
-    if is_told_to_stop:
+    if is_told_to_stop or is_told():
         return True
     with contextlib.suppress(SystemExit):  # a start that failed has been logged
         server.run(sockets=[sock])
