@@ -58,7 +58,7 @@ async def heartbeat(redis: Any, is_watched: bool, tally: Tally) -> str:
 
 async def run(url: str, is_watched: bool) -> Tally:
     """Clients, each on a connection of its own, share out the heartbeats of one session."""
-    pool = BlockingConnectionPool.from_url(url, max_connections=CLIENTS, decode_responses=True)
+    pool: Any = BlockingConnectionPool.from_url(url, max_connections=CLIENTS, decode_responses=True)
     redis: Any = Redis.from_pool(pool)
     tally, numbers = Tally(), iter(range(HEARTBEATS))
 
@@ -66,7 +66,8 @@ async def run(url: str, is_watched: bool) -> Tally:
         for _ in numbers:
             tally.outcomes[await heartbeat(redis, is_watched, tally)] += 1
 
-    await asyncio.gather(*(redis.ping() for _ in range(CLIENTS)))  # all are connected
+    for connection in [await pool.get_connection() for _ in range(CLIENTS)]:  # all are connected
+        await pool.release(connection)
     await redis.delete(SESSION, "pages", "views")
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     await redis.aclose()

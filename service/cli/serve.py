@@ -93,10 +93,8 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
         _announce(settings, sock.getsockname()[1], demo)
         if workers == 1:
             has_started = run_here(settings, sock, demo=demo, is_told=lambda: is_told_to_stop)
-        elif is_told_to_stop:
-            has_started = True
         else:
-            has_started = run_workers(settings, sock, workers)
+            has_started = run_workers(settings, sock, workers, is_told=lambda: is_told_to_stop)
     if not has_started:
         raise Failure("the service could not start; the log above says why")
 

@@ -103,8 +103,15 @@ def run_here(
     return server.started
 
 
-def run_workers(settings: Settings, sock: socket.socket, workers: int) -> bool:
-    """Serves in worker processes until SIGINT or SIGTERM; whether they had started.
+def run_workers(
+    settings: Settings,
+    sock: socket.socket,
+    workers: int,
+    *,
+    is_told: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Serves in worker processes until SIGINT or SIGTERM; whether they had started. `is_told`:
+    whether one came before this listens to them.
 
     Workers are told the settings by the environment, as any copy of the service is.
     """
@@ -119,7 +126,9 @@ def run_workers(settings: Settings, sock: socket.socket, workers: int) -> bool:
             "service.server.run:worker_app", factory=True, workers=workers, **_options(settings)
         )
         resource_tracker.ensure_running()  # as it starts, it undoes what the supervisor blocks
-        supervisor = _Supervisor(config, sockets=[sock])
+        supervisor = _Supervisor(config, sockets=[sock])  # listens to signals from here on
+        if is_told():
+            return True
         supervisor.run()
         return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 

@@ -710,3 +710,22 @@ def test_told_to_stop_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def test_told_to_stop_before_the_workers_start(valkey: Server) -> None:
+    """As above, and in a process of its own, for it writes its environment."""
+    program = (
+        "from service.server.run import listen, run_workers\n"
+        "from service.settings import Settings\n"
+        "with listen('127.0.0.1', 0) as sock:\n"
+        "    assert run_workers(Settings.from_env(), sock, 2, is_told=lambda: True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path.cwd(),
+        env=ENVIRON | {"PRESENCE_REDIS_URL": valkey.url},
+        capture_output=True,
+        timeout=60,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

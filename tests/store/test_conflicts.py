@@ -13,7 +13,7 @@ import pytest
 
 from bench import conflicts
 from bench.peers import locking
-from bench.peers.locking import CLIENTS, HEARTBEATS
+from bench.peers.locking import CLIENTS, HEARTBEATS, SESSION
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests import invariants
@@ -146,7 +146,19 @@ async def test_get_then_set_writes_many_times(valkey: Server) -> None:
     assert tally.retries == 0
 
 
-async def test_optimistic_locking_is_right_and_retries(valkey: Server) -> None:
+async def test_optimistic_locking_is_right_and_retries(
+    valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes between the first client's read and its write, so that the race is sure."""
+    write = vars(locking)["_write"]
+
+    def meet(pipeline: Any, known: dict[str, str], now: int) -> str:
+        monkeypatch.setattr(locking, "_write", write)
+        valkey.client.hset(SESSION, "path", "/")
+        valkey.client.delete(SESSION)
+        return str(write(pipeline, known, now))
+
+    monkeypatch.setattr(locking, "_write", meet)
     tally = await locking.run(valkey.url, is_watched=True)
     assert tally.outcomes == {"created": 1, "duplicate": HEARTBEATS - 1}
     assert tally.retries > 0
