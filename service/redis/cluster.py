@@ -1,9 +1,10 @@
 """A cluster's client that takes what happens to clusters in its stride.
 
 redis-py's own sends ASKING on one connection and the command on another, closes every connection
-to every node where a slot is down for a moment, and makes all calls wait while it asks a node that
-is dead for the slots. `Cluster` carries out commands on one key or one slot, alone and in
-pipelines, by the rules of the cluster specification; all else is left to redis-py.
+to every node where a slot is down for a moment or the slots are asked for anew, and makes all calls
+wait while it asks a node that is dead for them. `Cluster` carries out commands on one key or one
+slot, alone and in pipelines, by the rules of the cluster specification; all else is left to
+redis-py.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Any
 from redis.asyncio.cluster import (
     ClusterNode,
     ClusterPipeline,
+    NodesManager,
     PipelineCommand,
     PipelineStrategy,
     RedisCluster,
@@ -31,7 +33,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-LEARN_EVERY_S = 0.2  # no more often: each time, redis-py makes all connections anew
+LEARN_EVERY_S = 0.2  # no more often
 LOST_AFTER_S = 0.5  # who is given up after so long does not answer; before, nobody waits any more
 LEARNED_WITHIN_S = 0.25  # for how long a second try waits for it
 UNSETTLED_S = 0.7  # for how long a slot is waited for that is just being moved; a batch has 0.85
@@ -59,6 +61,13 @@ class Cluster(RedisCluster):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        made = self.nodes_manager
+        self.nodes_manager = _Nodes(
+            list(made.startup_nodes.values()),
+            made.require_full_coverage,
+            made.connection_kwargs,
+            event_dispatcher=made._event_dispatcher,
+        )
         self._moving: dict[int, float] = {}  # slots, and until when they count as being moved
 
     def is_moving(self, slot: int) -> bool:
@@ -160,9 +169,10 @@ class Cluster(RedisCluster):
                 command.result = error
         results = [command.result for command in batch]
         if any(_is_lost(result) for result in results):
-            # Whatever else is open to it is as dead.
-            node.update_active_connections_for_reconnect()
-            await node.disconnect_free_connections()
+            # Whatever else is open to it is as dead. It is closed by who takes it next: closed
+            # here, it could be taken before the end of that.
+            for connection in node._connections:
+                connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
             self._learn(node.name)
         elif any(isinstance(result, ClusterDownError) for result in results):
             self._learn()
@@ -219,6 +229,28 @@ class Cluster(RedisCluster):
             self._learning.cancel()
             await asyncio.wait((self._learning,))
         await super().aclose()
+
+
+class _Nodes(NodesManager):
+    """Keeps the connections to nodes that are still there. redis-py makes all of them anew each
+    time the slots are asked for; a node that is busy with a failover may not take them in time."""
+
+    __slots__ = ()
+
+    def set_nodes(
+        self,
+        old: dict[str, ClusterNode],
+        new: dict[str, ClusterNode],
+        remove_old: bool = False,
+    ) -> None:
+        """Whether a node is a primary decides no more than who is asked: one that has become a
+        replica answers MOVED on the same connection."""
+        stay = {name: old.pop(name) for name in new if name in old}
+        for name, node in stay.items():
+            node.server_type = new[name].server_type
+        come = {name: node for name, node in new.items() if name not in stay}
+        super().set_nodes(old, come, remove_old)
+        old.update(stay)
 
 
 class _Strategy(PipelineStrategy):

@@ -24,7 +24,6 @@ from tests.servers import Server, cluster_url, node_id, wait_until
 
 # After the failover: an answer that was waited for all in vain, and the next.
 RECOVERY_S = ANSWER_WITHIN_S + ALLOWANCE_S
-ONE_CALL_S = 0.25
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis7"])
@@ -208,10 +207,7 @@ def test_a_primary_dies(
             load.more()
             assert recovery < promoted - died + RECOVERY_S + load.lag_s
             for site in unconcerned:
-                # Once its new layout is known redis-py makes every connection anew: what is in
-                # flight just then, one call of a node, may be lost.
-                lost = [ack.begun for ack in load.failed(0.0, site)]
-                assert not lost or max(lost) - min(lost) < ONE_CALL_S, f"{site}: {lost}"
+                assert not load.failed(0.0, site), f"{site} has nothing to do with it"
             loss = Loss(died - 1.0, died, promoted)
             figures = judge(load, cluster_url([heir, *others]), [copy], losses=[loss])
         finally:

@@ -103,3 +103,25 @@ async def test_a_cluster_that_is_nowhere_is_a_failure_like_any_other() -> None:
         await client.get("key")
     assert kind_of(caught.value) == "connection"
     await connection.close()
+
+
+async def test_connections_outlive_a_look_at_the_slots(
+    nodes: list[Server], connection: Connection
+) -> None:
+    client: Any = connection.client
+    names = [f"key-{n}" for n in range(20)]
+    for name in names:
+        await client.set(name, name)
+    before = [_connects_of(node) for node in nodes[:2]]
+    for _ in range(5):
+        await client.nodes_manager.initialize()
+        for name in names:
+            assert await client.get(name) == name
+    # Who was asked for the slots by name of the URL has a connection for that alone.
+    after = [_connects_of(node) for node in nodes[:2]]
+    more = [now - then for then, now in zip(before, after, strict=True)]
+    assert max(more) <= 1, more
+
+
+def _connects_of(node: Server) -> int:
+    return int(node.client.info("stats")["total_connections_received"])
