@@ -221,15 +221,32 @@ def _standalone(url: RedisUrl, options: dict[str, Any]) -> Connection:
     return Connection(Redis.from_pool(pool), topology, DedicatedConnection(pool))
 
 
+class _OneSentinel(Redis):
+    """Keeps its last error, of which redis-py's Sentinel keeps no more than how it prints."""
+
+    last_error: BaseException | None = None
+
+    async def sentinel_masters(self) -> Any:
+        """As redis-py's."""
+        try:
+            masters = await super().sentinel_masters()
+        except (ConnectionError, TimeoutError) as error:
+            self.last_error = error
+            raise
+        self.last_error = None
+        return masters
+
+
 class _Sentinels(Sentinel):
+    sentinels: list[Any]
+
     async def discover_master(self, service_name: str) -> Any:
         """Says as well where no Sentinel is trusted, or none speaks our protocol."""
         try:
             return await super().discover_master(service_name)
         except MasterNotFoundError as error:
-            # redis-py keeps no more of their errors than how they print.
             for kind in (NotTrusted, WrongProtocol):
-                if kind.__name__ in str(error):
+                if any(isinstance(sentinel.last_error, kind) for sentinel in self.sentinels):
                     raise kind("the Sentinels") from error
             raise
 
@@ -248,7 +265,7 @@ def _sentinel(url: RedisUrl, options: dict[str, Any]) -> Connection:
         asking |= url.tls
     sentinel: Any = _Sentinels([])  # type: ignore[no-untyped-call]
     sentinel.sentinels = [
-        Redis.from_pool(
+        _OneSentinel.from_pool(
             ConnectionPool(connection_class=with_diagnosis(kind), host=host, port=port, **asking)
         )
         for host, port in url.hosts
