@@ -4,6 +4,7 @@ import functools
 import inspect
 import itertools
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,19 @@ NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:
 _numbers = itertools.count()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Where no bytecode is to be written beside the source, it goes into pytest's cache: else each
+    worker compiles all tests, and each of the hundreds of services that tests start compiles all
+    that it imports, which takes longer than the start itself."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    if not sys.dont_write_bytecode or hasattr(config, "workerinput") or cache is None:
+        return
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(cache.mkdir("bytecode"))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """A few chosen tests are done before a worker would have started; and each worker starts
     servers of its own, so that more than eight have nothing to gain."""
@@ -45,8 +59,8 @@ SERVER_FILES = {"test_dockerfile", "test_package", "test_readme", "test_topologi
 STARTERS = {"EmbeddedServer", "LiveService", "Server", "cluster"}
 # Of a whole module; not worth to be made on every worker.
 SHARED_FIXTURES = {
-    "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "prometheus",
-    "shared", "valkey_environ",
+    "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "packages",
+    "prometheus", "shared", "valkey_environ",
 }  # fmt: skip
 
 
