@@ -12,6 +12,7 @@ import structlog
 # pytest itself tells here which test and which phase of it runs.
 NOT_OURS = "PYTEST_CURRENT_TEST"
 _ABSENT = object()
+_SIGNALS = signal.valid_signals() - {signal.SIGALRM}
 
 
 class ProcessState:
@@ -26,46 +27,45 @@ class ProcessState:
         changed = []
         now = _state()
         for part, before in self._before.items():
-            for name in sorted(before.keys() | now[part].keys(), key=str):
-                old, new = before.get(name, _ABSENT), now[part].get(name, _ABSENT)
+            after = now.get(part, {})
+            if before == after:  # in C: there are thousands of values, and tests
+                continue
+            for name in sorted(before.keys() | after.keys(), key=str):
+                old, new = before.get(name, _ABSENT), after.get(name, _ABSENT)
                 if old is not new and old != new and _put_back(part, name, old):
-                    changed.append(f"{part}: {name}")
+                    changed.append(f"{part[0]}: {name if len(part) == 1 else (part[1], name)}")
         return sorted(changed)
 
 
-def _state() -> dict[str, dict[Any, Any]]:
+def _state() -> dict[tuple[str, ...], dict[Any, Any]]:
+    """What is there by kind, and by module where each has its own."""
     logs = structlog.get_config()
+    modules = _modules()
     return {
         # A copy, for capture_logs changes the list itself.
-        "structlog": logs | {"processors": list(logs["processors"])},
-        "cached logger": {name: True for name, _ in _cached_loggers()},
-        "logging": {logger.name: _settings_of(logger) for logger in _loggers()},
-        "environment": {name: os.environ[name] for name in os.environ if name != NOT_OURS},
-        "working directory": {"": os.getcwd()},
+        ("structlog",): logs | {"processors": list(logs["processors"])},
+        ("cached logger",): {name: True for name, _ in _cached_loggers(modules)},
+        ("logging",): {logger.name: _settings_of(logger) for logger in _loggers()},
+        ("environment",): {name: value for name, value in os.environ.items() if name != NOT_OURS},
+        ("working directory",): {"": os.getcwd()},
         # pytest-timeout takes SIGALRM back as soon as a test fails.
-        "signal handler": {
-            number: signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGALRM}
-        },
-        "global": {
-            (module.__name__, name): value
-            for module in _modules()
-            for name, value in vars(module).items()
-        },
+        ("signal handler",): {number: signal.getsignal(number) for number in _SIGNALS},
+        **{("global", module.__name__): vars(module).copy() for module in modules},
     }
 
 
 def _modules() -> list[Any]:
     return [
         module
-        for name, module in list(sys.modules.items())
-        if name == "service" or name.startswith("service.")
+        for name, module in sys.modules.copy().items()
+        if name.startswith("service") and (name == "service" or name[7] == ".")
     ]
 
 
-def _cached_loggers() -> Iterator[tuple[str, Any]]:
+def _cached_loggers(modules: list[Any]) -> Iterator[tuple[str, Any]]:
     """With `cache_logger_on_first_use`, a module's logger keeps the configuration it first logged
     with, whatever structlog is told later."""
-    for module in _modules():
+    for module in modules:
         log = vars(module).get("log")
         if "bind" in getattr(log, "__dict__", ()):
             yield module.__name__, log
@@ -80,13 +80,13 @@ def _settings_of(logger: logging.Logger) -> tuple[Any, ...]:
     return logger.level, tuple(logger.handlers), logger.propagate, logger.disabled
 
 
-def _put_back(part: str, name: Any, old: Any) -> bool:
+def _put_back(part: tuple[str, ...], name: Any, old: Any) -> bool:
     """False where the difference is not a change: what has just been imported."""
-    match part:
+    match part[0]:
         case "structlog":
             structlog.configure(**{name: old})
         case "cached logger":
-            for module, log in _cached_loggers():
+            for module, log in _cached_loggers(_modules()):
                 if module == name:
                     del log.bind
         case "logging":
@@ -109,6 +109,5 @@ def _put_back(part: str, name: Any, old: Any) -> bool:
         case _:
             if old is _ABSENT:
                 return False
-            module, attribute = name
-            setattr(sys.modules[module], attribute, old)
+            setattr(sys.modules[part[1]], name, old)
     return True
