@@ -2,7 +2,7 @@
   Counts pages, countries and places anew from `active`: for `presence doctor --repair`, after
   somebody has edited keys by hand. Takes time in proportion to the active sessions.
 
-  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -13,6 +13,7 @@
 -- @include clock
 -- @include hour
 -- @include keys
+-- @include member
 -- @include tally
 -- @include places
 -- @include unswept
@@ -34,7 +35,7 @@ end
 local pages, countries, places, ids, ends, is_here = {}, {}, {}, {}, {}, {}
 local rows = redis.call('ZRANGE', shard.active, 0, -1, 'WITHSCORES')
 for i = 1, #rows, 2 do
-  local id, country, path = string.match(rows[i], '^(%S+) (%S+) (.*)$')
+  local id, country, _, path = string.match(rows[i], MEMBER)
   if path then
     add(pages, path, 1)
     add(countries, country, 1)

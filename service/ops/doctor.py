@@ -23,7 +23,6 @@ from service.ops.invariants import (
     VIEWS,
     WRONG_TYPE,
     Finding,
-    Member,
     counter_faults,
     events_to_append,
     life_faults,
@@ -34,6 +33,7 @@ from service.redis.failures import FAILURES, as_store_error, kind_of
 from service.redis.scripts import Call, load, run
 from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, Keys, ShardKeys, site_of
+from service.store.members import Member
 
 PATIENCE_S = 60.0  # for one answer: a million members take Redis a second or two
 _CHUNK = 500

@@ -10,7 +10,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from service.store.members import Member
 
 WRONG_TYPE = 0
 COUNTERS, HASHES, EVENT_REPLAY, VIEWS, TTLS = 1, 2, 3, 4, 5
@@ -28,23 +29,6 @@ class Finding:
     invariant: int
     key: str
     what: str
-
-
-class Member(NamedTuple):
-    """A parsed member of `active`."""
-
-    session: str
-    country: str
-    path: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Member | None":
-        """Parses a member; None: no script has written it."""
-        parts = text.split(" ", 2)
-        return cls(*parts) if len(parts) == 3 and all(parts) else None
-
-    def __str__(self) -> str:
-        return " ".join(self)
 
 
 def counter_faults(
