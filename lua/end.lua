@@ -7,7 +7,7 @@
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
-  ARGV[11] users who left that are remembered; only where there are 18 keys of the shard
+  ARGV[11] remembered of those who left, users; only where the shard has 18 keys
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
     outcome  'ended'

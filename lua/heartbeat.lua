@@ -8,11 +8,11 @@
   ARGV[3]   to ARGV[10]: the settings (include/settings.lua)
   then for each shard the number of its heartbeats, at least 1, negative where it has 18 keys, and
   for each of these
-  ARGV[+1]  "<country or --> <path>", or "<country or --> <user> <path>"
+  ARGV[+1]  path, after the country, and the user if known: "<country or --> [<user> ]<path>"
   ARGV[+2]  empty: nothing more; or the keyed hash of the client's address, if it is limited, then,
             if any, a space and a JSON object: type, referrer, city, latitude, longitude, and of the
             user name and avatar
-  ARGV[-1]  users who left that are remembered; only where a shard has 18 keys
+  ARGV[-1]  remembered of those who left, users; only where a shard has 18 keys
 
   A shard is at most once in a call, and a session at most once among a shard's heartbeats.
 

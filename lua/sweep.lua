@@ -7,7 +7,7 @@
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
   ARGV[11] sessions to remove at most, sessions
-  ARGV[12] users who left that are remembered; only where there are 18 keys
+  ARGV[12] remembered of those who left, users; only where there are 18 keys
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'swept', removed, backlog, next}
     removed  sessions removed

@@ -7,7 +7,7 @@
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  session timeout, ms
   then for each user
-  ARGV[+1] user
+  ARGV[+1] id of a user
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'known', row, row …}
     row  as in users.lua; empty: nothing is known

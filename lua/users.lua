@@ -8,7 +8,7 @@
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  session timeout, ms
   ARGV[4]  path; empty: all pages
-  ARGV[5]  "<path><tab><user>" where the last answer stopped; empty: from the beginning
+  ARGV[5]  where the last answer stopped, "<path><tab><user>"; empty: from the beginning
   ARGV[6]  users to return at most, users; 0: only the total
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'users', total, last, place, row, place, row …}

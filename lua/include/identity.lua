@@ -6,6 +6,7 @@ local function change_user(changes, beat, was)
   if not score then
     return false
   end
+  end_earlier(shard, beat.id, was.country, was.path, beat.user)
   redis.call('ZADD', shard.active, score, member_of(beat.id, was.country, was.path, beat.user))
   redis.call('ZREM', shard.active, before)
   if was.user then

@@ -21,10 +21,8 @@ end
 
 -- What an event says of where a session is, and whose it is, if that is known.
 local function who_where(country, user)
-  if user then
-    return 'country', country, 'user', user
-  end
-  return 'country', country
+  local fields = {'country', country, user and 'user', user}
+  return unpack(fields)
 end
 
 -- Ends sessions whose members the caller has removed from `active`: counters down, one `left` each,

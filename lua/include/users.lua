@@ -1,7 +1,7 @@
 -- Who is here, where a site knows it: a row for each user (include/keys.lua says of what), the
 -- pages they are on, and when those who left were last seen. A row is kept for 30 days after that,
 -- and at most as many of those who left as the last argument says.
-local USERS_LIFE_MS, USERS_KEPT = 30 * DAY_MS, tonumber(ARGV[#ARGV])
+local USERS_KEPT = tonumber(ARGV[#ARGV])
 
 local function forget_users(shard)
   local earliest = format(now - USERS_LIFE_MS)
