@@ -10,7 +10,6 @@
   ARGV[3]  active pages to return at most, pages
   ARGV[4]  top pages to return at most, pages; -1: all, for whoever merges shards
   ARGV[5]  places to return at most, places
-  ARGV[6]  session timeout, ms; only where there are 18 keys
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'fresh', active, backlog, pages, countries,
            places, expiredPages, expiredCountries, expiredPlaces, views, since, top, paths, event};
@@ -84,9 +83,8 @@ local reply = {
   last_event and last_event[1] or '0-0',
 }
 if shard.users then
-  local timeout_ms = tonumber(ARGV[6])
 -- @include user_row
--- @include user_rows
+-- @include user_scores
   reply[#reply + 1] = count_users(shard)
 end
 return reply

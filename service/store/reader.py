@@ -142,9 +142,7 @@ class StoreReader:
     async def _snapshots(
         self, shards: list[ShardKeys], pages_limit: int, top_limit: int, places_limit: int
     ) -> list[ShardSnapshot]:
-        args: tuple[int, ...] = (pages_limit, top_limit, places_limit)
-        if shards[0].has_users:
-            args = (*args, self._runner.config.session_timeout_ms)
+        args = (pages_limit, top_limit, places_limit)
         replies = await self._runner.read(
             "snapshot",
             shards,

@@ -37,8 +37,8 @@ def beat(session: str = S, path: str = "/") -> Heartbeat:
 
 SHARD_KEYS, USER_KEYS, SETTINGS = 15, 3, range(3, 11)
 PARTS = sorted(path.stem for path in (LUA / "include").glob("*.lua"))
-USER_READERS = ("user_ids", "user_status", "users")
-READERS = ("changes", "count", "list", "sites", "snapshot", *USER_READERS)
+USER_READERS = ("user_ids", "users")
+READERS = ("changes", "count", "expiries", "list", "sites", "snapshot", *USER_READERS)
 WRITES = re.compile(r"'(?:DEL|HDEL|HINCRBY|HSET|HSETNX|P?EXPIRE(?:AT)?|PFADD|SET|X(?:ADD|TRIM)"
                     r"|Z(?:ADD|INCRBY|REM\w*))'")  # fmt: skip
 
