@@ -1,5 +1,5 @@
-"""Logins, moves, goodbyes, ends and sweeps at once, through three copies: afterwards the log replays
-to exactly the users who are here, and every copy says the same."""
+"""Logins, moves, goodbyes, ends and sweeps at once, through three copies: afterwards the log
+replays to exactly the users who are here, and every copy says the same."""
 
 import asyncio
 import random
