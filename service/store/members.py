@@ -25,3 +25,8 @@ class Member(NamedTuple):
     def __str__(self) -> str:
         user = f"{self.user} " if self.user else ""
         return f"{self.session} {self.country} {user}{self.path}"
+
+    @property
+    def place(self) -> str:
+        """The page, and whose the session is there, if that is known."""
+        return f"{self.path} as {self.user}" if self.user else self.path
