@@ -3,7 +3,7 @@
   events since then say which pages to count again, and so do expired sessions that nobody has
   swept yet, who are left out of the counts (include/unswept.lua).
 
-  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -13,16 +13,18 @@
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'lost'}, where the entry is trimmed, or more
   follow it, so that only a snapshot tells where things are; or
-  {now, 'changes', active, views, event, pages, events}
+  {now, 'changes', active, views, event, pages, events, users}
     active   active sessions
     views    page views ever
     event    id of the last entry in events
     pages    {path, count, …} of the pages that changed
     events   {id, type, path, from or '', country or '', at in ms, reason or '', id, …}, in order
+    users    {user, …} of these events, some more than once; it is not there where it is empty
 ]]
 -- @include clock
 -- @include hour
 -- @include keys
+-- @include member
 -- @include tally
 -- @include places
 -- @include unswept
@@ -43,7 +45,7 @@ if not is_whole or #entries - first + 1 > limit then
 end
 
 local unswept = unswept_of(shard)
-local events, changed = {}, {}
+local events, changed, users = {}, {}, {}
 for path in pairs(unswept.pages) do
   changed[path] = true
 end
@@ -52,14 +54,18 @@ for n = first, #entries do
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
   end
-  changed[fields.path] = true
-  if fields.from then
-    changed[fields.from] = true
+  if fields.type ~= 'identified' then -- who somebody is changes no count
+    changed[fields.path] = true
+    if fields.from then
+      changed[fields.from] = true
+    end
+    events[#events + 1] = entries[n][1]
+    for _, name in ipairs(FIELDS) do
+      events[#events + 1] = fields[name] or ''
+    end
   end
-  events[#events + 1] = entries[n][1]
-  for _, name in ipairs(FIELDS) do
-    events[#events + 1] = fields[name] or ''
-  end
+  users[#users + 1] = fields.user
+  users[#users + 1] = fields.was ~= '' and fields.was or nil
 end
 local pages = {}
 for path in pairs(changed) do
@@ -71,5 +77,5 @@ return {
   format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf')),
   redis.call('HGET', shard.totals, 'views') or '0',
   #entries > 0 and entries[#entries][1] or known,
-  pages, events,
+  pages, events, #users > 0 and users or nil,
 }

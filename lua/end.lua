@@ -1,12 +1,13 @@
 --[[
   Ends a session at once, by an operator's order.
 
-  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
-  KEYS[16] session  hash  its last part is the session id
+  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[-1] session  hash  its last part is the session id
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
+  ARGV[11] remembered of those who left, users; only where the shard has 18 keys
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
     outcome  'ended'
@@ -16,15 +17,18 @@
 -- @include hour
 -- @include settings
 -- @include keys
+-- @include member
 -- @include tally
 -- @include counters
 -- @include places
 -- @include located
 -- @include sessions
-local shard, session = open_shard(1), KEYS[16]
+-- @include user_row
+-- @include users
+local shard, session = open_shard(1), KEYS[#KEYS]
 
 local was = read_session(session)
-local member = was.path and member_of(string.match(session, '([^:]+)$'), was.country, was.path)
+local member = was.path and member_of(string.match(session, '([^:]+)$'), was.country, was.path, was.user)
 local score = member and redis.call('ZSCORE', shard.active, member)
 if not score or tonumber(score) <= now then
   return {now_text, 'unknown'}

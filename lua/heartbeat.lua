@@ -1,15 +1,18 @@
 --[[
   Heartbeats of one or more site shards. Each shard is decided and written in one atomic step.
 
-  KEYS      for each shard its 15 keys (include/keys.lua), then for each of its heartbeats the
-            session hash, whose last part is the session id, and the string that marks its view
+  KEYS      for each shard its 15 keys, or 18 (include/keys.lua), then for each of its heartbeats
+            the session hash, whose last part is the session id, and the string that marks its view
   ARGV[1]   now, ms since the epoch; empty: ask TIME
   ARGV[2]   the hour the dated keys are for, hours since the epoch
   ARGV[3]   to ARGV[10]: the settings (include/settings.lua)
-  then for each shard the number of its heartbeats, at least 1, and for each of these
-  ARGV[+1]  path, after the country and a space: "<country or --> <path>"
+  then for each shard the number of its heartbeats, at least 1, negative where it has 18 keys, and
+  for each of these
+  ARGV[+1]  path, after the country, and the user if known: "<country or --> [<user> ]<path>"
   ARGV[+2]  empty: nothing more; or the keyed hash of the client's address, if it is limited, then,
-            if any, a space and a JSON object: type, referrer, city, latitude, longitude
+            if any, a space and a JSON object: type, referrer, city, latitude, longitude, and of the
+            user name and avatar
+  ARGV[-1]  remembered of those who left, users; only where a shard has 18 keys
 
   A shard is at most once in a call, and a session at most once among a shard's heartbeats.
 
@@ -26,6 +29,7 @@
 -- @include hour
 -- @include settings
 -- @include index
+-- @include member
 local SHARD_KEYS, expires = 15, format(now + timeout_ms)
 local midnight = now - now % DAY_MS
 -- Who was seen before that has expired, or was not counted among today's visitors.
@@ -34,10 +38,13 @@ local earliest = math.max(midnight, now - timeout_ms + 1)
 -- First what most heartbeats need. A member's score tells when its session was last seen, and
 -- where it was: repeats and signs of life are answered here, before anything else is even defined.
 local reply, rest = {now_text}, {}
-local key, arg = 1, 11
-while ARGV[arg] do
+local key, arg, has_users = 1, 11, false
+while KEYS[key] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]
   local first_key, first_arg, at = key + SHARD_KEYS, arg + 1, #reply + 1
+  if count < 0 then -- a site that knows who somebody is
+    count, first_key, has_users = -count, first_key + 3, true
+  end
   local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
   local members, renewed, left, is_old = {}, nil, nil, false
   for i = 1, count do
@@ -58,9 +65,12 @@ while ARGV[arg] do
     else
       local session = KEYS[first_key + 2 * i - 2]
       if redis.call('HSET', session, 'seen', now_text) == 1 then -- the hash was lost
-        local country, path = string.match(ARGV[first_arg + 2 * i - 2], '^(%S+) (.*)$')
+        local _, country, user, path = string.match(members[i], MEMBER)
         redis.call('HSET', session, 'path', path, 'since', now_text,
           unpack(country ~= '--' and {'country', country} or {}))
+        if user ~= '' then
+          redis.call('HSET', session, 'user', user)
+        end
       end
       redis.call('PEXPIREAT', session, expires)
       renewed = renewed or {}
@@ -73,11 +83,12 @@ while ARGV[arg] do
   if renewed then
     redis.call('ZADD', active, unpack(renewed))
     if is_old then
-      renew_index(key)
+      renew_index(key, first_key - key > SHARD_KEYS)
     end
   end
   if left then
-    rest[#rest + 1] = {key = key, arg = arg, at = at, left = left, id_at = id_at, scores = scores}
+    rest[#rest + 1] = {key = key, first_key = first_key, first_arg = first_arg, at = at,
+      left = left, id_at = id_at, members = members, scores = scores}
   end
   key, arg = first_key + 2 * count, first_arg + 2 * count
 end
@@ -96,6 +107,12 @@ end
 -- @include visitors
 -- @include views
 -- @include changes
+local change_user
+if has_users then
+-- @include user_row
+-- @include users
+-- @include identity
+end
 
 -- A full Redis refuses the first write. `is_view`: given by `move`, which has claimed the view.
 local function create(changes, beat, was, is_view)
@@ -106,10 +123,10 @@ local function create(changes, beat, was, is_view)
   redis.call('PFADD', shard.uniques, beat.id)
   is_view = is_view or claim_view(beat.marker)
   if was.path then
-    end_earlier(shard, beat.id, was.country, was.path)
+    end_earlier(shard, beat.id, was.country, was.path, was.user)
   end
   if beat.score then
-    end_earlier(shard, beat.id, beat.country, beat.path)
+    end_earlier(shard, beat.id, beat.country, beat.path, beat.user)
   end
   if was.path or was.leaving then
     redis.call('DEL', beat.session)
@@ -122,13 +139,18 @@ local function create(changes, beat, was, is_view)
   local fields = {'path', beat.path, 'seen', now_text, 'since', now_text}
   add_field(fields, 'leaving', goodbye)
   add_field(fields, 'country', beat.country ~= '--' and beat.country)
+  add_field(fields, 'user', beat.user)
   for _, name in ipairs({'type', 'city', 'latitude', 'longitude'}) do
     add_field(fields, name, details[name])
   end
   redis.call('HSET', beat.session, unpack(fields))
   redis.call('PEXPIREAT', beat.session, goodbye or expires)
   add_place(shard, beat)
-  table.insert(changes.events, {'joined', beat.id, beat.path, now_text, 'country', beat.country})
+  if beat.user then
+    note_user(shard, beat.user, beat.id, beat.country, nil, beat.path, details)
+  end
+  table.insert(changes.events,
+    {'joined', beat.id, beat.path, now_text, 'country', beat.country, beat.user and 'user', beat.user})
   if is_view then
     note_view(changes.views, beat.id, beat.path, beat.country, details)
   end
@@ -141,34 +163,25 @@ local function create(changes, beat, was, is_view)
   return 'created'
 end
 
--- What a sign of life writes of a session that goes on.
-local function renew(changes, beat, was)
-  if was.leaving then
-    redis.call('HDEL', beat.session, 'leaving')
-  end
-  redis.call('PEXPIREAT', beat.session, expires)
-  put_member(changes, beat, was.country)
-  changes.is_old = changes.is_old or was.seen < renewed_before
-  if was.seen < midnight or was.seen >= midnight + DAY_MS then
-    changes.visitors[#changes.visitors + 1] = beat.id
-  end
-end
-
 local function move(changes, beat, was)
   local shard, page_type, is_view = changes.shard, beat.details.type, claim_view(beat.marker)
   redis.call('HSET', beat.session, 'path', beat.path, 'seen', now_text,
     unpack(page_type and {'type', page_type} or {}))
-  if redis.call('ZREM', shard.active, member_of(beat.id, was.country, was.path)) == 0 then
+  if redis.call('ZREM', shard.active, member_of(beat.id, was.country, was.path, was.user)) == 0 then
     return create(changes, beat, was, is_view)
   end
   if beat.score or was.country ~= beat.country then
-    end_earlier(shard, beat.id, was.country, beat.path)
+    end_earlier(shard, beat.id, was.country, beat.path, was.user)
+  end
+  if was.user then
+    note_user(shard, was.user, beat.id, was.country, was.path, beat.path, beat.details)
   end
   if was.type and not page_type then
     redis.call('HDEL', beat.session, 'type')
   end
   table.insert(changes.events,
-    {'moved', beat.id, beat.path, now_text, 'from', was.path, 'country', was.country})
+    {'moved', beat.id, beat.path, now_text, 'from', was.path, 'country', was.country,
+      was.user and 'user', was.user})
   if is_view then
     note_view(changes.views, beat.id, beat.path, was.country, beat.details)
   end
@@ -183,14 +196,17 @@ local function decide(changes, beat)
   local was = read_session(beat.session)
   local ends = tonumber(was.leaving) or was.seen + timeout_ms
   if was.path and (was.path == beat.path or was.seen > now) then
-    local member = member_of(beat.id, was.country, was.path)
+    local member = member_of(beat.id, was.country, was.path, was.user)
     ends = tonumber(redis.call('ZSCORE', changes.shard.active, member) or '0')
   end
-  if not was.path or now >= ends then
+  -- Of a site that does not know users any more, who was one begins anew.
+  if not was.path or now >= ends or (was.user ~= beat.user and not change_user) then
     return create(changes, beat, was)
-  elseif was.path ~= beat.path then
+  end
+  local is_renamed = was.user ~= beat.user and change_user(changes, beat, was)
+  if was.path ~= beat.path then
     return move(changes, beat, was)
-  elseif not was.leaving and now >= was.seen and now - was.seen < dedup_ms then
+  elseif not is_renamed and not was.leaving and now >= was.seen and now - was.seen < dedup_ms then
     return 'duplicate'
   end
   redis.call('HSET', beat.session, 'seen', now_text)
@@ -199,14 +215,14 @@ local function decide(changes, beat)
 end
 
 local function decide_all(changes, part)
-  local first_key, first_arg = part.key + SHARD_KEYS, part.arg + 1
   for _, i in ipairs(part.left) do
-    local k, a = first_key + 2 * i - 2, first_arg + 2 * i - 2
-    local client, details = string.match(ARGV[a + 1], '^(%S*) ?(.*)$')
+    local k = part.first_key + 2 * i - 2
+    local id, country, user, path = string.match(part.members[i], MEMBER)
+    local client, details = string.match(ARGV[part.first_arg + 2 * i - 1], '^(%S*) ?(.*)$')
     reply[part.at + i] = decide(changes, {
-      session = KEYS[k], marker = KEYS[k + 1], id = string.sub(KEYS[k], part.id_at),
-      score = part.scores[i], path = string.sub(ARGV[a], 4), client = client,
-      country = string.sub(ARGV[a], 1, 2), details = details ~= '' and cjson.decode(details) or {},
+      session = KEYS[k], marker = KEYS[k + 1], id = id, country = country, path = path,
+      user = user ~= '' and user or nil, score = part.scores[i], client = client,
+      details = details ~= '' and cjson.decode(details) or {},
     })
   end
 end

@@ -6,8 +6,8 @@
   two connections. So the goodbye of an unknown session is kept for the grace, with its path, and
   heartbeat.lua ends a session that is created on that path meanwhile at the same moment.
 
-  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
-  KEYS[16] session  hash  its last part is the session id
+  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[-1] session  hash  its last part is the session id
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -25,7 +25,7 @@
 -- @include settings
 -- @include keys
 -- @include sessions
-local shard, session, path = open_shard(1), KEYS[16], ARGV[12]
+local shard, session, path = open_shard(1), KEYS[#KEYS], ARGV[12]
 local grace_ms = tonumber(ARGV[11])
 
 local was = read_session(session)
@@ -39,7 +39,7 @@ if not was.path then
   return {now_text, 'unknown', kept_until}
 end
 local expires = tonumber(was.leaving) or was.seen + timeout_ms
-local member = member_of(string.match(session, '([^:]+)$'), was.country, was.path)
+local member = member_of(string.match(session, '([^:]+)$'), was.country, was.path, was.user)
 if expires <= now or not redis.call('ZSCORE', shard.active, member) then
   return {now_text, 'unknown', ''}
 end

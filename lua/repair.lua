@@ -1,21 +1,24 @@
 --[[
-  Counts pages, countries and places anew from `active`: for `presence doctor --repair`, after
+  Counts pages, countries, places and users anew from `active`: for `presence doctor --repair`, after
   somebody has edited keys by hand. Takes time in proportion to the active sessions.
 
-  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'counted', pages, countries, places}: how many
-  counters were written
+  counters were written; then, where there are 18 keys, users: how many are here
 ]]
 -- @include clock
 -- @include hour
 -- @include keys
+-- @include member
 -- @include tally
 -- @include places
 -- @include unswept
+-- @include user_row
+-- @include user_repair
 local shard = open_shard(1)
 
 local function rewrite(key, counts)
@@ -31,11 +34,15 @@ local function rewrite(key, counts)
   return format(written)
 end
 
-local pages, countries, places, ids, ends, is_here = {}, {}, {}, {}, {}, {}
+local pages, countries, places, users, ids, ends, is_here = {}, {}, {}, {}, {}, {}, {}
 local rows = redis.call('ZRANGE', shard.active, 0, -1, 'WITHSCORES')
 for i = 1, #rows, 2 do
-  local id, country, path = string.match(rows[i], '^(%S+) (%S+) (.*)$')
+  local id, country, user, path = string.match(rows[i], MEMBER)
   if path then
+    if user ~= '' then
+      users[user] = users[user] or {}
+      table.insert(users[user], {id, country, path})
+    end
     add(pages, path, 1)
     add(countries, country, 1)
     ids[#ids + 1], ends[#ends + 1], is_here[id] = id, math.ceil(tonumber(rows[i + 1])), true
@@ -47,5 +54,12 @@ for _, id in ipairs(redis.call('HKEYS', shard.located)) do
   end
 end
 add_places(places, shard, ids, ends)
-return {now_text, 'counted', rewrite(shard.pages, pages), rewrite(shard.countries, countries),
-  rewrite(shard.places, places)}
+local reply = {now_text, 'counted', rewrite(shard.pages, pages),
+  rewrite(shard.countries, countries), rewrite(shard.places, places)}
+if shard.users then
+  local here, entries = rewrite_users(shard, users)
+  rewrite(shard.user_pages, entries)
+  redis.call('PEXPIRE', shard.user_pages, USERS_LIFE_MS)
+  reply[#reply + 1] = here
+end
+return reply

@@ -3,7 +3,7 @@
   counted by score. Counters have expired sessions until they are swept; `expired…` says how many
   of which name, to be taken off (include/unswept.lua). No key of a single session is read.
 
-  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -12,7 +12,8 @@
   ARGV[5]  places to return at most, places
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'fresh', active, backlog, pages, countries,
-           places, expiredPages, expiredCountries, expiredPlaces, views, since, top, paths, event}
+           places, expiredPages, expiredCountries, expiredPlaces, views, since, top, paths, event};
+           where there are 18 keys, users at the end
     active     active sessions
     backlog    expired sessions beyond those that are taken off
     pages      {path, count, …}, most first, equal ones by path; as many more than asked for as
@@ -26,10 +27,12 @@
                order of use
     paths      paths counted by name
     event      id of the last entry in events; '0-0': there is none
+    users      users who are here
 ]]
 -- @include clock
 -- @include hour
 -- @include keys
+-- @include member
 -- @include tally
 -- @include places
 -- @include unswept
@@ -65,7 +68,7 @@ local pages, countries, places = flat(unswept.pages), flat(unswept.countries), f
 local totals = redis.call('HMGET', shard.totals, 'views', 'since')
 local others = redis.call('ZSCORE', shard.top, '__other__') and 1 or 0
 local last_event = redis.call('XREVRANGE', shard.events, '+', '-', 'COUNT', 1)[1]
-return {
+local reply = {
   now_text, 'fresh',
   format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf')),
   format(unswept.backlog),
@@ -79,3 +82,9 @@ return {
   format(redis.call('ZCARD', shard.top) - others),
   last_event and last_event[1] or '0-0',
 }
+if shard.users then
+-- @include user_row
+-- @include user_scores
+  reply[#reply + 1] = count_users(shard)
+end
+return reply

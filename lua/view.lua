@@ -1,9 +1,9 @@
 --[[
   Records an explicit page view: once per session and path within the dedup window.
 
-  KEYS[1]  to KEYS[15]: the shard's keys (include/keys.lua)
-  KEYS[16] session  hash    its last part is the session id
-  KEYS[17] viewed   string  marks the view of this session and path
+  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[-2] session  hash    its last part is the session id
+  KEYS[-1] viewed   string  marks the view of this session and path
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -27,7 +27,7 @@
 -- @include history
 -- @include visitors
 -- @include views
-local shard, session, marker, path = open_shard(1), KEYS[16], KEYS[17], ARGV[11]
+local shard, session, marker, path = open_shard(1), KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[11]
 local client = redis.call('EXISTS', session) == 0 and ARGV[14] or '' -- who is here is not limited
 
 if is_limited(shard, client) then

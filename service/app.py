@@ -20,6 +20,7 @@ from service.api.middleware import Observed
 from service.api.rate_limits import Slots
 from service.api.routes import API_ROUTES
 from service.api.security import Security
+from service.api.user_tokens import UserTokens
 from service.errors import PresenceError, RequestError, ShardCountError, TokenError
 from service.live.hub import Hub
 from service.live.single_flight import SingleFlight
@@ -66,6 +67,7 @@ def store_config_of(settings: Settings) -> StoreConfig:
         views_maxlen=settings.views_maxlen,
         max_paths=settings.max_paths,
         new_sessions_per_minute=settings.new_sessions_per_minute,
+        users_kept=settings.users_kept,
     )
 
 
@@ -73,7 +75,7 @@ def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> 
     """The store of an app or a command."""
     return PresenceStore(
         connection,
-        Keys(settings.key_prefix, settings.shards),
+        Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users),
         store_config_of(settings),
         observe_batch=metrics.observe_batch,
         observe_error=metrics.observe_error,
@@ -103,6 +105,7 @@ def create_app(
     metrics = Metrics()
     metrics.streams_limit.set(STREAMS)
     security = Security(settings)
+    _warn_of_short_secrets(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
     hub = Hub(store, settings.live_tick)
     stats: SingleFlight[tuple[str, int], Stats] = SingleFlight(lambda wish: store.stats(*wish))
@@ -157,7 +160,15 @@ def create_app(
     app.router.redirect_slashes = False
     streams = Slots(STREAMS, STREAMS_EACH)
     context = Context(
-        settings, store, security, metrics, hub, stats, streams, lambda: draining.is_on
+        settings,
+        store,
+        security,
+        metrics,
+        hub,
+        stats,
+        streams,
+        lambda: draining.is_on,
+        UserTokens(),
     )
     app.state.context = context
     app.state.demo = demo
@@ -169,6 +180,17 @@ def create_app(
         stack, store.span = tracing.around(stack), tracing.call
     app.middleware_stack = Observed(stack, metrics, security)
     return app
+
+
+def _warn_of_short_secrets(settings: Settings) -> None:
+    """RFC 7518, 3.2: a key of HS256 has as many bits as its hash."""
+    for name, site in settings.sites.by_id.items():
+        if any(len(secret.encode()) < 32 for secret in site.user_secrets):
+            log.warning(
+                "short_user_secret",
+                site=name,
+                hint="give 32 bytes or more, such as `openssl rand -base64 32` prints",
+            )
 
 
 async def _presence_error(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from service.sites import SITE_PATTERN as SITE_PATTERN
 
@@ -50,7 +50,8 @@ class Location(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """A site as it was at `asOf`."""
+    """A site as it was at `asOf`. `activeUsers` is there where the site knows who somebody is: how
+    many of them are here."""
 
     activeVisitors: Count
     activeByPath: list[PathCount]
@@ -65,6 +66,7 @@ class Stats(Struct, frozen=True):
     sessionTimeoutMs: Duration
     sweepBacklog: Count
     asOf: Moment
+    activeUsers: Count | UnsetType = UNSET
 
 
 class SessionEvent(Struct, frozen=True, omit_defaults=True):
@@ -78,7 +80,7 @@ class SessionEvent(Struct, frozen=True, omit_defaults=True):
     reason: Annotated[str, _one_of("timeout", "leave", "ended")] | None = None
 
 
-class StatsWithFeed(Stats, frozen=True):
+class StatsWithFeed(Stats, frozen=True, kw_only=True):
     """A site as it was at `asOf`, and the last that happened before, oldest first."""
 
     feed: list[SessionEvent]
@@ -194,6 +196,7 @@ class Session(Struct, frozen=True, omit_defaults=True):
     city: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    userId: str | None = None
 
 
 class SessionPage(Struct, frozen=True):
@@ -202,6 +205,58 @@ class SessionPage(Struct, frozen=True):
 
     sessions: list[Session]
     nextCursor: str | None
+    asOf: Moment
+
+
+class UserRow(Struct, frozen=True):
+    """Somebody who is here, however many tabs and devices they have. `since`: when the oldest of
+    their sessions began that are here; `lastSeen`: when one of them last was; `paths` in order."""
+
+    userId: str
+    name: str | None
+    avatar: str | None
+    since: Moment
+    lastSeen: Moment
+    sessions: Count
+    paths: list[str]
+
+
+class UserPage(Struct, frozen=True):
+    """Some of the users who are here, by page and then by id, each where their first page stands;
+    `nextCursor` is null at the end."""
+
+    users: list[UserRow]
+    total: Count
+    nextCursor: str | None
+    asOf: Moment
+
+
+class UserStatus(Struct, frozen=True):
+    """Whether somebody is here, and when they last were; null: within what is kept, never."""
+
+    userId: str
+    online: bool
+    lastSeen: Moment | None
+
+
+class UserStatuses(Struct, frozen=True):
+    """The users that were asked for, in order."""
+
+    statuses: list[UserStatus]
+    asOf: Moment
+
+
+class UserDetails(Struct, frozen=True):
+    """What is known of a user; of one who is not here `since` is null and `paths` empty."""
+
+    userId: str
+    name: str | None
+    avatar: str | None
+    online: bool
+    since: Moment | None
+    lastSeen: Moment
+    sessions: Count
+    paths: list[str]
     asOf: Moment
 
 

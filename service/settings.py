@@ -153,8 +153,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("EVENTS_MAXLEN", "10000", "entries", "Length the events stream of each shard is trimmed to, about", _integer(1, 2**40)),
     Setting("SHARDS", "1", "shards", "Slots one site is spread over", _integer(1, 1024)),
     Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; a new one takes the row of one viewed once, or counts as __other__", _integer(1, 10_000_000)),
+    Setting("USERS_KEPT", "100000", "users", "Users of a site who are not here any more and are remembered, for 30 days at most", _integer(1, 10_000_000)),
     Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
-    Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token; without it any site is counted", _sites_file),
+    Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token, user_secrets; without it any site is counted", _sites_file),
     Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints; under embedded:// the one in its file admin-token unless given", check_token, secret=True),
     Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", check_token, secret=True),
     Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
@@ -190,6 +191,7 @@ class Settings:
     events_maxlen: int
     shards: int
     max_paths: int
+    users_kept: int
     key_prefix: str
     sites_file: Sites
     admin_token: str

@@ -4,13 +4,14 @@
 origins = ["https://example.org", "https://www.example.org"]
 public = false
 token = "a long random text"
+user_secrets = ["another long random text"]
 """
 
 import codecs
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,13 @@ def _matches(text: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Site:
     """What is configured of a site. `origins`: the only ones that may write, as browsers spell
-    them; `https://*.example.org` stands for all below that name. Empty: any."""
+    them; `https://*.example.org` stands for all below that name. Empty: any. `user_secrets`:
+    what the tokens of its users are signed with; without any the site has no users."""
 
     origins: frozenset[str] = frozenset()
     public: bool = True
     token: str = ""
+    user_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def allows(self, origin: str) -> bool:
         """Whether pages of an origin may write."""
@@ -66,6 +69,11 @@ class Sites:
     def find(self, site: str) -> Site | None:
         """What is configured of that site, or None where it is unknown."""
         return self.by_id.get(site) if self.by_id else ANY_SITE
+
+    def has_users(self, site: str) -> bool:
+        """Whether a site knows who somebody is."""
+        found = self.by_id.get(site)
+        return found is not None and bool(found.user_secrets)
 
 
 def load_sites(path: Path) -> Sites:
@@ -102,7 +110,7 @@ def _site(name: str, table: Any) -> Site:
         raise ValueError(f"has a bad site id {name!r}: a-z, 0-9, . and -, at most 63 characters")
     if not isinstance(table, dict):
         raise ValueError(f'must give {name!r} as a table: ["{name}"]')
-    unknown = set(table) - {"origins", "public", "token"}
+    unknown = set(table) - {"origins", "public", "token", "user_secrets"}
     if unknown:
         first = sorted(unknown)[0]
         hint = ""
@@ -122,10 +130,20 @@ def _site(name: str, table: Any) -> Site:
                 raise ValueError("is blank: give one, or leave it out")
     except ValueError as error:
         raise ValueError(f"has a bad token for {name!r}: it {error}") from None
+    user_secrets = _user_secrets(name, table.get("user_secrets", []))
     try:
-        return Site(frozenset(map(canonical_origin, origins)), public, token)
+        return Site(frozenset(map(canonical_origin, origins)), public, token, user_secrets)
     except ValueError as error:
         raise ValueError(f"has a bad origin for {name!r}: {error}") from None
+
+
+def _user_secrets(name: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(secret, str) for secret in given):
+        raise ValueError(f"must give the user_secrets of {name!r} as a list of texts")
+    secrets = tuple(secret.strip("\r\n") for secret in given)
+    if not all(secrets):
+        raise ValueError(f"has an empty text among the user_secrets of {name!r}")
+    return secrets
 
 
 def check_token(token: str) -> str:

@@ -1,4 +1,4 @@
-"""The five invariants of presence in Redis, read with plain commands; true after any history."""
+"""The six invariants of presence in Redis, read with plain commands; true after any history."""
 
 from collections import Counter
 from itertools import pairwise
@@ -9,6 +9,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from service.store.keys import ShardKeys
+from service.store.members import Member
 from service.store.store import PresenceStore
 
 # Kept for ever: page views in all and by page, and who was ever here.
@@ -27,20 +28,21 @@ async def check(store: PresenceStore, site: str, now: int, *, expiry_slack_ms: i
         await log_replays(client, keys, members, store.config.events_maxlen)
         await views_add_up(store, client, keys)
         await keys_expire(client, keys)
+        await users_are_here(client, keys, [member for member, _ in members])
 
 
 async def counters_equal_members(client: Any, keys: ShardKeys, members: list[str]) -> None:
     """1: pages, countries and places count exactly the members of `active`. A session may be there
     twice, on different pages, until the older member is swept."""
-    split = [member.split(" ", 2) for member in members]
+    parsed = parse(members)
     assert dict(await client.zrange(keys.pages, 0, -1, withscores=True)) == Counter(
-        path for _, _, path in split
+        member.path for member in parsed
     )
     assert dict(await client.zrange(keys.countries, 0, -1, withscores=True)) == Counter(
-        country for _, country, _ in split
+        member.country for member in parsed
     )
     located: dict[str, str] = await client.hgetall(keys.located)
-    assert set(located) <= {session_id for session_id, _, _ in split}
+    assert set(located) <= {member.session for member in parsed}
     assert dict(await client.zrange(keys.places, 0, -1, withscores=True)) == Counter(
         value.partition(" ")[2] for value in located.values()
     )
@@ -59,8 +61,10 @@ async def members_have_hashes(
     sessions = [keys.session(member.partition(" ")[0]) for member, _ in unexpired]
     lives = await ends_of(client, sessions)
     for (member, score), fields, expires in zip(unexpired, hashes, lives, strict=True):
-        _, country, path = member.split(" ", 2)
-        assert (fields["path"], fields.get("country", "--")) == (path, country), member
+        (known,) = parse([member])
+        assert Member(
+            known.session, fields.get("country", "--"), fields["path"], fields.get("user", "")
+        ) == known  # fmt: skip
         assert int(fields["since"]) <= int(fields["seen"]) <= now, member
         if slack_ms:
             assert ceil(score) <= expires <= ceil(score) + slack_ms, member
@@ -89,23 +93,30 @@ return time[1] * 1000 + math.floor(time[2] / 1000) + redis.call('PTTL', KEYS[1])
 async def log_replays(
     client: Any, keys: ShardKeys, members: list[tuple[str, float]], maxlen: int
 ) -> None:
-    """3: replaying `events` from empty, by session, country and path, gives exactly `active`."""
+    """3: replaying `events` from empty, by session, country, path and user, gives exactly
+    `active`."""
     entries = await client.xrange(keys.events)
     if len(entries) >= maxlen:
         return  # its beginning may be trimmed
     here: set[str] = set()
     for entry_id, event in entries:
-        session_id, country, path = event["session"], event["country"], event["path"]
-        member = f"{session_id} {country} {path}"
+        is_at = Member(event["session"], event["country"], event["path"], event.get("user", ""))
+        member = str(is_at)
         match event["type"]:
             case "joined":
                 assert member not in here, f"{entry_id}: joined twice"
                 here.add(member)
             case "moved":
-                origin = f"{session_id} {country} {event['from']}"
+                origin = str(is_at._replace(path=event["from"]))
                 assert origin in here, f"{entry_id}: moved without being there"
                 assert member not in here, f"{entry_id}: moved to where it was"
                 here.remove(origin)
+                here.add(member)
+            case "identified":
+                before = str(is_at._replace(user=event["was"]))
+                assert before in here, f"{entry_id}: identified without being there"
+                assert member not in here, f"{entry_id}: was known"
+                here.remove(before)
                 here.add(member)
             case "left":
                 assert member in here, f"{entry_id}: was not there"
@@ -132,6 +143,31 @@ async def views_add_up(store: PresenceStore, client: Any, keys: ShardKeys) -> No
         for earlier, later in pairwise(at):
             # A clock that was set back begins anew.
             assert later < earlier or later - earlier >= store.config.view_dedup_ms, viewed
+
+
+async def users_are_here(client: Any, keys: ShardKeys, members: list[str]) -> None:
+    """6: a user is here exactly when a session of theirs is in `active`, on exactly their pages;
+    who is not here was last seen at a moment that is kept."""
+    parsed = [member for member in parse(members) if member.user]
+    rows: dict[str, str] = await client.hgetall(keys.users)
+    seen = dict(await client.zrange(keys.user_seen, 0, -1, withscores=True))
+    assert Counter(
+        (user, session_id, country, path)
+        for user, row in rows.items()
+        for session_id, _, country, path in (text.split(" ", 3) for text in row.split("\t")[4:])
+    ) == Counter((member.user, member.session, member.country, member.path) for member in parsed)
+    assert await client.zrange(keys.user_pages, 0, -1) == sorted(
+        {f"{member.path}\t{member.user}" for member in parsed}, key=str.encode
+    )
+    assert rows.keys() - seen.keys() == {member.user for member in parsed}
+    assert seen == {user: int(rows[user].split("\t")[0]) for user in seen}
+
+
+def parse(members: list[str]) -> list[Member]:
+    """Members in their parts."""
+    parsed = [Member.parse(text) for text in members]
+    assert None not in parsed
+    return [member for member in parsed if member]
 
 
 async def keys_expire(client: Any, keys: ShardKeys) -> None:

@@ -14,7 +14,8 @@ DAY_MS = 86_400_000
 
 
 class Event(NamedTuple):
-    """An entry of the log. `origin`: the path before a move; `reason`: why a session left."""
+    """An entry of the log. `origin`: the path before a move; `reason`: why a session left; `was`:
+    the user before another one."""
 
     type: str
     session: str
@@ -23,6 +24,8 @@ class Event(NamedTuple):
     country: str = ""
     origin: str = ""
     reason: str = ""
+    user: str = ""
+    was: str = ""
 
 
 class View(NamedTuple):
@@ -45,6 +48,16 @@ class Session:
     since: int
     ends_at: int
     is_leaving: bool = False
+    user: str = ""
+    identified: int = 0  # since when it is this user's
+
+
+@dataclass
+class User:
+    """What was told of a user, and when a session of theirs that went was last seen."""
+
+    name: str = ""
+    seen: int = 0
 
 
 @dataclass
@@ -55,30 +68,44 @@ class Site:
     sessions: dict[str, Session] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     views: list[View] = field(default_factory=list)
-    top: Counter[str] = field(default_factory=Counter)
     uniques: set[str] = field(default_factory=set)
     uniques_by_day: dict[int, set[str]] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
     _viewed: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def heartbeat(
-        self, now: int, session_id: str, path: str, country: str = "--", place: str = ""
-    ) -> str:
-        """Session S is on page P."""
+        self, now: int, session_id: str, path: str, country: str = "--", place: str = "",
+        user: str = "", name: str = "",
+    ) -> str:  # fmt: skip
+        """Session S is on page P, and whose it is, if that is known."""
         self.expire(now)
         session = self.sessions.get(session_id)
+        is_told = session is None or (session.user, session.path) != (user, path)
+        is_identified = session is not None and self._identify(now, session, user)
         if session is None:
             ends_at = now + self.rules.session_timeout_ms
-            self.sessions[session_id] = Session(session_id, path, country, place, now, now, ends_at)
-            self.events.append(Event("joined", session_id, path, now, country))
+            self.sessions[session_id] = Session(
+                session_id, path, country, place, now, now, ends_at, False, user, now
+            )
+            self.events.append(Event("joined", session_id, path, now, country, user=user))
             outcome = "created"
         elif session.path != path:
-            self.events.append(Event("moved", session_id, path, now, session.country, session.path))
+            self.events.append(
+                Event("moved", session_id, path, now, session.country, session.path, user=user)
+            )
             session.path = path
             outcome = "moved"
-        elif now - session.seen < self.rules.heartbeat_dedup_ms and not session.is_leaving:
+        elif (
+            now - session.seen < self.rules.heartbeat_dedup_ms
+            and not session.is_leaving
+            and not is_identified
+        ):
             return "duplicate"
         else:
             outcome = "refreshed"
+        if user and is_told:
+            known = self.users.setdefault(user, User())
+            known.name = name or known.name
         session = self.sessions[session_id]
         session.seen = now
         session.ends_at = now + self.rules.session_timeout_ms
@@ -87,6 +114,22 @@ class Site:
         if outcome != "refreshed" and self.rules.views_from_heartbeats:
             self._record_view(now, session_id, path)
         return outcome
+
+    def _identify(self, now: int, session: Session, user: str) -> bool:
+        """The session goes on as another user's, or as nobody's."""
+        if session.user == user:
+            return False
+        path, country = session.path, session.country
+        self.events.append(
+            Event("identified", session.id, path, now, country, user=user, was=session.user)
+        )
+        self._see(session.user, now)
+        session.user, session.identified = user, now
+        return True
+
+    def _see(self, user: str, at: int) -> None:
+        if user:
+            self.users[user].seen = max(self.users[user].seen, at)
 
     def leave(self, now: int, session_id: str) -> str:
         """Session S says goodbye."""
@@ -111,8 +154,12 @@ class Site:
         if session is None:
             return False
         self.events.append(
-            Event("left", session_id, session.path, now, session.country, reason="ended")
-        )
+            Event(
+                "left", session_id, session.path, now, session.country, reason="ended",
+                user=session.user,
+            )
+        )  # fmt: skip
+        self._see(session.user, now)
         return True
 
     def expire(self, now: int) -> None:
@@ -122,11 +169,35 @@ class Site:
                 del self.sessions[session.id]
                 reason = "leave" if session.is_leaving else "timeout"
                 path, country, at = session.path, session.country, session.ends_at
-                self.events.append(Event("left", session.id, path, at, country, reason=reason))
+                self.events.append(
+                    Event("left", session.id, path, at, country, reason=reason, user=session.user)
+                )
+                timeout_ms = 0 if session.is_leaving else self.rules.session_timeout_ms
+                self._see(session.user, at - timeout_ms)
 
     def active(self, path: str | None = None) -> int:
         """How many are here, or on one page."""
         return sum(path in (None, session.path) for session in self.sessions.values())
+
+    def user(self, now: int, user: str) -> tuple[str, int, int, list[str], int] | None:
+        """Name, sessions, since when, on which pages, and when last seen; None: unknown."""
+        if user not in self.users:
+            return None
+        here = [session for session in self.sessions.values() if session.user == user]
+        seen = [min(now, one.ends_at) if one.is_leaving else one.seen for one in here]
+        return (
+            self.users[user].name,
+            len(here),
+            min((session.identified for session in here), default=0),
+            sorted({session.path for session in here}),
+            max([self.users[user].seen, *seen]),
+        )
+
+    def users_here(self, path: str | None = None) -> list[str]:
+        """The ids of users who are here, or on a page."""
+        return sorted(
+            {one.user for one in self.sessions.values() if one.user and path in (None, one.path)}
+        )
 
     def by_path(self) -> list[tuple[str, int]]:
         """Active sessions by path, most first, equal ones by path."""
@@ -163,16 +234,6 @@ class Site:
             return False
         self._viewed[session_id, path] = now
         self.views.append(View(session_id, path, now))
-        if path not in self.top and len(self.top) >= self.rules.max_paths:
-            once = min(
-                (name for name, views in self.top.items() if views == 1), default="__other__"
-            )
-            if once == "__other__":
-                path = once
-            else:
-                del self.top[once]
-                self.top["__other__"] += 1
-        self.top[path] += 1
         return True
 
 

@@ -9,7 +9,20 @@ end
 local function put_member(changes, beat, country, score)
   local members = changes.members
   members[#members + 1] = score or expires
-  members[#members + 1] = member_of(beat.id, country, beat.path)
+  members[#members + 1] = member_of(beat.id, country, beat.path, beat.user)
+end
+
+-- What a sign of life writes of a session that goes on.
+local function renew(changes, beat, was)
+  if was.leaving then
+    redis.call('HDEL', beat.session, 'leaving')
+  end
+  redis.call('PEXPIREAT', beat.session, expires)
+  put_member(changes, beat, was.country)
+  changes.is_old = changes.is_old or was.seen < renewed_before
+  if was.seen < midnight or was.seen >= midnight + DAY_MS then
+    changes.visitors[#changes.visitors + 1] = beat.id
+  end
 end
 
 -- No counter reaches zero midway: sessions that ended here were counted by earlier calls.
@@ -33,7 +46,7 @@ local function write_changes(changes)
   -- Without a TTL: the site is new, or its only session has moved, so that keys were made anew.
   local is_opened = may_be_new and redis.call('PTTL', shard.active) < 0
   if is_opened or changes.is_old then
-    renew_index(shard.first_key)
+    renew_index(shard.first_key, shard.users)
   end
   return is_opened and 'opened' or 'open'
 end

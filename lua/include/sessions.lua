@@ -1,14 +1,16 @@
 -- What `active` and `events` say of a session, and how a session ends.
-local function member_of(id, country, path)
-  return id .. ' ' .. country .. ' ' .. path
+local note_user -- include/users.lua, where a site knows who somebody is
+
+local function member_of(id, country, path, user)
+  return id .. ' ' .. country .. ' ' .. (user and user .. ' ' .. path or path)
 end
 
 -- `leaving`: when a goodbye takes effect, ms; of a session that is not here yet, with its path.
 local function read_session(key)
-  local was = redis.call('HMGET', key, 'path', 'seen', 'country', 'leaving', 'type')
+  local was = redis.call('HMGET', key, 'path', 'seen', 'country', 'leaving', 'type', 'user')
   return {
     path = was[2] and was[1] or nil, seen = tonumber(was[2] or '0'), country = was[3] or '--',
-    leaving = was[4] or nil, type = was[5] or nil,
+    leaving = was[4] or nil, type = was[5] or nil, user = was[6] or nil,
   }
 end
 
@@ -24,7 +26,7 @@ local function end_sessions(shard, members, ended_at, reason)
   local pages, countries, places = {}, {}, {}
   local has_places = redis.call('EXISTS', shard.located) == 1
   for i = 1, #members, 2 do
-    local id, country, path = string.match(members[i], '^(%S+) (%S+) (.*)$')
+    local id, country, user, path = string.match(members[i], MEMBER)
     local score = tonumber(members[i + 1])
     local ends = math.ceil(score)
     local why = reason or (ends == score and 'timeout' or 'leave')
@@ -34,7 +36,16 @@ local function end_sessions(shard, members, ended_at, reason)
     if place then
       add(places, place, -1)
     end
-    log_event(shard, 'left', id, path, ended_at or format(ends), 'reason', why, 'country', country)
+    local at = ended_at or format(ends)
+    if user == '' then
+      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country)
+    else
+      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country, 'user', user)
+      if shard.users then
+        local seen = why == 'timeout' and ends - timeout_ms or tonumber(at)
+        note_user(shard, user, id, country, path, nil, nil, seen)
+      end
+    end
   end
   write_counts(shard.pages, pages)
   write_counts(shard.countries, countries)
@@ -43,8 +54,8 @@ end
 
 -- Ends an earlier life with that member, which nobody has swept yet. The sweep ends those with
 -- other members, at their true moments.
-local function end_earlier(shard, id, country, path)
-  local member = member_of(id, country, path)
+local function end_earlier(shard, id, country, path, user)
+  local member = member_of(id, country, path, user)
   local score = redis.call('ZSCORE', shard.active, member)
   if score then
     redis.call('ZREM', shard.active, member)

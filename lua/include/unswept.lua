@@ -22,16 +22,19 @@ local UNSWEPT_LIMIT = 500
 local function unswept_of(shard)
   local rows = redis.call('ZRANGEBYSCORE', shard.active, '-inf', now_text, 'WITHSCORES',
     'LIMIT', 0, UNSWEPT_LIMIT)
-  local pages, countries, places, ids, ends = {}, {}, {}, {}, {}
+  local pages, countries, places, users, ids, ends = {}, {}, {}, {}, {}, {}
   for i = 1, #rows, 2 do
-    local id, country, path = string.match(rows[i], '^(%S+) (%S+) (.*)$')
+    local id, country, user, path = string.match(rows[i], MEMBER)
+    if user ~= '' then
+      users[user] = true
+    end
     ids[#ids + 1], ends[#ends + 1] = id, math.ceil(tonumber(rows[i + 1]))
     add(pages, path, 1)
     add(countries, country, 1)
   end
   add_places(places, shard, ids, ends)
   return {
-    pages = pages, countries = countries, places = places,
+    pages = pages, countries = countries, places = places, users = users,
     backlog = redis.call('ZCOUNT', shard.active, '-inf', now_text) - #ids,
   }
 end

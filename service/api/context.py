@@ -15,6 +15,7 @@ from service.api.openapi import document as openapi
 from service.api.rate_limits import Slots
 from service.api.requests import check_site
 from service.api.security import Security, headers_of
+from service.api.user_tokens import UserTokens
 from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.live.hub import Hub
 from service.live.single_flight import SingleFlight
@@ -44,6 +45,7 @@ class Context:
     stats: SingleFlight[tuple[str, int], Stats]
     streams: Slots
     is_draining: Callable[[], bool]
+    user_tokens: UserTokens
 
     def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was

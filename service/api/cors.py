@@ -27,6 +27,17 @@ def exposed_to(origin: bytes) -> RawHeaders:
     return ((b"access-control-allow-origin", origin), EXPOSED[1], (b"vary", b"Origin"))
 
 
+_EXPOSED_WITH_USER = (EXPOSED[1][0], EXPOSED[1][1] + b", Presence-User")
+
+
+@lru_cache(maxsize=4096)
+def telling_user(cors: RawHeaders, word: str) -> RawHeaders:
+    """The headers of an answer that also tells what came of a user's token. Each is made once, for
+    answers are known by the identity of their headers."""
+    told = tuple(_EXPOSED_WITH_USER if header == EXPOSED[1] else header for header in cors)
+    return (*told, (b"presence-user", word.encode()))
+
+
 _WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeat|heartbeats|leave|views)\Z")
 _READS = re.compile(r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg)\Z")
 _PREFLIGHT = {

@@ -17,12 +17,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.context import Context, context_of, json_response, problem, read_body, unexpected
-from service.api.cors import EXPOSED, RawHeaders, exposed_to
+from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
 from service.api.geo import NOWHERE, Place, place_of
 from service.api.requests import (
     MAX_BATCH_BODY_BYTES,
     MAX_BODY_BYTES,
+    MAX_TOKEN_BODY_BYTES,
     NO_COUNTRY,
+    BatchHeartbeat,
     HeartbeatBody,
     check_site,
     decode_batch,
@@ -31,7 +33,8 @@ from service.api.requests import (
     is_bare,
 )
 from service.api.security import NEEDS_HOST, check_host, headers_of, peer_of
-from service.errors import PresenceError, RequestError
+from service.api.user_tokens import NOBODY, User, Verdict
+from service.errors import FieldError, PresenceError, RequestError
 from service.models import BatchResult, Counts, ItemError, Limited
 from service.sites import Site
 from service.store.waiters import Waiter
@@ -43,6 +46,7 @@ TEMPLATE = "/v1/sites/{site}/heartbeat"
 _PREFIX, _SUFFIX = "/v1/sites/", "/heartbeat"
 _LIMITED = "this address has opened too many sessions in this minute"
 _TOO_FAST = "this address sends more heartbeats than it may; a backend shows a token"
+NO_USERS = "this site has no users: give it user_secrets in PRESENCE_SITES_FILE"
 _TOO_FAST_S = 2  # in which an address may send as many again as at once
 _LIMITED_S = 60  # from then on it may open more, whenever in its minute it was refused
 
@@ -72,10 +76,15 @@ def site_in(path: str) -> str | None:
     return None if "/" in name else name
 
 
-def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
+def to_beat(
+    heartbeat: HeartbeatBody, client: str, place: Place, verdict: Verdict = NOBODY
+) -> Heartbeat:
     """A heartbeat as the script takes it; what its body says of the place wins over headers."""
+    user = verdict.user
+    user_id = user.id if user else ""
     if place is NOWHERE and is_bare(heartbeat):
-        return Heartbeat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
+        session_id, path = heartbeat.sessionId, heartbeat.currentPath
+        return Heartbeat(session_id, path, "", client, verdict.details, user_id)
     country = heartbeat.country.upper() if heartbeat.country else ""
     if not country or country in NO_COUNTRY:
         country = place.country or ""
@@ -92,12 +101,15 @@ def to_beat(heartbeat: HeartbeatBody, client: str, place: Place) -> Heartbeat:
     if latitude is not None and longitude is not None:
         details["latitude"] = _tenths(latitude)
         details["longitude"] = _tenths(longitude)
+    if verdict.details:
+        details |= msgspec.json.decode(verdict.details)
     return Heartbeat(
         heartbeat.sessionId,
         heartbeat.currentPath,
         country,
         client,
         msgspec.json.encode(details).decode() if details else "",
+        user_id,
     )
 
 
@@ -186,11 +198,23 @@ class Intake:
             (*self.headers_by_outcome["dropped"], (b"presence-dropped", reason.encode()), *cors),
         )
 
-    def beat(self, body: bytes, headers: Mapping[bytes, bytes], client: str) -> Heartbeat:
-        """The heartbeat in a body. Raises RequestError, 400 or 422."""
+    def beat(
+        self,
+        name: str,
+        site: Site,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        client: str,
+        cors: RawHeaders,
+    ) -> tuple[Heartbeat, RawHeaders]:
+        """The heartbeat in a body, and the headers of its answer. A user's token that does not
+        hold makes it one of nobody. Raises RequestError, 400 or 422."""
         heartbeat = decode_heartbeat(body)
         place = NOWHERE if self._geo_headers == "none" else place_of(headers, self._geo_headers)
-        return to_beat(heartbeat, client, place)
+        if heartbeat.userToken is None:
+            return to_beat(heartbeat, client, place), cors
+        verdict = self.context.user_tokens.verify(name, site, heartbeat.userToken)
+        return to_beat(heartbeat, client, place, verdict), telling_user(cors, verdict.word)
 
     def begin(
         self,
@@ -212,7 +236,7 @@ class Intake:
             client = self.admit(name, site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):
                 return reply, cors
-            beat = self.beat(body, headers, client)
+            beat, cors = self.beat(name, site, headers, body, client, cors)
             self.context.store.submit(name, beat, waiter)
         except Exception as error:
             return self.refused(error, cors), cors
@@ -274,8 +298,9 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
         client = intake.admit(name, site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)
         if reply is None:
-            body = await read_body(receive, headers, MAX_BODY_BYTES)
-            beat = intake.beat(body, headers, client)
+            most = MAX_TOKEN_BODY_BYTES if site.user_secrets else MAX_BODY_BYTES
+            body = await read_body(receive, headers, most)
+            beat, cors = intake.beat(name, site, headers, body, client, cors)
             with_counts = b"counts=1" in scope["query_string"].split(b"&")
             reply = await (_counted if with_counts else _written)(intake, name, beat, cors)
     except ClientDisconnect:
@@ -320,18 +345,22 @@ async def heartbeats(request: Request) -> Response:
         context.security.check_origin(name, site, headers)
         client = context.security.hash_address(address)
     batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
-    errors = [
-        ItemError(index, error.field or "heartbeats", error.detail)
-        for index, error in enumerate(batch)
-        if isinstance(error, RequestError)
-    ]
-    beats = [to_beat(item, client, NOWHERE) for item in batch if isinstance(item, HeartbeatBody)]
+    beats: list[Heartbeat] = []
+    errors: list[ItemError] = []
+    for index, item in enumerate(batch):
+        try:
+            if isinstance(item, RequestError):
+                raise item
+            verdict = _verdict_on(context, name, site, item, has_token=has_token)
+            beats.append(to_beat(item, client, NOWHERE, verdict))
+        except RequestError as error:
+            errors.append(ItemError(index, error.field or "heartbeats", error.detail))
     # Each counts as a request of its own would: the batch itself has counted for the first.
     most = len(beats) if has_token else 1 + context.security.admit_more(address, len(beats) - 1)
     results = await context.store.heartbeats(name, beats[:most]) if beats else []
     results += ["limited"] * (len(beats) - most)
-    for error in errors:
-        results.insert(error.index, "invalid")
+    for wrong in errors:
+        results.insert(wrong.index, "invalid")
     context.metrics.count_outcomes(results)
     if "limited" not in results:
         return json_response(BatchResult(results, errors))
@@ -348,3 +377,22 @@ async def leave(request: Request) -> Response:
     goodbye = decode_leave(await read_body(request.receive, headers, MAX_BODY_BYTES))
     outcome = await context.store.leave(name, goodbye.sessionId, goodbye.path)
     return Response(status_code=204, headers={"Presence-Status": outcome})
+
+
+def _verdict_on(
+    context: Context, name: str, site: Site, item: BatchHeartbeat, *, has_token: bool
+) -> Verdict:
+    """Who somebody is, by a backend's word or a token of theirs.
+
+    Raises:
+        FieldError: 422, this is not for the sender to say, or the site has no users.
+    """
+    if item.userId is None:
+        if item.userToken is None:
+            return NOBODY
+        return context.user_tokens.verify(name, site, item.userToken)
+    if not has_token:
+        raise FieldError("userId", "only a backend that shows the site's token may give a userId")
+    if not site.user_secrets:
+        raise FieldError("userId", NO_USERS)
+    return Verdict.of(User(item.userId, item.name or "", item.avatar or ""))

@@ -20,6 +20,7 @@ from service.sites import SITE_PATTERN as SITE_PATTERN
 from service.sites import is_site_id
 
 MAX_BODY_BYTES = 2 * 1024
+MAX_TOKEN_BODY_BYTES = 8 * 1024  # of a heartbeat that tells by a token who it is
 MAX_BATCH = 1000
 MAX_BATCH_BODY_BYTES = 2 * 1024 * 1024  # 1,000 of the longest, and what stands between them
 MAX_PATH_BYTES = 512
@@ -50,6 +51,32 @@ Country = Annotated[
 # What networks say where they know no country. Cloudflare: XX not known, T1 Tor. MaxMind: A1 a
 # proxy, A2 a satellite, O1 other, AP and EU a continent. ISO 3166-1 leaves XX and ZZ to its users.
 NO_COUNTRY = frozenset(("XX", "ZZ", "T1", "A1", "A2", "O1", "AP", "EU"))
+UserToken = Annotated[
+    str, Meta(description="a token that the site's backend has signed: who somebody is")
+]
+UserId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.:@-]{1,64}" + _END,
+        description="1 to 64 of A-Z, a-z, 0-9, _ . : @ and -",
+    ),
+]
+UserName = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*" + _END,
+        description="at most 64 characters, none of them a control character",
+    ),
+]
+UserAvatar = Annotated[
+    str,
+    Meta(
+        max_length=256,
+        pattern=r"^https://[!-~]+" + _END,
+        description="an https URL of at most 256 bytes",
+    ),
+]
 Latitude = Annotated[float, Meta(ge=-90, le=90, description="degrees, stored to one decimal")]
 Longitude = Annotated[float, Meta(ge=-180, le=180, description="degrees, stored to one decimal")]
 
@@ -183,12 +210,22 @@ class HeartbeatBody(Struct, frozen=True):
     city: City | None = None
     latitude: Latitude | None = None
     longitude: Longitude | None = None
+    userToken: UserToken | None = None
+
+
+class BatchHeartbeat(HeartbeatBody, frozen=True):
+    """A heartbeat of a batch. With the site's or the operator's token it may say who somebody is
+    without a token of theirs."""
+
+    userId: UserId | None = None
+    name: UserName | None = None
+    avatar: UserAvatar | None = None
 
 
 class HeartbeatBatch(Struct, frozen=True):
     """Up to 1000 heartbeats of one site, written in order."""
 
-    heartbeats: Annotated[list[HeartbeatBody], Meta(max_length=MAX_BATCH)]
+    heartbeats: Annotated[list[BatchHeartbeat], Meta(max_length=MAX_BATCH)]
 
 
 class _RawBatch(Struct, frozen=True):
@@ -251,6 +288,7 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 
 _HEARTBEAT = _decoder(HeartbeatBody)
+_BATCH_HEARTBEAT = _decoder(BatchHeartbeat)
 _BATCH = _decoder(HeartbeatBatch)
 _RAW_BATCH = _decoder(_RawBatch)
 _LEAVE = _decoder(Leave)
@@ -264,9 +302,17 @@ def decode_heartbeat(body: bytes) -> HeartbeatBody:
         RequestError: 400, the body is not a JSON object.
         FieldError: 422, a field is invalid.
     """
-    beat = _decode(_HEARTBEAT, body)
+    return _without_repeats(_decode(_HEARTBEAT, body), body)
+
+
+H = TypeVar("H", bound=HeartbeatBody)
+
+
+def _without_repeats(beat: H, body: bytes) -> H:
     quotes = body.count(b'"')
-    if quotes != _BARE_QUOTES and quotes != _quotes_of(beat):
+    if quotes == _BARE_QUOTES or (quotes == _BARE_QUOTES + 4 and beat.userToken is not None):
+        return beat
+    if quotes != _quotes_of(beat):
         _refuse_repeated_members(body)
     return beat
 
@@ -276,7 +322,7 @@ def is_bare(beat: HeartbeatBody) -> bool:
     return _OPTIONAL(beat) == _NOTHING
 
 
-def decode_batch(body: bytes) -> Sequence[HeartbeatBody | RequestError]:
+def decode_batch(body: bytes) -> Sequence[BatchHeartbeat | RequestError]:
     """The heartbeats of a batch from its JSON, in order; in the place of an invalid one, what is
     wrong with it.
 
@@ -294,17 +340,17 @@ def decode_batch(body: bytes) -> Sequence[HeartbeatBody | RequestError]:
     return beats
 
 
-def _decode_one_by_one(body: bytes) -> list[HeartbeatBody | RequestError]:
+def _decode_one_by_one(body: bytes) -> list[BatchHeartbeat | RequestError]:
     body = _LONE_SURROGATES.sub(_as_nul, body)
     batch = _decode(_RAW_BATCH, body)
     try:
         _unique_members(json.loads(body.decode(), object_pairs_hook=list, parse_int=len))
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is not a JSON object: {_reason(error)}") from None
-    decoded: list[HeartbeatBody | RequestError] = []
+    decoded: list[BatchHeartbeat | RequestError] = []
     for raw in batch.heartbeats:
         try:
-            decoded.append(decode_heartbeat(bytes(raw)))
+            decoded.append(_without_repeats(_decode(_BATCH_HEARTBEAT, bytes(raw)), bytes(raw)))
         except RequestError as error:
             decoded.append(error)
     return decoded
@@ -329,7 +375,12 @@ def _quotes_of(beat: HeartbeatBody) -> int:
     the same number proves that there is none; any other asks for a closer look."""
     optional = _OPTIONAL(beat)
     texts, numbers = optional[:4], optional[4:]
-    return _BARE_QUOTES + 4 * (4 - texts.count(None)) + 2 * (2 - numbers.count(None))
+    quotes = _BARE_QUOTES + 4 * (4 - texts.count(None)) + 2 * (2 - numbers.count(None))
+    if beat.userToken is not None:
+        quotes += 4
+    if isinstance(beat, BatchHeartbeat):
+        quotes += 4 * (3 - (beat.userId, beat.name, beat.avatar).count(None))
+    return quotes
 
 
 _OPTIONAL = attrgetter("pageType", "referrer", "country", "city", "latitude", "longitude")
@@ -395,6 +446,9 @@ _RULES = {
     "sessionId": "must be 16 to 64 of A-Z, a-z, 0-9, _ and -; a UUID fits",
     "pageType": "must be 1 to 32 of a-z, 0-9, _ and -",
     "country": "must be two letters, such as DE",
+    "userId": "must be 1 to 64 of A-Z, a-z, 0-9, _ . : @ and -",
+    "name": "must be at most 64 characters, without control characters",
+    "avatar": "must be an https URL of at most 256 bytes",
     "latitude": "must be a number from -90 to 90",
     "longitude": "must be a number from -180 to 180",
     "heartbeats": f"must be a list of at most {MAX_BATCH} heartbeats",

@@ -15,6 +15,7 @@ from service.cli.lua import lua
 from service.cli.serve import serve
 from service.cli.sessions import sessions
 from service.cli.stats import stats
+from service.cli.token import token
 from service.cli.views import views
 
 
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, stats, sessions, views, export, doctor, lua, config):
+for _command in (serve, stats, sessions, views, export, doctor, lua, token, config):
     main.add_command(_command)

@@ -66,7 +66,8 @@ async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned
         async with open_store(settings):
             pass  # split as these settings say; otherwise nothing would be found, and all be well
     connection = connect(settings.redis_url, answer_within_s=PATIENCE_S)
-    keys, console = Keys(settings.key_prefix, settings.shards), stderr()
+    keys = Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users)
+    console = stderr()
     try:
         with console.status("looking …") as status:
             doctor = Doctor(

@@ -2,18 +2,21 @@
 
 1. The counters of pages and countries are what the members of `active` add up to.
 2. Every member that has not expired has its session hash, with the member's path and country.
-3. Replaying `events`, by session, country and path, gives exactly `active`.
+3. Replaying `events`, by session, country, path and user, gives exactly `active`.
 4. `totals.views` is the sum of `top`, and is what was ever appended to `views`.
 5. No key is without a TTL but the totals of all time (checked where keys are read).
+6. Where a site knows who somebody is: a user is here exactly when a session of theirs is in
+   `active`, on exactly their pages, and when who left was last seen is kept.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from service.store.members import Member
 
 WRONG_TYPE = 0
-COUNTERS, HASHES, EVENT_REPLAY, VIEWS, TTLS = 1, 2, 3, 4, 5
+COUNTERS, HASHES, EVENT_REPLAY, VIEWS, TTLS, USERS = 1, 2, 3, 4, 5, 6
 _VIEWS_LIFE_MS = 400 * 86_400_000  # an idle stream of views expires, the totals do not
 
 Event = tuple[str, Mapping[str, str]]
@@ -28,23 +31,6 @@ class Finding:
     invariant: int
     key: str
     what: str
-
-
-class Member(NamedTuple):
-    """A parsed member of `active`."""
-
-    session: str
-    country: str
-    path: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Member | None":
-        """Parses a member; None: no script has written it."""
-        parts = text.split(" ", 2)
-        return cls(*parts) if len(parts) == 3 and all(parts) else None
-
-    def __str__(self) -> str:
-        return " ".join(self)
 
 
 def counter_faults(
@@ -68,31 +54,32 @@ def life_faults(
     moment. Where the log is not whole, having been trimmed, what an event presupposes may have
     been trimmed.
     """
-    here: dict[str, set[tuple[str, str]]] = {}
+    here: dict[str, set[Member]] = {}
     for entry_id, event in events:
-        kind, session = event.get("type", ""), event.get("session", "")
-        country, path = event.get("country", "--"), event.get("path", "")
+        kind, member = event.get("type", ""), _member_of(event)
+        session, path = member.session, member.path
         at = here.setdefault(session, set())
         match kind:
             case "joined":
-                if (country, path) in at:
+                if member in at:
                     yield session, f"joined twice without having left (event {entry_id})"
-                at.add((country, path))
-            case "moved":
-                origin = event.get("from", "")
-                if is_whole and (country, origin) not in at:
-                    yield session, f"moved from {origin} without being there (event {entry_id})"
-                at.discard((country, origin))
-                at.add((country, path))
+                at.add(member)
+            case "moved" | "identified":
+                origin = _origin_of(event)
+                if is_whole and origin not in at:
+                    what = f"{kind} from {origin.place} without being there"
+                    yield session, f"{what} (event {entry_id})"
+                at.discard(origin)
+                at.add(member)
             case "left":
-                if is_whole and (country, path) not in at:
+                if is_whole and member not in at:
                     yield session, f"left {path} without being there (event {entry_id})"
-                at.discard((country, path))
+                at.discard(member)
             case _:
                 yield session, f"has an event of unknown type {kind!r} (event {entry_id})"
-    active: dict[str, set[tuple[str, str]]] = {}
+    active: dict[str, set[Member]] = {}
     for member in members:
-        active.setdefault(member.session, set()).add((member.country, member.path))
+        active.setdefault(member.session, set()).add(member)
     for session in active.keys() | here.keys() if is_whole else here.keys():
         by_events, by_active = here.get(session, set()), active.get(session, set())
         if by_events == by_active or (not is_whole and by_events <= by_active):
@@ -103,8 +90,26 @@ def life_faults(
             yield session, f"is {_on(by_events)} by its events, but {_on(by_active)} by active"
 
 
-def _on(pages: set[tuple[str, str]]) -> str:
-    return f"on {', '.join(sorted(path for _, path in pages))}" if pages else "gone"
+def _member_of(event: Mapping[str, str]) -> Member:
+    """Where an event says that a session is, or was when it left."""
+    return Member(
+        event.get("session", ""),
+        event.get("country", "--"),
+        event.get("path", ""),
+        event.get("user", ""),
+    )
+
+
+def _origin_of(event: Mapping[str, str]) -> Member:
+    """Where a session was, and whose, before an event."""
+    member = _member_of(event)
+    if event.get("type") == "identified":
+        return member._replace(user=event.get("was", ""))
+    return member._replace(path=event.get("from", ""))
+
+
+def _on(members: set[Member]) -> str:
+    return f"on {', '.join(sorted(member.place for member in members))}" if members else "gone"
 
 
 def events_to_append(
@@ -113,12 +118,12 @@ def events_to_append(
     """The events, `joined` or `left` and of whom, after which the log replays to `active`."""
     here: set[Member] = set()
     for _, event in events:
-        member = Member(event["session"], event.get("country", "--"), event.get("path", ""))
+        member = _member_of(event)
         match event.get("type"):
             case "joined":
                 here.add(member)
-            case "moved":
-                here.discard(member._replace(path=event.get("from", "")))
+            case "moved" | "identified":
+                here.discard(_origin_of(event))
                 here.add(member)
             case "left":
                 here.discard(member)
@@ -126,6 +131,33 @@ def events_to_append(
     yield from (("left", member) for member in sorted(here - active))
     if is_whole:
         yield from (("joined", member) for member in sorted(active - here))
+
+
+def user_faults(
+    members: Iterable[Member],
+    rows: Mapping[str, str],
+    pages: Mapping[str, float],
+    seen: Mapping[str, float],
+) -> Iterable[tuple[str, str]]:
+    """What is wrong with the users of a shard: the last part of the key's name, and what."""
+    sessions: dict[str, list[tuple[str, str, str]]] = {user: [] for user in rows}
+    for member in members:
+        if member.user:
+            place = (member.session, member.country, member.path)
+            sessions.setdefault(member.user, []).append(place)
+    for user, expected in sorted(sessions.items()):
+        row = [session.split(" ", 3) for session in rows.get(user, "").split("\t")[4:]]
+        kept = sorted((parts[0], *parts[2:]) for parts in row)
+        if kept != sorted(expected):
+            yield "users", f"has {len(kept)} sessions of {user}; active has {len(expected)}"
+        if (user in seen) == bool(expected):
+            yield "user_seen", f"says that {user} {'left' if expected else 'is here'}"
+    for user in sorted(seen.keys() - sessions.keys()):
+        yield "user_seen", f"has {user}, of whom nothing else is known"
+    expected_pages = {f"{path}\t{user}" for user, known in sessions.items() for _, _, path in known}
+    for entry in sorted(expected_pages ^ pages.keys()):
+        path, _, user = entry.partition("\t")
+        yield "user_pages", f"{'has' if entry in pages else 'has not'} {user} on {path}"
 
 
 def view_faults(

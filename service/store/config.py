@@ -18,6 +18,7 @@ class StoreConfig:
     views_maxlen: int = 100_000
     max_paths: int = 10_000
     new_sessions_per_minute: int = 0
+    users_kept: int = 100_000
 
     @cached_property
     def arguments(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ is split), so that one script call touches one slot of a cluster.
 
 import time
 from binascii import crc_hqx
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import count
 from zlib import crc32
@@ -76,8 +77,9 @@ class ShardKeys:
     Redis's clock is in another hour.
     """
 
-    def __init__(self, prefix: str, tag: str) -> None:
+    def __init__(self, prefix: str, tag: str, *, has_users: bool = False) -> None:
         self.tag = tag
+        self.has_users = has_users
         self.base = base = f"{prefix}:{{{tag}}}:"
         self.active = base + "active"
         self.pages = base + "pages"
@@ -91,6 +93,9 @@ class ShardKeys:
         self.top = base + "top"
         self.types = base + "types"
         self.uniques = base + "uniques"
+        self.user_pages = base + "user_pages"
+        self.user_seen = base + "user_seen"
+        self.users = base + "users"
         self.session_prefix = base + "session:"
         self.viewed_prefix = base + "viewed:"
         self._all: tuple[int, tuple[str, ...]] = (-1, ())
@@ -116,7 +121,8 @@ class ShardKeys:
         return f"{self.base}hours:{day_text(hour // HOURS_PER_DAY)}"
 
     def all_of(self, hour: int) -> tuple[str, ...]:
-        """The first KEYS of every script of a shard, in the order of lua/include/keys.lua."""
+        """The first KEYS of every script of a shard, in the order of lua/include/keys.lua; those of
+        users only where the site has some."""
         if self._all[0] != hour:
             self._all = (
                 hour,
@@ -136,17 +142,25 @@ class ShardKeys:
                     self.uniques_of(hour),
                     self.minutes_of(hour),
                     self.hours_of(hour),
+                    *((self.user_pages, self.user_seen, self.users) if self.has_users else ()),
                 ),
             )
         return self._all[1]
 
 
 class Keys:
-    """All keys below one prefix."""
+    """All keys below one prefix. `has_users`: whether a site knows who somebody is."""
 
-    def __init__(self, prefix: str = "presence", shards: int = 1) -> None:
+    def __init__(
+        self,
+        prefix: str = "presence",
+        shards: int = 1,
+        *,
+        has_users: Callable[[str], bool] = lambda site: False,
+    ) -> None:
         self.prefix = prefix
         self.shards = shards
+        self._has_users = has_users
         self.due = f"{prefix}:due"
         self.sites = f"{prefix}:sites"
         self.probe = f"{prefix}:probe"
@@ -154,7 +168,7 @@ class Keys:
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
     def _make(self, tag: str) -> ShardKeys:
-        return ShardKeys(self.prefix, tag)
+        return ShardKeys(self.prefix, tag, has_users=self._has_users(site_of(tag)))
 
     def of_session(self, site: str, session_id: str) -> ShardKeys:
         """The shard a session of a site lives in."""

@@ -4,6 +4,7 @@ import heapq
 
 from service import models
 from service.store.keys import ShardKeys
+from service.store.members import Member
 from service.store.paging import read_cursor, read_positions, stream_position, write_cursor
 from service.store.runner import ScriptRunner
 
@@ -62,9 +63,9 @@ class Listings:
                 chosen = []
                 for row_member, row_score in rows:
                     score, member = row_score, row_member
-                    session_id, _, row_path = row_member.split(" ", 2)
-                    if path is None or row_path == path:
-                        chosen.append((session_id, row_score))
+                    parsed = Member.parse(row_member)
+                    if parsed and path in (None, parsed.path):
+                        chosen.append((parsed.session, row_score))
                         if len(found) + len(chosen) == limit:
                             break
                 hashes = await runner.commands(
@@ -123,7 +124,8 @@ class Listings:
 
 
 def _member(session_id: str, fields: dict[str, str]) -> str:
-    return f"{session_id} {fields.get('country', '--')} {fields.get('path', '')}"
+    country, path = fields.get("country", "--"), fields.get("path", "")
+    return str(Member(session_id, country, path, fields.get("user", "")))
 
 
 def _session(session_id: str, fields: dict[str, str], score: float, now_ms: int) -> models.Session:
@@ -138,6 +140,7 @@ def _session(session_id: str, fields: dict[str, str], score: float, now_ms: int)
         since=since,
         expiresAt=round(score + 0.5) if score % 1 else int(score),
         pageType=fields.get("type"),
+        userId=fields.get("user"),
         country=fields.get("country"),
         city=fields.get("city"),
         latitude=float(latitude) if latitude else None,

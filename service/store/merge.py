@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from service import models
 
@@ -29,11 +30,12 @@ class Entry(NamedTuple):
 
 class Changes(NamedTuple):
     """What has changed at a site. `positions`: up to where each shard's `events` were read; `log`:
-    what was read, by the moment it happened."""
+    what was read, by the moment it happened; `users`: of whom it was."""
 
     change: models.Change
     positions: list[str]
     log: list[Entry]
+    users: frozenset[str] = frozenset()
 
 
 class ShardSnapshot(NamedTuple):
@@ -50,6 +52,7 @@ class ShardSnapshot(NamedTuple):
     top: list[str]
     paths: int
     event: str
+    users: int | None
     uniques: int
     uniques_today: int
 
@@ -57,7 +60,8 @@ class ShardSnapshot(NamedTuple):
     def of(cls, reply: list[Any], uniques: int, uniques_today: int) -> "ShardSnapshot":
         """Reads the reply of snapshot.lua and those of PFCOUNT."""
         now, _, active, backlog, pages, countries, places, *rest = reply
-        expired_pages, expired_countries, expired_places, views, since, top, paths, event = rest
+        expired_pages, expired_countries, expired_places, views, since, top, paths, *rest = rest
+        event, *users = rest
         return cls(
             int(now),
             int(active),
@@ -70,6 +74,7 @@ class ShardSnapshot(NamedTuple):
             top,
             int(paths),
             event,
+            int(users[0]) if users else None,
             uniques,
             uniques_today,
         )
@@ -160,10 +165,11 @@ def merge_snapshots(
     places: list[tuple[str, int]],
     top: list[models.PathViews],
     paths: int,
+    users: int | None,
     session_timeout_ms: int,
 ) -> models.Stats:
-    """One answer of all shards. `pages`, `places`, `top` and `paths` (how many were viewed) are
-    merged already."""
+    """One answer of all shards. `pages`, `places`, `top`, `paths` (how many were viewed) and
+    `users` are merged already."""
     since = [part.since for part in parts if part.since is not None]
     return models.Stats(
         activeVisitors=sum(part.active for part in parts),
@@ -182,6 +188,7 @@ def merge_snapshots(
         sessionTimeoutMs=session_timeout_ms,
         sweepBacklog=sum(part.backlog for part in parts),
         asOf=min(part.now for part in parts),
+        activeUsers=UNSET if users is None else users,
     )
 
 
@@ -206,7 +213,8 @@ def changes_of(replies: Sequence[tuple[list[Any], int]], counts: dict[str, int])
         departures=0,
         asOf=min(int(reply[0]) for reply, _ in replies),
     )
-    return Changes(add_feed(log, change), [reply[4] for reply, _ in replies], log)
+    users = frozenset(user for reply, _ in replies for user in (reply[7] if reply[7:] else ()))
+    return Changes(add_feed(log, change), [reply[4] for reply, _ in replies], log, users)
 
 
 def add_feed(log: list[Entry], change: models.Change) -> models.Change:
@@ -228,6 +236,7 @@ def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.Sessio
         _event(*(fields.get(name, "") for name in names))
         for entries in lists
         for _, fields in reversed(entries)
+        if fields["type"] != "identified"
     )
     return sorted(events, key=lambda event: event.at)[-EVENTS_SHOWN:]
 

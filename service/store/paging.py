@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from service.errors import FieldError
 
+_NO_CURSOR = "cursor must be what an earlier answer gave as nextCursor"
 _CURSOR = msgspec.json.Decoder(tuple[Annotated[int, Meta(ge=0)], float, str])
 
 
@@ -26,9 +27,27 @@ def read_cursor(cursor: str) -> tuple[int, float, str]:
     try:
         return _CURSOR.decode(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, binascii.Error, msgspec.MsgspecError, UnicodeError):
-        raise FieldError(
-            "cursor", "cursor must be what an earlier answer gave as nextCursor"
-        ) from None
+        raise FieldError("cursor", _NO_CURSOR) from None
+
+
+def write_user_cursor(place: str) -> str:
+    """Where a listing of users stopped, as a string for URLs."""
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def read_user_cursor(cursor: str) -> str:
+    """What `write_user_cursor` was given.
+
+    Raises:
+        FieldError: it is not a cursor.
+    """
+    try:
+        place = base64.b64decode(cursor.encode(), b"-_", validate=True).decode()
+    except (ValueError, UnicodeError):
+        place = ""
+    if not place.startswith("/") or place.count("\t") != 1:
+        raise FieldError("cursor", _NO_CURSOR)
+    return place
 
 
 def stream_position(entry_id: str) -> tuple[int, int]:

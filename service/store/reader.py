@@ -25,6 +25,7 @@ from service.store.merge import (
     views_of_all,
 )
 from service.store.runner import ScriptRunner
+from service.store.users import StoreUsers
 
 MERGE_DEPTH = 1000  # pages, and places, that each shard lists, where several are merged
 CHANGES_LIMIT = 300  # events that are read as changes, in 2 ms; more of them make a snapshot
@@ -37,6 +38,7 @@ class StoreReader:
 
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
+        self._users = StoreUsers(runner)
 
     async def active(self, site: str, path: str | None = None) -> models.Active:
         """Counts active sessions of a site, or of one page. Raises StoreError."""
@@ -85,7 +87,10 @@ class StoreReader:
                 views = views_of_all(parts)
                 top = await self._with_types(shards, ranked(views, TOP_LIMIT))
                 paths = len(views.keys() - {"__other__"})
-        merged = merge_snapshots(parts, pages, places, top, paths, timeout_ms)
+            users = parts[0].users
+            if users is not None and len(shards) > 1:
+                users = await self._users.count_users(site)
+        merged = merge_snapshots(parts, pages, places, top, paths, users, timeout_ms)
         return merged, [part.event for part in parts]
 
     async def last_events(self, site: str, positions: Sequence[str]) -> list[models.SessionEvent]:

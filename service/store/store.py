@@ -19,6 +19,7 @@ from service.store.runner import ScriptRunner
 from service.store.shards import ShardCount
 from service.store.site_counts import SiteCounts
 from service.store.sweeps import StoreSweeps
+from service.store.users import StoreUsers
 from service.store.writer import Heartbeat, StoreWriter
 
 
@@ -76,6 +77,12 @@ class PresenceStore:
         self.sessions = listings.sessions
         self.views = listings.views
         self.last_views_position = listings.last_views_position
+        users = StoreUsers(runner)
+        self.users = users.users
+        self.user = users.user
+        self.user_states = users.states
+        self.user_statuses = users.statuses
+        self.count_users = users.count_users
         self.site_names = sites.site_names
         self.sites = sites.sites
 

@@ -41,7 +41,10 @@ class StoreSweeps:
         args = (*runner.config.arguments, limit)
         async with runner.failures():
             replies = await runner.replies(
-                lambda hour: [runner.call("sweep", shard, hour, args) for shard in shards]
+                lambda hour: [
+                    runner.call("sweep", shard, hour, (*args, *runner.for_users(shard)))
+                    for shard in shards
+                ]
             )
         return [
             runner.error_of(reply) if isinstance(reply, Exception) else _sweep_of(reply)

@@ -28,13 +28,15 @@ WRITTEN = OUTCOMES - {"limited"}
 
 class Heartbeat(NamedTuple):
     """A heartbeat as it is handed to the script. `client` is the keyed hash of an address, empty
-    where no limit applies; `details` is JSON or empty."""
+    where no limit applies; `details` is JSON or empty; `user` is the id of a user, empty where
+    nobody knows who it is."""
 
     session_id: str
     path: str
     country: str
     client: str
     details: str
+    user: str = ""
 
 
 class PageView(NamedTuple):
@@ -133,7 +135,8 @@ class StoreWriter:
     async def end(self, site: str, session_id: str) -> bool:
         """Ends a session at once; whether there was one. Raises as `heartbeat`."""
         keys = self._runner.keys.of_session(site, session_id)
-        reply = await self._runner.write("end", keys, (keys.session(session_id),), ())
+        users = self._runner.for_users(keys)
+        reply = await self._runner.write("end", keys, (keys.session(session_id),), users)
         return bool(reply[1] == "ended")
 
     # Batches
@@ -219,14 +222,21 @@ class StoreWriter:
         runner = self._runner
         all_keys: list[str] = []
         args: list[str | int] = [runner.clock(), hour, *runner.config.heartbeat_arguments]
+        has_users = False
         for batch in group:
             keys = batch.key
             all_keys += keys.all_of(hour)
-            args.append(len(batch.items))
+            count = len(batch.items)
+            if keys.has_users:
+                count, has_users = -count, True
+            args.append(count)
             session, viewed = keys.session_prefix, keys.viewed_prefix
-            for session_id, path, country, client, details in batch.items:
+            for session_id, path, country, client, details, user in batch.items:
                 all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
-                args += (f"{country or '--'} {path}", f"{client} {details}" if details else client)
+                place = f"{country or '--'} {user} {path}" if user else f"{country or '--'} {path}"
+                args += (place, f"{client} {details}" if details else client)
+        if has_users:
+            args.append(runner.config.users_kept)
         return Call(load("heartbeat"), all_keys, args)
 
     def _heartbeat_answers(

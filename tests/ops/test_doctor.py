@@ -19,13 +19,13 @@ from service.ops.invariants import (
     WRONG_TYPE,
     Event,
     Finding,
-    Member,
     life_faults,
     view_faults,
 )
 from service.ops.prune import prune_paths
 from service.redis.client import connect
 from service.store.keys import Keys, ShardKeys
+from service.store.members import Member
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
 from tests.conftest import BACKENDS, Clock, MakeStore, store_factory, url_of

@@ -19,7 +19,9 @@ from tests.servers import Server, wait_until
 
 IDS = [f"session-{n:08d}" for n in range(40)]
 PLACE = '{"latitude":"52.5","longitude":"13.4","city":"Berlin"}'
-READS = ("changes", "count", "list", "sites", "snapshot")
+READS = (
+    "changes", "count", "expiries", "list", "sites", "snapshot", "user_ids", "users",
+)  # fmt: skip
 RULES = StoreConfig()
 
 
@@ -35,7 +37,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Server]]:
 
 async def fill(store: PresenceStore, clock: Clock) -> None:
     """Some who have expired and are not swept, and some who are here."""
-    beats = [Heartbeat(i, f"/{n % 3}", "DE", "", PLACE) for n, i in enumerate(IDS)]
+    beats = [Heartbeat(i, f"/{n % 3}", "DE", "", PLACE, f"user-{n}") for n, i in enumerate(IDS)]
     assert await store.heartbeats("blog", beats) == ["created"] * len(beats)
     clock.advance(RULES.session_timeout_ms)
     beats = [beat._replace(path="/here") for beat in beats[:10]]
@@ -52,8 +54,9 @@ def in_sync(primary: Server, replica: Server) -> None:
 async def test_a_replica_answers_all_that_is_read(pair: tuple[Server, Server], shards: int) -> None:
     primary, replica = pair
     primary.client.flushall()
-    writer = PresenceStore(connect(primary.url), Keys("presence", shards), RULES)
-    reader = PresenceStore(connect(replica.url), Keys("presence", shards), RULES)
+    keys = Keys("presence", shards, has_users=lambda site: True)
+    writer = PresenceStore(connect(primary.url), keys, RULES)
+    reader = PresenceStore(connect(replica.url), keys, RULES)
     writer.clock = reader.clock = clock = Clock()
     try:
         nowhere = ["0-0"] * shards
@@ -62,6 +65,10 @@ async def test_a_replica_answers_all_that_is_read(pair: tuple[Server, Server], s
         calls_before = replica.client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})
 
         assert (await reader.count("blog", "/here"))[:2] == (10, 10)
+        assert await reader.count_users("blog") == 10
+        assert (await reader.users("blog", limit=100, cursor=None, path="/here")).total == 10
+        statuses = (await reader.user_statuses("blog", ["user-0", "user-39"])).statuses
+        assert [status.online for status in statuses] == [True, False]
         stats, positions = await reader.stats_and_positions("blog")
         assert (stats.activeVisitors, stats.sweepBacklog, stats.totalPageViews) == (10, 0, 50)
         assert [(row.path, row.count) for row in stats.activeByPath] == [("/here", 10)]

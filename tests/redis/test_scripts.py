@@ -35,9 +35,10 @@ def beat(session: str = S, path: str = "/") -> Heartbeat:
 
 # The text
 
-SHARD_KEYS, SETTINGS = 15, range(3, 11)
+SHARD_KEYS, USER_KEYS, SETTINGS = 15, 3, range(3, 11)
 PARTS = sorted(path.stem for path in (LUA / "include").glob("*.lua"))
-READERS = ("changes", "count", "list", "sites", "snapshot")
+USER_READERS = ("user_ids", "users")
+READERS = ("changes", "count", "expiries", "list", "sites", "snapshot", *USER_READERS)
 WRITES = re.compile(r"'(?:DEL|HDEL|HINCRBY|HSET|HSETNX|P?EXPIRE(?:AT)?|PFADD|SET|X(?:ADD|TRIM)"
                     r"|Z(?:ADD|INCRBY|REM\w*))'")  # fmt: skip
 
@@ -65,27 +66,38 @@ def used(body: str, kind: str) -> set[int]:
     return found
 
 
+def test_a_site_without_users_has_no_key_and_no_argument_more() -> None:
+    keys = Keys(has_users=lambda site: site == "known")
+    assert len(keys.of_session("blog", S).all_of(0)) == SHARD_KEYS
+    assert len(keys.of_session("known", S).all_of(0)) == SHARD_KEYS + USER_KEYS
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_header_names_each_key_and_argument(name: str) -> None:
     header, body = split(name)
     if name not in ("heartbeat", "sites"):  # theirs are counted
         keys = documented(header, "KEYS")
+        if name in USER_READERS:  # only for sites that have users
+            assert max(keys) == SHARD_KEYS + USER_KEYS
+            keys -= set(range(SHARD_KEYS + 1, max(keys) + 1))
         assert keys == set(range(1, len(keys) + 1))
         assert used(body, "KEYS") <= keys
         assert max(keys) == max(used(body, "KEYS"))
     args = documented(header, "ARGV")
     assert args == set(range(1, len(args) + 1))
     assert used(body, "ARGV") <= args
-    assert args - set(SETTINGS) - {2} <= used(body, "ARGV")
+    at_the_end = {max(args)} if "ARGV[#ARGV]" in body else set()
+    assert args - set(SETTINGS) - {2} - at_the_end <= used(body, "ARGV")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_header_names_types_and_units(name: str) -> None:
     header, _ = split(name)
     unit = re.compile(
-        r", (ms|ms since the epoch|hours since the epoch|entries|sessions|paths|pages|places)\b"
+        r", (ms|ms since the epoch|hours since the epoch|entries|sessions|users|paths|pages"
+        r"|places)\b"
         r"|, site shards|empty: |^path|^site shard$|, a host|, a stream id|: the settings"
-        r"|what is asked"
+        r"|what is asked|^id of"
     )
     for text in re.findall(r"^  ARGV\[\+?\d+\] +(.+)$", header, re.MULTILINE):
         assert unit.search(text), text
@@ -96,10 +108,10 @@ def test_a_header_names_types_and_units(name: str) -> None:
 
 def test_the_keys_of_a_shard_are_in_the_order_that_is_documented() -> None:
     rows = re.findall(r"^-- +(\d+) (\w+)", (LUA / "include/keys.lua").read_text(), re.MULTILINE)
-    keys = Keys().of_session("blog", S)
+    keys = Keys(has_users=lambda site: True).of_session("blog", S)
     names = [key.removeprefix(keys.base).partition(":")[0] for key in keys.all_of(0)]
     assert [names[int(number) - 1] for number, _ in rows] == [name for _, name in rows]
-    assert len(names) == SHARD_KEYS
+    assert len(names) == len(rows) == SHARD_KEYS + USER_KEYS
 
 
 def test_the_settings_are_in_the_order_that_is_documented() -> None:
@@ -144,7 +156,7 @@ def test_the_sizes_that_were_promised() -> None:
     lines = {path: path.read_text().count("\n") for path in LUA.rglob("*.lua")}
     assert lines[LUA / "heartbeat.lua"] <= 250
     assert max(lines[LUA / "include" / f"{part}.lua"] for part in PARTS) <= 90
-    assert sum(lines.values()) <= 1_200
+    assert sum(lines.values()) <= 1_200 + 450  # users
 
 
 def test_every_part_is_included_somewhere() -> None:

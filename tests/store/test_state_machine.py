@@ -3,6 +3,7 @@ invariants hold after every step of it."""
 
 import asyncio
 import itertools
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable
@@ -19,6 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec import UNSET
 
 from service.redis.client import Connection, connect
 from service.store.config import StoreConfig
@@ -34,6 +36,7 @@ T = TypeVar("T")
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 RULES = StoreConfig(max_paths=3)
 SITES = ("blog", "shop.example")
+KNOWS_USERS = "shop.example"
 IDS = [f"session-{n:08d}" for n in range(4)]
 PLACES = {
     "": ("--", "", ""),
@@ -46,7 +49,8 @@ sites = st.sampled_from(SITES)
 ids = st.sampled_from(IDS)
 paths = st.sampled_from(["/", "/a", "/b c", "/d", "/e"])
 places = st.sampled_from(sorted(PLACES))
-beats = st.tuples(ids, paths, places)
+users = st.sampled_from(["", "", "anna", "bob"])
+beats = st.tuples(ids, paths, places, users, st.booleans())
 # Every rule has its border, to the millisecond; the rest lands anywhere.
 pauses = st.one_of(
     st.sampled_from(
@@ -99,7 +103,7 @@ class PresenceMachine(RuleBasedStateMachine):
         self.store = self.make_store()
 
     def make_store(self) -> PresenceStore:
-        keys = Keys(self.prefix, self.shards)
+        keys = Keys(self.prefix, self.shards, has_users=lambda site: site == KNOWS_USERS)
         if self.server:
             store = PresenceStore(self.server, keys, RULES)
         else:
@@ -117,13 +121,23 @@ class PresenceMachine(RuleBasedStateMachine):
         return self.clock.now_ms
 
     @rule(site=sites, given=st.lists(beats, min_size=1, max_size=6))
-    def heartbeats(self, site: str, given: list[tuple[str, str, str]]) -> None:
+    def heartbeats(self, site: str, given: list[tuple[str, str, str, str, bool]]) -> None:
+        # Two shards that are told two names in one millisecond have no order.
+        beats = [
+            (i, path, at, user, f"{user} {self.now % 3}" if user and is_named else "")
+            for i, path, at, user, is_named in (
+                given if site == KNOWS_USERS else [(*beat[:3], "", False) for beat in given]
+            )
+        ]
         batch = [
-            Heartbeat(i, path, PLACES[at][0].strip("-"), "", PLACES[at][1]) for i, path, at in given
+            Heartbeat(i, path, PLACES[at][0].strip("-"), "", _details(PLACES[at][1], name), user)
+            for i, path, at, user, name in beats
         ]
         expected = {
-            n: self.model[site].heartbeat(self.now, i, path, PLACES[at][0], PLACES[at][2])
-            for n, (i, path, at) in in_turns(given, lambda beat: beat[0])
+            n: self.model[site].heartbeat(
+                self.now, i, path, PLACES[at][0], PLACES[at][2], user, name
+            )
+            for n, (i, path, at, user, name) in in_turns(beats, lambda beat: beat[0])
         }
         outcomes = self.run(self.store.heartbeats(site, batch))
         assert dict(enumerate(outcomes)) == expected
@@ -209,9 +223,17 @@ class PresenceMachine(RuleBasedStateMachine):
         assert stats.trackingSince == (model.views[0].at if model.views else None)
         assert stats.uniqueVisitors == len(model.uniques)
         assert stats.uniqueVisitorsToday == model.unique_today(self.now)
-        if self.shards == 1:  # each shard has its own MAX_PATHS
-            assert {row.path: row.views for row in stats.pageStats} == model.top
+        views = Counter(view.path for view in model.views)
+        top = {row.path: row.views for row in stats.pageStats}
+        assert sum(top.values()) == len(model.views)
+        if len(views) <= RULES.max_paths:
+            assert top == views
+        else:  # which of them have a row depends on what travelled together
+            others = top.pop("__other__", 0)
+            assert all(count <= views[path] for path, count in top.items())
+            assert others or self.shards > 1  # each shard has its own MAX_PATHS
         assert (stats.sweepBacklog, stats.asOf) == (0, self.now)
+        assert stats.activeUsers == (len(model.users_here()) if site == KNOWS_USERS else UNSET)
 
     @rule(site=sites, resolution=st.sampled_from([MINUTE_MS, HOUR_MS]), points=st.integers(1, 200))
     def history(self, site: str, resolution: int, points: int) -> None:
@@ -221,6 +243,35 @@ class PresenceMachine(RuleBasedStateMachine):
             expected = self.model[site].views_within(point.at, point.at + resolution)
             assert point.views == expected, point
         assert history.points[-1].at == self.now // resolution * resolution
+
+    @rule(path=st.one_of(st.none(), paths), limit=st.integers(1, 3))
+    def users_here(self, path: str | None, limit: int) -> None:
+        model, found, cursor = self.model[KNOWS_USERS], [], None
+        while True:
+            page = self.run(self.store.users(KNOWS_USERS, limit=limit, cursor=cursor, path=path))
+            assert len(page.users) <= limit
+            assert page.total == len(model.users_here(path))
+            found += page.users
+            if (cursor := page.nextCursor) is None:
+                break
+        assert sorted(row.userId for row in found) == model.users_here(path)
+        for row in found:
+            expected = model.user(self.now, row.userId)
+            assert expected == (row.name or "", row.sessions, row.since, row.paths, row.lastSeen)
+        assert self.run(self.store.count_users(KNOWS_USERS, path)) == page.total
+
+    @rule()
+    def users_known(self) -> None:
+        model = self.model[KNOWS_USERS]
+        asked = ["bob", "anna", "nobody"]
+        answer = self.run(self.store.user_statuses(KNOWS_USERS, asked))
+        for status in answer.statuses:
+            expected = model.user(self.now, status.userId)
+            if expected is None:
+                assert (status.online, status.lastSeen) == (False, None)
+            else:
+                assert (status.online, status.lastSeen) == (expected[1] > 0, expected[4])
+        assert [status.userId for status in answer.statuses] == asked
 
     @rule(site=sites, session_id=ids)
     def session(self, site: str, session_id: str) -> None:
@@ -264,6 +315,7 @@ class PresenceMachine(RuleBasedStateMachine):
                     Event(
                         event["type"], event["session"], event["path"], int(event["at"]),
                         event.get("country", ""), event.get("from", ""), event.get("reason", ""),
+                        event.get("user", ""), event.get("was", ""),
                     )
                 )  # fmt: skip
         return logged
@@ -272,6 +324,10 @@ class PresenceMachine(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.run(self.store.close())
         self.runner.close()
+
+
+def _details(text: str, name: str) -> str:
+    return json.dumps(json.loads(text or "{}") | ({"name": name} if name else {}))
 
 
 def _without_departures(events: list[Event]) -> list[Event]:

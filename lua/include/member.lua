@@ -1,0 +1,2 @@
+-- A member of `active`: session id, country or --, user or empty, path.
+local MEMBER = '^(%S+) (%S+) ([^ /]*) ?(/.*)$'

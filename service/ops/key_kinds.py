@@ -1,0 +1,71 @@
+"""The Redis type and the life of every key that the service writes."""
+
+from typing import NamedTuple
+
+from service.store.config import StoreConfig
+from service.store.keys import Keys
+
+DAY_MS = 86_400_000
+
+
+class Kind(NamedTuple):
+    """The Redis type of a key, and its TTL in ms; None: it is kept."""
+
+    type: str
+    life_ms: int | None
+
+
+class KeyKinds:
+    """What a key below a prefix should be.
+
+    Args:
+        type_of_uniques: the Redis type of a HyperLogLog.
+    """
+
+    def __init__(self, keys: Keys, config: StoreConfig, type_of_uniques: str) -> None:
+        self._keys = keys
+        self._config = config
+        self._type_of_uniques = type_of_uniques
+
+    def of(self, key: str) -> Kind | None:
+        """The kind of a key below the prefix; None: this service does not write it."""
+        keys, config = self._keys, self._config
+        if key in (keys.due, keys.sites):
+            return Kind("zset", 400 * DAY_MS)
+        if key == keys.probe:
+            return Kind("string", 60_000)
+        if key == keys.shard_count:
+            return Kind("string", 400 * DAY_MS)
+        tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")
+        first, _, rest = name.partition(":")
+        idle, kept = config.site_idle_ms, 400 * DAY_MS
+        kinds = {
+            "active": Kind("zset", idle),
+            "pages": Kind("zset", idle),
+            "countries": Kind("zset", idle),
+            "places": Kind("zset", idle),
+            "located": Kind("hash", idle),
+            "events": Kind("stream", idle),
+            "newcomers": Kind("hash", 60_000),
+            "user_pages": Kind("zset", 30 * DAY_MS),
+            "user_seen": Kind("zset", 30 * DAY_MS),
+            "users": Kind("hash", 30 * DAY_MS),
+            "views": Kind("stream", kept),
+            "types": Kind("hash", kept),
+            "totals": Kind("hash", None),
+            "top": Kind("zset", None),
+            "uniques": Kind(self._type_of_uniques, None),
+        }
+        parts = {
+            "session": Kind("hash", config.session_timeout_ms),
+            "viewed": Kind("string", config.view_dedup_ms),
+            "uniques": Kind(self._type_of_uniques, kept),
+            "minutes": Kind("hash", 2 * DAY_MS),
+            "hours": Kind("hash", kept),
+        }
+        return (parts if rest else kinds).get(first) if tag else None
+
+    def tag_of(self, key: str) -> str:
+        """The tag of the site shard that a key belongs to; empty: it belongs to none."""
+        start = f"{self._keys.prefix}:{{"
+        return key[len(start) :].partition("}")[0] if key.startswith(start) else ""

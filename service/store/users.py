@@ -1,0 +1,247 @@
+"""Reads who is here: users, each once, however many sessions of theirs live in however many shards.
+
+A shard knows the sessions that live in it. What two shards know of one user is merged here, so that
+every answer is the same as that of a site which is not split. Of those who are here only sessions
+count whose time has not come: whether they are swept already makes no difference.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from math import ceil
+from typing import Any, NamedTuple
+
+from service import models
+from service.store.keys import ShardKeys
+from service.store.members import Member
+from service.store.paging import read_user_cursor, write_user_cursor
+from service.store.runner import ScriptRunner
+
+TRIES = 3  # to read sessions that move while they are read
+
+
+class UserState(NamedTuple):
+    """What is known of a user; of one who is not here `sessions` is 0. `told`: when name and avatar
+    were, 0: never. Moments in ms."""
+
+    told: int
+    name: str
+    avatar: str
+    seen: int
+    sessions: int = 0
+    since: int = 0
+    paths: frozenset[str] = frozenset()
+
+    def merged(self, other: "UserState") -> "UserState":
+        """What two shards know of one user. The name and the picture told last hold."""
+        told, name, avatar = max(self[:3], other[:3], key=lambda told: told[0])
+        return UserState(
+            told,
+            name,
+            avatar,
+            max(self.seen, other.seen),
+            self.sessions + other.sessions,
+            min((row.since for row in (self, other) if row.sessions), default=0),
+            self.paths | other.paths,
+        )
+
+    def row(self, user_id: str) -> models.UserRow:
+        """As it is answered of one who is here."""
+        return models.UserRow(
+            user_id,
+            self.name or None,
+            self.avatar or None,
+            self.since,
+            self.seen,
+            self.sessions,
+            in_order(self.paths),
+        )
+
+
+class StoreUsers:
+    """Reads the users of a site."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        self._runner = runner
+
+    async def users(
+        self, site: str, *, limit: int, cursor: str | None, path: str | None
+    ) -> models.UserPage:
+        """Users who are here, or on a page, by page and then by id; in the list of all pages a user
+        stands where the first of theirs does. One who moves while pages are read may be on two of
+        them, or on none.
+
+        Raises:
+            RequestError: 422, the cursor was not given by an earlier answer.
+            StoreError: Redis cannot tell now.
+        """
+        position = read_user_cursor(cursor) if cursor else ""
+        shards = self._runner.keys.of_site(site)
+        found: list[models.UserRow] = []
+        async with self._runner.failures():
+            while True:
+                wanted = limit - len(found)
+                args = (path or "", position, wanted)
+                replies = await self._read("users", shards, lambda n, args=args: args)  # type: ignore[misc]
+                places, has_more = _first_places(replies, wanted)
+                states = await self._states_of(site, replies, places)
+                for place in places:
+                    page, _, user = place.partition("\t")
+                    state = states.get(user)
+                    if state and page in (state.paths if path else in_order(state.paths)[:1]):
+                        found.append(state.row(user))
+                if not has_more or len(found) == limit:
+                    break
+                position = places[-1]
+            total = int(replies[0][2]) if len(shards) == 1 else await self.count_users(site, path)
+        next_cursor = write_user_cursor(places[-1]) if has_more else None
+        return models.UserPage(found, total, next_cursor, min(int(reply[0]) for reply in replies))
+
+    async def _states_of(
+        self, site: str, replies: list[list[Any]], places: list[str]
+    ) -> dict[str, UserState]:
+        if len(replies) > 1:  # other shards may know more of them
+            return await self.states(site, [place.partition("\t")[2] for place in places])
+        ((now, _, _, listed, rows, scores),) = replies
+        moments = map(float, scores)
+        return {
+            place.partition("\t")[2]: _state_of(row, int(now), moments, self._timeout_ms)
+            for place, row in zip(listed, rows, strict=True)
+            if row
+        }
+
+    @property
+    def _timeout_ms(self) -> int:
+        return self._runner.config.session_timeout_ms
+
+    async def states(self, site: str, users: Sequence[str]) -> dict[str, UserState]:
+        """What is known of these users; who is unknown is not in it. Raises StoreError."""
+        states, _ = await self._states(site, users)
+        return states
+
+    async def _states(self, site: str, users: Sequence[str]) -> tuple[dict[str, UserState], int]:
+        """Also the moment. Two commands a shard; users of whom a session moved between the two are
+        looked at again."""
+        shards, wanted = self._runner.keys.of_site(site), list(dict.fromkeys(users))
+        states: dict[str, UserState] = {}
+        moments: list[int] = []
+        async with self._runner.failures():
+            for _ in range(TRIES):
+                found, moved, now_ms = await self._look(shards, wanted)
+                states |= found
+                moments.append(now_ms)
+                wanted = list(moved)
+                if not wanted:
+                    break
+        return states, min(moments)
+
+    async def _look(
+        self, shards: list[ShardKeys], users: list[str]
+    ) -> tuple[dict[str, UserState], set[str], int]:
+        """What is known of users, those of whom a session is not where it says, and the moment."""
+        lists: list[list[str | None]] = [[] for _ in shards]
+        if users:
+            lists = await self._runner.commands(("HMGET", keys.users, *users) for keys in shards)
+        members = [list(_members(users, rows)) for rows in lists]
+        replies = await self._read("expiries", shards, lambda n: list(map(str, members[n])))
+        now_ms = min(int(reply[0]) for reply in replies)
+        states: dict[str, UserState] = {}
+        moved: set[str] = set()
+        for rows, named, (_, _, *scores) in zip(lists, members, replies, strict=True):
+            moved |= {m.user for m, score in zip(named, scores, strict=True) if score == "0"}
+            moments = map(float, scores)
+            for user, row in zip(users, rows, strict=True):
+                if row:
+                    state = _state_of(row, now_ms, moments, self._timeout_ms)
+                    states[user] = states[user].merged(state) if user in states else state
+        return states, moved, now_ms
+
+    async def statuses(self, site: str, users: Sequence[str]) -> models.UserStatuses:
+        """Whether these users are here, in order. Raises StoreError."""
+        states, now_ms = await self._states(site, users)
+
+        def status_of(user: str) -> models.UserStatus:
+            state = states.get(user)
+            if state is None:
+                return models.UserStatus(user, False, None)
+            return models.UserStatus(user, state.sessions > 0, state.seen)
+
+        return models.UserStatuses([status_of(user) for user in users], now_ms)
+
+    async def user(self, site: str, user: str) -> models.UserDetails | None:
+        """What is known of one user; None: nothing. Raises StoreError."""
+        states, now_ms = await self._states(site, [user])
+        if (state := states.get(user)) is None:
+            return None
+        return models.UserDetails(
+            user,
+            state.name or None,
+            state.avatar or None,
+            state.sessions > 0,
+            state.since or None,
+            state.seen,
+            state.sessions,
+            in_order(state.paths),
+            now_ms,
+        )
+
+    async def count_users(self, site: str, path: str | None = None) -> int:
+        """How many users are here, or on a page. Members are loaded only where a site is split, for
+        each user counts once. Raises StoreError."""
+        shards = self._runner.keys.of_site(site)
+        if len(shards) == 1:
+            ((_, _, total, *_),) = await self._read("users", shards, lambda n: (path or "", "", 0))
+            return int(total)
+        replies = await self._read("user_ids", shards, lambda n: (path or "",))
+        return len(set(chain.from_iterable(reply[2:] for reply in replies)))
+
+    async def _read(
+        self, script: str, shards: list[ShardKeys], args_of: Callable[[int], Sequence[str | int]]
+    ) -> list[list[Any]]:
+        return [reply for (reply,) in await self._runner.read(script, shards, args_of)]
+
+
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Paths as Redis orders them, by their bytes."""
+    return sorted(paths, key=str.encode)
+
+
+def _first_places(replies: list[list[Any]], limit: int) -> tuple[list[str], bool]:
+    """The first places of all shards, in order, and whether there may be more."""
+    places = in_order({place for reply in replies for place in reply[3]})
+    # A shard that has listed as many as it was asked for may have more behind its last.
+    stops = [reply[3][-1].encode() for reply in replies if len(reply[3]) == limit]
+    known = [place for place in places if all(place.encode() <= stop for stop in stops)]
+    return known[:limit], bool(stops) or len(known) > limit
+
+
+def _sessions_in(row: str) -> list[list[str]]:
+    """Id, since, country and path of each session in a row of `users` (lua/include/keys.lua)."""
+    return [session.split(" ", 3) for session in row.split("\t")[4:]]
+
+
+def _members(users: Sequence[str], rows: Sequence[str | None]) -> Iterator[Member]:
+    """The members of the sessions in rows."""
+    for user, row in zip(users, rows, strict=True):
+        for session, _, country, path in _sessions_in(row or ""):
+            yield Member(session, country, path, user)
+
+
+def _state_of(row: str, now_ms: int, scores: Iterator[float], timeout_ms: int) -> UserState:
+    """What a row says; the scores of its sessions are taken from `scores`."""
+    seen, told, name, avatar, *_ = row.split("\t")
+    last, here = int(seen or 0), []
+    for _, since, _, path in _sessions_in(row):
+        score = next(scores)
+        if score > now_ms:
+            here.append((int(since), path))
+        # Who has said goodbye, so that the score ends in .5, is seen until gone.
+        last = max(last, int(score) - timeout_ms if score % 1 == 0 else min(now_ms, ceil(score)))
+    return UserState(
+        int(told or 0),
+        name,
+        avatar,
+        last,
+        len(here),
+        min((since for since, _ in here), default=0),
+        frozenset(path for _, path in here),
+    )
