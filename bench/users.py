@@ -1,6 +1,7 @@
 """P19 to P23: what it costs to know who somebody is: Redis's memory and time, and the service's CPU
 for a heartbeat that carries a token."""
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -17,24 +18,29 @@ from bench.result import Context, Result, compared, spread
 from bench.server import Valkey, valkey
 from service.api.user_tokens import User, mint
 from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
 
 BYTES, LIST_US, STATUS_US, PAGE_US, RATIO = 280, 1_000.0, 1_000.0, 200.0, 1.1
-USERS, TOKENS = 100_000, 500
+USERS, TOKENS = 100_000, 10_000
 SHORT_STREAMS = replace(LONG, events_maxlen=1, views_maxlen=1)
 
 
-async def run(context: Context) -> list[Result]:
+def run(context: Context) -> list[Result]:
     """P19 to P23."""
-    count, rounds = (10_000, 3) if context.quick else (USERS, 9)
     results: list[Result] = []
     with valkey(context.folder) as redis:
         if context.wants("P19", "P20", "P21", "P22"):
-            context.say(f"{count:,} users")
-            sizes = [await _bytes_each(redis, count, who) for who in (None, "", "Anna Kowalska")]
-            results += [_memory(count, *sizes), *await _reads(redis, count, rounds)]
+            results += asyncio.run(_in_redis(context, redis))
         if context.wants("P23"):
             results.append(_tokens(context, redis))
     return results
+
+
+async def _in_redis(context: Context, redis: Valkey) -> list[Result]:
+    count, rounds = (10_000, 3) if context.quick else (USERS, 9)
+    context.say(f"{count:,} users")
+    sizes = [await _bytes_each(redis, count, who) for who in (None, "", "Anna Kowalska")]
+    return [_memory(count, *sizes), *await _reads(redis, count, rounds)]
 
 
 async def _bytes_each(redis: Valkey, count: int, name: str | None) -> float:
@@ -115,7 +121,7 @@ def _tokens(context: Context, redis: Valkey) -> Result:
     for number in range(rounds):
         for has_token in (number % 2 == 0, number % 2 == 1):
             context.say(f"CPU per heartbeat {'with a token' if has_token else 'without'}")
-            trial.fill(redis)
+            asyncio.run(_fill(redis, has_token))
             with started("service-with-users", redis, context.folder) as (program, port):
                 wrk = Wrk(port, files[has_token])
                 wrk.run(1)
@@ -128,6 +134,23 @@ def _tokens(context: Context, redis: Valkey) -> Result:
     return compared("P23", what, costs[True], "the same without", costs[False], RATIO)
 
 
+def _number(session_id: str) -> int:
+    """Whose a session is."""
+    return int(session_id[:8], 16) % TOKENS
+
+
+async def _fill(redis: Valkey, has_users: bool) -> None:
+    """Puts every session of the mix in, so that heartbeats tell nothing new of its user."""
+    redis.client.flushall()
+    beats = [
+        Heartbeat(one.session, one.path, "", "", "", _user(_number(one.session)) * has_users)
+        for one in mix.sessions()
+    ]
+    async with store_of(redis.url, trial.RULES, has_users=True) as store:
+        for start in range(0, len(beats), CHUNK):
+            await write(store, mix.site(0), beats[start : start + CHUNK])
+
+
 def _load(folder: Path, seconds: float, has_token: bool) -> Load:
     """The mix, each record with one of so many tokens, or without."""
     file = trial.records(folder, 2 * seconds + 2)
@@ -135,10 +158,11 @@ def _load(folder: Path, seconds: float, has_token: bool) -> Load:
         return Load(file)
     site, expires = mix.site(0), time.time() + 3600
     tokens = [mint(USER_SECRET, site, User(_user(n)), expires=expires) for n in range(TOKENS)]
-    numbers, length = random.Random(1), 0
+    id_at, length = mix.SITE_LENGTH + len('{"sessionId":"'), 0
     with file.open() as known, (folder / "heartbeats-with-tokens").open("w") as out:
         while record := known.read(mix.RECORD_LENGTH):
-            line = f'{record[:-1]},"userToken":"{numbers.choice(tokens)}"}}'
+            token = tokens[_number(record[id_at:])]
+            line = f'{record[:-1]},"userToken":"{token}"}}'
             out.write(line)
             length = len(line)
     return Load(Path(out.name), record_length=length)

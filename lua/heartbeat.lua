@@ -107,7 +107,7 @@ end
 -- @include visitors
 -- @include views
 -- @include changes
-local change_user
+local change_user, user_with_room
 if has_users then
 -- @include user_row
 -- @include users
@@ -194,6 +194,7 @@ end
 -- The hash decides; where it may be wrong, after a clock was set back or by a hand, its member.
 local function decide(changes, beat)
   local was = read_session(beat.session)
+  beat.user = beat.user and user_with_room(changes.shard, beat, was)
   local ends = tonumber(was.leaving) or was.seen + timeout_ms
   if was.path and (was.path == beat.path or was.seen > now) then
     local member = member_of(beat.id, was.country, was.path, was.user)

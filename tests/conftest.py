@@ -214,8 +214,11 @@ async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
     made: list[PresenceStore] = []
     memory = connect(url) if url == "memory://" else None
 
-    def make(clock: Clock | None = None, *, shards: int = 1, **rules: Any) -> PresenceStore:
-        keys, decisive = Keys(key_prefix, shards), StoreConfig(**rules)
+    def make(
+        clock: Clock | None = None, *, shards: int = 1, has_users: bool = False, **rules: Any
+    ) -> PresenceStore:
+        keys = Keys(key_prefix, shards, has_users=lambda site: has_users)
+        decisive = StoreConfig(**rules)
         if memory:
             store = PresenceStore(memory, keys, decisive)
         else:

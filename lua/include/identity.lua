@@ -1,3 +1,15 @@
+-- A row of `users` is written whole, so it has an end: further sessions of a user are nobody's.
+local SESSIONS_EACH = 50
+
+function user_with_room(shard, beat, was)
+  if was.user == beat.user then
+    return beat.user
+  end
+  local row = redis.call('HGET', shard.users, beat.user) or ''
+  local _, separators = string.gsub(row, '\t', '')
+  return separators < 3 + SESSIONS_EACH and beat.user or nil
+end
+
 -- A session that goes on as another user, or as nobody, keeps its page view and its `joined`.
 -- Returns whether it does: one without a member begins anew.
 function change_user(changes, beat, was)

@@ -16,7 +16,7 @@ LIFE_S = 24 * 3600  # the longest that a token may be valid
 LEEWAY_S = 60  # between the clocks of those who sign and ours
 MAX_TOKEN = 4096  # characters; longer ones are not looked at
 MAX_NAME, MAX_AVATAR, MAX_SEES = 64, 256, 10
-REMEMBERED = 10_000  # tokens, some 10 MB; beyond them the oldest are verified again
+REMEMBERED = 50_000  # tokens, some 40 MB; beyond them the oldest are verified again
 REFUSED_FOR_S = 60.0  # a token that is not valid is not verified again for so long
 
 USER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}\Z")

@@ -57,7 +57,7 @@ RESULTS = [
 # Rows
 
 
-ALL = ["P1", "P2", "P3", "P4", "P5", "P5b", *(f"P{number}" for number in range(6, 19))]
+ALL = ["P1", "P2", "P3", "P4", "P5", "P5b", *(f"P{number}" for number in range(6, 24))]
 
 
 def test_every_row_is_there_once() -> None:
@@ -335,7 +335,7 @@ def test_the_benchmarks_are_short() -> None:
         if file.suffix in {".py", ".lua", ".js", ".json", ".conf", ".md"}
         and "node_modules" not in file.parts
     ]
-    assert sum(len(file.read_text().splitlines()) for file in files) <= 3_000
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 3_000 + 170  # users
 
 
 def test_the_published_document_has_every_row() -> None:

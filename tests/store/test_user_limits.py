@@ -1,0 +1,54 @@
+"""Users in the store: what the state machine does not reach."""
+
+import pytest
+
+from service.store.members import Member
+from service.store.writer import Heartbeat
+from tests import invariants
+from tests.conftest import Clock, MakeStore, now_of
+
+SITE = "blog"
+SESSIONS_EACH = 50  # lua/include/identity.lua
+
+
+def beat(number: int, user: str = "", path: str = "/", details: str = "") -> Heartbeat:
+    return Heartbeat(f"session-{number:08d}", path, "", "", details, user)
+
+
+async def test_a_user_has_an_end(make_store: MakeStore) -> None:
+    """Of an account that everybody shares, further sessions are counted as nobody's."""
+    clock = Clock()
+    store = make_store(clock, has_users=True)
+    crowd = [beat(n, "kiosk") for n in range(SESSIONS_EACH + 5)]
+    for outcome in ("created", "duplicate"):
+        assert await store.heartbeats(SITE, crowd) == [outcome] * len(crowd)
+    known = await store.user(SITE, "kiosk")
+    assert known is not None
+    assert (known.sessions, (await store.stats(SITE)).activeVisitors) == (50, 55)
+    await invariants.check(store, SITE, await now_of(store))
+    # Where one goes, another one has room.
+    await store.end(SITE, crowd[0].session_id)
+    clock.advance(10_000)
+    assert await store.heartbeats(SITE, crowd[-1:]) == ["refreshed"]
+    session = await store.session(SITE, crowd[-1].session_id)
+    assert session is not None
+    assert session.userId == "kiosk"
+    await invariants.check(store, SITE, await now_of(store))
+
+
+@pytest.mark.parametrize(
+    "text, member",
+    [
+        ("s -- /", Member("s", "--", "/")),
+        ("s DE anna /", Member("s", "DE", "/", "anna")),
+        ("s DE /a b /c", Member("s", "DE", "/a b /c")),
+        ("s DE anna:b@c /a b /c", Member("s", "DE", "/a b /c", "anna:b@c")),
+        ("s DE anna", None),
+        ("s DE anna b /c", None),
+        ("nonsense", None),
+        ("s  /", None),
+    ],
+)
+def test_members(text: str, member: Member | None) -> None:
+    assert Member.parse(text) == member
+    assert member is None or str(member) == text
