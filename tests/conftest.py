@@ -168,7 +168,7 @@ MakeStore = Callable[..., PresenceStore]
 
 @pytest.fixture
 async def make_store(backend_url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
-    """Makes stores on the backend: `make_store(clock, shards=1, **rules)`. Those of one test share
+    """Makes stores on the backend: `make_store(clock, shards=1, has_users=False, **rules)`. Those of one test share
     their keys."""
     async for factory in store_factory(backend_url, key_prefix):
         yield factory
@@ -200,8 +200,11 @@ async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
     made: list[PresenceStore] = []
     memory = connect(url) if url == "memory://" else None
 
-    def make(clock: Clock | None = None, *, shards: int = 1, **rules: Any) -> PresenceStore:
-        keys, decisive = Keys(key_prefix, shards), StoreConfig(**rules)
+    def make(
+        clock: Clock | None = None, *, shards: int = 1, has_users: bool = False, **rules: Any
+    ) -> PresenceStore:
+        keys = Keys(key_prefix, shards, has_users=lambda site: has_users)
+        decisive = StoreConfig(**rules)
         if memory:
             store = PresenceStore(memory, keys, decisive)
         else:
