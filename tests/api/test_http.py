@@ -787,7 +787,7 @@ async def test_an_unknown_site_is_404(make_service: MakeService, sites_file: str
     service = await make_service(SITES_FILE=sites_file, ADMIN_TOKEN="admin-token")
     for route in ROUTES:
         if "{site}" in route.path and route.path.startswith("/v1/"):
-            path = route.path.format(site="unknown", session_id=S)
+            path = route.path.format(site="unknown", session_id=S, user_id="anna")
             for method in (route.methods or set()) - {"HEAD"}:
                 answer = await service.client.request(method, path, headers=ADMIN, json=BEAT)
                 assert refusal(answer) == (404, None)
