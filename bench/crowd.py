@@ -56,9 +56,10 @@ async def write(store: PresenceStore, site: str, beats: list[Heartbeat]) -> None
 
 @asynccontextmanager
 async def store_of(
-    url: str, rules: StoreConfig = LONG, shards: int = 1
+    url: str, rules: StoreConfig = LONG, shards: int = 1, *, has_users: bool = False
 ) -> AsyncIterator[PresenceStore]:
-    store = PresenceStore(connect(url), Keys("presence", shards), rules)
+    keys = Keys("presence", shards, has_users=lambda site: has_users)
+    store = PresenceStore(connect(url), keys, rules)
     try:
         yield store
     finally:

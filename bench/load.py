@@ -19,6 +19,7 @@ class Load:
     records: Path
     per_request: int = 1
     connections: int = CONNECTIONS
+    record_length: int = mix.RECORD_LENGTH
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,5 @@ class Wrk:
             "--duration", f"{max(1, round(seconds))}s", "--timeout", "5s",
             "--script", str(_SCRIPT), f"http://127.0.0.1:{self._port}/", "--",
             str(load.records), str(self.next_record), str(mix.SITE_LENGTH),
-            str(mix.RECORD_LENGTH), str(load.per_request), mix.AGENT, mix.ORIGIN
+            str(load.record_length), str(load.per_request), mix.AGENT, mix.ORIGIN
         ]  # fmt: skip

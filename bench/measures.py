@@ -18,6 +18,7 @@ ENTRIES: dict[str, tuple[str, ...]] = {
     "redis_spread": ("P16",),
     "latency": ("P17",),
     "client": ("P18",),
+    "users": ("P19", "P20", "P21", "P22", "P23"),
 }
 ATTEMPTS = 2
 

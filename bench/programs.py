@@ -17,6 +17,7 @@ from bench.server import Valkey
 PEERS = Path(__file__).with_name("peers")
 ROOT = PEERS.parent.parent
 VIEW_DEDUP_S = 1800
+USER_SECRET = "a secret of thirty-two bytes, or more"
 MOST = "10000000"  # limits are on, and so high that nothing meets them
 # As service/server/run.py starts uvicorn.
 _UVICORN = (
@@ -79,6 +80,14 @@ def _service(place: Place, **more: str) -> Program:
     return Program("service", command, SERVICE_CORE, log, environ, ROOT)
 
 
+def _service_with_users(place: Place) -> Program:
+    file = place.folder / "users.toml"
+    file.write_text(
+        f'["{mix.site(0)}"]\norigins = ["{mix.ORIGIN}"]\nuser_secrets = ["{USER_SECRET}"]\n'
+    )
+    return _service(place, PRESENCE_SITES_FILE=str(file))
+
+
 def _uvicorn(name: str, place: Place) -> Program:
     app = f"bench.peers.{name}:app"
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(place.port), *_UVICORN]
@@ -133,6 +142,7 @@ _STARTS: dict[str, Callable[[Place], Program]] = {
     "service": _service,
     # For clients that say whose address is theirs, of whom there can be many on one machine.
     "service-behind-proxy": partial(_service, PRESENCE_TRUSTED_PROXIES="127.0.0.1/32"),
+    "service-with-users": _service_with_users,
     "noop": partial(_uvicorn, "noop"),
     "naive": partial(_uvicorn, "naive"),
     "fastify": _fastify,

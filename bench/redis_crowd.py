@@ -32,12 +32,12 @@ async def run(context: Context) -> list[Result]:
         async with store_of(redis.url, SHORT_STREAMS) as store:
             await fill(store, range(-1, 0))  # the empty server has its connections and the script
             redis.client.flushall()
-            empty = _settled(redis)
+            empty = settled(redis)
             for have, sessions in ((0, least), (least, most)):
                 context.say(f"memory and reads, {sessions:,} sessions")
                 await fill(store, range(have, sessions))
                 there = (await store.active(SITE)).activeVisitors
-                each = (_settled(redis) - empty) / there
+                each = (settled(redis) - empty) / there
                 us = await _each(redis, store, store.stats, rounds, calls)
                 stats[sessions] = [figure / 1000 for figure in us]
                 active = await _each(redis, store, store.active, rounds, calls)
@@ -78,7 +78,7 @@ async def _each(
     return figures[1:]
 
 
-def _settled(redis: Valkey) -> int:
+def settled(redis: Valkey) -> int:
     """`used_memory` once it no longer changes: tables grow over some time."""
     earlier = -1
     for _ in range(100):

@@ -107,10 +107,11 @@ end
 -- @include visitors
 -- @include views
 -- @include changes
--- @include identity
+local change_user
 if has_users then
 -- @include user_row
 -- @include users
+-- @include identity
 end
 
 -- A full Redis refuses the first write. `is_view`: given by `move`, which has claimed the view.
@@ -149,7 +150,7 @@ local function create(changes, beat, was, is_view)
     note_user(shard, beat.user, beat.id, beat.country, nil, beat.path, details)
   end
   table.insert(changes.events,
-    {'joined', beat.id, beat.path, now_text, who_where(beat.country, beat.user)})
+    {'joined', beat.id, beat.path, now_text, 'country', beat.country, beat.user and 'user', beat.user})
   if is_view then
     note_view(changes.views, beat.id, beat.path, beat.country, details)
   end
@@ -179,7 +180,8 @@ local function move(changes, beat, was)
     redis.call('HDEL', beat.session, 'type')
   end
   table.insert(changes.events,
-    {'moved', beat.id, beat.path, now_text, 'from', was.path, who_where(was.country, was.user)})
+    {'moved', beat.id, beat.path, now_text, 'from', was.path, 'country', was.country,
+      was.user and 'user', was.user})
   if is_view then
     note_view(changes.views, beat.id, beat.path, was.country, beat.details)
   end
@@ -197,7 +199,8 @@ local function decide(changes, beat)
     local member = member_of(beat.id, was.country, was.path, was.user)
     ends = tonumber(redis.call('ZSCORE', changes.shard.active, member) or '0')
   end
-  if not was.path or now >= ends then
+  -- Of a site that does not know users any more, who was one begins anew.
+  if not was.path or now >= ends or (was.user ~= beat.user and not change_user) then
     return create(changes, beat, was)
   end
   local is_renamed = was.user ~= beat.user and change_user(changes, beat, was)

@@ -66,8 +66,7 @@ async def run(url: str, is_watched: bool) -> Tally:
         for _ in numbers:
             tally.outcomes[await heartbeat(redis, is_watched, tally)] += 1
 
-    for connection in [await pool.get_connection() for _ in range(CLIENTS)]:  # all are connected
-        await pool.release(connection)
+    await asyncio.gather(*[pool.release(await pool.get_connection()) for _ in range(CLIENTS)])
     await redis.delete(SESSION, "pages", "views")
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     await redis.aclose()

@@ -1,6 +1,6 @@
 -- A session that goes on as another user, or as nobody, keeps its page view and its `joined`.
 -- Returns whether it does: one without a member begins anew.
-local function change_user(changes, beat, was)
+function change_user(changes, beat, was)
   local shard, before = changes.shard, member_of(beat.id, was.country, was.path, was.user)
   local score = redis.call('ZSCORE', shard.active, before)
   if not score then
@@ -11,16 +11,14 @@ local function change_user(changes, beat, was)
   redis.call('ZREM', shard.active, before)
   if was.user then
     redis.call('HDEL', beat.session, 'user')
-    if shard.users then
-      note_user(shard, was.user, beat.id, was.country, was.path, nil, nil, now)
-    end
+    note_user(shard, was.user, beat.id, was.country, was.path, nil, nil, now)
   end
   if beat.user then
     redis.call('HSET', beat.session, 'user', beat.user)
     note_user(shard, beat.user, beat.id, was.country, nil, was.path, beat.details)
   end
   table.insert(changes.events, {'identified', beat.id, was.path, now_text, 'was', was.user or '',
-    who_where(was.country, beat.user)})
+    'country', was.country, beat.user and 'user', beat.user})
   was.user = beat.user
   return true
 end

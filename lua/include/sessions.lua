@@ -19,12 +19,6 @@ local function log_event(shard, kind, id, path, at, ...)
     'path', path, 'at', at, ...)
 end
 
--- What an event says of where a session is, and whose it is, if that is known.
-local function who_where(country, user)
-  local fields = {'country', country, user and 'user', user}
-  return unpack(fields)
-end
-
 -- Ends sessions whose members the caller has removed from `active`: counters down, one `left` each,
 -- with the true moment. `members` is flat, member and score by turns. The score of a goodbye ends
 -- in .5 (leave.lua). `ended_at` and `reason` overrule what a score says.
@@ -42,14 +36,16 @@ local function end_sessions(shard, members, ended_at, reason)
     if place then
       add(places, place, -1)
     end
+    local at = ended_at or format(ends)
     if user == '' then
-      user = nil
-    elseif shard.users then
-      local seen = why == 'timeout' and ends - timeout_ms or tonumber(ended_at) or ends
-      note_user(shard, user, id, country, path, nil, nil, seen)
+      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country)
+    else
+      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country, 'user', user)
+      if shard.users then
+        local seen = why == 'timeout' and ends - timeout_ms or tonumber(at)
+        note_user(shard, user, id, country, path, nil, nil, seen)
+      end
     end
-    log_event(shard, 'left', id, path, ended_at or format(ends), 'reason', why,
-      who_where(country, user))
   end
   write_counts(shard.pages, pages)
   write_counts(shard.countries, countries)

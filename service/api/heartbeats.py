@@ -33,7 +33,7 @@ from service.api.requests import (
     is_bare,
 )
 from service.api.security import NEEDS_HOST, check_host, headers_of, peer_of
-from service.api.user_tokens import User
+from service.api.user_tokens import NOBODY, User, Verdict
 from service.errors import FieldError, PresenceError, RequestError
 from service.models import BatchResult, Counts, ItemError, Limited
 from service.sites import Site
@@ -77,11 +77,14 @@ def site_in(path: str) -> str | None:
 
 
 def to_beat(
-    heartbeat: HeartbeatBody, client: str, place: Place, user: User | None = None
+    heartbeat: HeartbeatBody, client: str, place: Place, verdict: Verdict = NOBODY
 ) -> Heartbeat:
     """A heartbeat as the script takes it; what its body says of the place wins over headers."""
-    if place is NOWHERE and user is None and is_bare(heartbeat):
-        return Heartbeat(heartbeat.sessionId, heartbeat.currentPath, "", client, "")
+    user = verdict.user
+    user_id = user.id if user else ""
+    if place is NOWHERE and is_bare(heartbeat):
+        session_id, path = heartbeat.sessionId, heartbeat.currentPath
+        return Heartbeat(session_id, path, "", client, verdict.details, user_id)
     country = heartbeat.country.upper() if heartbeat.country else ""
     if not country or country in NO_COUNTRY:
         country = place.country or ""
@@ -98,18 +101,15 @@ def to_beat(
     if latitude is not None and longitude is not None:
         details["latitude"] = _tenths(latitude)
         details["longitude"] = _tenths(longitude)
-    if user is not None:
-        if user.name:
-            details["name"] = user.name
-        if user.avatar:
-            details["avatar"] = user.avatar
+    if verdict.details:
+        details |= msgspec.json.decode(verdict.details)
     return Heartbeat(
         heartbeat.sessionId,
         heartbeat.currentPath,
         country,
         client,
         msgspec.json.encode(details).decode() if details else "",
-        user.id if user else "",
+        user_id,
     )
 
 
@@ -213,8 +213,8 @@ class Intake:
         place = NOWHERE if self._geo_headers == "none" else place_of(headers, self._geo_headers)
         if heartbeat.userToken is None:
             return to_beat(heartbeat, client, place), cors
-        word, user = self.context.user_tokens.verify(name, site, heartbeat.userToken)
-        return to_beat(heartbeat, client, place, user), telling_user(cors, word)
+        verdict = self.context.user_tokens.verify(name, site, heartbeat.userToken)
+        return to_beat(heartbeat, client, place, verdict), telling_user(cors, verdict.word)
 
     def begin(
         self,
@@ -351,8 +351,8 @@ async def heartbeats(request: Request) -> Response:
         try:
             if isinstance(item, RequestError):
                 raise item
-            user = _user_of(context, name, site, item, has_token=has_token)
-            beats.append(to_beat(item, client, NOWHERE, user))
+            verdict = _verdict_on(context, name, site, item, has_token=has_token)
+            beats.append(to_beat(item, client, NOWHERE, verdict))
         except RequestError as error:
             errors.append(ItemError(index, error.field or "heartbeats", error.detail))
     # Each counts as a request of its own would: the batch itself has counted for the first.
@@ -379,20 +379,20 @@ async def leave(request: Request) -> Response:
     return Response(status_code=204, headers={"Presence-Status": outcome})
 
 
-def _user_of(
+def _verdict_on(
     context: Context, name: str, site: Site, item: BatchHeartbeat, *, has_token: bool
-) -> User | None:
-    """Who somebody is, by a backend's word or a token of theirs; None: nobody knows.
+) -> Verdict:
+    """Who somebody is, by a backend's word or a token of theirs.
 
     Raises:
         FieldError: 422, this is not for the sender to say, or the site has no users.
     """
     if item.userId is None:
         if item.userToken is None:
-            return None
-        return context.user_tokens.verify(name, site, item.userToken).user
+            return NOBODY
+        return context.user_tokens.verify(name, site, item.userToken)
     if not has_token:
         raise FieldError("userId", "only a backend that shows the site's token may give a userId")
     if not site.user_secrets:
         raise FieldError("userId", NO_USERS)
-    return User(item.userId, item.name or "", item.avatar or "")
+    return Verdict.of(User(item.userId, item.name or "", item.avatar or ""))

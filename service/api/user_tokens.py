@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jwt
+import msgspec
 
 from service.api.requests import clean_path
 from service.sites import Site
@@ -42,13 +43,22 @@ class User(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What came of a token: `ok`, `expired` or `invalid`, and whose it is if it is `ok`."""
+    """What came of a token: `ok`, `expired` or `invalid`, and whose it is if it is `ok`. `details`:
+    what a heartbeat tells of the user, as JSON; empty: nothing."""
 
     word: str
     user: User | None = None
+    details: str = ""
+
+    @classmethod
+    def of(cls, user: User) -> "Verdict":
+        """The verdict on a token of this user that holds."""
+        told = {"name": user.name, "avatar": user.avatar}
+        told = {name: text for name, text in told.items() if text}
+        return cls("ok", user, msgspec.json.encode(told).decode() if told else "")
 
 
-INVALID, EXPIRED = Verdict("invalid"), Verdict("expired")
+NOBODY, INVALID, EXPIRED = Verdict(""), Verdict("invalid"), Verdict("expired")
 
 
 class UserTokens:
@@ -93,7 +103,7 @@ class UserTokens:
             starts = max(_moment(claims, "nbf"), _moment(claims, "iat"))
             if expires > now + LIFE_S + LEEWAY_S or starts > now + LEEWAY_S:
                 break
-            return Verdict("ok", user), expires + LEEWAY_S
+            return Verdict.of(user), expires + LEEWAY_S
         return INVALID, now + REFUSED_FOR_S
 
 
