@@ -13,8 +13,8 @@
   ARGV[11] the last entry that was looked at, a stream id
   ARGV[12] id of the user
   ARGV[13] what is erased, entries: their ids, with spaces between them
-  ARGV[14] who joined by what is written for it, entries: JSON, {{session, path, at, country, user},
-           …}
+  ARGV[14] who joined by what is written for it, entries: JSON, {{session, path, at, 'country',
+           country, …}, …}
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
     outcome  'erased'
@@ -55,8 +55,7 @@ for first = 1, #ids, 1000 do
   redis.call('XDEL', shard.events, unpack(ids, first, math.min(first + 999, #ids)))
 end
 for _, event in ipairs(cjson.decode(ARGV[14])) do
-  local session, path, at, country, who = unpack(event)
-  log_event(shard, 'joined', session, path, at, who_where(country, who))
+  log_event(shard, 'joined', unpack(event))
 end
 redis.call('XADD', shard.events, 'MAXLEN', '~', ARGV[7], '*', 'type', 'erased', 'at', now_text)
 return {now_text, 'erased'}

@@ -124,8 +124,8 @@ def _joined(logs: Iterable[SessionLog], user: str) -> Iterator[tuple[str, ...]]:
     for _, entries in logs:
         for member, at in here_after(fields for _, fields in entries).items():
             if member.user != user:
-                known = (member.user,) if member.user else ()
-                yield (member.session, member.path, at, member.country, *known)
+                known = ("user", member.user) if member.user else ()
+                yield (member.session, member.path, at, "country", member.country, *known)
 
 
 def _steps(logs: Iterable[SessionLog]) -> Iterator[list[SessionLog]]:

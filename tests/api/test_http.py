@@ -828,6 +828,10 @@ ASKED: list[tuple[str, str, Any]] = [
     *(("GET", url, None) for url in ("badge.svg", "badge.svg?label=x", "live?feed=1", "nothing")),
     *(("GET", url, None) for url in ("stats?limit=0", "active?path=x", "history?minutes=x")),
     *(("GET", url, None) for url in ("sessions", f"sessions/{S}", "views", "views?format=csv")),
+    *(("GET", url, None) for url in ("users", "users?path=/a", "users?path=x", "users/anna")),
+    ("POST", "users/status", {"userIds": ["anna"]}),
+    ("POST", "users/status", {}),
+    ("DELETE", "users/anna", None),
     ("DELETE", f"sessions/{S}", None),
     ("DELETE", "stats", None),
     ("POST", "stats", {}),
@@ -839,7 +843,18 @@ ASKED: list[tuple[str, str, Any]] = [
     ("POST", "views", {"sessionId": S, "path": "/"}),
     *(
         ("OPTIONS", url, None)
-        for url in ("stats", "live", "badge.svg", "heartbeat", "heartbeats", "leave", "views")
+        for url in (
+            "stats",
+            "live",
+            "badge.svg",
+            "heartbeat",
+            "heartbeats",
+            "leave",
+            "views",
+            "users",
+            "users/anna",
+            "users/status",
+        )
     ),
     *(("GET", f"page{query}", None) for query in ("", "?embed", "?wall", "?embed&page=/a")),
     ("HEAD", "page", None),
