@@ -57,5 +57,7 @@ end
 for _, event in ipairs(cjson.decode(ARGV[14])) do
   log_event(shard, 'joined', unpack(event))
 end
-redis.call('XADD', shard.events, 'MAXLEN', '~', ARGV[7], '*', 'type', 'erased', 'at', now_text)
+-- With a path, for copies of an earlier release, which read one of every entry.
+redis.call('XADD', shard.events, 'MAXLEN', '~', ARGV[7], '*', 'type', 'erased', 'path', '/',
+  'at', now_text)
 return {now_text, 'erased'}
