@@ -11,8 +11,8 @@
   ARGV[4]  the last entry in events that the reader knows, a stream id; '0-0': there was none
   ARGV[5]  events to return at most, entries
 
-  Returns {now, 'stale'}, as heartbeat.lua; or {now, 'lost'}, where the entry is trimmed, or more
-  follow it, so that only a snapshot tells where things are; or
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, 'lost'}, where the entry is trimmed, more follow
+  it, or some that did are erased, so that only a snapshot tells where things are; or
   {now, 'changes', active, views, event, pages, events, users}
     active   active sessions
     views    page views ever
@@ -53,6 +53,9 @@ for n = first, #entries do
   local fields, flat = {}, entries[n][2]
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
+  end
+  if fields.type == 'erased' then -- what changed before it, nobody can tell (erase_events.lua)
+    return {now_text, 'lost'}
   end
   if fields.type ~= 'identified' then -- who somebody is changes no count
     changed[fields.path] = true

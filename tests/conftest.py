@@ -182,8 +182,8 @@ MakeStore = Callable[..., PresenceStore]
 
 @pytest.fixture
 async def make_store(backend_url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
-    """Makes stores on the backend: `make_store(clock, shards=1, **rules)`. Those of one test share
-    their keys."""
+    """Makes stores on the backend: `make_store(clock, shards=1, has_users=False, **rules)`. Those
+    of one test share their keys."""
     async for factory in store_factory(backend_url, key_prefix):
         yield factory
 

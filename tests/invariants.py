@@ -100,6 +100,8 @@ async def log_replays(
         return  # its beginning may be trimmed
     here: set[str] = set()
     for entry_id, event in entries:
+        if event["type"] == "erased":
+            continue
         is_at = Member(event["session"], event["country"], event["path"], event.get("user", ""))
         member = str(is_at)
         match event["type"]:

@@ -38,8 +38,10 @@ def telling_user(cors: RawHeaders, word: str) -> RawHeaders:
     return (*told, (b"presence-user", word.encode()))
 
 
-_WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeat|heartbeats|leave|views)\Z")
-_READS = re.compile(r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg)\Z")
+_WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeat|heartbeats|leave|views|users/status)\Z")
+_READS = re.compile(
+    r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg|users(?:/[^/]+)?)\Z"
+)
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     # Pages add tracing headers of their own. `*` covers any but Authorization; no credentials are

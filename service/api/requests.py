@@ -390,15 +390,16 @@ _BARE_QUOTES = 8  # two members that are texts; nobody can be there who has fewe
 
 def decode_leave(body: bytes) -> Leave:
     """A goodbye from its JSON; raises as `decode_heartbeat`."""
-    return _decode_careful(_LEAVE, body)
+    return decode_careful(_LEAVE, body)
 
 
 def decode_view(body: bytes) -> PageViewBody:
     """A page view from its JSON; raises as `decode_heartbeat`."""
-    return _decode_careful(_VIEW, body)
+    return decode_careful(_VIEW, body)
 
 
-def _decode_careful(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def decode_careful(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """A body that is not asked for often, from its JSON; raises as `decode_heartbeat`."""
     value = _decode(decoder, body)
     _refuse_repeated_members(body)
     return value

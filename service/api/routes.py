@@ -4,7 +4,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from service.api import badge, docs, health, heartbeats, live, sessions, stats, views
+from service.api import badge, docs, health, heartbeats, live, sessions, stats, users, views
 
 _SITE = "/v1/sites/{site}"
 # Two days of history are 14 kB of JSON, and 1 kB of gzip.
@@ -19,6 +19,9 @@ API_ROUTES = [
     Route(f"{_SITE}/history", stats.history, middleware=_GZIPPED),
     Route(f"{_SITE}/badge.svg", badge.badge),
     Route(f"{_SITE}/live", live.Live(), methods=["GET"]),
+    Route(f"{_SITE}/users", users.users),
+    Route(f"{_SITE}/users/status", users.statuses, methods=["POST"]),
+    Route(f"{_SITE}/users/{{user_id}}", users.user, methods=["GET", "DELETE"]),
     Route("/v1/sites", sessions.sites),
     Route(f"{_SITE}/sessions", sessions.sessions),
     Route(f"{_SITE}/sessions/{{session_id}}", sessions.session, methods=["GET", "DELETE"]),

@@ -16,6 +16,7 @@ from service.cli.serve import serve
 from service.cli.sessions import sessions
 from service.cli.stats import stats
 from service.cli.token import token
+from service.cli.users import users
 from service.cli.views import views
 
 
@@ -29,5 +30,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, stats, sessions, views, export, doctor, lua, token, config):
+for _command in (serve, stats, sessions, users, views, export, doctor, lua, token, config):
     main.add_command(_command)

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from service.api.requests import clean_path
 from service.app import make_store
 from service.cli.group import Failure
+from service.errors import FieldError
 from service.ops.metrics import Metrics
 from service.redis.client import connect
 from service.redis.embedded import EmbeddedServer, folder_of, is_running
@@ -33,6 +35,20 @@ def _check_site(
 
 site_argument = click.argument("site", callback=_check_site)
 optional_site_argument = click.argument("site", required=False, callback=_check_site)
+
+
+def clean_path_option(path: str | None) -> str | None:
+    """What was given as --path, as paths are kept; None: nothing was.
+
+    Raises:
+        FieldError: it is not a path.
+    """
+    if path is None:
+        return None
+    try:
+        return clean_path(path)
+    except ValueError as error:
+        raise FieldError("path", f"--path {error}") from None
 
 
 def place_of(settings: Settings) -> str:

@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator
 
 import click
 
-from service.api.requests import clean_path
 from service.cli.group import WholeNumber
 from service.cli.printing import moment, print_rows, stderr
-from service.cli.reading import open_store, reachable, run, site_argument
-from service.errors import FieldError
+from service.cli.reading import clean_path_option, open_store, reachable, run, site_argument
 from service.models import Session
 from service.settings import Settings
 from service.store.store import PresenceStore
@@ -33,11 +31,7 @@ def sessions(site: str, path: str | None, limit: int) -> None:
 
     Into a pipe it writes one session a line, with tabs between the columns.
     """
-    if path is not None:
-        try:
-            path = clean_path(path)
-        except ValueError as error:
-            raise FieldError("path", f"--path {error}") from None
+    path = clean_path_option(path)
     settings = Settings.from_env()
     with reachable(settings):
         run(_list(settings, site, path, limit))
@@ -52,7 +46,10 @@ async def _list(settings: Settings, site: str, path: str | None, limit: int) -> 
                 stderr().print(f"there are more: --limit 0 shows all of {site}", style="dim")
                 break
             rows.append(_row(session))
-    print_rows(_COLUMNS, rows)
+    if settings.sites.has_users(site):
+        print_rows((*_COLUMNS, "user!"), rows)
+    else:
+        print_rows(_COLUMNS, [row[:-1] for row in rows])
 
 
 async def _all(store: PresenceStore, site: str, path: str | None) -> AsyncIterator[Session]:
@@ -78,4 +75,5 @@ def _row(session: Session) -> tuple[object, ...]:
         moment(session.since),
         session.country,
         session.city,
+        session.userId,
     )

@@ -1,23 +1,16 @@
 """`presence stats`."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-
 import click
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from service.cli.group import WholeNumber
 from service.cli.printing import moment, stderr, stdout, table
 from service.cli.reading import open_store, reachable, run, site_argument
-from service.errors import StoreError
+from service.cli.watching import watch as watch_until_stopped
 from service.models import Stats
 from service.settings import Settings
 from service.store.store import PresenceStore
-
-REDRAW_S = 1.0
 
 
 @click.command()
@@ -33,12 +26,15 @@ REDRAW_S = 1.0
 def stats(site: str, watch: bool, top: int) -> None:
     """Show who is on SITE now, on which pages, and what was viewed."""
     settings = Settings.from_env()
+
+    async def drawn(store: PresenceStore) -> RenderableType:
+        return _drawn(site, await store.stats(site), top)
+
     with reachable(settings):
         if not watch:
             run(_once(settings, site, top))
             return
-        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-            run(_watch(settings, site, top))
+        watch_until_stopped(settings, drawn)
 
 
 async def _once(settings: Settings, site: str, top: int) -> None:
@@ -50,28 +46,6 @@ async def _once(settings: Settings, site: str, top: int) -> None:
             stderr().print(
                 f"nothing was ever heard of {site}; sites known: {names}", style="yellow"
             )
-
-
-async def _watch(settings: Settings, site: str, top: int) -> None:
-    console = stdout()
-    async with open_store(settings) as store:
-        if not console.is_terminal:
-            async for frame in _frames(store, site, top):
-                console.print(frame)
-            return
-        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-            async for frame in _frames(store, site, top):
-                live.update(frame, refresh=True)
-
-
-async def _frames(store: PresenceStore, site: str, top: int) -> AsyncIterator[RenderableType]:
-    # A watcher outlives a Redis that is away for a while.
-    while True:
-        try:
-            yield _drawn(site, await store.stats(site), top)
-        except StoreError as error:
-            yield Text(f"{error.detail}; trying again", "red")
-        await asyncio.sleep(REDRAW_S)
 
 
 def _drawn(site: str, stats: Stats, top: int) -> RenderableType:

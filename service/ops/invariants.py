@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from service.store.event_log import ERASED, member_of, origin_of
 from service.store.members import Member
 
 WRONG_TYPE = 0
@@ -56,7 +57,9 @@ def life_faults(
     """
     here: dict[str, set[Member]] = {}
     for entry_id, event in events:
-        kind, member = event.get("type", ""), _member_of(event)
+        kind, member = event.get("type", ""), member_of(event)
+        if kind == ERASED:
+            continue
         session, path = member.session, member.path
         at = here.setdefault(session, set())
         match kind:
@@ -65,7 +68,7 @@ def life_faults(
                     yield session, f"joined twice without having left (event {entry_id})"
                 at.add(member)
             case "moved" | "identified":
-                origin = _origin_of(event)
+                origin = origin_of(event)
                 if is_whole and origin not in at:
                     what = f"{kind} from {origin.place} without being there"
                     yield session, f"{what} (event {entry_id})"
@@ -90,24 +93,6 @@ def life_faults(
             yield session, f"is {_on(by_events)} by its events, but {_on(by_active)} by active"
 
 
-def _member_of(event: Mapping[str, str]) -> Member:
-    """Where an event says that a session is, or was when it left."""
-    return Member(
-        event.get("session", ""),
-        event.get("country", "--"),
-        event.get("path", ""),
-        event.get("user", ""),
-    )
-
-
-def _origin_of(event: Mapping[str, str]) -> Member:
-    """Where a session was, and whose, before an event."""
-    member = _member_of(event)
-    if event.get("type") == "identified":
-        return member._replace(user=event.get("was", ""))
-    return member._replace(path=event.get("from", ""))
-
-
 def _on(members: set[Member]) -> str:
     return f"on {', '.join(sorted(member.place for member in members))}" if members else "gone"
 
@@ -118,12 +103,12 @@ def events_to_append(
     """The events, `joined` or `left` and of whom, after which the log replays to `active`."""
     here: set[Member] = set()
     for _, event in events:
-        member = _member_of(event)
+        member = member_of(event)
         match event.get("type"):
             case "joined":
                 here.add(member)
             case "moved" | "identified":
-                here.discard(_origin_of(event))
+                here.discard(origin_of(event))
                 here.add(member)
             case "left":
                 here.discard(member)

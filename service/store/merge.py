@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from service import models
+from service.store.event_log import ERASED
 
 EVENTS_SHOWN = 20  # arrivals, moves and departures told with one event of a stream
 TOP_LIMIT = 50
@@ -236,7 +237,7 @@ def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.Sessio
         _event(*(fields.get(name, "") for name in names))
         for entries in lists
         for _, fields in reversed(entries)
-        if fields["type"] != "identified"
+        if fields["type"] not in ("identified", ERASED)
     )
     return sorted(events, key=lambda event: event.at)[-EVENTS_SHOWN:]
 

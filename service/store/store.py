@@ -12,6 +12,7 @@ from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S, Connection
 from service.store.batcher import Batcher
 from service.store.config import StoreConfig
 from service.store.due import DueList
+from service.store.erase import StoreErasure
 from service.store.keys import Keys, ShardKeys
 from service.store.listings import Listings
 from service.store.reader import StoreReader
@@ -88,6 +89,7 @@ class PresenceStore:
 
         sweeps = StoreSweeps(runner)
         self.sweep = sweeps.sweep
+        self.erase_user = StoreErasure(runner, sweeps.sweep).erase_user
         self.sweep_many = sweeps.sweep_many
         self.claim = due.claim
         self.agree_on_shards = ShardCount(runner).agree

@@ -214,7 +214,7 @@ def _first_places(replies: list[list[Any]], limit: int) -> tuple[list[str], bool
     return known[:limit], bool(stops) or len(known) > limit
 
 
-def _sessions_in(row: str) -> list[list[str]]:
+def sessions_in(row: str) -> list[list[str]]:
     """Id, since, country and path of each session in a row of `users` (lua/include/keys.lua)."""
     return [session.split(" ", 3) for session in row.split("\t")[4:]]
 
@@ -222,7 +222,7 @@ def _sessions_in(row: str) -> list[list[str]]:
 def _members(users: Sequence[str], rows: Sequence[str | None]) -> Iterator[Member]:
     """The members of the sessions in rows."""
     for user, row in zip(users, rows, strict=True):
-        for session, _, country, path in _sessions_in(row or ""):
+        for session, _, country, path in sessions_in(row or ""):
             yield Member(session, country, path, user)
 
 
@@ -230,7 +230,7 @@ def _state_of(row: str, now_ms: int, scores: Iterator[float], timeout_ms: int) -
     """What a row says; the scores of its sessions are taken from `scores`."""
     seen, told, name, avatar, *_ = row.split("\t")
     last, here = int(seen or 0), []
-    for _, since, _, path in _sessions_in(row):
+    for _, since, _, path in sessions_in(row):
         score = next(scores)
         if score > now_ms:
             here.append((int(since), path))

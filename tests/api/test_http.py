@@ -787,7 +787,7 @@ async def test_an_unknown_site_is_404(make_service: MakeService, sites_file: str
     service = await make_service(SITES_FILE=sites_file, ADMIN_TOKEN="admin-token")
     for route in ROUTES:
         if "{site}" in route.path and route.path.startswith("/v1/"):
-            path = route.path.format(site="unknown", session_id=S)
+            path = route.path.format(site="unknown", session_id=S, user_id="anna")
             for method in (route.methods or set()) - {"HEAD"}:
                 answer = await service.client.request(method, path, headers=ADMIN, json=BEAT)
                 assert refusal(answer) == (404, None)
@@ -828,6 +828,10 @@ ASKED: list[tuple[str, str, Any]] = [
     *(("GET", url, None) for url in ("badge.svg", "badge.svg?label=x", "live?feed=1", "nothing")),
     *(("GET", url, None) for url in ("stats?limit=0", "active?path=x", "history?minutes=x")),
     *(("GET", url, None) for url in ("sessions", f"sessions/{S}", "views", "views?format=csv")),
+    *(("GET", url, None) for url in ("users", "users?path=/a", "users?path=x", "users/anna")),
+    ("POST", "users/status", {"userIds": ["anna"]}),
+    ("POST", "users/status", {}),
+    ("DELETE", "users/anna", None),
     ("DELETE", f"sessions/{S}", None),
     ("DELETE", "stats", None),
     ("POST", "stats", {}),
@@ -839,7 +843,18 @@ ASKED: list[tuple[str, str, Any]] = [
     ("POST", "views", {"sessionId": S, "path": "/"}),
     *(
         ("OPTIONS", url, None)
-        for url in ("stats", "live", "badge.svg", "heartbeat", "heartbeats", "leave", "views")
+        for url in (
+            "stats",
+            "live",
+            "badge.svg",
+            "heartbeat",
+            "heartbeats",
+            "leave",
+            "views",
+            "users",
+            "users/anna",
+            "users/status",
+        )
     ),
     *(("GET", f"page{query}", None) for query in ("", "?embed", "?wall", "?embed&page=/a")),
     ("HEAD", "page", None),

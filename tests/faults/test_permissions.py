@@ -13,8 +13,10 @@ import redis
 
 from service.ops.doctor import Doctor
 from service.redis.client import connect
+from service.redis.scripts import LUA
 from service.store.keys import Keys
-from tests.conftest import MakeService, Service
+from service.store.writer import Heartbeat
+from tests.conftest import MakeService, Service, patient_store
 from tests.servers import Server, cluster, cluster_url
 
 TOPOLOGIES = Path(__file__).parents[2] / "docs" / "topologies.md"
@@ -84,9 +86,24 @@ async def do_everything(service: Service) -> None:
     assert (await client.get("/readyz")).status_code == 200
 
 
+async def use_users(service: Service) -> None:
+    """All that only sites with users need."""
+    keys = Keys("presence", service.store.keys.shards, has_users=lambda site: True)
+    store = patient_store(url_of_store(service), keys, service.store.config)
+    for path, user in [("/a", "anna"), ("/b", "anna"), ("/b", ""), ("/b", "bob")]:
+        await store.heartbeat("team", Heartbeat(S, path, "", "", "", user))
+    for page in (None, "/a"):
+        await store.users("team", limit=10, cursor=None, path=page)
+    await store.user_statuses("team", ["anna", "bob"])
+    await store.erase_user("team", "anna")
+    assert await store.user("team", "anna") is None
+    await store.close()
+
+
 async def use(service: Service, key_prefix: str) -> None:
     """All that the service does with Redis, the sweeps and the doctor included."""
     await do_everything(service)
+    await use_users(service)
     store = service.store
     _, nowhere = await store.stats_and_positions("empty")
     assert await store.changes("empty", nowhere)
@@ -113,6 +130,15 @@ async def use(service: Service, key_prefix: str) -> None:
 def url_of_store(service: Service) -> str:
     url: str = service.app.state.context.settings.redis_url
     return url
+
+
+def test_every_command_of_the_scripts_is_allowed() -> None:
+    called = {
+        name.lower()
+        for script in LUA.rglob("*.lua")
+        for name in re.findall(r"\bredis\.p?call\('(\w+)'", script.read_text())
+    }
+    assert called <= set(re.findall(r"\+([a-z|]+)", ACL.read_text()))
 
 
 async def test_it_is_enough_and_not_more(

@@ -102,7 +102,17 @@ async def test_a_replica_answers_all_that_is_read(pair: tuple[Server, Server], s
 
 
 def test_there_are_no_other_scripts_that_read() -> None:
-    writing = {"claim", "end", "heartbeat", "leave", "repair", "sweep", "view"}
+    writing = {
+        "claim",
+        "end",
+        "erase_events",
+        "erase_user",
+        "heartbeat",
+        "leave",
+        "repair",
+        "sweep",
+        "view",
+    }
     assert {script.stem for script in LUA.glob("*.lua")} == writing | set(READS)
 
 

@@ -227,7 +227,11 @@ def test_every_key_has_a_command() -> None:
     keys = Keys().of_site("blog")[0]
     names = {value for value in vars(keys).values() if isinstance(value, str)}
     names -= {keys.tag, keys.base, keys.session_prefix, keys.viewed_prefix}
-    for key in names | {"presence:due", "presence:sites"}:
+    of_users = {keys.users, keys.user_pages, keys.user_seen}  # shown of a site that has some
+    text = (ROOT / "docs" / "keys.md").read_text()
+    for key in of_users:
+        assert re.search(rf"redis-cli \w+ '{re.escape(key.replace('blog', 'team'))}'", text), key
+    for key in (names - of_users) | {"presence:due", "presence:sites"}:
         assert re.search(re.escape(key) + r"[\s'\"]", commands), key
     for key in (keys.session_prefix, keys.viewed_prefix, f"{keys.uniques}:", f"{keys.base}minutes:",
                 f"{keys.base}hours:"):  # fmt: skip

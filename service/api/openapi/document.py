@@ -13,7 +13,9 @@ import msgspec
 
 from service import __version__, models
 from service.api import requests
-from service.api.openapi.operations import JSON, OPERATIONS, SESSION, Answer, Operation
+from service.api.openapi.operation import JSON, SESSION, Answer, Operation
+from service.api.openapi.operations import OPERATIONS
+from service.api.openapi.user_operations import USER
 from service.sites import SITE_PATTERN
 
 BASE_URL = "http://localhost:8080"  # in examples; pages put their own address in its place
@@ -58,6 +60,9 @@ _TAGS = {
     "Read": "Live numbers, open to all, unless the site is set to `public = false`: then they "
     "need the site's token or the operator's, and so does a site that is not there. Session ids "
     "never appear here.",
+    "Users": "Who is here, where a site has `user_secrets` in `PRESENCE_SITES_FILE`. For the "
+    "site's token, the operator's, or that of a user whose `sees` covers the page; where none is "
+    "asked for, all of them.",
     "Operate": "For operators, with the bearer token of `PRESENCE_ADMIN_TOKEN`. Refused where "
     "none is set, except to this very machine under `embedded://`.",
     "Service": "The service itself.",
@@ -120,6 +125,15 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             "cursor",
             "What an earlier answer gave as `nextCursor`.",
             {"type": "string", "format": "cursor"},
+        ),
+        "user_id": _parameter(
+            "path", "user_id", "The user's id.", msgspec.json.schema(requests.UserId), USER
+        ),
+        "usersLimit": query("limit", "Users, at most.", _whole(1, 1000, 100)),
+        "usersCursor": query(
+            "cursor",
+            "What an earlier answer gave as `nextCursor`.",
+            {"type": "string", "format": "user-cursor"},
         ),
         "after": query(
             "after",
@@ -198,7 +212,7 @@ _PROBLEMS: dict[int, tuple[str, tuple[str, ...], str | None, str]] = {
         "that token does not open this",
     ),
     404: (
-        "There is no such site (where sites are configured) or no such session.",
+        "There is no such site (where sites are configured), no such session or no such user.",
         (),
         None,
         "there is no site 'blog'; see PRESENCE_SITES_FILE",
@@ -322,6 +336,7 @@ def _samples(operation: Operation) -> dict[str, str]:
 def curl(operation: Operation, query: str) -> str:
     """A shell command that performs the operation."""
     path = operation.path.replace("{site}", "blog").replace("{session_id}", SESSION)
+    path = path.replace("{user_id}", USER)
     method = "" if operation.method in ("GET", "POST") else f" -X {operation.method}"
     words = [f"curl -i{method} '{BASE_URL}{path}{query}'"]
     if {} not in operation.security:
@@ -381,7 +396,8 @@ def build() -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "A token that the operator has set: the site's own, the one of "
-                    "`PRESENCE_ADMIN_TOKEN`, or, for metrics, of `PRESENCE_METRICS_TOKEN`.",
+                    "`PRESENCE_ADMIN_TOKEN`, or, for metrics, of `PRESENCE_METRICS_TOKEN`. For "
+                    "users also one that the site's backend has signed.",
                 }
             },
         },

@@ -1,0 +1,63 @@
+--[[
+  Erases sessions from `events`, because a user was in them. What their entries add up to is written
+  in their place, so that the log still replays to `active`; and `erased`, so that whoever has read
+  less than all of it takes a snapshot (changes.lua).
+
+  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  then the sessions, hashes whose last part is the session id: one that still names the user, having
+  outlived its member, goes as well
+
+  ARGV[1]  now, ms since the epoch; empty: ask TIME
+  ARGV[2]  the hour the dated keys are for, hours since the epoch
+  ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
+  ARGV[11] the last entry that was looked at, a stream id
+  ARGV[12] id of the user
+  ARGV[13] what is erased, entries: their ids, with spaces between them
+  ARGV[14] who joined by what is written for it, entries: JSON, {{session, path, at, 'country',
+           country, …}, …}
+
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
+    outcome  'erased'
+             'outdated'  the user is here again, or these sessions may have later entries: nothing
+                         was written
+]]
+-- @include clock
+-- @include hour
+-- @include settings
+-- @include keys
+-- @include user_row
+-- @include sessions
+local LATER = 500 -- entries that are looked at for such sessions
+local shard, user, ids, is_erased = open_shard(1), ARGV[12], {}, {}
+for k = 19, #KEYS do
+  is_erased[string.match(KEYS[k], '([^:]+)$')] = true
+end
+
+local later = redis.call('XRANGE', shard.events, '(' .. ARGV[11], '+', 'COUNT', LATER)
+local is_outdated = #later == LATER
+  or sessions_in(redis.call('HGET', shard.users, user) or '') ~= ''
+for _, entry in ipairs(later) do
+  is_outdated = is_outdated or is_erased[entry[2][4]]
+end
+if is_outdated then
+  return {now_text, 'outdated'}
+end
+for k = 19, #KEYS do
+  local session = KEYS[k]
+  if redis.call('HGET', session, 'user') == user then
+    redis.call('DEL', session)
+  end
+end
+for id in string.gmatch(ARGV[13], '%S+') do
+  ids[#ids + 1] = id
+end
+for first = 1, #ids, 1000 do
+  redis.call('XDEL', shard.events, unpack(ids, first, math.min(first + 999, #ids)))
+end
+for _, event in ipairs(cjson.decode(ARGV[14])) do
+  log_event(shard, 'joined', unpack(event))
+end
+-- With a path, for copies of an earlier release, which read one of every entry.
+redis.call('XADD', shard.events, 'MAXLEN', '~', ARGV[7], '*', 'type', 'erased', 'path', '/',
+  'at', now_text)
+return {now_text, 'erased'}

@@ -1,0 +1,54 @@
+"""`/v1/sites/{site}/users`: who is here, not only how many."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.context import context_of, integer, json_response, read_body
+from service.api.requests import check_site
+from service.api.security import headers_of
+from service.api.stats import path_parameter
+from service.api.user_access import check_users_eraser, check_users_reader
+from service.api.user_requests import (
+    MAX_STATUSES_BODY_BYTES,
+    check_user_id,
+    decode_status_query,
+)
+from service.errors import RequestError
+
+
+async def users(request: Request) -> Response:
+    """Users who are here, or on a page, page by page."""
+    context = context_of(request)
+    name, path = check_site(request.path_params["site"]), path_parameter(request)
+    check_users_reader(context, request, name, path)
+    page = await context.store.users(
+        name,
+        limit=integer(request, "limit", 100, 1, 1000),
+        cursor=request.query_params.get("cursor") or None,
+        path=path,
+    )
+    return json_response(page)
+
+
+async def statuses(request: Request) -> Response:
+    """Whether users are here, and when they last were."""
+    context = context_of(request)
+    name = check_site(request.path_params["site"])
+    check_users_reader(context, request, name, None)
+    body = await read_body(request.receive, headers_of(request.scope), MAX_STATUSES_BODY_BYTES)
+    return json_response(await context.store.user_statuses(name, decode_status_query(body)))
+
+
+async def user(request: Request) -> Response:
+    """What is known of one user; DELETE erases it."""
+    context = context_of(request)
+    name = check_site(request.path_params["site"])
+    if request.method == "DELETE":
+        check_users_eraser(context, request, name)
+        await context.store.erase_user(name, check_user_id(request.path_params["user_id"]))
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    check_users_reader(context, request, name, None)
+    user_id = check_user_id(request.path_params["user_id"])
+    if (found := await context.store.user(name, user_id)) is None:
+        raise RequestError(404, f"nothing is known of a user {user_id}")
+    return json_response(found)

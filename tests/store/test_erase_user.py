@@ -1,0 +1,234 @@
+"""Erased means: nothing that Redis holds names the user, and all else is as it was."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.errors import StoreBusy
+from service.ops.doctor import Doctor
+from service.store import erase
+from service.store.store import PresenceStore
+from service.store.writer import Heartbeat
+from tests import invariants
+from tests.conftest import NOW, Clock, MakeStore
+
+SITE, ANNA = "team", "anna.secret@example.org"
+NAMES = {"name": "Anna Secret", "avatar": "https://example.org/secret.png"}
+SHARDS = pytest.mark.parametrize("shards", [1, 3])
+
+
+def session_of(n: int) -> str:
+    return f"session-{n:08d}"
+
+
+async def beat(store: PresenceStore, n: int, user: str = "", path: str = "/a") -> str:
+    details = json.dumps(NAMES) if user == ANNA else ""
+    return await store.heartbeat(SITE, Heartbeat(session_of(n), path, "DE", "", details, user))
+
+
+async def everything(store: PresenceStore) -> AsyncIterator[str]:
+    """Every key below the store's prefix, with every field, member, score and stream entry."""
+    client: Any = store.connection.client
+    async for key in client.scan_iter(match=f"{store.keys.prefix}:*", count=1000):
+        yield key
+        match await client.type(key):
+            case "hash":
+                yield str(await client.hgetall(key))
+            case "zset":
+                yield str(await client.zrange(key, 0, -1, withscores=True))
+            case "stream":
+                yield str(await client.xrange(key))
+            case "set":  # a HyperLogLog of fakeredis
+                yield str(await client.smembers(key))
+            case "string":
+                if ":uniques" not in key:
+                    yield str(await client.get(key))
+
+
+async def holds(store: PresenceStore, text: str) -> bool:
+    return any([text in one async for one in everything(store)])
+
+
+async def check(store: PresenceStore) -> None:
+    """Everything fits together, and nothing names her."""
+    assert not await holds(store, "secret")
+    assert not await holds(store, "Secret")
+    await invariants.check(store, SITE, int(store.clock()))
+    assert (await store.user(SITE, ANNA)) is None
+
+
+@SHARDS
+async def test_nothing_names_a_user_who_is_erased(make_store: MakeStore, shards: int) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards, has_users=True, heartbeat_dedup_ms=0)
+    await beat(store, 0, ANNA)  # is here, on two pages
+    await beat(store, 1, ANNA, "/b")
+    await beat(store, 2)  # was nobody, and is here
+    await beat(store, 2, ANNA)
+    await beat(store, 2, ANNA, "/b")
+    await beat(store, 3, ANNA)  # was here, and is nobody now
+    await beat(store, 3, "", "/c")
+    await beat(store, 4, ANNA)  # is somebody else now
+    await beat(store, 4, "bob")
+    await beat(store, 5, ANNA)  # has ended
+    await store.end(SITE, session_of(5))
+    await beat(store, 6, ANNA)  # says goodbye
+    await store.leave(SITE, session_of(6))
+    await beat(store, 7, "bob", "/b")
+    await beat(store, 8)
+    clock.advance(1_000)
+    assert await holds(store, ANNA)
+    await store.erase_user(SITE, ANNA)
+    await check(store)
+    (bob,) = (await store.users(SITE, limit=9, cursor=None, path=None)).users
+    assert (bob.userId, bob.sessions, bob.paths, bob.since) == ("bob", 2, ["/a", "/b"], NOW)
+    stats = await store.stats(SITE)
+    assert {row.path: row.count for row in stats.activeByPath} == {"/a": 2, "/b": 1, "/c": 1}
+    assert stats.totalPageViews == 11  # are views of nobody in particular
+    # Who goes on, goes on; and she may come again.
+    assert await beat(store, 3, "", "/c") == "refreshed"
+    assert await beat(store, 4, "bob", "/d") == "moved"
+    assert await beat(store, 0, ANNA) == "created"
+    await invariants.check(store, SITE, int(clock()))
+    await store.erase_user(SITE, ANNA)
+    await check(store)
+
+
+@SHARDS
+async def test_a_session_that_expired_unswept_is_erased(make_store: MakeStore, shards: int) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards, has_users=True)
+    for n in range(400):  # more than one sweep removes
+        await beat(store, n, ANNA)
+    clock.advance(60_000)
+    await beat(store, 500)
+    clock.advance(60_000)
+    await beat(store, 0, "bob", "/b")  # the same session, before its end as hers is swept
+    await store.erase_user(SITE, ANNA)
+    await check(store)
+    assert (await store.stats(SITE)).activeVisitors == 2
+    (bob,) = (await store.users(SITE, limit=9, cursor=None, path=None)).users
+    assert (bob.userId, bob.paths) == ("bob", ["/b"])
+
+
+async def test_erasing_again_or_nobody_changes_nothing(make_store: MakeStore) -> None:
+    store = make_store(Clock(), has_users=True)
+    await beat(store, 0, ANNA)
+    await beat(store, 1, "bob")
+    for _ in range(2):
+        await store.erase_user(SITE, ANNA)
+        first = [one async for one in everything(store)]
+    await store.erase_user(SITE, "anna.secret")
+    await store.erase_user(SITE, "nobody")
+    assert sorted([one async for one in everything(store)]) == sorted(first)
+
+
+async def test_part_of_an_id_is_not_the_id(make_store: MakeStore) -> None:
+    store = make_store(Clock(), has_users=True)
+    for n, user in enumerate(["ann", "anna", "an", "a:n", "xann"]):
+        await beat(store, n, user)
+    await store.erase_user(SITE, "ann")
+    page = await store.users(SITE, limit=9, cursor=None, path=None)
+    assert {row.userId for row in page.users} == {"anna", "an", "a:n", "xann"}
+    await invariants.check(store, SITE, NOW)
+
+
+@pytest.mark.parametrize("is_ahead", [False, True])
+async def test_live_readers_are_given_a_snapshot(make_store: MakeStore, is_ahead: bool) -> None:
+    """Nobody who has seen her come is left with a page on which she stays."""
+    clock = Clock()
+    store = make_store(clock, has_users=True, heartbeat_dedup_ms=0)
+    await beat(store, 0)
+    if is_ahead:
+        await beat(store, 1, ANNA, "/b")
+    _, position = await store.stats_and_positions(SITE)
+    if not is_ahead:
+        await beat(store, 1, ANNA, "/b")
+    await store.erase_user(SITE, ANNA)
+    assert await store.changes(SITE, position) is None
+    _, position = await store.stats_and_positions(SITE)
+    await beat(store, 0, "", "/c")
+    changes = await store.changes(SITE, position)
+    assert changes
+    assert {row.path: row.count for row in changes.change.activeByPath} == {"/a": 0, "/c": 1}
+    assert (changes.change.arrivals, changes.change.departures) == (0, 0)
+    feed = await store.last_events(SITE, changes.positions)
+    assert [event.type for event in feed] == ["joined", "moved"]
+
+
+async def test_the_doctor_finds_nothing_after_it(make_store: MakeStore) -> None:
+    store = make_store(has_users=True)
+    await beat(store, 0, ANNA)
+    await beat(store, 1, ANNA)
+    await beat(store, 1, "bob")
+    await beat(store, 2)
+    await store.erase_user(SITE, ANNA)
+    doctor = Doctor(store.connection, store.keys)
+    assert (await doctor.check(SITE)).findings == []
+    await beat(store, 1, "bob", "/z")
+    await store.end(SITE, session_of(1))
+    checkup = await doctor.check(SITE)
+    assert checkup.findings == []
+    assert await doctor.repair(checkup) == []
+
+
+@SHARDS
+async def test_a_long_log_is_erased_in_steps(
+    make_store: MakeStore, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erase, "STEP", 7)
+    clock, chance = Clock(), random.Random(shards)  # no secret
+    store = make_store(clock, shards=shards, has_users=True, heartbeat_dedup_ms=0)
+    for _ in range(400):
+        dice, n = chance.random(), chance.randrange(30)
+        if dice < 0.9:
+            user = chance.choice(["", "bob", ANNA])
+            await beat(store, n, user, f"/{chance.randrange(3)}")
+        elif dice < 0.95:
+            await store.end(SITE, session_of(n))
+        else:
+            clock.advance(20_000)
+    await store.erase_user(SITE, ANNA)
+    await check(store)
+
+
+@SHARDS
+async def test_who_comes_and_goes_meanwhile(make_store: MakeStore, shards: int) -> None:
+    """Others beat while she is erased, in sessions that were hers; then nothing names her."""
+    clock, chance = Clock(), random.Random(shards)  # no secret
+    store = make_store(clock, shards=shards, has_users=True, heartbeat_dedup_ms=0)
+    for n in range(20):
+        await beat(store, n, ANNA)
+
+    async def visitor() -> None:
+        for _ in range(40):
+            n = chance.randrange(20)
+            await beat(store, n, chance.choice(["", "bob"]), f"/{chance.randrange(3)}")
+
+    await asyncio.gather(store.erase_user(SITE, ANNA), *(visitor() for _ in range(3)))
+    await check(store)
+
+
+async def test_who_goes_on_coming_is_told_to_be_stopped(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(Clock(), has_users=True, heartbeat_dedup_ms=0)
+    await beat(store, 0, ANNA)
+    eraser = erase.StoreErasure(store._runner, store.sweep)
+    sessions_of = eraser._sessions_of
+
+    async def comes_again(*args: Any) -> list[str]:
+        sessions = await sessions_of(*args)
+        if not sessions:
+            await beat(store, 0, ANNA)
+        return sessions
+
+    monkeypatch.setattr(eraser, "_sessions_of", comes_again)
+    with pytest.raises(StoreBusy, match="goes on coming"):
+        await eraser.erase_user(SITE, ANNA)
+    await store.erase_user(SITE, ANNA)
+    await check(store)
