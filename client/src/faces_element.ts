@@ -62,7 +62,10 @@ const renderPicture = (item: HTMLLIElement, avatar: string | null) => {
   item.append(image);
 };
 
-class PresenceFaces extends HTMLElement {
+/** On a server the file may be imported, and defines nothing. */
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
+class PresenceFaces extends Base {
   static readonly observedAttributes = ["site", "path", "server", "user", "max", "label"];
 
   #user: FetchUserToken | undefined;
@@ -181,4 +184,5 @@ class PresenceFaces extends HTMLElement {
   }
 }
 
-customElements.get("presence-faces") || customElements.define("presence-faces", PresenceFaces);
+const registry = globalThis.customElements as CustomElementRegistry | undefined;
+registry?.get("presence-faces") || registry?.define("presence-faces", PresenceFaces);

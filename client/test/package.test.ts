@@ -40,6 +40,7 @@ it("can be imported where there is no page, as when a server renders it", () => 
     import { createPresence, currentPresence, refreshUser, watchPresence, watchUsers } from "presence-client";
     import { usePageTracking, usePresence } from "presence-client/react";
     import { FacePile } from "presence-client/react/face-pile";
+    import "presence-client/faces-element";
     import { createElement } from "react";
     import { renderToString } from "react-dom/server";
     const presence = createPresence({ site: "blog", user: () => { throw new Error("asked"); } });
