@@ -3,6 +3,8 @@
  *
  *   presence.js       the script tag
  *   presence-live.js  the lazy-loaded part: live numbers, locks, and rules
+ *   presence-faces.js   the element <presence-faces>
+ *   presence-client.js  the npm package as one module, for pages without a bundler
  *
  * `node build.mjs` writes the files; `--check` exits 1 if one is not up to date. Both exit 1 if one is
  * too large. Builds are reproducible.
@@ -20,6 +22,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 export const FILES = [
   { name: "presence.js", entry: "src/client.ts", isTag: true, maxBytes: 2048, maxGzipBytes: 1100 },
   { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, maxBytes: 4096, maxGzipBytes: 1700 },
+  { name: "presence-faces.js", entry: "src/faces_element.ts", isTag: false, maxBytes: 8192, maxGzipBytes: 3900 },
+  { name: "presence-client.js", entry: "src/index.ts", isTag: false, maxBytes: 14336, maxGzipBytes: 5600 },
 ];
 
 /** Captures what precedes `createClient`, its body, and the object it returns. */
@@ -58,6 +62,7 @@ export const bundle = async ({ entry, isTag }, isMinified = true) => {
     write: false,
     format: "esm",
     target: "es2022",
+    define: isTag ? { sendHeartbeat: "fetch" } : {}, // tokens are for the npm package only
     minifySyntax: isMinified,
   });
   const [{ text }] = bundled.outputFiles;

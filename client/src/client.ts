@@ -10,7 +10,7 @@
  * `update` brings the tab to the state it should be in; it may be called at any time.
  *
  * The script tag must be small: `build.mjs` puts the body of `createClient` at the top level of the
- * script, where `script_tag.ts` provides its arguments. Hence the loose types and falsy zeros.
+ * script, where `script_tag.ts` provides its arguments and `sendHeartbeat` is `fetch`. Hence the loose types and falsy zeros.
  */
 
 import type {
@@ -38,6 +38,7 @@ export const createClient = (
   options: Attributes,
   url: string,
   loadLazy: (retry?: string) => Promise<LazyModule>,
+  sendHeartbeat: typeof fetch = (...request) => fetch(...request),
 ): Presence => {
   /** Calls of `heartbeat()` made before the script was there are in the queue of a stand-in. */
   let isRunning: unknown = options.auto != "false" || self.presence?.queue;
@@ -153,7 +154,7 @@ export const createClient = (
       isBlocked = 1;
       clearTimeout(timer);
       try {
-        answer = await fetch(url + "heartbeat", {
+        answer = await sendHeartbeat(url + "heartbeat", {
           method: "POST",
           body: lastBody, // sent as text/plain: no preflight
           credentials: "omit",

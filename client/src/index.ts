@@ -5,6 +5,8 @@
  */
 
 import { createClient } from "./client.js";
+import type { UsersCallback } from "./live_users.js";
+import type { FetchUserToken, TokenSource } from "./user_token.js";
 import type {
   Attributes,
   LiveCallback,
@@ -14,6 +16,8 @@ import type {
 } from "./types.js";
 
 export type { LiveCallback, LiveCounts, Presence, SubscribeOptions } from "./types.js";
+export type { LiveUsers, User, UsersCallback } from "./live_users.js";
+export type { FetchUserToken } from "./user_token.js";
 
 export interface PresenceOptions {
   /** Name of the site. */
@@ -32,10 +36,39 @@ export interface PresenceOptions {
   readonly allowLocalhost?: boolean;
   /** `false`: send nothing before the first `heartbeat()`, for example until the visitor consents. */
   readonly auto?: boolean;
+  /**
+   * Gives a token of the user who is signed in, made by your own backend; null if nobody is. It is
+   * called when a token is needed and some time before one expires, never twice at once.
+   */
+  readonly user?: FetchUserToken;
 }
 
 const running = new Map<string, Presence>();
 let latest: Presence | undefined;
+let latestUrl: string | undefined;
+
+/** By the URL of the site: the token of its heartbeats is that of its lists of users too. */
+const tokenSources = new Map<string, Promise<TokenSource>>();
+
+/** Loads what is only needed where users are named; tries again if that failed. */
+const tokensOf = (url: string, user: FetchUserToken): Promise<TokenSource> => {
+  const known = tokenSources.get(url);
+  if (known) return known;
+  const loading = import("./user_token.js").then(({ createTokenSource }) => createTokenSource(user));
+  tokenSources.set(url, loading);
+  loading.catch(() => tokenSources.delete(url));
+  return loading;
+};
+
+const identified = (url: string, user: FetchUserToken): typeof fetch => {
+  const first = tokensOf(url, user).catch(() => undefined);
+  return async (...request) => {
+    const tokens = (await first) ?? (await tokensOf(url, user).catch(() => undefined));
+    if (!tokens) return fetch(...request); // not loaded: counted anonymously
+    const { identifyHeartbeats } = await import("./user_token.js");
+    return identifyHeartbeats(tokens)(...request);
+  };
+};
 
 /** Without a document, as in server-side rendering, nobody is counted. */
 const NOOP_CLIENT: Presence = {
@@ -57,7 +90,15 @@ const loadLazy = () => import("./lazy.js");
 export const createPresence = (options: PresenceOptions): Presence => {
   const url = siteUrl(options);
   if (typeof document == "undefined") return NOOP_CLIENT;
-  latest = running.get(url) ?? createClient(toAttributes(options), url, loadLazy);
+  latest =
+    running.get(url) ??
+    createClient(
+      toAttributes(options),
+      url,
+      loadLazy,
+      options.user && identified(url, options.user),
+    );
+  latestUrl = url;
   running.set(url, latest);
   return latest;
 };
@@ -79,6 +120,46 @@ export const watchPresence = (
   };
   live(true);
   return () => live(false);
+};
+
+/**
+ * Calls back with the users who are on the site, or with `path` on one page, as soon as they are
+ * known and on every change. Without a site: that of the last `createPresence`, with its token.
+ */
+export const watchUsers = (
+  options: { readonly site?: string; readonly api?: string; readonly path?: string; readonly user?: FetchUserToken },
+  callback: UsersCallback,
+): (() => void) => {
+  if (typeof document == "undefined") return () => {};
+  const { site, api, path, user } = options;
+  const url = site == null ? latestUrl : siteUrl({ site, ...(api != null && { api }) });
+  if (!url) return () => {};
+  const tokens = user ? tokensOf(url, user) : tokenSources.get(url);
+  if (!tokens) return () => {};
+  let isEnded = false;
+  let stop = () => {};
+  const start = async () => {
+    try {
+      const [{ watchLiveUsers }, source] = await Promise.all([import("./live_users.js"), tokens]);
+      if (!isEnded) stop = watchLiveUsers(url, source, callback, path);
+    } catch {
+      // Not loaded: without the list the page works as before.
+    }
+  };
+  void start();
+  return () => {
+    isEnded = true;
+    stop();
+  };
+};
+
+/**
+ * The visitor has signed in or out: forgets the token and sends a heartbeat, for which it asks anew.
+ * Within 5 s of the last heartbeat, the next one on the interval does.
+ */
+export const refreshUser = async (): Promise<void> => {
+  if (latestUrl) (await tokenSources.get(latestUrl)?.catch(() => undefined))?.forget();
+  latest?.heartbeat();
 };
 
 /** The client of this page: the one created last, or the script tag's. */

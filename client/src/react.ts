@@ -5,7 +5,10 @@ import {
   createPresence,
   currentPresence,
   watchPresence,
+  watchUsers,
+  type FetchUserToken,
   type LiveCounts,
+  type LiveUsers,
   type Presence,
   type PresenceOptions,
 } from "./index.js";
@@ -77,6 +80,57 @@ export const usePresence = ({
   return useSyncExternalStore(
     subscribe,
     () => counts.current,
+    () => undefined,
+  );
+};
+
+export interface UsersOptions {
+  /** Only who is on this page; without it, who is on the site. */
+  readonly path?: string;
+  /** With `site` and `user` it needs no client; default: that of the last `createPresence`. */
+  readonly site?: string;
+  readonly api?: string;
+  readonly user?: FetchUserToken;
+}
+
+/**
+ * Who is on the site, or with `path` on one page; undefined until it is known. All uses of the same
+ * page share one connection.
+ */
+export const useUsers = ({ path, site, api, user }: UsersOptions = {}): LiveUsers | undefined => {
+  const users = useRef<LiveUsers | undefined>(undefined);
+  const given = useRef(user); // a function literal is a new function on every render
+  given.current = user;
+  const subscribe = useCallback(
+    (onChange: () => void) => {
+      const publish = (next: LiveUsers | undefined) => {
+        users.current = next;
+        onChange();
+      };
+      publish(undefined); // the old list belongs to another site or page
+      let isEnded = false;
+      let stop = () => {};
+      queueMicrotask(() => {
+        // By now the effects of parent components have run, which may start the client.
+        if (isEnded) return;
+        const options = {
+          ...(path != null && { path }),
+          ...(site != null && { site }),
+          ...(api != null && { api }),
+          ...(given.current && { user: () => given.current?.() }),
+        };
+        stop = watchUsers(options, publish);
+      });
+      return () => {
+        isEnded = true;
+        stop();
+      };
+    },
+    [api, site, path],
+  );
+  return useSyncExternalStore(
+    subscribe,
+    () => users.current,
     () => undefined,
   );
 };

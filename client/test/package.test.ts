@@ -20,7 +20,7 @@ beforeAll(() => {
   const installed = join(folder, "node_modules", "presence-client");
   mkdirSync(installed, { recursive: true });
   run("tar", ["-xzf", join(folder, packed!), "--strip-components=1", "-C", installed], folder);
-  for (const name of ["react", "@types"]) {
+  for (const name of ["react", "react-dom", "scheduler", "@types"]) {
     symlinkSync(join(CLIENT, "node_modules", name), join(folder, "node_modules", name));
   }
 }, 60_000);
@@ -37,9 +37,16 @@ it("has nothing in it but what is needed", () => {
 
 it("can be imported where there is no page, as when a server renders it", () => {
   const program = `
-    import { createPresence, currentPresence, watchPresence } from "presence-client";
+    import { createPresence, currentPresence, refreshUser, watchPresence, watchUsers } from "presence-client";
     import { usePageTracking, usePresence } from "presence-client/react";
-    const presence = createPresence({ site: "blog" });
+    import { FacePile } from "presence-client/react/face-pile";
+    import "presence-client/faces-element";
+    import { createElement } from "react";
+    import { renderToString } from "react-dom/server";
+    const presence = createPresence({ site: "blog", user: () => { throw new Error("asked"); } });
+    watchUsers({ site: "blog", user: () => "" }, () => {})();
+    await refreshUser();
+    if (!renderToString(createElement(FacePile, { path: "/" })).startsWith("<ul")) throw new Error("no list");
     presence.heartbeat(); presence.leave(); presence.optOut(); presence.subscribe(() => {})();
     currentPresence().heartbeat();
     watchPresence({ site: "blog" }, () => {})();
@@ -64,8 +71,17 @@ it("has types that a strict program compiles against", () => {
     join(folder, "program.ts"),
     `
     import { createPresence } from "presence-client";
-    import type { LiveCounts, Presence, PresenceOptions } from "presence-client";
-    import { usePageTracking, usePresence } from "presence-client/react";
+    import type { FetchUserToken, LiveCounts, LiveUsers, Presence, PresenceOptions, User } from "presence-client";
+    import { usePageTracking, usePresence, useUsers } from "presence-client/react";
+    import { FacePile, type FacePileProps } from "presence-client/react/face-pile";
+    const user: FetchUserToken = async () => null;
+    createPresence({ site: "blog", user });
+    export const Names = (): readonly User[] => {
+      const users: LiveUsers | undefined = useUsers({ path: "/" });
+      return users?.users ?? [];
+    };
+    const props: FacePileProps = { path: "/", max: 4, user };
+    FacePile(props);
     const options: PresenceOptions = { api: "https://a.example", site: "blog", exclude: ["/b*"] };
     const presence: Presence = createPresence(options);
     const stop: () => void = presence.subscribe(
