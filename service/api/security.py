@@ -174,10 +174,16 @@ class Security:
             RequestError: 401 or 403; 404, to an operator, for an unknown site.
         """
         if not site.public:
-            _require(
-                headers, [token for token in (site.token.encode(), self._admin_token) if token]
-            )
-            self.site(name)
+            self.check_owner(name, site, headers)
+
+    def check_owner(self, name: str, site: Site, headers: Headers) -> None:
+        """Only who has the site's token or the operator's, of a public site as well.
+
+        Raises:
+            RequestError: 401 or 403; 404, to an operator, for an unknown site.
+        """
+        _require(headers, [token for token in (site.token.encode(), self._admin_token) if token])
+        self.site(name)
 
     def check_operator(self, headers: Headers) -> None:
         """Only operators, who show a token, wherever they are: what a proxy, a browser under a
