@@ -289,7 +289,7 @@ OPERATIONS = [
         "With `users=1`, for the site's token or the operator's in `Authorization`, of a site with "
         "`user_secrets` (else 422): a snapshot has `users`, at most 100 rows, and `totalUsers`, "
         "which each later event has as well. Each user is told once, however many tabs and devices "
-        "there are: `online` (the row, `asOf`, `totalUsers`), `moved` (the same: other `paths`) and "
+        "there are: `online` (row, `asOf`, `totalUsers`), `moved` (the same: other `paths`) and "
         "`offline` (`userId`, `lastSeen`, `asOf`, `totalUsers`). With `path` all of it is about "
         "that page alone: `online` came to it, `offline` left it, and `paths` names no other. "
         "Such a stream always begins with a snapshot, and may be given a new one.\n\nA comment "
