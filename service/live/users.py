@@ -123,7 +123,7 @@ class UserWatch:
         self._told: dict[str, tuple[Paths, int]] = {}  # who is here, and the look that told it
         self._touched: set[str] = set()  # whom events named since the last look that succeeded
         self._changed_pages: set[str] = set()
-        self._totals: dict[str | None, int] = {}
+        self._crowded: set[str | None] = set()  # with more users than a snapshot of them named
         self._reads: dict[str | None, tuple[int, asyncio.Task[UserPageRead]]] = {}
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
@@ -147,7 +147,8 @@ class UserWatch:
         paths = {row.userId: frozenset(row.paths) for row in page.users}
         for user_id, where in paths.items():
             self._told.setdefault(user_id, (where, -1))
-        self._totals[path] = page.total
+        if page.total > len(paths):
+            self._crowded.add(path)
         rows = msgspec.json.encode([_on_page(row, path) for row in page.users])
         return UserPageRead(looks, paths, rows, page.total, page.asOf)
 
@@ -165,7 +166,7 @@ class UserWatch:
     def forget(self) -> None:
         """What was told is not true any more, and all streams begin anew."""
         self._looks += 1
-        for known in (self._told, self._touched, self._changed_pages, self._totals):
+        for known in (self._told, self._touched, self._changed_pages, self._crowded):
             known.clear()
 
     async def look(self, watched: Callable[[], set[str | None]], as_of: int) -> UserChanges | None:
@@ -198,8 +199,7 @@ class UserWatch:
                 self._told.pop(change.user_id, None)
         self._touched.clear()
         self._changed_pages.clear()
-        self._totals = {path: self._totals[path] for path in watched() & self._totals.keys()}
-        self._totals |= totals
+        self._crowded &= watched()
         return UserChanges(self._looks, changes, totals, as_of)
 
     async def _count(self, path: str | None) -> int:
@@ -211,9 +211,9 @@ class UserWatch:
         changed: set[str | None] = {None, *self._changed_pages}
         changed |= set(chain.from_iterable(change.before ^ change.paths for change in changes))
         if any(change.user_id not in self._told for change in changes):
-            # Such a one may have logged out on a page with more users than a snapshot names, and no
+            # Such a one may have logged out on a page of which a snapshot did not name all, and no
             # event that is read says of which page.
-            changed |= {path for path, total in self._totals.items() if total > USERS_SHOWN}
+            changed |= self._crowded
         return watched & changed
 
 

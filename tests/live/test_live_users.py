@@ -303,6 +303,18 @@ async def test_a_snapshot_names_a_hundred_and_others_as_they_move(
             faces.here = {"user005": ["/a"]}
             assert await told(page, faces) == of_page
             assert faces.total == total
+        # Nor was a stream that begins after others were told.
+        await store.heartbeat(SITE, beat(112, "/b", "user112"))
+        await look(hub)
+        assert await told(site) == ["online user112 /b"]
+        await told(page)
+        async with watching(hub) as later:
+            assert "user112" not in (await sent(later))[0]["data"]
+            await store.heartbeat(SITE, beat(112, "/a", "user112"))
+            await look(hub)
+            assert await told(later) == ["online user112 /a"]
+            assert await told(site) == ["moved user112 /a"]
+            await told(page)
         # One who was not told and goes, or logs out, changes the total only.
         for gone in ("end", "logout"):
             if gone == "end":
@@ -360,6 +372,88 @@ async def test_what_is_too_much_to_keep_becomes_a_snapshot(
         assert [event["event"] for event in later] == ["change"], "its moment is the same"
 
 
+async def test_second_tabs_of_many_are_nothing_that_waits(
+    make_users_store: MakeUsersStore,
+) -> None:
+    store = make_users_store(Clock())
+    hub = Hub(store, FAR)
+    async with watching(hub) as slow:
+        for shift in (0, 1000, 2000):
+            for first in range(0, MOST_USERS_KEPT, 100):
+                numbers = range(first, first + 100)
+                beats = [beat(n + shift, "/a", f"user{n}") for n in numbers]
+                await store.heartbeats(SITE, beats)
+                await look(hub)
+            assert len(await told(slow)) == (0 if shift else MOST_USERS_KEPT)
+
+
+async def test_who_was_named_by_a_snapshot_logs_out(make_users_store: MakeUsersStore) -> None:
+    store = make_users_store(Clock(), heartbeat_dedup_ms=0)
+    hub = Hub(store, FAR)
+    await store.heartbeats(SITE, [beat(1, "/a", "anna"), beat(2, "/a", "bob")])
+    async with watching(hub, "/a") as page:
+        faces = Faces()
+        await told(page, faces)
+        await store.heartbeat(SITE, beat(1, "/a"))  # says nothing of a page
+        await look(hub)
+        assert await told(page, faces) == ["offline anna"]
+        assert faces.total == 1
+
+
+async def test_a_stream_that_begins_between_a_move_and_its_look(
+    make_users_store: MakeUsersStore,
+) -> None:
+    store = make_users_store(Clock(), heartbeat_dedup_ms=0)
+    hub = Hub(store, FAR)
+    async with watching(hub) as site:
+        await store.heartbeat(SITE, beat(1, "/a", "anna"))
+        await look(hub)
+        await told(site)
+        await store.heartbeat(SITE, beat(1, "/b", "anna"))
+        async with watching(hub, "/b") as page:
+            faces = Faces()
+            await told(page, faces)
+            assert faces.here == {"anna": ["/b"]}
+            await store.end(SITE, f"session-{1:>012}")
+            await look(hub)
+            assert await told(page, faces) == ["offline anna"]
+            assert faces.total == 0
+        assert await told(site) == ["offline anna"]
+
+
+async def test_a_read_that_a_look_has_overtaken_is_not_shared(
+    make_users_store: MakeUsersStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_users_store(Clock())
+    hub = Hub(store, FAR)
+    may_end, ask = asyncio.Event(), store.users
+
+    async def slow(site: str, **options: Any) -> Any:
+        page = await ask(site, **options)
+        await may_end.wait()
+        return page
+
+    async with watching(hub) as first:
+        await told(first)
+        monkeypatch.setattr(store, "users", slow)
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def comes() -> Subscriber:
+                return await stack.enter_async_context(watching(hub))
+
+            before = asyncio.create_task(comes())
+            await asyncio.sleep(0.05)
+            await store.heartbeat(SITE, beat(1, "/a", "anna"))
+            await look(hub)
+            after = asyncio.create_task(comes())
+            await asyncio.sleep(0.05)
+            may_end.set()
+            for stream in (first, await before, await after):
+                faces = Faces()
+                await told(stream, faces)
+                assert faces.here == {"anna": ["/a"]}
+
+
 async def test_what_is_lost_begins_anew(make_users_store: MakeUsersStore) -> None:
     store = make_users_store(Clock(), events_maxlen=100)
     hub = Hub(store, FAR)
@@ -374,6 +468,9 @@ async def test_what_is_lost_begins_anew(make_users_store: MakeUsersStore) -> Non
         faces = Faces()
         await told(stream, faces)
         assert (faces.kinds, faces.here) == (["snapshot"], {"bob": ["/a"]})
+        users = hub._pollers[SITE]._users
+        assert users
+        assert users._told.keys() == {"bob"}, "what is not true any more is not kept"
         await store.heartbeat(SITE, beat(0, "/a", "anna"))
         await look(hub)
         assert await told(stream) == ["online anna /a"]
