@@ -13,7 +13,7 @@ from service.api.live import _events
 from service.errors import StoreUnreachable
 from service.live.hub import Hub
 from service.live.messages import SubscribeOptions, Subscriber
-from service.live.users import MOST_USERS_KEPT, USERS_SHOWN
+from service.live.users import MOST_USERS_KEPT, USERS_SHOWN, UserChange
 from service.redis.client import connect
 from service.store.config import StoreConfig
 from service.store.keys import Keys, shard_of
@@ -253,6 +253,14 @@ async def test_what_events_say(make_users_store: MakeUsersStore) -> None:
             "userId": "anna", "lastSeen": begun + 5_000 if begun else 0,
             "asOf": clock.now_ms, "totalUsers": 0,
         }  # fmt: skip
+
+
+def test_one_who_is_erased_has_gone() -> None:
+    change = UserChange("anna", frozenset({"/a"}), 1, None)
+    assert not change.paths
+    event = change.encoded("offline", None, total=3, as_of=5)
+    data = json.loads(event.partition(b"data: ")[2])
+    assert data == {"userId": "anna", "lastSeen": 5, "asOf": 5, "totalUsers": 3}
 
 
 async def test_streams_that_began_at_different_times_are_each_told_once(
