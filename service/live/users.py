@@ -5,6 +5,7 @@ A `UserSlot` holds what one stream has not been sent: the newest of each user, n
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -55,6 +56,11 @@ class UserChange:
         """Where they are now; empty: not here."""
         return self.now.paths if self.now and self.now.sessions else NOWHERE
 
+    @property
+    def paths_then_now(self) -> tuple[Paths, Paths]:
+        """Where they were said to be, and where they are."""
+        return self.before, self.paths
+
     def encoded(self, kind: str, path: str | None, total: int, as_of: int) -> bytes:
         """As an event of a stream, the same bytes for all that tell the same."""
         key = kind, path, total, as_of
@@ -84,6 +90,25 @@ class UserChanges:
     changes: list[UserChange]
     totals: Mapping[str | None, int]
     as_of: int
+    user_ids: frozenset[str] = field(init=False)
+    known_since: float = field(init=False)  # the look that told the oldest of what was known before
+    _encoded: dict[tuple[str | None, int], bytes] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        told_in = (change.told_in for change in self.changes if change.before)
+        object.__setattr__(self, "user_ids", frozenset(c.user_id for c in self.changes))
+        object.__setattr__(self, "known_since", min(told_in, default=math.inf))
+
+    def encoded(self, path: str | None, total: int) -> bytes:
+        """As events for a client that knows all that was known before, the same bytes for all."""
+        key = path, total
+        if key not in self._encoded:
+            self._encoded[key] = b"".join(
+                change.encoded(kind, path, total, self.as_of)
+                for change in self.changes
+                if (kind := kind_of_change(*(_seen_from(p, path) for p in change.paths_then_now)))
+            )
+        return self._encoded[key]
 
 
 def kind_of_change(before: Paths, now: Paths) -> str | None:
@@ -231,6 +256,9 @@ class UserSlot:
         self._begun = 0
         # Of users whom the first page named, where it said they are, until something is told.
         self._named: dict[str, Paths] = {}
+        # Most clients take each look before the next one ends, and know the same before it: what
+        # these are sent is made once. For others it is worked out for each user.
+        self._whole: UserChanges | None = None
         self._waiting: dict[str, tuple[Paths, UserChange]] = {}  # and what the client knows
         self._total = 0
         self._as_of = 0
@@ -241,17 +269,18 @@ class UserSlot:
         early, self._early = self._early or [], None
         self._page, self._begun, self._named = page, page.looks, dict(page.paths)
         self._total, self._as_of = page.total, page.as_of
-        self._waiting = {}
+        self._whole, self._waiting = None, {}
         return all(self.tell(changes) for changes in early)
 
     def restart(self) -> None:
         """Lets what is told wait until it is started again; what waits is given up."""
-        self._early, self._page, self._named, self._waiting = [], None, {}, {}
+        self._early, self._page, self._named = [], None, {}
+        self._whole, self._waiting = None, {}
 
     @property
     def is_waiting(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self._waiting)
+        return bool(self._whole or self._waiting)
 
     def tell(self, changes: UserChanges) -> bool:
         """What is new; False: it is more than is kept."""
@@ -260,14 +289,30 @@ class UserSlot:
             return sum(len(early.changes) for early in self._early) <= MOST_USERS_KEPT
         if changes.look <= self._begun:
             return True
+        self._total = changes.totals.get(self._path, self._total)
+        self._as_of = changes.as_of
+        if not self.is_waiting and self._knows_what_was(changes):
+            self._whole = changes
+            return True
+        if self._whole:
+            self._merge(self._whole)
+            self._whole = None
+        self._merge(changes)
+        return len(self._waiting) <= MOST_USERS_KEPT
+
+    def _knows_what_was(self, changes: UserChanges) -> bool:
+        return (
+            len(changes.changes) <= MOST_USERS_KEPT
+            and changes.known_since > self._begun
+            and self._named.keys().isdisjoint(changes.user_ids)
+        )
+
+    def _merge(self, changes: UserChanges) -> None:
         for change in changes.changes:
             known = self._known(change)
             now = _seen_from(change.paths, self._path)
             if kind_of_change(known, now):
                 self._waiting[change.user_id] = known, change
-        self._total = changes.totals.get(self._path, self._total)
-        self._as_of = changes.as_of
-        return len(self._waiting) <= MOST_USERS_KEPT
 
     def _known(self, change: UserChange) -> Paths:
         """Where the client believes a user to be, after what was sent to it."""
@@ -288,8 +333,11 @@ class UserSlot:
         if snapshot and page:
             members = b',"users":%s,"totalUsers":%d' % (page.rows, page.total)
             snapshot = _with_members(snapshot, members)
+        whole, self._whole = self._whole, None
         waiting, self._waiting = self._waiting, {}
         events = [snapshot, _with_members(update, total) if update else b""]
+        if whole:
+            events.append(whole.encoded(self._path, self._total))
         for known, change in waiting.values():
             kind = kind_of_change(known, _seen_from(change.paths, self._path))
             if kind:
