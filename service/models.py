@@ -221,6 +221,22 @@ class UserRow(Struct, frozen=True):
     paths: list[str]
 
 
+class UserPresence(UserRow, frozen=True, kw_only=True):
+    """A user who has come or moved, in a live stream, and how many users there are."""
+
+    asOf: Moment
+    totalUsers: Count
+
+
+class UserGone(Struct, frozen=True):
+    """A user who has gone, in a live stream, and how many users are left."""
+
+    userId: str
+    lastSeen: Moment
+    asOf: Moment
+    totalUsers: Count
+
+
 class UserPage(Struct, frozen=True):
     """Some of the users who are here, by page and then by id, each where their first page stands;
     `nextCursor` is null at the end."""

@@ -9,7 +9,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.api.context import STREAMED, Context, context_of
+from service.api.requests import check_site
 from service.api.stats import path_parameter
+from service.api.user_access import check_users_reader
 from service.errors import FieldError, StoreError
 from service.live.hub import Hub
 from service.live.messages import SubscribeOptions, Subscriber
@@ -26,13 +28,12 @@ class Live:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         context = context_of(request)
-        name = context.admit_reader(request)
+        name, options = _admit(request, context)
         if request.method == "HEAD":
             head = Response(headers=STREAMED, media_type=_MEDIA_TYPE)
             del head.headers["content-length"]
             await head(scope, receive, send)
             return
-        options = SubscribeOptions(request.query_params.get("feed") == "1", path_parameter(request))
         with (
             context.streams.taken(context.security.client_address(scope)),
             context.hub.subscribed(name, options) as subscriber,
@@ -51,6 +52,19 @@ class Live:
                 await response(scope, receive, send)
             finally:
                 context.metrics.streams.dec()
+
+
+def _admit(request: Request, context: Context) -> tuple[str, SubscribeOptions]:
+    """The site and what is asked for. A HEAD may ask for what is not a page."""
+    query = request.query_params
+    wants_feed = query.get("feed") == "1"
+    if query.get("users") != "1":
+        name = context.admit_reader(request)
+        is_head = request.method == "HEAD"
+        return name, SubscribeOptions(wants_feed, None if is_head else path_parameter(request))
+    name, path = check_site(request.path_params["site"]), path_parameter(request)
+    check_users_reader(context, request, name, path)
+    return name, SubscribeOptions(wants_feed, path, users=True)
 
 
 class _EventStream(StreamingResponse):

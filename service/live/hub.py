@@ -14,6 +14,7 @@ import structlog
 from service.errors import StoreError
 from service.live.messages import Delta, Message, Snapshot, SubscribeOptions, Subscriber
 from service.live.single_flight import consume_exception
+from service.live.users import UserPageRead, UserWatch
 from service.store.merge import Changes
 from service.store.paging import stream_position
 from service.store.store import PresenceStore
@@ -34,6 +35,9 @@ class SitePoller:
         self._store = hub.store
         self._site = site
         self.subscribers: set[Subscriber] = set()
+        self.user_subscribers: set[Subscriber] = set()  # not among the others
+        self._users: UserWatch | None = None
+        self._users_failing_since: float | None = None
         self._views_and_uniques = (0, 0)
         self._positions: list[str] = []  # how far it has read; empty: it has not begun
         self._begun_at: list[str] = []
@@ -42,6 +46,21 @@ class SitePoller:
         self._counting: tuple[set[str], asyncio.Task[dict[str, int]]] | None = None
         self._catching: dict[tuple[str, ...], tuple[float, asyncio.Task[Changes | None]]] = {}
         self.task = asyncio.create_task(self._run(), name=f"poller {site}")
+
+    def subscribers_like(self, subscriber: Subscriber) -> set[Subscriber]:
+        """Those who are told the same kinds of events."""
+        return self.user_subscribers if subscriber.options.users else self.subscribers
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody watches the site."""
+        return bool(self.subscribers or self.user_subscribers)
+
+    async def read_users(self, path: str | None) -> UserPageRead:
+        """The users that a stream of all pages, or of one, begins with. Raises StoreError."""
+        if self._users is None:
+            self._users = UserWatch(self._store, self._site, self._hub.keep)
+        return await self._users.read_page(path)
 
     async def snapshot(self, path: str | None = None) -> Snapshot:
         """All numbers, and how many are on `path`. Those who ask within a tick, with nothing told
@@ -130,7 +149,7 @@ class SitePoller:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         failing_since: float | None = None
-        while self.subscribers:  # a cancellation alone can get lost in redis-py on Python 3.11
+        while self.is_watched:  # a cancellation alone can get lost in redis-py on Python 3.11
             await asyncio.sleep(self._hub.tick_s)
             try:
                 await self._look()
@@ -145,7 +164,7 @@ class SitePoller:
 
     def _end(self) -> None:
         self._positions = []
-        for subscriber in list(self.subscribers):
+        for subscriber in [*self.subscribers, *self.user_subscribers]:
             subscriber.close()
 
     async def _look(self) -> None:
@@ -158,11 +177,48 @@ class SitePoller:
             await self._count_for_all(snapshot)
             self._begun_at = snapshot.positions
             self._tell(snapshot)
-        elif changes.positions != self._positions or self._views_and_uniques != (
+            if self._users:
+                self._users.forget()
+            for subscriber in self.user_subscribers:
+                subscriber.begin_anew()
+            return
+        delta = None
+        if changes.positions != self._positions or self._views_and_uniques != (
             changes.change.totalPageViews,
             changes.change.uniqueVisitors,
         ):
-            self._tell(Delta(changes))
+            delta = Delta(changes)
+            self._tell(delta)
+        if self.user_subscribers:
+            await self._tell_of_users(changes, delta)
+        else:
+            self._users = None
+
+    async def _tell_of_users(self, changes: Changes, delta: Delta | None) -> None:
+        """Tells streams of users what the others were told, and what is new of users. Where users
+        cannot be read for too long, only these streams end."""
+        loop = asyncio.get_running_loop()
+        if self._users is None:  # nobody was told of users yet
+            self._users = UserWatch(self._store, self._site, self._hub.keep)
+        self._users.touch(changes.users, (row.path for row in changes.change.activeByPath))
+        news = None
+        try:
+            news = await self._users.look(
+                lambda: {s.options.path for s in self.user_subscribers}, changes.change.asOf
+            )
+            self._users_failing_since = None
+        except StoreError:
+            self._users_failing_since = self._users_failing_since or loop.time()
+        # At once, so that a change has the total of its moment.
+        for subscriber in self.user_subscribers:
+            if delta:
+                subscriber.tell(delta)
+            if news:
+                subscriber.tell_users(news)
+        if self._users_failing_since and loop.time() - self._users_failing_since > GIVE_UP_S:
+            self._users_failing_since = None
+            for subscriber in self.user_subscribers:
+                subscriber.close()
 
     def _tell(self, message: Message) -> None:
         self._told_at = asyncio.get_running_loop().time()
@@ -196,31 +252,37 @@ class Hub:
         poller = self._pollers.get(site)
         if poller is None:
             poller = self._pollers[site] = SitePoller(self, site)
-        poller.subscribers.add(subscriber)
+        subscribers = poller.subscribers_like(subscriber)
+        subscribers.add(subscriber)
         try:
             yield subscriber
         finally:
-            poller.subscribers.discard(subscriber)
-            if not poller.subscribers and self._pollers.get(site) is poller:
+            subscribers.discard(subscriber)
+            if not poller.is_watched and self._pollers.get(site) is poller:
                 del self._pollers[site]
                 poller.task.cancel()
                 self.keep(poller.task)
 
     async def catch_up(self, site: str, subscriber: Subscriber, known: list[str] | None) -> None:
         """Gives a subscriber what a client that knows these positions has missed, or all numbers.
+        A stream of users always begins with all of them.
 
         Raises:
             StoreError: Redis cannot tell now.
         """
-        poller = self._pollers[site]
+        poller, options = self._pollers[site], subscriber.options
+        if options.users:
+            known = None
         for _ in range(CATCH_UP_TRIES):
             changes = await poller.missed(known) if known else None
-            message = Delta(changes) if changes else await poller.snapshot(subscriber.options.path)
+            message = Delta(changes) if changes else await poller.snapshot(options.path)
             if poller.begins_at(message):
                 break
             # The poller began after it: what lies between, nobody would tell.
             await asyncio.sleep(self.tick_s)
-        subscriber.start(message)
+        # Read after the positions: whoever comes or goes later is named by a later event.
+        page = await poller.read_users(options.path) if options.users else None
+        subscriber.start(message, page)
 
     def keep(self, task: "asyncio.Task[Any]") -> None:
         """Has `settled` wait for a task that may outlive those who wanted to know."""
@@ -239,5 +301,5 @@ class Hub:
             return
         self._is_closed = True
         for poller in self._pollers.values():
-            for subscriber in poller.subscribers:
+            for subscriber in [*poller.subscribers, *poller.user_subscribers]:
                 subscriber.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from service.live.users import UserChanges, UserPageRead, UserSlot
 from service.models import PathCount, SessionEvent, Stats, StatsWithFeed
 from service.store.merge import EVENTS_SHOWN, Changes, add_feed
 from service.store.paging import stream_position
@@ -15,10 +16,11 @@ MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them 
 @dataclass(frozen=True, slots=True)
 class SubscribeOptions:
     """What one client wants to be told: what happened as well, and always how many are on a page,
-    which may not be among those with most."""
+    which may not be among those with most; and who is here, or on that page."""
 
     feed: bool = False
     path: str | None = None
+    users: bool = False
 
 
 class Snapshot:
@@ -140,6 +142,7 @@ class Subscriber:
 
     def __init__(self, options: SubscribeOptions) -> None:
         self.options = options
+        self._users = UserSlot(options.path) if options.users else None
         self._early: list[Message] | None = []
         # Positions and moment of the first message. It is not kept itself, for as long as it lasts.
         self._first: tuple[list[str], int] | None = None
@@ -149,15 +152,18 @@ class Subscriber:
         self._needs_snapshot = False
         self._ready = asyncio.Event()
 
-    def start(self, first: Message) -> None:
-        """Begins with a snapshot, or with what was missed. Of what is told from the moment of
-        subscription on, some may be part of it already."""
+    def start(self, first: Message, page: UserPageRead | None = None) -> None:
+        """Begins with a snapshot, or with what was missed; a stream of users with the page of them
+        as well. Of what is told from the moment of subscription on, some may be part of it
+        already."""
         early, self._early = self._early or [], None
         self._first = None
         self._tell(first)
         self._first = first.positions, first.as_of
         for message in early:
             self.tell(message)
+        if self._users and page and not self._users.start(page):
+            self.begin_anew()
 
     def tell(self, message: Message) -> None:
         """What is new; after a snapshot, what waited before it is part of it."""
@@ -190,7 +196,24 @@ class Subscriber:
         else:
             self._update = self._update.then(message)
             if self._update is None:  # its client is so slow that a snapshot is less
-                self._snapshot, self._needs_snapshot = None, True
+                self.begin_anew()
+        self._ready.set()
+
+    def tell_users(self, changes: UserChanges) -> None:
+        """What is new of users, to a stream of them."""
+        if self._users is None or self._needs_snapshot:
+            return
+        if not self._users.tell(changes):
+            self.begin_anew()
+        elif self._users.is_waiting:
+            self._ready.set()
+
+    def begin_anew(self) -> None:
+        """Gives up what waits: only a snapshot tells what is."""
+        self._snapshot = self._update = None
+        self._needs_snapshot = True
+        if self._users:
+            self._users.restart()
         self._ready.set()
 
     def close(self) -> None:
@@ -201,13 +224,23 @@ class Subscriber:
     async def take(self) -> bytes | None:
         """What is to be sent, as soon as there is anything; empty: it is to be caught up again;
         None: the end."""
-        await self._ready.wait()
-        if self._is_closed:
-            return None
-        self._ready.clear()
-        if self._needs_snapshot:
-            self._needs_snapshot, self._early = False, []
-            return b""
+        while True:
+            await self._ready.wait()
+            if self._is_closed:
+                return None
+            self._ready.clear()
+            if self._needs_snapshot:
+                self._needs_snapshot, self._early = False, []
+                if self._users:
+                    self._users.restart()
+                return b""
+            if events := self._take():
+                return events
+
+    def _take(self) -> bytes:
+        """What is to be sent; empty: a user has come and gone again meanwhile."""
         snapshot, update, self._snapshot, self._update = self._snapshot, self._update, None, None
         events = snapshot.encoded(self.options) if snapshot else b""
+        if self._users:
+            return self._users.take(events, update.encoded(self.options.feed) if update else b"")
         return events + update.encoded(self.options.feed) if update else events

@@ -146,10 +146,19 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             "How to write them.",
             {"type": "string", "enum": ["json", "csv", "ndjson"], "default": "json"},
         ),
+        "watchedUsers": query(
+            "users",
+            "`1`: who is here, too. For the site's token or the operator's, in `Authorization`.",
+            {"type": "string", "examples": ["1"]},
+        ),
         "feed": query(
             "feed", "`1`: events say what happened, too.", {"type": "string", "examples": ["1"]}
         ),
-        "watchedPath": query("path", "Snapshots always name this page.", path_schema),
+        "watchedPath": query(
+            "path",
+            "Snapshots always name this page, and with `users=1` users are those on it.",
+            path_schema,
+        ),
         "lastEventId": _parameter(
             "header",
             "Last-Event-ID",

@@ -247,12 +247,20 @@ OPERATIONS = [
         "`Last-Event-ID` brings what was missed, or a snapshot where that is too much. With "
         "`feed=1` each event has `feed` as well, the newest of what happened: `type` (`joined`, "
         "`moved`, `left`), `path`, `at`, and where known `from`, `country`, `reason`. With `path` "
-        "a snapshot's `activeByPath` names that page however few are on it, 0 too. A comment "
+        "a snapshot's `activeByPath` names that page however few are on it, 0 too.\n\n"
+        "With `users=1`, for the site's token, the operator's or a user's whose `sees` covers the "
+        "page, in `Authorization`, of a site with `user_secrets` (else 404): a snapshot has "
+        "`users`, at most 100 rows, and `totalUsers`, "
+        "which each later event has as well. Each user is told once, however many tabs and devices "
+        "there are: `online` (row, `asOf`, `totalUsers`), `moved` (the same: other `paths`) and "
+        "`offline` (`userId`, `lastSeen`, `asOf`, `totalUsers`). With `path` all of it is about "
+        "that page alone: `online` came to it, `offline` left it, and `paths` names no other. "
+        "Such a stream always begins with a snapshot, and may be given a new one.\n\nA comment "
         "comes every 15 s; a stream that cannot tell the present for 5 s ends, and a client that "
         "takes nothing for 30 s is cut off.",
         [Answer(200, "The stream", {"text/event-stream": _TEXT}, example=_STREAM)],
         _READ,
-        ("site", "feed", "watchedPath", "lastEventId"),
+        ("site", "feed", "watchedUsers", "watchedPath", "lastEventId"),
         PRIVATE_SITES,
     ),
     Operation(
