@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -599,7 +600,7 @@ async def test_a_race_over_three_copies_replays_to_exactly_who_is_here(
     for copy in copies:
         copy.clock = clock
     hubs = [Hub(copy, 0.005) for copy in copies]
-    users = ["", "anna", "bob", "carl", "dora"]
+    users = ["", *(f"user{n}" for n in range(12))]
 
     async def visitor(copy: PresenceStore) -> None:
         for _ in range(120):
@@ -622,7 +623,7 @@ async def test_a_race_over_three_copies_replays_to_exactly_who_is_here(
             async for chunk in _events(hub, SITE, subscriber):
                 for event in events_in(chunk):
                     faces.show(event)
-                await asyncio.sleep(0.001 * chance.randrange(30))  # slow, now and then
+                await asyncio.sleep(0.001 * chance.randrange(15))  # slow, now and then
 
     shown = [(path, Faces()) for _ in hubs for path in (None, "/0", "/1")]
     places = [hub for hub in hubs for _ in range(3)]
@@ -649,7 +650,8 @@ async def test_a_race_over_three_copies_replays_to_exactly_who_is_here(
         await asyncio.sleep(0.01)
     assert not list(differing(expected))
     assert not any(task.done() for task in clients), "no stream has ended"
-    assert all("online" in faces.kinds for _, faces in shown)
+    kinds = Counter(kind for _, faces in shown for kind in faces.kinds)
+    assert min(kinds[kind] for kind in ("online", "moved", "offline")) > 20, "it was a race"
     for hub in hubs:
         hub.close()
     await asyncio.gather(*clients)
