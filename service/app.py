@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import os
+import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,6 +39,9 @@ from service.store.shards import agree_or_ask_later
 from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
 from service.web.demo import DEMO_ROUTES, Visitors
+from service.web.demo import SITE as DEMO_SITE
+from service.web.demo_document import ROUTE as DEMO_TOKEN
+from service.web.demo_document import Colleagues
 from service.web.pages import PAGE_ROUTES, refusal
 
 if TYPE_CHECKING:
@@ -102,6 +107,9 @@ def create_app(
     if settings is None:
         settings = Settings.from_env()
         configure_logs(settings.log_level)
+    if demo:  # its document shows who is here
+        sites = settings.sites.with_users(DEMO_SITE, secrets.token_urlsafe(32))
+        settings = replace(settings, sites_file=sites)
     metrics = Metrics()
     metrics.streams_limit.set(STREAMS)
     security = Security(settings)
@@ -127,7 +135,9 @@ def create_app(
             others.append(asking)
         if demo:
             visitors = Visitors(store, settings.heartbeat_interval)
+            colleagues = Colleagues(store, settings.heartbeat_interval)
             others.append(asyncio.create_task(visitors.run(), name="demo"))
+            others.append(asyncio.create_task(colleagues.run(), name="demo document"))
         try:
             with draining.before_signals() if drains else contextlib.nullcontext():
                 yield
@@ -147,7 +157,7 @@ def create_app(
                 await asyncio.to_thread(tracing.shutdown)
 
     app = Starlette(
-        routes=[*ROUTES, *(DEMO_ROUTES if demo else ())],
+        routes=[*ROUTES, *((DEMO_TOKEN, *DEMO_ROUTES) if demo else ())],
         middleware=[Middleware(PublicCors, security=security)],
         exception_handlers={
             PresenceError: _presence_error,

@@ -11,7 +11,7 @@ import codecs
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,18 +62,28 @@ ANY_SITE = Site()
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """The configured sites; when there are none, every site is known and open."""
+    """The configured sites; when there are none, every site is known and open, but for those
+    `besides`."""
 
     by_id: Mapping[str, Site]
+    besides: Mapping[str, Site] = field(default_factory=dict)
 
     def find(self, site: str) -> Site | None:
         """What is configured of that site, or None where it is unknown."""
-        return self.by_id.get(site) if self.by_id else ANY_SITE
+        return self.by_id.get(site) if self.by_id else self.besides.get(site, ANY_SITE)
 
     def has_users(self, site: str) -> bool:
         """Whether a site knows who somebody is."""
-        found = self.by_id.get(site)
+        found = self.find(site)
         return found is not None and bool(found.user_secrets)
+
+    def with_users(self, site: str, secret: str) -> "Sites":
+        """The same, but that this site has users, signed with that secret unless it has its own."""
+        known = self.find(site)
+        if known is None or known.user_secrets:
+            return self
+        changed = {site: replace(known, user_secrets=(secret,))}
+        return Sites({**self.by_id, **changed}) if self.by_id else Sites({}, changed)
 
 
 def load_sites(path: Path) -> Sites:

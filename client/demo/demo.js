@@ -8,7 +8,7 @@ const show = () => {
   stop = window.presence.subscribe(tell, { path: location.pathname });
 };
 document.querySelector("nav").addEventListener("click", (event) => {
-  if (!event.target.href || event.metaKey || event.ctrlKey) return;
+  if (!event.target.href || "loads" in event.target.dataset || event.metaKey || event.ctrlKey) return;
   event.preventDefault();
   history.pushState(null, "", event.target.href);
   show();

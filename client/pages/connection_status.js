@@ -39,6 +39,8 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
   const root = document.documentElement;
   const tokenForm = byId("token-form");
   const token = /** @type {HTMLInputElement} */ (byId("token"));
+  /** The reader wants to enter a token, though the numbers are public. */
+  let isAsked = false;
   /** @type {ConnectionStatus} */
   let current = { phase: "connecting", status: 0, retryAt: 0 };
   /** When the server last sent anything, in ms; 0: never. */
@@ -69,7 +71,7 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
     // Keep the message during a new attempt: it is only outdated once the attempt succeeds.
     root.dataset.connection = problem ? "retrying" : next.phase;
     byId("connection-error").hidden = !problem;
-    tokenForm.hidden = next.phase !== "unauthorized" || !canUnlock;
+    tokenForm.hidden = (next.phase !== "unauthorized" && !isAsked) || !canUnlock;
     byId("private-note").hidden = next.phase !== "unauthorized" || canUnlock;
     if (problem) {
       const [title] = describeStatus(problem.status, site, lastActivityAt > 0);
@@ -96,6 +98,7 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
 
   tokenForm.addEventListener("submit", (event) => {
     event.preventDefault();
+    isAsked = false;
     const entered = token.value.trim();
     if (/^[\x21-\x7e]+$/.test(entered)) onToken(entered);
     else rejectToken(); // not allowed in a header
@@ -105,6 +108,14 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
 
   return {
     show,
+    /** Lets the reader enter a token, to see more. */
+    askForToken: () => {
+      setText(byId("token-form-title"), "Names are not public.");
+      setText(byId("token-form-text"), "Enter the site's token to see who is here.");
+      isAsked = true;
+      tokenForm.hidden = false;
+      token.focus();
+    },
     /** Records that the server has sent something. */
     recordActivity: () => {
       lastActivityAt = Date.now();

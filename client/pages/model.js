@@ -20,6 +20,7 @@
  * @property {Place[]} visitorLocations
  * @property {number} sessionTimeoutMs
  * @property {number} asOf
+ * @property {number} [activeUsers]  of sites that know who somebody is
  * @property {SessionEvent[]} [feed]
  *
  * @typedef {Pick<Snapshot, "activeVisitors" | "activeByPath" | "totalPageViews" | "uniqueVisitors" | "asOf" | "feed">} Change
@@ -48,8 +49,8 @@ export class Model {
 
   /** Updates what changes do not carry: countries, places, top pages. @param {Snapshot} later */
   refresh(later) {
-    const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeByCountry } = later;
-    Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince });
+    const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers, activeByCountry } = later;
+    Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers });
     this.#countries = new Map(activeByCountry.map(({ country, count }) => [country, count]));
   }
 

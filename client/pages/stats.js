@@ -11,6 +11,7 @@ import { createHistory } from "./history.js";
 import { createLiveRegion } from "./live_region.js";
 import { showLocalhostNote } from "./localhost.js";
 import { Model } from "./model.js";
+import { createPeople } from "./people.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
 const REFRESH_MS = 15_000; // how often to fetch what the stream does not carry, while the site is changing
@@ -24,12 +25,15 @@ const renderDashboard = createDashboard(select);
 const history = createHistory(api);
 const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
+const people = createPeople(() => connection.askForToken());
 /** @type {Model | null} */
 let model = null;
 /** The selected page; null: the whole site. */
 let selected = parsePath(query.get("page"));
 let isStale = false;
 let isHistoryLoaded = false;
+/** Whether the stream also tells who is here, which needs a token. */
+let withUsers = false;
 /** The service's clock minus the local clock, in ms. */
 let clockOffsetMs = 0;
 
@@ -38,12 +42,16 @@ const connection = createConnectionStatus(site, {
   onRetry: () => stream.retry(),
   onToken: (token) => {
     api.token = token;
-    stream.retry();
+    stream.restart();
   },
   onChange: ({ phase }, announcement) => {
     if (announcement) announce(announcement);
     if (phase === "unauthorized") {
       api.token = ""; // it is wrong or no longer valid
+      if (withUsers) {
+        withUsers = false; // the numbers may be public
+        queueMicrotask(() => stream.restart());
+      }
       byId("dashboard").hidden = byId("welcome").hidden = true;
     }
     if (phase !== "live") isHistoryLoaded = false; // the history will have a gap
@@ -52,11 +60,13 @@ const connection = createConnectionStatus(site, {
 });
 
 const stream = openEventStream({
-  url: () => api.url("live", { feed: "1", ...(selected !== null && { path: selected }) }),
+  url: () =>
+    api.url("live", { feed: "1", ...(withUsers && { users: "1" }), ...(selected !== null && { path: selected }) }),
   headers: () => api.headers(),
   onMessage: ({ event, data }) => {
     const update = JSON.parse(data);
     clockOffsetMs = update.asOf - Date.now();
+    people.apply(event, update);
     if (event === "snapshot") applySnapshot(update);
     else if (event === "change" && model) applyChange(model, update);
     if (!isHistoryLoaded && model) history.reload(model.numbers);
@@ -69,6 +79,10 @@ const stream = openEventStream({
 
 /** @param {import("./model.js").Snapshot} snapshot */
 function applySnapshot(snapshot) {
+  if (!withUsers && api.token && snapshot.activeUsers !== undefined) {
+    withUsers = true;
+    queueMicrotask(() => stream.restart());
+  }
   if (model) model.replace(snapshot);
   else model = new Model(snapshot);
   feed.replace(snapshot.feed ?? []);
@@ -93,6 +107,7 @@ function render() {
   if (isEmpty) troubleshooting.start();
   else troubleshooting.stop();
   renderDashboard(model, selected);
+  people.render(isEmbed ? undefined : model.numbers.activeUsers, Date.now() + clockOffsetMs);
   announce(selected === null ? `${formatPeople(activeVisitors)} here` : `${formatPeople(model.countOn(selected))} on ${readablePath(selected)}`);
   updateTitle();
 }
@@ -111,7 +126,7 @@ function select(path) {
   else query.set("page", selected);
   window.history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
   feed.filter(selected);
-  if (selected !== null && model && !model.knowsCount(selected)) stream.restart();
+  if (withUsers || (selected !== null && model && !model.knowsCount(selected))) stream.restart();
   render();
 }
 

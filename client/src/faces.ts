@@ -12,7 +12,7 @@ type Style = Readonly<Record<string, string>>;
 
 export const SIZE_PX = 32;
 export const DEFAULT_MAX = 5;
-const OVERLAP_PX = 8;
+const OVERLAP_PX = 4;
 /** How often "2 min ago" is renewed. */
 export const TEXT_EVERY_MS = 30_000;
 

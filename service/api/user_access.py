@@ -16,8 +16,11 @@ from service.sites import Site
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def check_users_reader(context: Context, request: Request, name: str, path: str | None) -> None:
-    """Lets pass whoever may see the users of a site who are on a page; None: on all pages.
+def check_users_reader(
+    context: Context, request: Request, name: str, path: str | None
+) -> User | None:
+    """Lets pass whoever may see the users of a site who are on a page; None: on all pages. Returns
+    the user whose token it was; None: it was the site's or the operator's.
 
     Raises:
         RequestError: 401, there is no token, or it does not hold; 403, it does not cover the page;
@@ -27,6 +30,7 @@ def check_users_reader(context: Context, request: Request, name: str, path: str 
     if user is not None and not user.may_see(path):
         what = f"who is on {path}" if path else "who is on all pages: ask for a path"
         raise RequestError(403, f"this token does not let its user see {what}; its `sees` says")
+    return user
 
 
 def check_users_eraser(context: Context, request: Request, name: str) -> None:

@@ -1,5 +1,6 @@
 """`/v1/sites/{site}/users`: who is here, not only how many."""
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,21 +14,30 @@ from service.api.user_requests import (
     check_user_id,
     decode_status_query,
 )
+from service.api.user_tokens import User
 from service.errors import RequestError
+from service.models import UserRow
 
 
 async def users(request: Request) -> Response:
     """Users who are here, or on a page, page by page."""
     context = context_of(request)
     name, path = check_site(request.path_params["site"]), path_parameter(request)
-    check_users_reader(context, request, name, path)
+    reader = check_users_reader(context, request, name, path)
     page = await context.store.users(
         name,
         limit=integer(request, "limit", 100, 1, 1000),
         cursor=request.query_params.get("cursor") or None,
         path=path,
     )
+    if reader is not None:
+        page = msgspec.structs.replace(page, users=[_seen_by(reader, row) for row in page.users])
     return json_response(page)
+
+
+def _seen_by(reader: User, row: UserRow) -> UserRow:
+    """A row with the pages only that its reader may see."""
+    return msgspec.structs.replace(row, paths=list(filter(reader.may_see, row.paths)))
 
 
 async def statuses(request: Request) -> Response:

@@ -172,7 +172,7 @@ async def demo(request: Request) -> Response:
     if name not in _files():
         if Path(name).suffix:
             raise RequestError(404, "the demo has no such file")
-        name = "index.html"
+        name = f"{name}.html" if f"{name}.html" in _files() else "index.html"
     media_type = mimetypes.guess_type(name)[0]
     return Response(_files()[name], media_type=media_type, headers=_HEADERS)
 

@@ -6,6 +6,7 @@ import pytest
 from service.app import create_app
 from service.settings import Settings
 from service.web.demo import SITE, TICK_S, VISITORS, Visitors
+from service.web.demo_document import PATH, Colleagues
 from tests.conftest import Clock, MakeStore
 from tests.invariants import check
 
@@ -32,12 +33,33 @@ async def test_visitors_come_and_go(make_store: MakeStore) -> None:
     await check(store, SITE, clock.now_ms or 0)
 
 
+async def test_colleagues_open_a_document_and_leave_it(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock, has_users=True)
+    colleagues = Colleagues(store, interval_s=30, seed=1)
+    begun_ms = clock.now_ms or 0
+    counts = set()
+    for _ in range(round(300 / TICK_S)):
+        clock.advance(round(TICK_S * 1000))
+        await colleagues.step(((clock.now_ms or 0) - begun_ms) / 1000)
+        counts.add(await store.count_users(SITE, PATH))
+    assert len(counts) > 3
+    page = await store.users(SITE, limit=100, cursor=None, path=PATH)
+    assert all(row.name and row.sessions == 1 for row in page.users)
+    await check(store, SITE, clock.now_ms or 0)
+
+
 @pytest.mark.parametrize(
     "path, status, begins, media_type",
     [
         ("/demo", 200, "<!doctype html>", "text/html"),
         ("/demo/", 200, "<!doctype html>", "text/html"),
         ("/demo/tea/sencha", 200, "<!doctype html>", "text/html"),
+        ("/demo/document", 200, "<!doctype html>", "text/html"),
+        ("/demo/document.js", 200, "import", "text/javascript"),
+        ("/demo/token", 422, "{", "application/problem+json"),
+        ("/demo/token?guest=0123456789ABCDEF", 422, "{", "application/problem+json"),
+        ("/demo/token?guest=0123456789abcdef", 200, "eyJ", "text/plain"),
         ("/demo/demo.js", 200, "//", "text/javascript"),
         ("/demo/demo.css", 200, "body", "text/css"),
         ("/demo/other.js", 404, "{", "application/problem+json"),

@@ -1,0 +1,63 @@
+/** Who is here, as faces: only for readers with a token, and only of a site that knows its users. */
+
+import { facesOf } from "../src/faces.js";
+import { byId, element, setText } from "./dom.js";
+import { formatNumber } from "./format.js";
+
+const MAX_FACES = 12;
+
+/** @typedef {import("../src/live_users.js").User} User */
+
+/**
+ * Binds the list of people of the page.
+ *
+ * @param {() => void} onAsk when the reader wants to enter a token
+ */
+export function createPeople(onAsk) {
+  /** By user id. @type {Map<string, User>} */
+  const users = new Map();
+  const list = byId("people-faces");
+  const ask = byId("people-ask");
+  let total = 0;
+  let isKnown = false;
+  ask.addEventListener("click", onAsk);
+
+  /** @param {string} event @param {any} data */
+  const apply = (event, data) => {
+    if (event === "snapshot") {
+      isKnown = Boolean(data.users);
+      users.clear();
+      for (const user of data.users ?? []) users.set(user.userId, user);
+    } else if (event === "offline") users.delete(data.userId);
+    else if (event === "online" || event === "moved") users.set(data.userId, data);
+    total = data.totalUsers ?? total;
+  };
+
+  /** @param {number | undefined} activeUsers @param {number} asOf */
+  const render = (activeUsers, asOf) => {
+    byId("people").hidden = activeUsers === undefined;
+    if (activeUsers === undefined) return;
+    const count = isKnown ? total : activeUsers;
+    setText(byId("people-sum"), count === 1 ? "1 of them is signed in" : `${formatNumber(count)} of them are signed in`);
+    ask.hidden = isKnown;
+    if (!isKnown) return list.replaceChildren();
+    const faces = facesOf({ users: [...users.values()], total, asOf, isConnected: true }, MAX_FACES, 0);
+    list.replaceChildren(
+      ...faces.map(({ text, title, avatar, style }) => {
+        const image = document.createElement("img");
+        image.alt = "";
+        image.referrerPolicy = "no-referrer";
+        image.onerror = () => image.remove(); // the initials are below it
+        if (avatar) image.src = avatar;
+        const item = element("li", "", text, ...(avatar ? [image] : []));
+        item.title = title;
+        item.ariaLabel = title;
+        item.tabIndex = 0;
+        item.style.background = style.background ?? "";
+        return item;
+      }),
+    );
+  };
+
+  return { apply, render };
+}

@@ -1,0 +1,129 @@
+"""Who is here, in a real browser: on the stats page, and on a document of the demo."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from service.api.user_tokens import User, mint
+from tests.browser.board import Board
+from tests.browser.conftest import MakeLive, NewContext, SitesFile, Watched
+from tests.browser.site import LiveService
+from tests.servers import Server, free_port, wait_until
+
+SECRET = "a secret of at least thirty-two bytes"
+SITES = f"""
+["team"]
+token = "open-sesame"
+user_secrets = ["{SECRET}"]
+"""
+
+
+def signed_in(live: LiveService, *names: str) -> list[dict[str, Any]]:
+    """Makes one session of each of them, on the same page."""
+    beats = [
+        {"currentPath": "/plan", "userId": name.split()[0].lower(), "name": name} for name in names
+    ]
+    live.beat_all("team", beats, token="open-sesame")
+    return beats
+
+
+def test_the_stats_page_shows_faces_to_who_has_a_token(
+    make_live: MakeLive, page: Page, sites_file: SitesFile, watched: Watched
+) -> None:
+    live = make_live(SITES_FILE=sites_file(SITES))
+    signed_in(live, "Anna Ek", "Bo Lind")
+    live.visitor("team").at("/plan")
+    board = Board.open(page, live, site="team")
+    board.expect_now(3)
+    people = page.locator("#people")
+    expect(people).to_contain_text("2 of them are signed in")
+    faces = page.locator("#people-faces li")
+    expect(faces).to_have_count(0)
+
+    watched.allowed += ["status of 401"]
+    for token, is_right in (("guess", False), ("open-sesame", True)):
+        page.get_by_role("button", name="Show who").click()
+        page.get_by_label("Names are not public.").fill(token)
+        page.get_by_label("Names are not public.").press("Enter")
+        if not is_right:
+            board.expect_now(3)  # the numbers are public still
+    expect(faces).to_have_text(["AE", "BL"])
+    expect(faces.first).to_have_attribute("title", "Anna Ek, just now")
+    signed_in(live, "Bo Lind", "Carla Diaz")  # another tab of his is nothing
+    expect(faces).to_have_text(["AE", "BL", "CD"])
+    expect(people).to_contain_text("3 of them are signed in")
+
+
+def test_an_element_shows_who_is_on_a_page(
+    make_live: MakeLive, page: Page, sites_file: SitesFile
+) -> None:
+    live = make_live(SITES_FILE=sites_file(SITES), LEAVE_GRACE="0.2")
+    signed_in(live, "Anna Ek", "Bo Lind")
+    carl = live.visitor("team", userToken=token_of("carl", "Carl Sand")).at("/plan")
+    # Any page of the service: only its own scripts may run there.
+    page.goto(f"{live.url}/sites/team?embed")
+    page.evaluate(
+        """async ([server, token]) => {
+            await import(server + "/presence-faces.js");
+            const faces = document.createElement("presence-faces");
+            faces.setAttribute("site", "team");
+            faces.setAttribute("path", "/plan");
+            faces.setAttribute("server", server);
+            faces.user = () => token;
+            document.body.append(faces);
+        }""",
+        [live.url, token_of("me", "Me", "/plan")],
+    )
+    faces = page.locator("presence-faces li")
+    expect(faces).to_have_text(["AE", "BL", "CS"])
+    carl.leave()
+    expect(faces).to_have_text(["AE", "BL"])
+    for face in faces.all():
+        box = face.bounding_box()
+        assert box is not None
+        assert (box["width"], box["height"]) == (32, 32)
+
+
+def token_of(user: str, name: str, *sees: str) -> str:
+    """A token of a user of the site."""
+    return mint(SECRET, "team", User(user, name, "", sees), expires=time.time() + 3600)
+
+
+def test_the_demo_has_a_document(
+    tmp_path: Path, valkey: Server, new_context: NewContext, key_prefix: str
+) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "service", "serve", "--demo", "--port", str(port)]
+    environ = os.environ | {
+        "PRESENCE_REDIS_URL": valkey.url,
+        "PRESENCE_KEY_PREFIX": key_prefix,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL) as process:
+        try:
+            page = new_context().new_page()
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: is_up(url), what="the demo")
+            page.goto(f"{url}/demo/document")
+            mine = page.locator('presence-faces li[title^="You,"]')
+            expect(page.locator("presence-faces li").first).to_be_visible()
+            again = page.context.new_page()
+            again.goto(f"{url}/demo/document")
+            expect(again.locator("presence-faces li").first).to_be_visible()
+            assert mine.count() <= 1
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
