@@ -21,7 +21,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Each file with its entry module and its maximum size, minified and gzipped. */
 export const FILES = [
   { name: "presence.js", entry: "src/client.ts", isTag: true, maxBytes: 2048, maxGzipBytes: 1100 },
-  { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, maxBytes: 4096, maxGzipBytes: 1700 },
+  { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, maxBytes: 4096, maxGzipBytes: 1720 },
   { name: "presence-faces.js", entry: "src/faces_element.ts", isTag: false, maxBytes: 8192, maxGzipBytes: 3900 },
   { name: "presence-client.js", entry: "src/index.ts", isTag: false, maxBytes: 14336, maxGzipBytes: 5600 },
 ];

@@ -2,9 +2,21 @@
 
 import type { LazyModule } from "./types.js";
 
-/** A path as the service stores it. */
+const decode = (escapes: string): string => {
+  try {
+    return decodeURIComponent(escapes);
+  } catch {
+    return escapes; // not UTF-8
+  }
+};
+
+/** A path as the service stores it: escapes decoded but for those of `/ % ? #`. */
 export const normalizePath = (path: string): string =>
-  path.replace(/[?#].*/, "").replace(/(.)\/$/, "$1").normalize();
+  path
+    .replace(/[?#].*/, "")
+    .replace(/(%(?!2[35f]|3f)..)+/gi, decode)
+    .replace(/(.)\/$/, "$1")
+    .normalize();
 
 export const path: LazyModule["path"] = ({
   site,

@@ -251,6 +251,20 @@ describe.each([
       expect(Source.all).toHaveLength(1);
     });
 
+    it.each([
+      ["/caf%C3%A9", "/café"],
+      ["/cafe%CC%81/", "/café"],
+      ["/a%20b%2Fc", "/a b%2Fc"],
+      ["/100%25", "/100%25"],
+      ["/%E4%zz", "/%E4%zz"],
+      ["/a?b=%20", "/a"],
+    ])("may spell a page as browsers do: %s", (spelled, path) => {
+      document.body.innerHTML = `<b data-presence-count="${spelled}">–</b>`;
+      lazy.live(URL);
+      source().say("snapshot", event(3, { [path]: 2 }));
+      expect(texts()).toEqual(["2"]);
+    });
+
     it("say whether their number is of now", () => {
       document.body.innerHTML = "<b data-presence-count>–</b>";
       const element = document.querySelector("b")!;

@@ -24,6 +24,12 @@ from service.web.demo import SITE as DEMO_SITE
 _ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
 _START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
 _STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
+_OPERATORS = (
+    '<p class="muted">What is for operators only, such as the list of sites, needs their token, '
+    "which the first start has put into the file <code>.presence/admin-token</code>:</p>\n"
+    '<pre tabindex="0"><code>curl -H "Authorization: Bearer $(cat .presence/admin-token)" '
+    "{base}/v1/sites</code></pre>\n"
+)
 _DEMO = (
     '<p class="muted">A demo shop with visitors is running: <a href="demo/">walk around in it</a> '
     f'and <a href="sites/{DEMO_SITE}">watch everybody live</a>.</p>\n'
@@ -59,6 +65,9 @@ async def start(request: Request) -> Response:
         sites="listed" if is_listed else "open",
         help=_HELP_LISTED if is_listed else _HELP_OPEN,
         demo=_DEMO if has_demo else "",
+        operators=_OPERATORS.format(base=escape(base_url(request)))
+        if settings.is_token_kept
+        else "",
     )
     return _page(request, page, "'none'")
 

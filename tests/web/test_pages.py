@@ -425,3 +425,16 @@ def test_what_is_built_is_up_to_date() -> None:
 def test_the_scripts_have_the_types_they_say() -> None:
     done = _npm_tool("node_modules/typescript/bin/tsc", "-p", "pages")
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.fault("B21")
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_the_start_page_says_where_an_operators_token_is(is_kept: bool) -> None:
+    settings = Settings.from_env({"PRESENCE_REDIS_URL": "memory://", "PRESENCE_ADMIN_TOKEN": "x"})
+    if is_kept:
+        settings = settings.with_kept_token("word-of-the-operator")
+    transport = httpx.ASGITransport(create_app(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        page = (await client.get("/")).text
+    assert (".presence/admin-token" in page) is is_kept
+    assert "word-of-the-operator" not in page
