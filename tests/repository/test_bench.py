@@ -335,7 +335,7 @@ def test_the_benchmarks_are_short() -> None:
         if file.suffix in {".py", ".lua", ".js", ".json", ".conf", ".md"}
         and "node_modules" not in file.parts
     ]
-    assert sum(len(file.read_text().splitlines()) for file in files) <= 3_000 + 170  # users
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 3_000 + 200  # users
 
 
 def test_the_published_document_has_every_row() -> None:
