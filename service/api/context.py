@@ -13,7 +13,7 @@ from starlette.types import Receive
 
 from service.api.openapi import document as openapi
 from service.api.rate_limits import Slots
-from service.api.requests import check_site
+from service.api.requests.fields import check_site
 from service.api.security import Security, headers_of
 from service.api.user_tokens import UserTokens
 from service.errors import FieldError, PresenceError, RequestError, StoreError

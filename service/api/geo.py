@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.api.requests import NO_COUNTRY, clean_city
+from service.api.requests.locations import NO_COUNTRY, clean_city
 
 
 class Place(NamedTuple):

@@ -19,19 +19,12 @@ from starlette.types import Receive, Scope, Send
 from service.api.context import Context, context_of, json_response, problem, read_body, unexpected
 from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
 from service.api.geo import NOWHERE, Place, place_of
-from service.api.requests import (
-    MAX_BATCH_BODY_BYTES,
-    MAX_BODY_BYTES,
-    MAX_TOKEN_BODY_BYTES,
-    NO_COUNTRY,
-    BatchHeartbeat,
-    HeartbeatBody,
-    check_site,
-    decode_batch,
-    decode_heartbeat,
-    decode_leave,
-    is_bare,
-)
+from service.api.requests.batches import decode_batch
+from service.api.requests.fields import check_site
+from service.api.requests.heartbeats import BatchHeartbeat, HeartbeatBody, decode_heartbeat, is_bare
+from service.api.requests.leaves import decode_leave
+from service.api.requests.locations import NO_COUNTRY
+from service.api.requests.sizes import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES, MAX_TOKEN_BODY_BYTES
 from service.api.security import NEEDS_HOST, check_host, headers_of, peer_of
 from service.api.user_tokens import NOBODY, User, Verdict
 from service.errors import FieldError, PresenceError, RequestError

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of, integer, is_known, json_response
-from service.api.requests import clean_path
+from service.api.requests.paths import clean_path
 from service.errors import FieldError
 from service.store.merge import TOP_LIMIT
 

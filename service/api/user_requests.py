@@ -5,7 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from service.api.requests import UserId, decode_careful
+from service.api.requests.fields import UserId
+from service.api.requests.json_bodies import decode_careful
 from service.api.user_tokens import is_user_id
 from service.errors import FieldError
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jwt
 import msgspec
 
-from service.api.requests import clean_path
+from service.api.requests.paths import clean_path
 from service.sites import Site
 
 LIFE_S = 24 * 3600  # the longest that a token may be valid

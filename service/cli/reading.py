@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from service.api.requests import clean_path
+from service.api.requests.paths import clean_path
 from service.app import make_store
 from service.cli.group import Failure
 from service.errors import FieldError

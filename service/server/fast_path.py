@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.api.cors import RawHeaders
 from service.api.heartbeats import Intake, Reply, site_in
-from service.api.requests import MAX_BODY_BYTES
+from service.api.requests.sizes import MAX_BODY_BYTES
 from service.server.draining import Draining
 from service.server.protocol import TRAILERS
 from service.server.timeouts import TimeoutProtocol

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.api.context import base_url, context_of, problem_response
-from service.api.requests import check_site
+from service.api.requests.fields import check_site
 from service.errors import RequestError
 from service.models import title_of
 from service.sites import Site

@@ -12,10 +12,14 @@ from typing import Any
 import msgspec
 
 from service import __version__, models
-from service.api import requests
 from service.api.openapi.operation import JSON, SESSION, Answer, Operation
 from service.api.openapi.operations import OPERATIONS
 from service.api.openapi.user_operations import USER
+from service.api.requests.fields import SessionId, UserId
+from service.api.requests.locations import MAX_CITY, City
+from service.api.requests.paths import PagePath
+from service.api.requests.referrers import ReferrerHost
+from service.api.requests.sizes import MAX_BODY_BYTES
 from service.sites import SITE_PATTERN
 
 BASE_URL = "http://localhost:8080"  # in examples; pages put their own address in its place
@@ -26,7 +30,7 @@ _ZERO_WIDTH = (
     r"\u3164\ufeff\uffa0\ufff0-\ufffb"
 )
 _CUSTOM_TYPES: dict[type, dict[str, Any]] = {
-    requests.PagePath: {
+    PagePath: {
         "type": "string",
         "format": "page-path",
         "pattern": rf"^/(?![/\\])[^?#{_HIDDEN}{_ZERO_WIDTH}]*([?#][\s\S]*)?$",
@@ -37,16 +41,16 @@ _CUSTOM_TYPES: dict[type, dict[str, Any]] = {
         "overrides, escaped neither.",
         "examples": ["/blog/hello"],
     },
-    requests.ReferrerHost: {
+    ReferrerHost: {
         "type": "string",
-        "maxLength": requests.MAX_BODY_BYTES,
+        "maxLength": MAX_BODY_BYTES,
         "description": "A URL or a host; only the host is kept.",
         "examples": ["https://example.org/a?b=c"],
     },
-    requests.City: {
+    City: {
         "type": "string",
         "format": "city",
-        "maxLength": requests.MAX_CITY,
+        "maxLength": MAX_CITY,
         "pattern": rf"^[^{_HIDDEN}]*$",
         "description": "At most 64 characters, none of them a control character.",
         "examples": ["Köln"],
@@ -127,7 +131,7 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             {"type": "string", "format": "cursor"},
         ),
         "user_id": _parameter(
-            "path", "user_id", "The user's id.", msgspec.json.schema(requests.UserId), USER
+            "path", "user_id", "The user's id.", msgspec.json.schema(UserId), USER
         ),
         "usersLimit": query("limit", "Users, at most.", _whole(1, 1000, 100)),
         "usersCursor": query(
@@ -380,7 +384,7 @@ def build() -> dict[str, Any]:
         schema_hook=_CUSTOM_TYPES.__getitem__,
         ref_template="#/components/schemas/{name}",
     )
-    session_schema = msgspec.json.schema(requests.SessionId)
+    session_schema = msgspec.json.schema(SessionId)
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
@@ -397,7 +401,7 @@ def build() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),
-            "parameters": _parameters(_CUSTOM_TYPES[requests.PagePath], session_schema),
+            "parameters": _parameters(_CUSTOM_TYPES[PagePath], session_schema),
             "headers": _HEADERS,
             "responses": {problem_name(status): _problem(status) for status in _PROBLEMS},
             "securitySchemes": {

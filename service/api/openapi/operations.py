@@ -2,7 +2,6 @@
 a test holds it against the route table."""
 
 from service import models
-from service.api import requests
 from service.api.openapi.operation import (
     JSON,
     OPERATOR,
@@ -13,6 +12,10 @@ from service.api.openapi.operation import (
     Operation,
 )
 from service.api.openapi.user_operations import USER_OPERATIONS
+from service.api.requests.batches import HeartbeatBatch
+from service.api.requests.heartbeats import HeartbeatBody
+from service.api.requests.leaves import Leave
+from service.api.requests.page_views import PageViewBody
 
 _SITE = "/v1/sites/{site}"
 _WRITE = (400, 403, 404, 408, 413, 422, 429, 503)
@@ -108,7 +111,7 @@ OPERATIONS = [
         ],
         _WRITE,
         ("site", "counts"),
-        body=requests.HeartbeatBody,
+        body=HeartbeatBody,
         example=_BEAT,
     ),
     Operation(
@@ -133,7 +136,7 @@ OPERATIONS = [
         (400, 401, 403, 404, 408, 413, 422, 429, 503),
         ("site",),
         PRIVATE_SITES,
-        requests.HeartbeatBatch,
+        HeartbeatBatch,
         "2 MiB",
         {"heartbeats": [_BEAT, {"sessionId": "backend-session-0001", "currentPath": "/"}]},
     ),
@@ -148,7 +151,7 @@ OPERATIONS = [
         [Answer(204, "Heard", headers={"Presence-Status": ["leaving", "unknown"]})],
         _WRITE,
         ("site",),
-        body=requests.Leave,
+        body=Leave,
         example={"sessionId": SESSION},
     ),
     Operation(
@@ -169,7 +172,7 @@ OPERATIONS = [
         ],
         _WRITE,
         ("site",),
-        body=requests.PageViewBody,
+        body=PageViewBody,
         example={"sessionId": SESSION, "path": "/blog/hello", "pageType": "article"},
     ),
     Operation(

@@ -1,0 +1,78 @@
+"""The body of a batch of heartbeats."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.api.requests.heartbeats import BARE_QUOTES, BatchHeartbeat, quotes_of, without_repeats
+from service.api.requests.json_bodies import decode, decoder_of, reason, unique_members
+from service.api.requests.sizes import MAX_BATCH
+from service.errors import RequestError
+
+
+class HeartbeatBatch(Struct, frozen=True):
+    """Up to 1000 heartbeats of one site, written in order."""
+
+    heartbeats: Annotated[list[BatchHeartbeat], Meta(max_length=MAX_BATCH)]
+
+
+class _RawBatch(Struct, frozen=True):
+    """A batch whose heartbeats are not looked at yet."""
+
+    heartbeats: Annotated[list[msgspec.Raw], Meta(max_length=MAX_BATCH)]
+
+
+_BATCH_HEARTBEAT = decoder_of(BatchHeartbeat)
+_BATCH = decoder_of(HeartbeatBatch)
+_RAW_BATCH = decoder_of(_RawBatch)
+
+
+def decode_batch(body: bytes) -> Sequence[BatchHeartbeat | RequestError]:
+    """The heartbeats of a batch from its JSON, in order; in the place of an invalid one, what is
+    wrong with it.
+
+    Raises:
+        RequestError: 400, the body is not a JSON object.
+        FieldError: 422, it is not a batch.
+    """
+    try:
+        beats = _BATCH.decode(body).heartbeats
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _decode_one_by_one(body)
+    quotes = body.count(b'"') - 2
+    if quotes != BARE_QUOTES * len(beats) and quotes != sum(map(quotes_of, beats)):
+        return _decode_one_by_one(body)
+    return beats
+
+
+def _decode_one_by_one(body: bytes) -> list[BatchHeartbeat | RequestError]:
+    body = _LONE_SURROGATES.sub(_as_nul, body)
+    batch = decode(_RAW_BATCH, body)
+    try:
+        unique_members(json.loads(body.decode(), object_pairs_hook=list, parse_int=len))
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is not a JSON object: {reason(error)}") from None
+    decoded: list[BatchHeartbeat | RequestError] = []
+    for raw in batch.heartbeats:
+        try:
+            decoded.append(without_repeats(decode(_BATCH_HEARTBEAT, bytes(raw)), bytes(raw)))
+        except RequestError as error:
+            decoded.append(error)
+    return decoded
+
+
+# An escaped lone surrogate is JSON, but not to msgspec. A NUL in its place is refused where it
+# matters, in a string of that one heartbeat.
+_LONE_SURROGATES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def _as_nul(escape: re.Match[bytes]) -> bytes:
+    return b"\\u0000" if escape["lone"] else escape[0]

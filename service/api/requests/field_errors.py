@@ -1,0 +1,40 @@
+"""What msgspec says of a body, turned into the field and the remedy."""
+
+import re
+
+from service.api.requests.sizes import MAX_BATCH
+from service.errors import FieldError, RequestError
+
+_WHERE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>[^`]*)`)?\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+RULES = {
+    "sessionId": "must be 16 to 64 of A-Z, a-z, 0-9, _ and -; a UUID fits",
+    "pageType": "must be 1 to 32 of a-z, 0-9, _ and -",
+    "country": "must be two letters, such as DE",
+    "userId": "must be 1 to 64 of A-Z, a-z, 0-9, _ . : @ and -",
+    "name": "must be at most 64 characters, without control characters",
+    "avatar": "must be an https URL of at most 256 bytes",
+    "latitude": "must be a number from -90 to 90",
+    "longitude": "must be a number from -180 to 180",
+    "heartbeats": f"must be a list of at most {MAX_BATCH} heartbeats",
+}
+
+
+def as_field_error(message: str) -> RequestError:
+    """msgspec's message, turned into the field and the remedy."""
+    match = _WHERE.match(message)
+    what, where = (match["what"], match["where"] or "") if match else (message, "")
+    if missing := _MISSING.match(what):
+        where = f"{where}.{missing[1]}" if where else missing[1]
+        what = "is missing"
+    elif not where:
+        return RequestError(400, f"the body is not a JSON object: {what}")
+    name = where.rpartition(".")[2]
+    if what.startswith("must ") or what == "is missing":
+        rule = RULES.get(name)
+        detail = f"{where} {what}" + (f"; it {rule}" if rule and what == "is missing" else "")
+    elif name in RULES:
+        detail = f"{where} {RULES[name]}"
+    else:
+        detail = f"{where}: {what}"
+    return FieldError(where, detail)

@@ -1,0 +1,78 @@
+"""Fields that say which session, page type or user, and what each must be."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from service.api.requests.field_errors import RULES
+from service.errors import FieldError
+from service.sites import is_site_id
+
+# In Python `$` also matches before a last newline; `(?!\n)` takes that back.
+END = r"$(?!\n)"
+
+SessionId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{16,64}" + END,
+        description="16 to 64 of A-Z, a-z, 0-9, _ and -; a UUID fits",
+        examples=["5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"],
+    ),
+]
+PageType = Annotated[
+    str,
+    Meta(pattern=r"^[a-z0-9_-]{1,32}" + END, description="1 to 32 of a-z, 0-9, _ and -"),
+]
+UserToken = Annotated[
+    str, Meta(description="a token that the site's backend has signed: who somebody is")
+]
+UserId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.:@-]{1,64}" + END,
+        description="1 to 64 of A-Z, a-z, 0-9, _ . : @ and -",
+    ),
+]
+UserName = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*" + END,
+        description="at most 64 characters, none of them a control character",
+    ),
+]
+UserAvatar = Annotated[
+    str,
+    Meta(
+        max_length=256,
+        pattern=r"^https://[!-~]+" + END,
+        description="an https URL of at most 256 bytes",
+    ),
+]
+
+
+def check_site(site: str) -> str:
+    """The site id itself.
+
+    Raises:
+        FieldError: 422, it is malformed.
+    """
+    if not is_site_id(site):
+        raise FieldError(
+            "site",
+            "site must begin with a-z or 0-9 and be at most 63 of a-z, 0-9, . and -",
+        )
+    return site
+
+
+def check_session_id(session_id: str) -> str:
+    """The session id itself.
+
+    Raises:
+        FieldError: 422, it is malformed.
+    """
+    try:
+        return msgspec.convert(session_id, SessionId)
+    except msgspec.ValidationError:
+        raise FieldError("sessionId", f"sessionId {RULES['sessionId']}") from None

@@ -1,0 +1,44 @@
+"""Where a visitor is: country, city and coordinates."""
+
+import unicodedata
+from typing import Annotated
+
+from msgspec import Meta
+
+from service.api.requests.characters import has_unseen
+from service.api.requests.fields import END
+
+MAX_CITY = 64
+
+Country = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:[A-Za-z]{2}|[AaOoTt]1|[Aa]2)" + END,
+        description="two letters, ISO 3166-1 alpha-2; XX, T1, A1 and their kind: not known",
+    ),
+]
+# What networks say where they know no country. Cloudflare: XX not known, T1 Tor. MaxMind: A1 a
+# proxy, A2 a satellite, O1 other, AP and EU a continent. ISO 3166-1 leaves XX and ZZ to its users.
+NO_COUNTRY = frozenset(("XX", "ZZ", "T1", "A1", "A2", "O1", "AP", "EU"))
+Latitude = Annotated[float, Meta(ge=-90, le=90, description="degrees, stored to one decimal")]
+Longitude = Annotated[float, Meta(ge=-180, le=180, description="degrees, stored to one decimal")]
+
+
+class City(str):
+    """The name of a city, without control characters."""
+
+    __slots__ = ()
+
+
+def clean_city(raw: str) -> City:
+    """The city's name, trimmed.
+
+    Raises:
+        ValueError: it is too long or holds what cannot be shown.
+    """
+    city = unicodedata.normalize("NFC", raw.strip())
+    if len(raw) > MAX_CITY or len(city) > MAX_CITY:
+        raise ValueError(f"must be at most {MAX_CITY} characters")
+    if has_unseen(city):
+        raise ValueError("must not contain control characters or direction overrides")
+    return City(city)

@@ -1,0 +1,82 @@
+"""Paths of pages: one page, one name."""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from service.api.requests.characters import has_unseen
+
+MAX_PATH_BYTES = 512
+
+_PLAIN_PATH = re.compile(
+    r"/(?:[!-\"$&->@-\[\]-~](?:[!-\"$&->@-~ ]*[!-\"$&-.0->@-~])?)?\Z"  # no escapes
+)
+# What takes no room, by Unicode's Default_Ignorable_Code_Point: two pages could look like one.
+# Variation selectors are not among them: they are part of many emoji.
+_ZERO_WIDTH = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065"
+    "\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff]"
+)
+_ESCAPES = re.compile("(?:%[0-9A-Fa-f]{2})+")
+# Decoded, these would mean something else; and what is not UTF-8 cannot be.
+_KEPT_ESCAPES = {ord(c): f"%{ord(c):02X}" for c in "/%?#"} | {
+    0xDC00 + byte: f"%{byte:02X}" for byte in range(0x80, 0x100)
+}
+
+
+class PagePath(str):
+    """A path that has been through `clean_path`."""
+
+    __slots__ = ()
+
+
+def clean_path(raw: str) -> PagePath:
+    """The path as it is kept, the same for all spellings of a page: without query string, fragment
+    and trailing slash; escapes of UTF-8 decoded, but for those of `/ % ? #`; in normal form C.
+
+    Raises:
+        ValueError: it is not a path; the message says what would be right.
+    """
+    if len(raw) <= MAX_PATH_BYTES:
+        return _remembered(raw)
+    return _cleaned(raw)
+
+
+def _cleaned(raw: str) -> PagePath:
+    if _PLAIN_PATH.match(raw) and len(raw) <= MAX_PATH_BYTES and raw[1:2] != "/":
+        return PagePath(raw)
+    path = raw.partition("?")[0].partition("#")[0]
+    if "%" in path:
+        path = _without_escapes(path)
+    if not path.startswith("/") or path.startswith(("//", "/\\")):
+        raise ValueError(
+            "must begin with exactly one /, such as /blog/hello; no scheme and no host"
+        )
+    if has_unseen(path) or _ZERO_WIDTH.search(path):
+        raise ValueError(
+            "must not contain control characters, zero-width characters, lone surrogates or "
+            "direction overrides"
+        )
+    path = unicodedata.normalize("NFC", path)
+    path = path.rstrip("/") or "/"  # all of them, so that cleaning twice changes nothing
+    if len(path.encode()) > MAX_PATH_BYTES:
+        raise ValueError(f"must be at most {MAX_PATH_BYTES} bytes of UTF-8 without its query")
+    return PagePath(path)
+
+
+def _without_escapes(path: str) -> str:
+    """The path with the escapes decoded that stand for text and mean no more than it. Decoding
+    `%%34%31` makes another escape, so it is repeated: cleaning twice changes nothing."""
+    while (decoded := _ESCAPES.sub(_decoded, path)) != path:
+        path = decoded
+    return path
+
+
+def _decoded(escapes: re.Match[str]) -> str:
+    raw = bytes.fromhex(escapes[0].replace("%", ""))
+    return raw.decode("utf-8", "surrogateescape").translate(_KEPT_ESCAPES)
+
+
+# A site has few pages, and each is seen again and again. Longer texts are not remembered.
+_remembered = lru_cache(maxsize=4096)(_cleaned)
