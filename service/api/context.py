@@ -13,8 +13,9 @@ from starlette.types import Receive
 
 from service.api.openapi import document as openapi
 from service.api.rate_limits import Slots
+from service.api.request_head import headers_of
 from service.api.requests.fields import check_site
-from service.api.security import Security, headers_of
+from service.api.security import Security
 from service.api.user_tokens import UserTokens
 from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.live.hub import Hub
@@ -58,7 +59,7 @@ class Context:
         headers = headers_of(request.scope)
         name = check_site(request.path_params["site"])
         site = self.security.site_or_unknown(name)
-        self.security.admit(self.security.client_address(request.scope))
+        self.security.limits.count(self.security.addresses.of_request(request.scope))
         return name, site, headers
 
     def admit_reader(self, request: Request) -> str:
@@ -69,7 +70,7 @@ class Context:
 
     def check_guesses(self, request: Request) -> None:
         """Raises RequestError, 429, where the address has shown too many wrong tokens."""
-        self.security.check_guesses(self.security.client_address(request.scope))
+        self.security.limits.check_guesses(self.security.addresses.of_request(request.scope))
 
     def admit_operator(self, request: Request) -> str:
         """The site id of an operator's request. Raises RequestError."""

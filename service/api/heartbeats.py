@@ -19,13 +19,13 @@ from starlette.types import Receive, Scope, Send
 from service.api.context import Context, context_of, json_response, problem, read_body, unexpected
 from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
 from service.api.geo import NOWHERE, Place, place_of
+from service.api.request_head import NEEDS_HOST, check_host, headers_of, peer_of
 from service.api.requests.batches import decode_batch
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import BatchHeartbeat, HeartbeatBody, decode_heartbeat, is_bare
 from service.api.requests.leaves import decode_leave
 from service.api.requests.locations import NO_COUNTRY
 from service.api.requests.sizes import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES, MAX_TOKEN_BODY_BYTES
-from service.api.security import NEEDS_HOST, check_host, headers_of, peer_of
 from service.api.user_tokens import NOBODY, User, Verdict
 from service.errors import FieldError, PresenceError, RequestError
 from service.models import BatchResult, Counts, ItemError, Limited
@@ -174,10 +174,10 @@ class Intake:
     ) -> str:
         """The keyed hash of the client's address, counted against its limit. Raises RequestError,
         429, 403 or 404."""
-        address = self._security.address_of(peer, raw_headers)
-        self._security.admit(address)
+        address = self._security.addresses.of(peer, raw_headers)
+        self._security.limits.count(address)
         self._security.check_origin(name, site, headers)
-        return self._security.hash_address(address)
+        return self._security.addresses.hash(address)
 
     def dropped(self, headers: Mapping[bytes, bytes], cors: RawHeaders) -> Reply | None:
         """The answer to a heartbeat that is not counted, such as a crawler's; None: it is."""
@@ -330,13 +330,13 @@ async def heartbeats(request: Request) -> Response:
     name = check_site(request.path_params["site"])
     headers = headers_of(request.scope)
     site = context.security.site_or_unknown(name)
-    address, client = context.security.client_address(request.scope), ""
+    address, client = context.security.addresses.of_request(request.scope), ""
     context.check_guesses(request)
     has_token = context.security.check_backend(name, site, headers)
     if not has_token:
-        context.security.admit(address)
+        context.security.limits.count(address)
         context.security.check_origin(name, site, headers)
-        client = context.security.hash_address(address)
+        client = context.security.addresses.hash(address)
     batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
     beats: list[Heartbeat] = []
     errors: list[ItemError] = []
@@ -349,7 +349,8 @@ async def heartbeats(request: Request) -> Response:
         except RequestError as error:
             errors.append(ItemError(index, error.field or "heartbeats", error.detail))
     # Each counts as a request of its own would: the batch itself has counted for the first.
-    most = len(beats) if has_token else 1 + context.security.admit_more(address, len(beats) - 1)
+    limits = context.security.limits
+    most = len(beats) if has_token else 1 + limits.count_more(address, len(beats) - 1)
     results = await context.store.heartbeats(name, beats[:most]) if beats else []
     results += ["limited"] * (len(beats) - most)
     for wrong in errors:
@@ -358,8 +359,8 @@ async def heartbeats(request: Request) -> Response:
     if "limited" not in results:
         return json_response(BatchResult(results, errors))
     why, seconds = (_LIMITED, _LIMITED_S) if most == len(beats) else (_TOO_FAST, _TOO_FAST_S)
-    limits = Limited(why, seconds * 1000)
-    return json_response(BatchResult(results, errors, limits), {"Retry-After": str(seconds)})
+    limited = Limited(why, seconds * 1000)
+    return json_response(BatchResult(results, errors, limited), {"Retry-After": str(seconds)})
 
 
 async def leave(request: Request) -> Response:

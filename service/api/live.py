@@ -35,7 +35,7 @@ class Live:
             await head(scope, receive, send)
             return
         with (
-            context.streams.taken(context.security.client_address(scope)),
+            context.streams.taken(context.security.addresses.of_request(scope)),
             context.hub.subscribed(name, options) as subscriber,
         ):
             await context.hub.catch_up(name, subscriber, _known_places(request, context))

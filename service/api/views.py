@@ -31,10 +31,10 @@ async def _record(request: Request) -> Response:
         dropped = {"Presence-Status": "dropped", "Presence-Dropped": reason}
         return Response(status_code=204, headers=dropped)
     view = decode_view(await read_body(request.receive, headers, MAX_BODY_BYTES))
-    address = context.security.client_address(request.scope)
+    address = context.security.addresses.of_request(request.scope)
     page_view = PageView(view.sessionId, view.path, view.pageType or "", str(view.referrer or ""))
     outcome = await context.store.view(
-        name, page_view, client=context.security.hash_address(address)
+        name, page_view, client=context.security.addresses.hash(address)
     )
     if outcome == "limited":
         raise limited()
