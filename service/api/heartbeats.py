@@ -154,9 +154,9 @@ class Intake:
             return self.headers_by_outcome[outcome]
         return next(self._staggered_headers)[outcome]
 
-    def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
+    def find_site(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
-        answer about it. An unknown site is refused by `admit`, as a private one is. Raises
+        answer about it. An unknown site is refused by `check_client`, as a private one is. Raises
         RequestError, 422."""
         site = self._security.site_or_unknown(check_site(name))
         if not site.origins or not site.public:
@@ -164,7 +164,7 @@ class Intake:
         origin = self._security.allowed_origin(site, headers)
         return site, exposed_to(origin) if origin else ()
 
-    def admit(
+    def check_client(
         self,
         name: str,
         site: Site,
@@ -225,8 +225,8 @@ class Intake:
             # A header that is there twice, or no Host: seldom, and then it is looked at.
             if len(headers) < len(raw_headers) or b"host" not in headers:
                 check_host(raw_headers, needs_host=True)
-            site, cors = self.find(name, headers)
-            client = self.admit(name, site, headers, peer, raw_headers)
+            site, cors = self.find_site(name, headers)
+            client = self.check_client(name, site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):
                 return reply, cors
             beat, cors = self.beat(name, site, headers, body, client, cors)
@@ -235,7 +235,7 @@ class Intake:
             return self.refused(error, cors), cors
         return beat, cors
 
-    def written(self, outcome: str, cors: RawHeaders) -> Reply:
+    def outcome_reply(self, outcome: str, cors: RawHeaders) -> Reply:
         """The answer that tells an outcome."""
         try:
             self.check_outcome(outcome)
@@ -287,8 +287,8 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     cors = EXPOSED  # any page may read what is wrong with a site's id
     try:
         check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
-        site, cors = intake.find(name, headers)
-        client = intake.admit(name, site, headers, peer_of(scope), scope["headers"])
+        site, cors = intake.find_site(name, headers)
+        client = intake.check_client(name, site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)
         if reply is None:
             most = MAX_TOKEN_BODY_BYTES if site.user_secrets else MAX_BODY_BYTES
@@ -304,7 +304,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
 
 
 async def _written(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
-    return intake.written(await intake.context.store.heartbeat(name, beat), cors)
+    return intake.outcome_reply(await intake.context.store.heartbeat(name, beat), cors)
 
 
 async def _counted(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
@@ -366,7 +366,7 @@ async def heartbeats(request: Request) -> Response:
 async def leave(request: Request) -> Response:
     """A goodbye."""
     context = context_of(request)
-    name, site, headers = context.admit(request)
+    name, site, headers = context.check_caller(request)
     context.security.check_origin(name, site, headers)
     goodbye = decode_leave(await read_body(request.receive, headers, MAX_BODY_BYTES))
     outcome = await context.store.leave(name, goodbye.sessionId, goodbye.path)

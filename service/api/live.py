@@ -59,7 +59,7 @@ def _admit(request: Request, context: Context) -> tuple[str, SubscribeOptions]:
     query = request.query_params
     wants_feed = query.get("feed") == "1"
     if query.get("users") != "1":
-        name = context.admit_reader(request)
+        name = context.check_reader(request)
         is_head = request.method == "HEAD"
         return name, SubscribeOptions(wants_feed, None if is_head else path_parameter(request))
     name, path = check_site(request.path_params["site"]), path_parameter(request)

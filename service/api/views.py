@@ -24,7 +24,7 @@ _FORMATS = {
 async def _record(request: Request) -> Response:
     """Records a page view."""
     context = context_of(request)
-    name, site, headers = context.admit(request)
+    name, site, headers = context.check_caller(request)
     context.security.check_origin(name, site, headers)
     if reason := context.security.drop_reason(headers):
         context.metrics.dropped.labels(reason).inc()
@@ -49,7 +49,7 @@ async def views(request: Request) -> Response:
 async def _list(request: Request) -> Response:
     """Page views in order: a page of them, or, as CSV or NDJSON, all of them."""
     context = context_of(request)
-    name = context.admit_operator(request)
+    name = context.check_operator(request)
     after = request.query_params.get("after", "")
     limit = integer(request, "limit", 1000, 1, 10_000)
     wanted = request.query_params.get("format", "json")
