@@ -69,8 +69,8 @@ async def _export(settings: Settings, site: str, kind: str, output: Path | None)
     return count
 
 
-def _latest(places: str) -> int:
-    return max(stream_position(place)[0] for place in places.split(","))
+def _latest(positions: str) -> int:
+    return max(stream_position(position)[0] for position in positions.split(","))
 
 
 def _is_file(output: Path | None) -> bool:

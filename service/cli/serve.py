@@ -17,7 +17,7 @@ from rich.text import Text
 from service import __version__
 from service.cli.group import Failure, UsageFailure, WholeNumber
 from service.cli.printing import stderr, stdout
-from service.cli.reading import open_store, place_of
+from service.cli.reading import embedded_path, open_store
 from service.errors import StoreError
 from service.ops.logs import configure_logs
 from service.redis import embedded
@@ -118,7 +118,7 @@ def _owning(settings: Settings) -> Iterator[Settings]:
     if not settings.is_embedded:
         yield settings
         return
-    with embedded.EmbeddedServer(place_of(settings)):
+    with embedded.EmbeddedServer(embedded_path(settings)):
         file = settings.token_file
         if settings.is_token_kept and file is not None:
             with contextlib.suppress(OSError):
@@ -194,7 +194,7 @@ def _example_site(settings: Settings, demo: bool) -> tuple[str, str]:
 
 def _where(settings: Settings) -> str:
     if settings.is_embedded:
-        return f"{embedded.folder_of(place_of(settings))} (a private Valkey)"
+        return f"{embedded.folder_of(embedded_path(settings))} (a private Valkey)"
     if settings.redis_url.startswith("memory://"):
         return "in memory: lost when this process ends"
     return f"{settings.shown('REDIS_URL')} (keys begin with {settings.key_prefix}:)"
