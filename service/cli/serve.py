@@ -33,14 +33,14 @@ _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
 @click.option(
     "--port",
     type=WholeNumber(0, 65_535),
-    help="Port to listen on (PRESENCE_PORT); 0: any that is free.",
+    help="Port to listen on (PRESENCE_PORT); 0 picks a free one.",
 )
 @click.option(
     "--workers",
     type=WholeNumber(1, 256),
     default=1,
     show_default=True,
-    help="Processes that answer; one per core is plenty.",
+    help="Worker processes; one per core is plenty.",
 )
 @click.option(
     "--demo",
@@ -51,7 +51,7 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
     Without settings it needs nothing: it starts a private Valkey that keeps its data in
-    ./.presence. PRESENCE_REDIS_URL names another place; see `presence config`.
+    ./.presence. Set PRESENCE_REDIS_URL to use another Redis; see `presence config`.
     """
     is_told_to_stop, is_looking = False, False
 
