@@ -119,7 +119,7 @@ def create_app(
     stats: SingleFlight[tuple[str, int], Stats] = SingleFlight(lambda wish: store.stats(*wish))
     draining = Draining(settings.drain, hub.close)
     traces = traces or provider_from_env(os.environ)
-    tracing = Tracing(traces, security.is_from_trusted_proxy) if traces else None
+    tracing = Tracing(traces, security.addresses.is_from_trusted_proxy) if traces else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -207,7 +207,7 @@ async def _presence_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PresenceError)
     if isinstance(error, TokenError):
         security = request.app.state.context.security
-        security.note_guess(security.client_address(request.scope))
+        security.limits.note_guess(security.addresses.of_request(request.scope))
     if isinstance(error, RequestError):
         return refusal(request, error)
     return problem_response(error)

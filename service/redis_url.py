@@ -138,7 +138,7 @@ class RedisUrl:
             raise ValueError("has white space in it; percent-encode it: %20 for a space")
         authority, path, query = _parts(rest)
         options = _options(scheme, query)
-        credentials, _, places = authority.rpartition("@")
+        credentials, _, hosts = authority.rpartition("@")
         username, _, password = credentials.partition(":")
         given: dict[str, Any] = {
             "username": unquote(username) or None,
@@ -150,9 +150,9 @@ class RedisUrl:
                     raise ValueError(f"has the {name} twice: before @ and as an option")
                 given[name] = options[name]
         if scheme == "unix":
-            given["path"] = _socket(places, path)
+            given["path"] = _socket(hosts, path)
         else:
-            given["hosts"] = _hosts(scheme, places)
+            given["hosts"] = _hosts(scheme, hosts)
         given["database"] = options.get("db", 0)
         if scheme == "redis+sentinel":
             given["primary"] = _primary(path)
@@ -212,20 +212,20 @@ def _without(known: Mapping[str, object]) -> str:
     return "a Unix socket has no TLS" if "ssl" not in known else f"known are {', '.join(known)}"
 
 
-def _hosts(scheme: str, places: str) -> tuple[tuple[str, int], ...]:
+def _hosts(scheme: str, hosts: str) -> tuple[tuple[str, int], ...]:
     default = _PORTS.get(scheme, 6379)
     if scheme in ("redis", "rediss"):
-        if "," in places:
+        if "," in hosts:
             raise ValueError(
                 "names several hosts: that is redis+cluster:// or redis+sentinel://…/name"
             )
-        if not places:
+        if not hosts:
             return (("localhost", default),)
-    return tuple(_host(place, default) for place in places.split(","))
+    return tuple(_host(host_port, default) for host_port in hosts.split(","))
 
 
-def _host(place: str, default: int) -> tuple[str, int]:
-    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", place)
+def _host(host_port: str, default: int) -> tuple[str, int]:
+    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", host_port)
     if bracketed:
         host, port = bracketed[1], bracketed[2]
         try:
@@ -233,7 +233,7 @@ def _host(place: str, default: int) -> tuple[str, int]:
         except ValueError:
             raise ValueError("has brackets around what is not an IPv6 address") from None
     else:
-        host, colon, rest = place.partition(":")
+        host, colon, rest = host_port.partition(":")
         port = rest if colon else None
         if not _HOST.match(host):
             raise ValueError("names a host that is not host:port")
@@ -247,8 +247,8 @@ def _host(place: str, default: int) -> tuple[str, int]:
     return host, int(port)
 
 
-def _socket(places: str, path: str) -> str:
-    if places or not path.strip("/"):
+def _socket(hosts: str, path: str) -> str:
+    if hosts or not path.strip("/"):
         raise ValueError("does not give the socket with its whole path: unix:///run/redis.sock")
     return unquote(path)
 
@@ -296,22 +296,22 @@ def _tls(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
 DEFAULT_FOLDER = ".presence"
 
 
-def folder_of(place: str) -> Path:
-    """The folder that `embedded://<place>` means, absolute."""
-    return Path(place or DEFAULT_FOLDER).expanduser().absolute()
+def folder_of(path: str) -> Path:
+    """The folder that `embedded://<path>` means, absolute."""
+    return Path(path or DEFAULT_FOLDER).expanduser().absolute()
 
 
 def mask_url(url: str) -> str:
     """A URL without the passwords in it, whether or not it can be read."""
     scheme, _, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
+    credentials, at, target = rest.rpartition("@")
     if "password" in credentials:  # an option's, with an @ that is not percent-encoded
         return f"{scheme}://********"
-    if "password" in place:
-        place = place.partition("?")[0] + "?…"
+    if "password" in target:
+        target = target.partition("?")[0] + "?…"
     if not at:
-        return f"{scheme}://{place}"
+        return f"{scheme}://{target}"
     user, colon, _ = credentials.partition(":")
     if not colon or any(character in credentials for character in "/?#"):
         user = ""  # it may be a password as well
-    return f"{scheme}://{user}:********@{place}"
+    return f"{scheme}://{user}:********@{target}"

@@ -111,8 +111,8 @@ def _sites_file(raw: str) -> Sites:
 
 
 def _token_file(url: str) -> Path | None:
-    scheme, _, place = url.partition("://")
-    return folder_of(place) / "admin-token" if scheme == "embedded" else None
+    scheme, _, path = url.partition("://")
+    return folder_of(path) / "admin-token" if scheme == "embedded" else None
 
 
 def _kept_token(url: str) -> str:

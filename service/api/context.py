@@ -13,8 +13,9 @@ from starlette.types import Receive
 
 from service.api.openapi import document as openapi
 from service.api.rate_limits import Slots
+from service.api.request_head import headers_of
 from service.api.requests.fields import check_site
-from service.api.security import Security, headers_of
+from service.api.security import Security
 from service.api.user_tokens import UserTokens
 from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.live.hub import Hub
@@ -47,7 +48,7 @@ class Context:
     is_draining: Callable[[], bool]
     user_tokens: UserTokens
 
-    def admit(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
+    def check_caller(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was
         counted against its address's limit. An unknown site is refused by `check_origin` or
         `check_reader`, as a private one is.
@@ -58,20 +59,24 @@ class Context:
         headers = headers_of(request.scope)
         name = check_site(request.path_params["site"])
         site = self.security.site_or_unknown(name)
-        self.security.admit(self.security.client_address(request.scope))
+        self.security.limits.count(self.security.addresses.of_request(request.scope))
         return name, site, headers
 
-    def admit_reader(self, request: Request) -> str:
-        """Admits a request that reads, as `admit` does; returns the site id."""
-        name, site, headers = self.admit(request)
+    def check_reader(self, request: Request) -> str:
+        """The site id of a request that reads, counted as by `check_caller`.
+
+        Raises:
+            RequestError: 401, 403, 404, 422 or 429.
+        """
+        name, site, headers = self.check_caller(request)
         self.security.check_reader(name, site, headers)
         return name
 
     def check_guesses(self, request: Request) -> None:
         """Raises RequestError, 429, where the address has shown too many wrong tokens."""
-        self.security.check_guesses(self.security.client_address(request.scope))
+        self.security.limits.check_guesses(self.security.addresses.of_request(request.scope))
 
-    def admit_operator(self, request: Request) -> str:
+    def check_operator(self, request: Request) -> str:
         """The site id of an operator's request. Raises RequestError."""
         self.check_guesses(request)
         self.security.check_operator(headers_of(request.scope))

@@ -8,7 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.security import Security, headers_of
+from service.api.request_head import headers_of
+from service.api.security import Security
 from service.sites import ANY_SITE, Site
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from service.api.context import context_of, json_response
-from service.api.security import headers_of
+from service.api.request_head import headers_of
 from service.errors import StoreBusy, StoreError
 from service.models import Ready
 from service.ops.metrics import CONTENT_TYPE

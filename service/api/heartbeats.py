@@ -19,13 +19,13 @@ from starlette.types import Receive, Scope, Send
 from service.api.context import Context, context_of, json_response, problem, read_body, unexpected
 from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
 from service.api.geo import NOWHERE, Place, place_of
+from service.api.request_head import NEEDS_HOST, check_host, headers_of, peer_of
 from service.api.requests.batches import decode_batch
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import BatchHeartbeat, HeartbeatBody, decode_heartbeat, is_bare
 from service.api.requests.leaves import decode_leave
 from service.api.requests.locations import NO_COUNTRY
 from service.api.requests.sizes import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES, MAX_TOKEN_BODY_BYTES
-from service.api.security import NEEDS_HOST, check_host, headers_of, peer_of
 from service.api.user_tokens import NOBODY, User, Verdict
 from service.errors import FieldError, PresenceError, RequestError
 from service.models import BatchResult, Counts, ItemError, Limited
@@ -154,9 +154,9 @@ class Intake:
             return self.headers_by_outcome[outcome]
         return next(self._staggered_headers)[outcome]
 
-    def find(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
+    def find_site(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
-        answer about it. An unknown site is refused by `admit`, as a private one is. Raises
+        answer about it. An unknown site is refused by `check_client`, as a private one is. Raises
         RequestError, 422."""
         site = self._security.site_or_unknown(check_site(name))
         if not site.origins or not site.public:
@@ -164,7 +164,7 @@ class Intake:
         origin = self._security.allowed_origin(site, headers)
         return site, exposed_to(origin) if origin else ()
 
-    def admit(
+    def check_client(
         self,
         name: str,
         site: Site,
@@ -174,10 +174,10 @@ class Intake:
     ) -> str:
         """The keyed hash of the client's address, counted against its limit. Raises RequestError,
         429, 403 or 404."""
-        address = self._security.address_of(peer, raw_headers)
-        self._security.admit(address)
+        address = self._security.addresses.of(peer, raw_headers)
+        self._security.limits.count(address)
         self._security.check_origin(name, site, headers)
-        return self._security.hash_address(address)
+        return self._security.addresses.hash(address)
 
     def dropped(self, headers: Mapping[bytes, bytes], cors: RawHeaders) -> Reply | None:
         """The answer to a heartbeat that is not counted, such as a crawler's; None: it is."""
@@ -225,8 +225,8 @@ class Intake:
             # A header that is there twice, or no Host: seldom, and then it is looked at.
             if len(headers) < len(raw_headers) or b"host" not in headers:
                 check_host(raw_headers, needs_host=True)
-            site, cors = self.find(name, headers)
-            client = self.admit(name, site, headers, peer, raw_headers)
+            site, cors = self.find_site(name, headers)
+            client = self.check_client(name, site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):
                 return reply, cors
             beat, cors = self.beat(name, site, headers, body, client, cors)
@@ -235,7 +235,7 @@ class Intake:
             return self.refused(error, cors), cors
         return beat, cors
 
-    def written(self, outcome: str, cors: RawHeaders) -> Reply:
+    def outcome_reply(self, outcome: str, cors: RawHeaders) -> Reply:
         """The answer that tells an outcome."""
         try:
             self.check_outcome(outcome)
@@ -287,8 +287,8 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     cors = EXPOSED  # any page may read what is wrong with a site's id
     try:
         check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
-        site, cors = intake.find(name, headers)
-        client = intake.admit(name, site, headers, peer_of(scope), scope["headers"])
+        site, cors = intake.find_site(name, headers)
+        client = intake.check_client(name, site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)
         if reply is None:
             most = MAX_TOKEN_BODY_BYTES if site.user_secrets else MAX_BODY_BYTES
@@ -304,7 +304,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
 
 
 async def _written(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
-    return intake.written(await intake.context.store.heartbeat(name, beat), cors)
+    return intake.outcome_reply(await intake.context.store.heartbeat(name, beat), cors)
 
 
 async def _counted(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
@@ -330,13 +330,13 @@ async def heartbeats(request: Request) -> Response:
     name = check_site(request.path_params["site"])
     headers = headers_of(request.scope)
     site = context.security.site_or_unknown(name)
-    address, client = context.security.client_address(request.scope), ""
+    address, client = context.security.addresses.of_request(request.scope), ""
     context.check_guesses(request)
     has_token = context.security.check_backend(name, site, headers)
     if not has_token:
-        context.security.admit(address)
+        context.security.limits.count(address)
         context.security.check_origin(name, site, headers)
-        client = context.security.hash_address(address)
+        client = context.security.addresses.hash(address)
     batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
     beats: list[Heartbeat] = []
     errors: list[ItemError] = []
@@ -349,7 +349,8 @@ async def heartbeats(request: Request) -> Response:
         except RequestError as error:
             errors.append(ItemError(index, error.field or "heartbeats", error.detail))
     # Each counts as a request of its own would: the batch itself has counted for the first.
-    most = len(beats) if has_token else 1 + context.security.admit_more(address, len(beats) - 1)
+    limits = context.security.limits
+    most = len(beats) if has_token else 1 + limits.count_more(address, len(beats) - 1)
     results = await context.store.heartbeats(name, beats[:most]) if beats else []
     results += ["limited"] * (len(beats) - most)
     for wrong in errors:
@@ -358,14 +359,14 @@ async def heartbeats(request: Request) -> Response:
     if "limited" not in results:
         return json_response(BatchResult(results, errors))
     why, seconds = (_LIMITED, _LIMITED_S) if most == len(beats) else (_TOO_FAST, _TOO_FAST_S)
-    limits = Limited(why, seconds * 1000)
-    return json_response(BatchResult(results, errors, limits), {"Retry-After": str(seconds)})
+    limited = Limited(why, seconds * 1000)
+    return json_response(BatchResult(results, errors, limited), {"Retry-After": str(seconds)})
 
 
 async def leave(request: Request) -> Response:
     """A goodbye."""
     context = context_of(request)
-    name, site, headers = context.admit(request)
+    name, site, headers = context.check_caller(request)
     context.security.check_origin(name, site, headers)
     goodbye = decode_leave(await read_body(request.receive, headers, MAX_BODY_BYTES))
     outcome = await context.store.leave(name, goodbye.sessionId, goodbye.path)

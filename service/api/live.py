@@ -35,7 +35,7 @@ class Live:
             await head(scope, receive, send)
             return
         with (
-            context.streams.taken(context.security.client_address(scope)),
+            context.streams.taken(context.security.addresses.of_request(scope)),
             context.hub.subscribed(name, options) as subscriber,
         ):
             await context.hub.catch_up(name, subscriber, _known_places(request, context))
@@ -59,7 +59,7 @@ def _admit(request: Request, context: Context) -> tuple[str, SubscribeOptions]:
     query = request.query_params
     wants_feed = query.get("feed") == "1"
     if query.get("users") != "1":
-        name = context.admit_reader(request)
+        name = context.check_reader(request)
         is_head = request.method == "HEAD"
         return name, SubscribeOptions(wants_feed, None if is_head else path_parameter(request))
     name, path = check_site(request.path_params["site"]), path_parameter(request)

@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import problem_response
 from service.api.heartbeats import is_heartbeat
-from service.api.security import NEEDS_HOST, Security, check_host, headers_of
+from service.api.request_head import NEEDS_HOST, check_host, headers_of
+from service.api.security import Security
 from service.errors import RequestError
 from service.ops.metrics import Metrics
 
@@ -52,7 +53,7 @@ class Observed:
     def _request_id(self, scope: Scope) -> str:
         """What a trusted proxy calls the request, or a new name."""
         given = headers_of(scope).get(b"x-request-id", b"")
-        if _REQUEST_ID.fullmatch(given) and self._security.is_from_trusted_proxy(scope):
+        if _REQUEST_ID.fullmatch(given) and self._security.addresses.is_from_trusted_proxy(scope):
             return given.decode()
         return secrets.token_hex(16)
 

@@ -11,10 +11,10 @@ _MOST_ADDRESSES = 50_000
 
 
 class RateLimiter:
-    """Admits `rate` calls per second and address, with bursts of up to `burst`.
+    """Lets through `rate` calls per second and address, with bursts of up to `burst`.
 
     Kept as the moment at which an address's bucket is full again (GCRA, ITU-T I.371), which is one
-    number per address. A rate of 0 admits all.
+    number per address. A rate of 0 lets all through.
     """
 
     def __init__(

@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of, integer, json_response
+from service.api.request_head import headers_of
 from service.api.requests.fields import check_session_id
-from service.api.security import headers_of
 from service.api.stats import path_parameter
 from service.errors import FieldError, RequestError
 from service.sites import is_site_id
@@ -36,7 +36,7 @@ async def sites(request: Request) -> Response:
 async def sessions(request: Request) -> Response:
     """Active sessions, page by page."""
     context = context_of(request)
-    name = context.admit_operator(request)
+    name = context.check_operator(request)
     page = await context.store.sessions(
         name,
         limit=integer(request, "limit", 100, 1, 1000),
@@ -49,7 +49,7 @@ async def sessions(request: Request) -> Response:
 async def session(request: Request) -> Response:
     """One active session; DELETE ends it at once."""
     context = context_of(request)
-    name = context.admit_operator(request)
+    name = context.check_operator(request)
     session_id = check_session_id(request.path_params["session_id"])
     if request.method == "DELETE":
         if not await context.store.end(name, session_id):

@@ -17,7 +17,7 @@ MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 async def stats(request: Request) -> Response:
     """All numbers of a site."""
     context = context_of(request)
-    name = context.admit_reader(request)
+    name = context.check_reader(request)
     limit = integer(request, "limit", TOP_LIMIT, 1, 1000)
     async with context.store.deadline():
         numbers = await context.stats.get((name, limit))
@@ -33,14 +33,14 @@ async def stats(request: Request) -> Response:
 async def active(request: Request) -> Response:
     """How many are here, or on one page."""
     context = context_of(request)
-    name = context.admit_reader(request)
+    name = context.check_reader(request)
     return json_response(await context.store.active(name, path_parameter(request)))
 
 
 async def history(request: Request) -> Response:
     """The last minutes or hours."""
     context = context_of(request)
-    name = context.admit_reader(request)
+    name = context.check_reader(request)
     if "hours" in request.query_params:
         if "minutes" in request.query_params:
             raise FieldError("hours", "ask for minutes or for hours, not for both")

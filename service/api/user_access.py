@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from service.api.context import Context
 from service.api.heartbeats import NO_USERS
-from service.api.security import Headers, headers_of
+from service.api.request_head import Headers, headers_of
 from service.api.user_tokens import User
 from service.errors import RequestError, TokenError
 from service.sites import Site
@@ -47,7 +47,7 @@ def _check(context: Context, request: Request, name: str) -> User | None:
         raise RequestError(404, NO_USERS)
     context.check_guesses(request)
     if not _is_backend(context, name, site, headers):
-        security.admit(security.client_address(request.scope))
+        security.limits.count(security.addresses.of_request(request.scope))
         return _user_of(context, name, site, headers)
     if not site.user_secrets:
         raise RequestError(404, NO_USERS)

@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of, integer, json_response, read_body
+from service.api.request_head import headers_of
 from service.api.requests.fields import check_site
-from service.api.security import headers_of
 from service.api.stats import path_parameter
 from service.api.user_access import check_users_eraser, check_users_reader
 from service.api.user_requests import (

@@ -24,17 +24,17 @@ _FORMATS = {
 async def _record(request: Request) -> Response:
     """Records a page view."""
     context = context_of(request)
-    name, site, headers = context.admit(request)
+    name, site, headers = context.check_caller(request)
     context.security.check_origin(name, site, headers)
     if reason := context.security.drop_reason(headers):
         context.metrics.dropped.labels(reason).inc()
         dropped = {"Presence-Status": "dropped", "Presence-Dropped": reason}
         return Response(status_code=204, headers=dropped)
     view = decode_view(await read_body(request.receive, headers, MAX_BODY_BYTES))
-    address = context.security.client_address(request.scope)
+    address = context.security.addresses.of_request(request.scope)
     page_view = PageView(view.sessionId, view.path, view.pageType or "", str(view.referrer or ""))
     outcome = await context.store.view(
-        name, page_view, client=context.security.hash_address(address)
+        name, page_view, client=context.security.addresses.hash(address)
     )
     if outcome == "limited":
         raise limited()
@@ -49,7 +49,7 @@ async def views(request: Request) -> Response:
 async def _list(request: Request) -> Response:
     """Page views in order: a page of them, or, as CSV or NDJSON, all of them."""
     context = context_of(request)
-    name = context.admit_operator(request)
+    name = context.check_operator(request)
     after = request.query_params.get("after", "")
     limit = integer(request, "limit", 1000, 1, 10_000)
     wanted = request.query_params.get("format", "json")

@@ -13,8 +13,8 @@ _WIDE = 140  # columns of a terminal on which a table can be read
 def config() -> None:
     """Show every setting: value, source, meaning.
 
-    Passwords and tokens are masked. Into a pipe it writes one setting a line: name, value,
-    source, unit and help, with tabs between them.
+    Passwords and tokens are masked. Piped, it writes one setting per line: name, value, source,
+    unit and help, separated by tabs.
     """
     settings = Settings.from_env()
     console = stdout()

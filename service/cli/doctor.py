@@ -33,26 +33,26 @@ _TITLES = (
 @click.option(
     "--repair",
     is_flag=True,
-    help="Count pages, countries and places anew; write missing hashes, events and TTLs.",
+    help="Recount pages, countries and places; write missing hashes, events and TTLs.",
 )
 @click.option(
     "--prune-paths",
     "is_pruned",
     is_flag=True,
-    help="First give up the rows of paths viewed once; their views count as __other__.",
+    help="First drop the rows of paths viewed only once; their views count as __other__.",
 )
 def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
-    """Check on the live Redis that everything about SITE, or every site, fits together.
+    """Check that the data in Redis of SITE, or of every site, is consistent.
 
-    It may run at any time: what is read at one moment is compared with itself. Exit code 1 says
-    that something is wrong; with --repair, that something still is.
+    It can run at any time, on a busy site too. Exit code 1 means that something is wrong, or with
+    --repair, that something still is.
 
     \b
     1  each page's and country's counter is what the members of `active` add up to
     2  every active session has its hash, on the same page
     3  replaying `events` gives exactly `active`: joined, moved …, left, in order
     4  totals are the sum of `top`, and what was ever appended to `views`
-    5  no key is without a TTL but the totals of all time
+    5  every key has a TTL, except the all-time totals
     """
     settings = Settings.from_env()
     with reachable(settings):

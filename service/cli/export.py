@@ -33,13 +33,13 @@ _FORMATS: dict[str, tuple[str, Callable[[View], str]]] = {
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; without it stdout. It is there when it is whole.",
+    help="File to write instead of stdout. It appears only once it is complete.",
 )
 def export(site: str, kind: str, output: Path | None) -> None:
     """Write every page view of SITE that is kept, oldest first, as CSV or NDJSON.
 
-    The progress bar is on stderr, and only where the rows go to a file: on a terminal, or by a
-    pipe to a program that prints there too, they would run into it.
+    A progress bar is shown on stderr, but only when the rows go to a file: on a terminal the two
+    would overlap, and so they would with whatever a piped program prints there.
     """
     settings = Settings.from_env()
     with reachable(settings):
@@ -69,8 +69,8 @@ async def _export(settings: Settings, site: str, kind: str, output: Path | None)
     return count
 
 
-def _latest(places: str) -> int:
-    return max(stream_position(place)[0] for place in places.split(","))
+def _latest(positions: str) -> int:
+    return max(stream_position(position)[0] for position in positions.split(","))
 
 
 def _is_file(output: Path | None) -> bool:

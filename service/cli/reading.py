@@ -51,8 +51,8 @@ def clean_path_option(path: str | None) -> str | None:
         raise FieldError("path", f"--path {error}") from None
 
 
-def place_of(settings: Settings) -> str:
-    """What stands behind `embedded://`."""
+def embedded_path(settings: Settings) -> str:
+    """The path behind `embedded://`; empty: the default folder."""
     return settings.redis_url.partition("://")[2]
 
 
@@ -70,13 +70,13 @@ def reachable(settings: Settings) -> Iterator[None]:
             "memory:// keeps everything inside the running service: there is nothing to read here; "
             "ask it over HTTP"
         )
-    if not settings.is_embedded or is_running(place_of(settings)):
+    if not settings.is_embedded or is_running(embedded_path(settings)):
         yield
         return
-    folder = folder_of(place_of(settings))
+    folder = folder_of(embedded_path(settings))
     if not (folder / "lock").exists():
         raise Failure(f"nothing is kept in {folder} yet: start `presence serve` there first")
-    with EmbeddedServer(place_of(settings)):
+    with EmbeddedServer(embedded_path(settings)):
         yield
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from service import __version__
 from service.cli.group import Failure, UsageFailure, WholeNumber
 from service.cli.printing import stderr, stdout
-from service.cli.reading import open_store, place_of
+from service.cli.reading import embedded_path, open_store
 from service.errors import StoreError
 from service.ops.logs import configure_logs
 from service.redis import embedded
@@ -33,14 +33,14 @@ _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
 @click.option(
     "--port",
     type=WholeNumber(0, 65_535),
-    help="Port to listen on (PRESENCE_PORT); 0: any that is free.",
+    help="Port to listen on (PRESENCE_PORT); 0 picks a free one.",
 )
 @click.option(
     "--workers",
     type=WholeNumber(1, 256),
     default=1,
     show_default=True,
-    help="Processes that answer; one per core is plenty.",
+    help="Worker processes; one per core is plenty.",
 )
 @click.option(
     "--demo",
@@ -51,7 +51,7 @@ def serve(host: str | None, port: int | None, workers: int, demo: bool) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
     Without settings it needs nothing: it starts a private Valkey that keeps its data in
-    ./.presence. PRESENCE_REDIS_URL names another place; see `presence config`.
+    ./.presence. Set PRESENCE_REDIS_URL to use another Redis; see `presence config`.
     """
     is_told_to_stop, is_looking = False, False
 
@@ -118,7 +118,7 @@ def _owning(settings: Settings) -> Iterator[Settings]:
     if not settings.is_embedded:
         yield settings
         return
-    with embedded.EmbeddedServer(place_of(settings)):
+    with embedded.EmbeddedServer(embedded_path(settings)):
         file = settings.token_file
         if settings.is_token_kept and file is not None:
             with contextlib.suppress(OSError):
@@ -194,7 +194,7 @@ def _example_site(settings: Settings, demo: bool) -> tuple[str, str]:
 
 def _where(settings: Settings) -> str:
     if settings.is_embedded:
-        return f"{embedded.folder_of(place_of(settings))} (a private Valkey)"
+        return f"{embedded.folder_of(embedded_path(settings))} (a private Valkey)"
     if settings.redis_url.startswith("memory://"):
         return "in memory: lost when this process ends"
     return f"{settings.shown('REDIS_URL')} (keys begin with {settings.key_prefix}:)"

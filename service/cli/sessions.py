@@ -23,13 +23,13 @@ _COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")
     type=WholeNumber(0),
     default=100,
     show_default=True,
-    help="Sessions to show at most; 0: all.",
+    help="Maximum number of sessions to show; 0 shows all.",
 )
 def sessions(site: str, path: str | None, limit: int) -> None:
-    """List the active sessions of SITE, those first that expire first; where sites are split, one
+    """List the active sessions of SITE, the next to expire first; where a site is split, one
     shard after the other.
 
-    Into a pipe it writes one session a line, with tabs between the columns.
+    Piped, it writes one session per line, with tab-separated columns.
     """
     path = clean_path_option(path)
     settings = Settings.from_env()

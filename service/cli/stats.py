@@ -21,7 +21,7 @@ from service.store.store import PresenceStore
     type=WholeNumber(1, 50),
     default=15,
     show_default=True,
-    help="Lines of each list to show.",
+    help="Number of lines to show of each list.",
 )
 def stats(site: str, watch: bool, top: int) -> None:
     """Show who is on SITE now, on which pages, and what was viewed."""

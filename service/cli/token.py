@@ -28,20 +28,20 @@ from service.settings import Settings
     "--sees",
     multiple=True,
     metavar="PATH",
-    help="A page whose users they may see; * at the end for all that begin so. May be repeated.",
+    help="A page whose users they may see; end it with * to match a prefix. May be repeated.",
 )
 @click.option(
     "--hours",
     type=click.FloatRange(0, 24, min_open=True),
     default=1.0,
     show_default=True,
-    help="How long it is valid.",
+    help="How many hours it is valid.",
 )
 def token(
     site: str, user: str, name: str, avatar: str, sees: tuple[str, ...], hours: float
 ) -> None:
-    """Print a token that says who USER of SITE is, for trying: in production the site's own backend
-    signs it.
+    """Print a token that says who USER of SITE is, to try things out: in production the site's own
+    backend signs it.
 
     It is signed with the first of the site's user_secrets in PRESENCE_SITES_FILE.
     """

@@ -19,19 +19,19 @@ _COLUMNS = ("user!", "name", "sessions#", "since!", "last seen!", "pages")
 
 @click.command()
 @site_argument
-@click.option("--path", help="Only who is on this page, such as /docs/x.")
+@click.option("--path", help="Only users on this page, such as /docs/x.")
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
 @click.option(
     "--limit",
     type=WholeNumber(0),
     default=100,
     show_default=True,
-    help="Users to show at most; 0: all.",
+    help="Maximum number of users to show; 0 shows all.",
 )
 def users(site: str, path: str | None, watch: bool, limit: int) -> None:
     """List the users who are on SITE now, each once, by page.
 
-    Into a pipe it writes one user a line, with tabs between the columns, and between pages.
+    Piped, it writes one user per line, with tab-separated columns and pages.
     """
     path = clean_path_option(path)
     settings = Settings.from_env()

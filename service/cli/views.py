@@ -19,14 +19,14 @@ _COLUMNS = ("at!", "page", "session!", "type", "referrer", "country")
 
 @click.command()
 @site_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on with those that come, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new page views until Ctrl-C.")
 @click.option(
     "--last",
     "-n",
     type=WholeNumber(0, 100_000),
     default=20,
     show_default=True,
-    help="Page views to begin with.",
+    help="Number of past page views to show first.",
 )
 def views(site: str, follow: bool, last: int) -> None:
     """Show the last page views of SITE, oldest first.

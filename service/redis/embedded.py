@@ -51,12 +51,12 @@ wait $reader
 """
 
 
-def socket_of(place: str) -> str:
+def socket_of(path: str) -> str:
     """The socket of the server of that folder; the same for whoever asks."""
-    folder = folder_of(place)
-    path = folder / "valkey.sock"
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-        return str(path)
+    folder = folder_of(path)
+    socket_path = folder / "valkey.sock"
+    if len(os.fsencode(socket_path)) <= _LONGEST_SOCKET_PATH:
+        return str(socket_path)
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return str(Path(tempfile.gettempdir()) / f"presence-{os.getuid()}-{name}" / "valkey.sock")
 
@@ -92,9 +92,9 @@ def make_token(path: Path) -> str:
     return token
 
 
-def is_running(place: str) -> bool:
+def is_running(path: str) -> bool:
     """Whether a server of that folder is ready."""
-    return _reply_of(socket_of(place)).startswith(b"+PONG")
+    return _reply_of(socket_of(path)).startswith(b"+PONG")
 
 
 def _reply_of(socket_path: str) -> bytes:
@@ -126,10 +126,9 @@ class EmbeddedServer:
             the server does not start.
     """
 
-    def __init__(self, place: str = "") -> None:
-        self.folder = folder_of(place)
-        self.socket_path = Path(socket_of(place))
-        self._place = place
+    def __init__(self, path: str = "") -> None:
+        self.folder = folder_of(path)
+        self.socket_path = Path(socket_of(path))
         self._lock: IO[str] | None = None
         self._server_lock: IO[str] | None = None
         self._guard: subprocess.Popen[bytes] | None = None

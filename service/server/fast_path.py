@@ -105,7 +105,7 @@ class PendingHeartbeat:
                     _responses.of_outcome(intake.outcome_headers(outcome), self.cors, defaults)
                 )
             else:
-                protocol.answer_by_app(self, protocol.intake.written(outcome, self.cors))
+                protocol.answer_by_app(self, protocol.intake.outcome_reply(outcome, self.cors))
         except Exception as error:
             self._give_up(error)
 

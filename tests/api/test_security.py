@@ -1,121 +1,14 @@
-"""Who may do what: addresses, tokens, origins, Hosts, and who is not counted."""
+"""Who may do what: tokens, origins, and who is not counted."""
 
 import re
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from service.api.security import Security, check_host, headers_of, is_bot
-from service.errors import RequestError
+from service.api.request_head import headers_of
 from service.redis.embedded import make_token
-from service.settings import Settings
-
-
-def security(**settings: str) -> Security:
-    environ = {"REDIS_URL": "memory://"} | settings
-    return Security(
-        Settings.from_env({f"PRESENCE_{name}": value for name, value in environ.items()})
-    )
-
-
-def scope(peer: str | None = "127.0.0.1", *headers: tuple[str, str]) -> dict[str, Any]:
-    return {
-        "client": (peer, 50_000) if peer is not None else None,
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
-    }
-
-
-def status_of(call: Any, *args: Any) -> int:
-    """200, or the status of the refusal."""
-    try:
-        call(*args)
-    except RequestError as error:
-        return error.status
-    return 200
-
-
-PROXIES = "10.0.0.0/8, 2001:db8:ffff::/48"
-
-
-# trusted proxies, peer, X-Forwarded-For … -> the address that limits go by
-@pytest.mark.parametrize(
-    "trusted, peer, forwarded, address",
-    [
-        # nobody is trusted
-        ("", "192.0.2.1", [], "192.0.2.1"),
-        ("", "192.0.2.1", ["198.51.100.7"], "192.0.2.1"),
-        ("", "127.0.0.1", ["198.51.100.7"], "127.0.0.1"),
-        # the peer is no proxy of ours
-        (PROXIES, "192.0.2.1", ["198.51.100.7"], "192.0.2.1"),
-        # it is
-        (PROXIES, "10.0.0.1", [], "10.0.0.1"),
-        (PROXIES, "10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
-        (PROXIES, "10.0.0.1", ["6.6.6.6, 198.51.100.7"], "198.51.100.7"),
-        (PROXIES, "10.0.0.1", ["6.6.6.6", "198.51.100.7"], "198.51.100.7"),
-        (PROXIES, "10.0.0.1", ["6.6.6.6, 198.51.100.7, 10.0.0.2"], "198.51.100.7"),
-        (PROXIES, "10.0.0.1", ["10.6.6.6, 198.51.100.7,10.0.0.2 , 10.0.0.3"], "198.51.100.7"),
-        (PROXIES, "10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-        (PROXIES, "10.0.0.1", ["198.51.100.7:1234"], "198.51.100.7"),
-        (PROXIES, "10.0.0.1", ["[2001:db8:1:2:3::4]:1234"], "2001:db8:1:2::/64"),
-        (PROXIES, "::ffff:10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
-        (PROXIES, "2001:db8:ffff::1", ["198.51.100.7"], "198.51.100.7"),
-        (PROXIES, None, ["198.51.100.7"], "198.51.100.7"),  # a unix socket
-        # what is no address is where it ends
-        (PROXIES, "10.0.0.1", ["198.51.100.7, unknown"], "10.0.0.1"),
-        (PROXIES, "10.0.0.1", ["198.51.100.7, unknown, 10.0.0.2"], "10.0.0.2"),
-        (PROXIES, "10.0.0.1", ["'; DROP TABLE"], "10.0.0.1"),
-        (PROXIES, "10.0.0.1", [""], "10.0.0.1"),
-        (PROXIES, "10.0.0.1", ["\xff"], "10.0.0.1"),
-        # IPv6 by /64
-        ("", "2001:db8:1:2:3:4:5:6", [], "2001:db8:1:2::/64"),
-        ("", "2001:db8:1:2:ffff::", [], "2001:db8:1:2::/64"),
-        ("", "::ffff:192.0.2.1", [], "192.0.2.1"),
-        ("", "fe80::1%eth0", [], "fe80::/64"),
-    ],
-)
-def test_client_address(trusted: str, peer: str | None, forwarded: list[str], address: str) -> None:
-    rules = security(TRUSTED_PROXIES=trusted)
-    headers = [("X-Forwarded-For", value) for value in forwarded]
-    assert rules.client_address(scope(peer, *headers)) == address
-
-
-@pytest.mark.parametrize(
-    "peer, headers, address",
-    [
-        ("10.0.0.1", [("CF-Connecting-IP", "192.0.2.7")], "192.0.2.7"),
-        ("10.0.0.1", [("cf-connecting-ip", "2001:db8:1:2::9")], "2001:db8:1:2::/64"),
-        (
-            "10.0.0.1",
-            [("CF-Connecting-IP", "192.0.2.7"), ("X-Forwarded-For", "1.1.1.1")],
-            "192.0.2.7",
-        ),
-        ("10.0.0.1", [("X-Forwarded-For", "192.0.2.8")], "10.0.0.1"),
-        ("10.0.0.1", [("CF-Connecting-IP", "nobody")], "10.0.0.1"),
-        (
-            "10.0.0.1",
-            [("CF-Connecting-IP", ""), ("X-Forwarded-For", "192.0.2.8")],
-            "10.0.0.1",
-        ),
-        ("192.0.2.99", [("CF-Connecting-IP", "192.0.2.7")], "192.0.2.99"),
-    ],
-)
-def test_client_ip_header(peer: str, headers: list[tuple[str, str]], address: str) -> None:
-    """It is believed only from a trusted proxy, and X-Forwarded-For never beside it."""
-    rules = security(TRUSTED_PROXIES="10.0.0.0/8", CLIENT_IP_HEADER="CF-Connecting-IP")
-    assert rules.client_address(scope(peer, *headers)) == address
-
-
-def test_an_address_is_never_written_as_it_is() -> None:
-    one, other = security(ADMIN_TOKEN="a"), security(ADMIN_TOKEN="b")
-    shown = one.hash_address("192.0.2.1")
-    assert re.fullmatch("[0-9a-f]{16}", shown)
-    assert shown == security(ADMIN_TOKEN="a").hash_address("192.0.2.1")  # copies count together
-    assert shown != other.hash_address("192.0.2.1")
-    assert security().hash_address("192.0.2.1") != security().hash_address("192.0.2.1")
-    assert security(NEW_SESSIONS_PER_MINUTE="0").hash_address("192.0.2.1") == ""
-
+from tests.api.rules import scope, security, status_of
+from tests.api.test_robots import CHROME
 
 EMBEDDED = {"REDIS_URL": "embedded://"}
 
@@ -173,7 +66,7 @@ def test_a_token_that_the_first_start_has_made_opens(
     # It closes nothing that is open without it, and lifts the limits of whoever shows it.
     assert rules.check_backend("blog", rules.site("blog"), {}) is False
     assert rules.check_backend("blog", rules.site("blog"), bearer) is True
-    assert security(**settings).hash_address("192.0.2.1") == rules.hash_address("192.0.2.1")
+    assert security(**settings).addresses.hash("192.0.2.1") == rules.addresses.hash("192.0.2.1")
     chosen = security(**settings, ADMIN_TOKEN="chosen")
     assert status_of(chosen.check_operator, bearer) == 403
     assert status_of(chosen.check_backend, "blog", chosen.site("blog"), {}) == 401
@@ -183,17 +76,6 @@ def test_a_token_that_the_first_start_has_made_opens(
     )
 
 
-@pytest.mark.fault("B21")
-@pytest.mark.parametrize(
-    "hosts, needs_host, status",
-    [(1, True, 200), (2, True, 400), (0, True, 400), (0, False, 200), (2, False, 400)],
-)
-def test_one_host(hosts: int, needs_host: bool, status: int) -> None:
-    headers = [(b"accept", b"*/*"), (b"accept", b"text/html")]
-    headers += [(b"host", b"127.0.0.1")] * hosts
-    assert status_of(partial(check_host, needs_host=needs_host), headers) == status
-
-
 def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
@@ -201,7 +83,7 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
         compared.append((given, wanted))
         return given == wanted
 
-    monkeypatch.setattr("service.api.security.hmac.compare_digest", compare)
+    monkeypatch.setattr("service.api.bearer_tokens.hmac.compare_digest", compare)
     rules = security(ADMIN_TOKEN="t0", METRICS_TOKEN="t1")
     headers = {b"authorization": b"Bearer guess"}
     assert status_of(rules.check_operator, headers) == 403
@@ -309,12 +191,6 @@ def test_without_a_token_a_batch_is_limited_by_address() -> None:
     assert rules.check_backend("blog", rules.site("blog"), {}) is False
 
 
-CHROME = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/140.0.0.0 Safari/537.36"
-)
-
-
 @pytest.mark.parametrize(
     "headers, reason",
     [
@@ -344,49 +220,3 @@ def test_who_is_not_counted(headers: dict[str, str], reason: str | None) -> None
     given = headers_of(scope("127.0.0.1", *headers.items()))
     assert security(RESPECT_DNT="true").drop_reason(given) == reason
     assert security().drop_reason(given) == (None if reason == "dnt" else reason)
-
-
-def test_bots_are_looked_up_once() -> None:
-    is_bot.cache_clear()
-    assert not any(is_bot(CHROME.encode()) for _ in range(3))
-    assert is_bot.cache_info().misses == 1
-
-
-ROBOTS = [
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/140.0.0.0 Safari/537.36",
-    CHROME + " Prerender (+https://github.com/prerender/prerender)",
-    "Mozilla/5.0 (compatible; Google-InspectionTool/1.0;)",
-    "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 Chrome/140.0.0.0 "
-    "Mobile Safari/537.36 (compatible; Google-InspectionTool/1.0;)",
-    "GoogleOther",
-    "Mozilla/5.0 (compatible; Google-Read-Aloud; +https://support.google.com/webmasters)",
-    CHROME + " PTST/250101.120000",
-    "Mozilla/5.0 (Unknown; Linux x86_64) AppleWebKit/538.1 PhantomJS/2.1.1 Safari/538.1",
-    "Mozilla/5.0 AppleWebKit/537.36 (compatible; ChatGPT-User/1.0; +https://openai.com/bot)",
-    "meta-externalagent/1.1",
-    "WhatsApp/2.23.20.0",
-    "Mozilla/5.0 (compatible; Unheard/1.0; +https://unheard.example/about)",
-    "Mozilla/5.0 (Linux; Android 7.0; compatible; Spiderling/1.0) Mobile Safari/537.36",
-    CHROME + " DatadogSynthetics",
-]
-PEOPLE = [
-    "Mozilla/5.0 (Linux; Android 13; Spider-Man Edition Build/TP1A) Chrome/140.0.0.0 Mobile Safari",
-    "Mozilla/5.0 (Linux; Android 14; Redmi Crawler) AppleWebKit/537.36 Chrome/140.0.0.0 Mobile",
-    "Mozilla/5.0 (Linux; U; Android 12; de-de; Robot X1 (Dual) Build/1) Mobile Safari/537.36",
-    "Mozilla/5.0 (Android 13; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0",
-    "Phone Spider-Man Edition",
-    "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)",
-    "okhttp/4.12.0",
-]
-
-
-@pytest.mark.fault("B35")
-@pytest.mark.parametrize("user_agent", ROBOTS)
-def test_robots_that_say_so(user_agent: str) -> None:
-    assert is_bot(user_agent.encode())
-
-
-@pytest.mark.fault("B35")
-@pytest.mark.parametrize("user_agent", PEOPLE)
-def test_phones_with_odd_names_and_libraries_are_counted(user_agent: str) -> None:
-    assert not is_bot(user_agent.encode())

@@ -35,6 +35,24 @@ def beat(session: int | str, path: str = "/a", country: str = "") -> Heartbeat:
     return Heartbeat(f"session-{session:>012}", path, country, "", "")
 
 
+def count_calls(store: PresenceStore, *names: str) -> dict[str, int]:
+    """How often methods of a store are called from now on."""
+    calls = dict.fromkeys(names, 0)
+
+    def counted(name: str) -> Any:
+        ask = getattr(store, name)
+
+        async def counting(*args: Any) -> Any:
+            calls[name] += 1
+            return await ask(*args)
+
+        return counting
+
+    for name in calls:
+        setattr(store, name, counted(name))
+    return calls
+
+
 # What the store tells
 
 
@@ -256,19 +274,7 @@ async def test_streams_of_thousands_of_pages_share_a_snapshot(make_store: MakeSt
     long = "x" * 400
     await store.heartbeats("blog", [beat(n, f"/{n % 60}/{long}") for n in range(120)])
     feed = Hub(store, tick_s=30)
-    calls = {"on_pages": 0, "stats_and_positions": 0}
-
-    def counted(name: str) -> Any:
-        ask = getattr(store, name)
-
-        async def counting(*args: Any) -> Any:
-            calls[name] += 1
-            return await ask(*args)
-
-        return counting
-
-    for name in calls:
-        setattr(store, name, counted(name))
+    calls = count_calls(store, "on_pages", "stats_and_positions")
     with contextlib.ExitStack() as stack:
 
         async def watches(n: int) -> int:
@@ -424,19 +430,7 @@ async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> No
     await store.heartbeats("blog", [beat(n) for n in range(50)])
     _, known = await store.stats_and_positions("blog")
     await store.heartbeats("blog", [beat(n, "/b") for n in range(50)])
-    calls = {"changes": 0, "stats_and_positions": 0}
-
-    def counted(name: str) -> Any:
-        ask = getattr(store, name)
-
-        async def counting(*args: Any) -> Any:
-            calls[name] += 1
-            return await ask(*args)
-
-        return counting
-
-    for name in calls:
-        setattr(store, name, counted(name))
+    calls = count_calls(store, "changes", "stats_and_positions")
     async with contextlib.AsyncExitStack() as stack:
 
         async def come_back(places: list[str] | None) -> bytes | None:
