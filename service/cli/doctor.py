@@ -11,7 +11,6 @@ from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, optional_site_argument, reachable, run
 from service.errors import StoreError
 from service.ops.doctor import PATIENCE_S, Checkup, Doctor
-from service.ops.invariants import TTLS, WRONG_TYPE
 from service.ops.prune import prune_paths
 from service.redis.client import connect
 from service.settings import Settings
@@ -25,6 +24,7 @@ _TITLES = (
     "invariant 3, events replay to who is active",
     "invariant 4, totals are what was viewed",
     "invariant 5, keys expire",
+    "invariant 6, users are here whose sessions are",
 )
 
 
@@ -53,6 +53,7 @@ def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
     3  replaying `events` gives exactly `active`: joined, moved …, left, in order
     4  totals are the sum of `top`, and what was ever appended to `views`
     5  every key has a TTL, except the all-time totals
+    6  a user is here exactly when a session of theirs is, on exactly their pages
     """
     settings = Settings.from_env()
     with reachable(settings):
@@ -105,7 +106,7 @@ def _report(checkup: Checkup) -> bool:
     if not checkup.sites and not checkup.findings:
         console.print(Text("no site is known here: all is well", "green"))
     for site in sorted({finding.site for finding in checkup.findings}):
-        for invariant in range(WRONG_TYPE, TTLS + 1):
+        for invariant in range(len(_TITLES)):
             found = [f for f in checkup.of_site(site) if f.invariant == invariant]
             if not found:
                 continue

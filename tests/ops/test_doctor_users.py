@@ -1,6 +1,8 @@
 """The doctor, where a site knows who somebody is: what is broken by hand is named, and mended."""
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
+from tests.cli.commands import run_command
 from tests.conftest import patient_store
 from tests.servers import Server
 
@@ -99,3 +102,29 @@ async def test_what_rows_still_say_survives_a_repair(valkey: Server, key_prefix:
         )  # fmt: skip
         assert was.online or was.lastSeen == now.lastSeen
     await store.close()
+
+
+def test_the_command_line_names_them(valkey: Server, key_prefix: str, tmp_path: Path) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text(f'[{SITE}]\nuser_secrets = ["a secret of at least thirty-two bytes"]\n')
+    keys = Keys(key_prefix, has_users=lambda site: True)
+
+    async def harmed() -> None:
+        store = patient_store(valkey.url, keys, StoreConfig())
+        await fill(store)
+        await store.close()
+
+    asyncio.run(harmed())
+    (shard,) = keys.of_site(SITE)
+    valkey.client.zrem(shard.user_pages, "/a\tanna")
+    environ = {
+        "PRESENCE_REDIS_URL": valkey.url,
+        "PRESENCE_KEY_PREFIX": key_prefix,
+        "PRESENCE_SITES_FILE": str(file),
+    }
+    done = run_command("doctor", environ=environ)
+    assert done.exit_code == 1
+    assert "invariant 6" in done.stdout
+    assert "has not anna on /a" in done.stdout
+    done = run_command("doctor", "--repair", environ=environ)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, f"{SITE}: all is well")
