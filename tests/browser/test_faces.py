@@ -117,6 +117,7 @@ def test_the_demo_has_a_document(
             again.goto(f"{url}/demo/document")
             expect(again.locator("presence-faces li").first).to_be_visible()
             assert mine.count() <= 1
+            page.context.close()  # they say goodbye while somebody hears it
         finally:
             process.terminate()
             process.wait(20)

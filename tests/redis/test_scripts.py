@@ -328,7 +328,8 @@ async def test_heartbeats_of_many_sites_travel_in_few_calls(
             [outcome] * 300
         )
         asked = calls_of(valkey)
-        assert asked["evalsha"] <= 4  # 128 heartbeats in each; the first may not know the script
+        # 128 heartbeats in each; where the script is not known, two of them are asked again.
+        assert asked["evalsha"] <= 5
         assert asked["time"] == 3
 
 

@@ -151,6 +151,7 @@ async def test_optimistic_locking_is_right_and_retries(
 ) -> None:
     """Somebody writes between the first client's read and its write, so that the race is sure."""
     write = vars(locking)["_write"]
+    monkeypatch.setattr(locking, "WINDOW_MS", 3_600_000)  # however slow the machine is
 
     def meet(pipeline: Any, known: dict[str, str], now: int) -> str:
         monkeypatch.setattr(locking, "_write", write)
