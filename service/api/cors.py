@@ -31,10 +31,23 @@ def exposed_to(origin: bytes) -> RawHeaders:
 _EXPOSED_WITH_USER = (EXPOSED[1][0], EXPOSED[1][1] + b", Presence-User")
 
 
-@lru_cache(maxsize=4096)
+_telling_user: dict[tuple[int, str], tuple[RawHeaders, RawHeaders]] = {}
+
+
 def telling_user(cors: RawHeaders, word: str) -> RawHeaders:
     """The headers of an answer that also tells what came of a user's token. Each is made once, for
-    answers are known by the identity of their headers."""
+    answers are known by the identity of their headers, and so are those that it adds to."""
+    kept = _telling_user.get((id(cors), word))
+    if kept is not None and kept[0] is cors:
+        return kept[1]
+    if len(_telling_user) >= 4096:
+        _telling_user.clear()
+    told = _with_user(cors, word)
+    _telling_user[id(cors), word] = cors, told
+    return told
+
+
+def _with_user(cors: RawHeaders, word: str) -> RawHeaders:
     told = tuple(_EXPOSED_WITH_USER if header == EXPOSED[1] else header for header in cors)
     return (*told, (b"presence-user", word.encode()))
 

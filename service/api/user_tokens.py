@@ -67,21 +67,24 @@ class UserTokens:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._verdicts: dict[tuple[str, str], tuple[Verdict, float]] = {}
+        # By token, and each with its site: one that is shown to another site is verified again.
+        self._verdicts: dict[str, tuple[Verdict, float, str]] = {}
 
     def verify(self, name: str, site: Site, token: str) -> Verdict:
         """Whose a token is, for the site `name`. Nothing is raised: a token may hold anything."""
-        remembered = self._verdicts.get((name, token))
-        if remembered is not None and self._clock() < remembered[1]:
-            return remembered[0]
+        remembered = self._verdicts.get(token)
+        if remembered is not None:
+            verdict, until, site_name = remembered
+            if site_name == name and self._clock() < until:
+                return verdict
         if len(token) > MAX_TOKEN or not site.user_secrets:
             return INVALID
         verdict, until = self._verified(name, site, token)
         if len(self._verdicts) >= REMEMBERED:
             for oldest in list(self._verdicts)[: REMEMBERED // 10]:
                 del self._verdicts[oldest]
-        self._verdicts.pop((name, token), None)
-        self._verdicts[name, token] = verdict, until
+        self._verdicts.pop(token, None)
+        self._verdicts[token] = verdict, until, name
         return verdict
 
     def _verified(self, name: str, site: Site, token: str) -> tuple[Verdict, float]:
