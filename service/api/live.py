@@ -1,7 +1,9 @@
 """`GET /v1/sites/{site}/live`: a stream of events, by the HTML standard's server-sent events."""
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -28,7 +30,7 @@ class Live:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         context = context_of(request)
-        name, options = _admit(request, context)
+        name, options, expires = _admit(request, context)
         if request.method == "HEAD":
             head = Response(headers=STREAMED, media_type=_MEDIA_TYPE)
             del head.headers["content-length"]
@@ -45,7 +47,7 @@ class Live:
             context.metrics.streams.inc()
             try:
                 response = _EventStream(
-                    _events(context.hub, name, subscriber),
+                    _events(context.hub, name, subscriber, expires),
                     media_type=_MEDIA_TYPE,
                     headers=STREAMED,
                 )
@@ -54,17 +56,20 @@ class Live:
                 context.metrics.streams.dec()
 
 
-def _admit(request: Request, context: Context) -> tuple[str, SubscribeOptions]:
-    """The site and what is asked for. A HEAD may ask for what is not a page."""
+def _admit(request: Request, context: Context) -> tuple[str, SubscribeOptions, float]:
+    """The site, what is asked for, and until when it may be told, s since the epoch. A HEAD may ask
+    for what is not a page."""
     query = request.query_params
     wants_feed = query.get("feed") == "1"
     if query.get("users") != "1":
         name = context.check_reader(request)
         is_head = request.method == "HEAD"
-        return name, SubscribeOptions(wants_feed, None if is_head else path_parameter(request))
+        options = SubscribeOptions(wants_feed, None if is_head else path_parameter(request))
+        return name, options, math.inf
     name, path = check_site(request.path_params["site"]), path_parameter(request)
-    check_users_reader(context, request, name, path)
-    return name, SubscribeOptions(wants_feed, path, users=True)
+    verdict = check_users_reader(context, request, name, path)
+    expires = verdict.expires if verdict else math.inf
+    return name, SubscribeOptions(wants_feed, path, users=True), expires
 
 
 class _EventStream(StreamingResponse):
@@ -95,11 +100,14 @@ def _known_places(request: Request, context: Context) -> list[str] | None:
         return None
 
 
-async def _events(feed: Hub, site: str, subscriber: Subscriber) -> AsyncIterator[bytes]:
+async def _events(
+    feed: Hub, site: str, subscriber: Subscriber, expires: float
+) -> AsyncIterator[bytes]:
+    """What is sent until the service stops, or the token that let the client in expires."""
     yield b"retry: %d\n\n" % random.randint(*RECONNECT_MS)  # noqa: S311  # no secret
-    while True:
+    while (left_s := expires - time.time()) > 0:
         try:
-            async with asyncio.timeout(COMMENT_S):
+            async with asyncio.timeout(min(COMMENT_S, left_s)):
                 event = await subscriber.take()
         except TimeoutError:
             event = b":\n\n"

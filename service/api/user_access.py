@@ -9,7 +9,7 @@ from starlette.requests import Request
 from service.api.context import Context
 from service.api.heartbeats import NO_USERS
 from service.api.request_head import Headers, headers_of
-from service.api.user_tokens import User
+from service.api.user_tokens import Verdict
 from service.errors import RequestError, TokenError
 from service.sites import Site
 
@@ -18,19 +18,19 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 def check_users_reader(
     context: Context, request: Request, name: str, path: str | None
-) -> User | None:
+) -> Verdict | None:
     """Lets pass whoever may see the users of a site who are on a page; None: on all pages. Returns
-    the user whose token it was; None: it was the site's or the operator's.
+    what came of a user's token; None: it was the site's or the operator's.
 
     Raises:
         RequestError: 401, there is no token, or it does not hold; 403, it does not cover the page;
             404, the site has no users, or, to an operator, is unknown; 429.
     """
-    user = _check(context, request, name)
-    if user is not None and not user.may_see(path):
+    verdict = _check(context, request, name)
+    if verdict and verdict.user and not verdict.user.may_see(path):
         what = f"who is on {path}" if path else "who is on all pages: ask for a path"
         raise RequestError(403, f"this token does not let its user see {what}; its `sees` says")
-    return user
+    return verdict
 
 
 def check_users_eraser(context: Context, request: Request, name: str) -> None:
@@ -39,8 +39,8 @@ def check_users_eraser(context: Context, request: Request, name: str) -> None:
         raise RequestError(403, "only the site's or the operator's token may erase a user")
 
 
-def _check(context: Context, request: Request, name: str) -> User | None:
-    """The user whose token was shown; None: it was the site's or the operator's."""
+def _check(context: Context, request: Request, name: str) -> Verdict | None:
+    """What came of a user's token; None: it was the site's or the operator's."""
     security, headers = context.security, headers_of(request.scope)
     site = security.site_or_unknown(name)
     if site.public and not site.user_secrets:  # of a private one nobody learns that it is there
@@ -48,7 +48,7 @@ def _check(context: Context, request: Request, name: str) -> User | None:
     context.check_guesses(request)
     if not _is_backend(context, name, site, headers):
         security.limits.count(security.addresses.of_request(request.scope))
-        return _user_of(context, name, site, headers)
+        return _verdict_on(context, name, site, headers)
     if not site.user_secrets:
         raise RequestError(404, NO_USERS)
     return None
@@ -61,7 +61,7 @@ def _is_backend(context: Context, name: str, site: Site, headers: Headers) -> bo
         return False
 
 
-def _user_of(context: Context, name: str, site: Site, headers: Headers) -> User:
+def _verdict_on(context: Context, name: str, site: Site, headers: Headers) -> Verdict:
     scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     token = token.strip() if scheme.lower() == "bearer" else ""
     if not token:
@@ -69,7 +69,7 @@ def _user_of(context: Context, name: str, site: Site, headers: Headers) -> User:
         raise TokenError(401, detail, headers=_CHALLENGE)
     verdict = context.user_tokens.verify(name, site, token)
     if verdict.user is not None:
-        return verdict.user
+        return verdict
     if verdict.word == "expired":  # that was no guess
         raise RequestError(401, "this token has expired: get a new one", headers=_CHALLENGE)
     raise TokenError(401, "this token does not hold here", headers=_CHALLENGE)

@@ -1,5 +1,6 @@
 """Who somebody is: tokens that a site's own backend signs for its users (RFC 7519, HS256 only)."""
 
+import math
 import re
 import time
 import warnings
@@ -44,18 +45,19 @@ class User(NamedTuple):
 
 class Verdict(NamedTuple):
     """What came of a token: `ok`, `expired` or `invalid`, and whose it is if it is `ok`. `details`:
-    what a heartbeat tells of the user, as JSON; empty: nothing."""
+    what a heartbeat tells of the user, as JSON; empty: nothing; `expires`: s since the epoch."""
 
     word: str
     user: User | None = None
     details: str = ""
+    expires: float = math.inf
 
     @classmethod
-    def of(cls, user: User) -> "Verdict":
+    def of(cls, user: User, expires: float = math.inf) -> "Verdict":
         """The verdict on a token of this user that holds."""
         told = {"name": user.name, "avatar": user.avatar}
         told = {name: text for name, text in told.items() if text}
-        return cls("ok", user, msgspec.json.encode(told).decode() if told else "")
+        return cls("ok", user, msgspec.json.encode(told).decode() if told else "", expires)
 
 
 NOBODY, INVALID, EXPIRED = Verdict(""), Verdict("invalid"), Verdict("expired")
@@ -106,7 +108,7 @@ class UserTokens:
             starts = max(_moment(claims, "nbf"), _moment(claims, "iat"))
             if expires > now + LIFE_S + LEEWAY_S or starts > now + LEEWAY_S:
                 break
-            return Verdict.of(user), expires + LEEWAY_S
+            return Verdict.of(user, expires + LEEWAY_S), expires + LEEWAY_S
         return INVALID, now + REFUSED_FOR_S
 
 

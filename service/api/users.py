@@ -30,8 +30,9 @@ async def users(request: Request) -> Response:
         cursor=request.query_params.get("cursor") or None,
         path=path,
     )
-    if reader is not None:
-        page = msgspec.structs.replace(page, users=[_seen_by(reader, row) for row in page.users])
+    if reader and reader.user:
+        seen = [_seen_by(reader.user, row) for row in page.users]
+        page = msgspec.structs.replace(page, users=seen)
     return json_response(page)
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.api.user_tokens import LEEWAY_S, User, mint
 from service.server.fast_path import FastPathProtocol
 from service.store.writer import Heartbeat
 from tests.conftest import MakeService
@@ -170,3 +172,19 @@ async def test_a_stream_of_users_that_comes_back_begins_with_a_snapshot(sites_fi
         for query in ("", "users=0", "users=", "users=true"):
             async with streaming(served, query, last) as stream:
                 assert (await stream.next(of_users=False))[0] == "change"
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(
+    make_service: MakeService, sites_file: str
+) -> None:
+    service = await make_service(SITES_FILE=sites_file, **FAST)
+    secret, user = "a secret of at least thirty-two bytes", User("anna", sees=("/*",))
+    # Valid for two seconds yet, by the leeway between clocks.
+    token = mint(secret, "team", user, expires=time.time() + 2 - LEEWAY_S)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with asyncio.timeout(20):
+        answer = await service.client.get("/v1/sites/team/live?users=1", headers=headers)
+    assert answer.status_code == 200
+    assert "event: snapshot" in answer.text
+    again = await service.client.get("/v1/sites/team/live?users=1", headers=headers)
+    assert again.status_code == 401

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -620,7 +621,7 @@ async def test_a_race_over_three_copies_replays_to_exactly_who_is_here(
     async def client(hub: Hub, path: str | None, faces: Faces) -> None:
         with hub.subscribed(SITE, SubscribeOptions(path=path, users=True)) as subscriber:
             await hub.catch_up(SITE, subscriber, None)
-            async for chunk in _events(hub, SITE, subscriber):
+            async for chunk in _events(hub, SITE, subscriber, math.inf):
                 for event in events_in(chunk):
                     faces.show(event)
                 await asyncio.sleep(0.001 * chance.randrange(15))  # slow, now and then
