@@ -389,4 +389,7 @@ def _verdict_on(
         raise FieldError("userId", "only a backend that shows the site's token may give a userId")
     if not site.user_secrets:
         raise FieldError("userId", NO_USERS)
-    return Verdict.of(User(item.userId, item.name or "", item.avatar or ""))
+    # What a backend does not say stays as it is.
+    told = {name: text for name in ("name", "avatar") if (text := getattr(item, name)) is not None}
+    user = User(item.userId, item.name or "", item.avatar or "")
+    return Verdict("ok", user, msgspec.json.encode(told).decode() if told else "")

@@ -55,9 +55,9 @@ class Verdict(NamedTuple):
     @classmethod
     def of(cls, user: User, expires: float = math.inf) -> "Verdict":
         """The verdict on a token of this user that holds."""
-        told = {"name": user.name, "avatar": user.avatar}
-        told = {name: text for name, text in told.items() if text}
-        return cls("ok", user, msgspec.json.encode(told).decode() if told else "", expires)
+        # An empty text takes an earlier one back.
+        told = msgspec.json.encode({"name": user.name, "avatar": user.avatar}).decode()
+        return cls("ok", user, told, expires)
 
 
 NOBODY, INVALID, EXPIRED = Verdict(""), Verdict("invalid"), Verdict("expired")
@@ -95,9 +95,9 @@ class UserTokens:
         for secret in site.user_secrets:
             try:
                 claims = _claims_of(token, secret, name)
-            except jwt.InvalidSignatureError:
-                continue
-            except (jwt.InvalidTokenError, ValueError, RecursionError):
+            except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
+                continue  # the latter: a secret that looks like a public key
+            except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
                 break
             if (user := _user_of(claims)) is None:
                 break
@@ -178,6 +178,8 @@ def clean_pattern(pattern: object) -> str:
         return "/*"
     if not isinstance(pattern, str) or "*" in pattern[:-1]:
         raise ValueError("must be a path, with * at the end if anywhere")
+    if "?" in pattern or "#" in pattern:  # what is cut off there would make it a wider one
+        raise ValueError("must be a path without query and fragment")
     if not pattern.endswith("*"):
         return clean_path(pattern)
     if pattern.endswith("/*"):

@@ -127,6 +127,7 @@ class StoreUsers:
         async with self._runner.failures():
             for _ in range(TRIES):
                 found, moved, now_ms = await self._look(shards, wanted)
+                states = {user: known for user, known in states.items() if user not in wanted}
                 states |= found
                 moments.append(now_ms)
                 wanted = list(moved)

@@ -121,6 +121,8 @@ INVALID = {
     "sees too many": sign(sees=["/a"] * 11),
     "sees no path": sign(sees=["docs"]),
     "sees a star inside": sign(sees=["/a*/b"]),
+    "sees a query": sign(sees=["/private?tab=*"]),
+    "sees a fragment": sign(sees=["/private#*"]),
     "sees numbers": sign(sees=[1]),
     "a list": jwt.api_jws.encode(b"[1]", NEW, algorithm="HS256"),
     "deep": jwt.api_jws.encode(b"[" * 1000 + b"]" * 1000, NEW, algorithm="HS256"),
@@ -248,6 +250,24 @@ async def test_only_a_site_with_users_takes_longer_bodies(
         body = {"sessionId": S, "currentPath": "/", "userToken": "x" * size}
         answer = await service.client.post(f"/v1/sites/{site}/heartbeat", json=body)
         assert answer.status_code == status
+
+
+def test_a_secret_that_looks_like_a_key_lets_nobody_in() -> None:
+    key = "-----BEGIN PUBLIC KEY-----\nMFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAL\n-----END PUBLIC KEY-----"
+    tokens = UserTokens(clock=lambda: NOW)
+    assert tokens.verify(SITE, Site(user_secrets=(key,)), sign()).word == "invalid"
+    assert tokens.verify("b", Site(user_secrets=(key, NEW)), sign(aud="b")).word == "ok"
+
+
+async def test_a_name_can_be_taken_back(make_service: MakeService, sites_file: str) -> None:
+    service = await make_service(SITES_FILE=sites_file)
+    url = f"/v1/sites/{SITE}/heartbeat"
+    for number, (claims, name) in enumerate([({"name": "Anna"}, "Anna"), ({}, None)]):
+        body = {"sessionId": S, "currentPath": f"/{number}", "userToken": fresh(**claims)}
+        assert (await service.client.post(url, json=body)).headers["presence-user"] == "ok"
+        known = await service.store.user(SITE, "anna")
+        assert known is not None
+        assert known.name == name
 
 
 async def test_a_batch_says_who_somebody_is(make_service: MakeService, sites_file: str) -> None:
