@@ -5,8 +5,8 @@ local USERS_KEPT = tonumber(ARGV[#ARGV])
 
 local function forget_users(shard)
   local earliest = format(now - USERS_LIFE_MS)
-  local count = redis.call('ZCARD', shard.user_seen) - USERS_KEPT
-  for _, user in ipairs(count > 0 and redis.call('ZRANGE', shard.user_seen, 0, math.min(count, 100) - 1)
+  local count = math.min(redis.call('ZCARD', shard.user_seen) - USERS_KEPT, 100)
+  for _, user in ipairs(count > 0 and redis.call('ZRANGE', shard.user_seen, 0, count - 1)
     or redis.call('ZRANGEBYSCORE', shard.user_seen, '-inf', earliest, 'LIMIT', 0, 100)) do
     redis.call('ZREM', shard.user_seen, user)
     redis.call('HDEL', shard.users, user)

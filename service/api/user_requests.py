@@ -5,14 +5,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from service.api.requests.field_errors import RULES
 from service.api.requests.fields import UserId
 from service.api.requests.json_bodies import decode_careful
-from service.api.user_tokens import is_user_id
 from service.errors import FieldError
 
 MAX_STATUSES = 500
 MAX_STATUSES_BODY_BYTES = 40 * 1024  # 500 of the longest, and what stands between them
-_RULE = "must be 1 to 64 of A-Z, a-z, 0-9, _ . : @ and -"
 _LIST_RULE = f"must be a list of at most {MAX_STATUSES} ids of users"
 
 
@@ -38,16 +37,5 @@ def decode_status_query(body: bytes) -> list[str]:
         where = error.field or ""
         if not error.detail.startswith("userIds"):  # such as a member that is there twice
             raise
-        rule = _RULE if where.startswith("userIds[") else _LIST_RULE
+        rule = RULES["userId"] if where.startswith("userIds[") else _LIST_RULE
         raise FieldError(where, f"{where} {rule}") from None
-
-
-def check_user_id(user_id: str) -> str:
-    """The user's id itself.
-
-    Raises:
-        FieldError: 422, it is malformed.
-    """
-    if not is_user_id(user_id):
-        raise FieldError("userId", f"userId {_RULE}")
-    return user_id

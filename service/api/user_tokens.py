@@ -1,28 +1,40 @@
 """Who somebody is: tokens that a site's own backend signs for its users (RFC 7519, HS256 only)."""
 
 import math
-import re
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jwt
 import msgspec
+from msgspec import Meta, Struct
 
+from service.api.requests.fields import UserAvatar, UserId, UserName
 from service.api.requests.paths import clean_path
 from service.sites import Site
 
 LIFE_S = 24 * 3600  # the longest that a token may be valid
 LEEWAY_S = 60  # between the clocks of those who sign and ours
 MAX_TOKEN = 4096  # characters; longer ones are not looked at
-MAX_NAME, MAX_AVATAR, MAX_SEES = 64, 256, 10
-REMEMBERED = 50_000  # tokens, some 40 MB; beyond them the oldest are verified again
-REFUSED_FOR_S = 60.0  # a token that is not valid is not verified again for so long
+MAX_SEES = 10
+# Tokens, some 40 MB; beyond them the oldest are verified again. Those that do not hold are not
+# among them: anybody can make as many as they like.
+REMEMBERED = 50_000
 
-USER_ID = re.compile(r"[A-Za-z0-9_.:@-]{1,64}\Z")
-_AVATAR = re.compile(r"https://[!-~]{1,248}\Z", re.IGNORECASE)
-_HAS_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+Moment = Annotated[float, Meta(ge=0, le=1e12)]  # s since the epoch
+
+
+class _Claims(Struct):
+    """What a token says."""
+
+    sub: UserId
+    exp: Moment
+    nbf: Moment = 0
+    iat: Moment = 0
+    name: UserName | None = None
+    avatar: UserAvatar | None = None
+    sees: Annotated[list[str], Meta(max_length=MAX_SEES)] | None = None
 
 
 class User(NamedTuple):
@@ -70,49 +82,50 @@ class UserTokens:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         # By token, and each with its site: one that is shown to another site is verified again.
-        self._verdicts: dict[str, tuple[Verdict, float, str]] = {}
+        self._verdicts: dict[str, tuple[Verdict, str]] = {}
 
     def verify(self, name: str, site: Site, token: str) -> Verdict:
         """Whose a token is, for the site `name`. Nothing is raised: a token may hold anything."""
         remembered = self._verdicts.get(token)
         if remembered is not None:
-            verdict, until, site_name = remembered
-            if site_name == name and self._clock() < until:
+            verdict, site_name = remembered
+            if site_name == name and self._clock() < verdict.expires:
                 return verdict
         if len(token) > MAX_TOKEN or not site.user_secrets:
             return INVALID
-        verdict, until = self._verified(name, site, token)
-        if len(self._verdicts) >= REMEMBERED:
-            for oldest in list(self._verdicts)[: REMEMBERED // 10]:
-                del self._verdicts[oldest]
-        self._verdicts.pop(token, None)
-        self._verdicts[token] = verdict, until, name
+        verdict = self._verified(name, site, token)
+        if verdict.user is not None:
+            if len(self._verdicts) >= REMEMBERED:
+                for oldest in list(self._verdicts)[: REMEMBERED // 10]:
+                    del self._verdicts[oldest]
+            self._verdicts.pop(token, None)
+            self._verdicts[token] = verdict, name
         return verdict
 
-    def _verified(self, name: str, site: Site, token: str) -> tuple[Verdict, float]:
-        """The verdict, and until when it holds."""
+    def _verified(self, name: str, site: Site, token: str) -> Verdict:
         now = self._clock()
         for secret in site.user_secrets:
             try:
                 claims = _claims_of(token, secret, name)
+                if now >= claims.exp + LEEWAY_S:
+                    return EXPIRED
+                latest = now + LEEWAY_S
+                if claims.exp > latest + LIFE_S or max(claims.nbf, claims.iat) > latest:
+                    return INVALID
+                return Verdict.of(_user_of(claims), claims.exp + LEEWAY_S)
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
                 continue  # the latter: a secret that looks like a public key
             except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
                 break
-            if (user := _user_of(claims)) is None:
-                break
-            # PyJWT's own clock would be another one.
-            expires = claims["exp"]
-            if not now - LEEWAY_S < expires:
-                return EXPIRED, now + REFUSED_FOR_S
-            starts = max(_moment(claims, "nbf"), _moment(claims, "iat"))
-            if expires > now + LIFE_S + LEEWAY_S or starts > now + LEEWAY_S:
-                break
-            return Verdict.of(user, expires + LEEWAY_S), expires + LEEWAY_S
-        return INVALID, now + REFUSED_FOR_S
+        return INVALID
 
 
-def _claims_of(token: str, secret: str, audience: str) -> dict[str, Any]:
+def _claims_of(token: str, secret: str, audience: str) -> _Claims:
+    """What a token says that was signed with this secret.
+
+    Raises:
+        PyJWTError, ValueError, TypeError, RecursionError: it was not, or says what is none.
+    """
     with warnings.catch_warnings():  # of a short secret: the start has said so
         warnings.simplefilter("ignore", UserWarning)
         claims: dict[str, Any] = jwt.decode(
@@ -125,50 +138,20 @@ def _claims_of(token: str, secret: str, audience: str) -> dict[str, Any]:
                 "verify_exp": False,
                 "verify_nbf": False,
                 "verify_iat": False,
-            },
+            },  # by the clock here, and in `_Claims`
         )
-    return claims
+    # None of these may be empty, but to say nothing is allowed.
+    said = {name: value for name, value in claims.items() if value not in ("", [])}
+    return msgspec.convert(said, _Claims)
 
 
-def _moment(claims: dict[str, Any], name: str) -> float:
-    """A moment, s since the epoch; 0: it is not given, infinite: it is none."""
-    value = claims.get(name, 0)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and value == value else float("inf")
+def _user_of(claims: _Claims) -> User:
+    """Raises ValueError, one of `sees` is not a page."""
+    sees = tuple(map(clean_pattern, claims.sees or ()))
+    return User(claims.sub, claims.name or "", claims.avatar or "", sees)
 
 
-def _user_of(claims: dict[str, Any]) -> User | None:
-    """The user that claims tell of; None: one of them is not as it should be."""
-    user, name, avatar = claims["sub"], claims.get("name") or "", claims.get("avatar") or ""
-    sees = claims.get("sees") or []
-    if not isinstance(user, str) or _moment(claims, "exp") == float("inf"):
-        return None
-    if not (is_user_id(user) and is_name(name) and is_avatar(avatar) and isinstance(sees, list)):
-        return None
-    if len(sees) > MAX_SEES:
-        return None
-    try:
-        return User(user, name, avatar, tuple(map(clean_pattern, sees)))
-    except ValueError:
-        return None
-
-
-def is_user_id(value: object) -> bool:
-    """Whether it may be the id of a user."""
-    return isinstance(value, str) and USER_ID.match(value) is not None
-
-
-def is_name(value: object) -> bool:
-    """Whether it may be the name of a user, or none."""
-    return isinstance(value, str) and len(value) <= MAX_NAME and not _HAS_CONTROLS.search(value)
-
-
-def is_avatar(value: object) -> bool:
-    """Whether it may be the address of a user's picture, or none."""
-    return value == "" or (isinstance(value, str) and _AVATAR.match(value) is not None)
-
-
-def clean_pattern(pattern: object) -> str:
+def clean_pattern(pattern: str) -> str:
     """A pattern of pages, in the form in which paths are kept.
 
     Raises:
@@ -176,7 +159,7 @@ def clean_pattern(pattern: object) -> str:
     """
     if pattern in ("*", "/*"):
         return "/*"
-    if not isinstance(pattern, str) or "*" in pattern[:-1]:
+    if "*" in pattern[:-1]:
         raise ValueError("must be a path, with * at the end if anywhere")
     if "?" in pattern or "#" in pattern:  # what is cut off there would make it a wider one
         raise ValueError("must be a path without query and fragment")

@@ -4,15 +4,9 @@ import time
 
 import click
 
-from service.api.user_tokens import (
-    MAX_SEES,
-    User,
-    clean_pattern,
-    is_avatar,
-    is_name,
-    is_user_id,
-    mint,
-)
+from service.api.requests.field_errors import RULES
+from service.api.requests.fields import UserAvatar, UserId, UserName, fits
+from service.api.user_tokens import MAX_SEES, User, clean_pattern, mint
 from service.cli.group import Failure
 from service.cli.reading import site_argument
 from service.errors import FieldError
@@ -48,12 +42,13 @@ def token(
     known = Settings.from_env().sites.by_id.get(site)
     if known is None or not known.user_secrets:
         raise Failure(f"{site} has no users: give it user_secrets in PRESENCE_SITES_FILE")
-    if not is_user_id(user):
-        raise FieldError("user", f"USER must be 1 to 64 of A-Z, a-z, 0-9, _ . : @ and -: {user!r}")
-    if not is_name(name):
-        raise FieldError("name", "--name must be at most 64 characters, no control characters")
-    if not is_avatar(avatar):
-        raise FieldError("avatar", "--avatar must be an https URL of at most 256 bytes")
+    for label, rule, value, kind in (
+        ("USER", "userId", user, UserId),
+        ("--name", "name", name, UserName),
+        ("--avatar", "avatar", avatar or "https://-", UserAvatar),
+    ):
+        if not fits(value, kind):
+            raise FieldError(rule, f"{label} {RULES[rule]}")
     if len(sees) > MAX_SEES:
         raise FieldError("sees", f"--sees may be given {MAX_SEES} times at most")
     try:

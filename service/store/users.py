@@ -79,21 +79,22 @@ class StoreUsers:
         found: list[models.UserRow] = []
         async with self._runner.failures():
             while True:
-                wanted = limit - len(found)
-                args = (path or "", position, wanted)
+                args = (path or "", position, limit)
                 replies = await self._read("users", shards, lambda n, args=args: args)  # type: ignore[misc]
-                places, has_more = _first_places(replies, wanted)
+                places, has_more = _first_places(replies, limit)
                 states = await self._states_of(site, replies, places)
-                for place in places:
-                    page, _, user = place.partition("\t")
+                for position in places:
+                    page, _, user = position.partition("\t")
                     state = states.get(user)
                     if state and page in (state.paths if path else in_order(state.paths)[:1]):
                         found.append(state.row(user))
+                        if len(found) == limit:
+                            has_more = has_more or position != places[-1]
+                            break
                 if not has_more or len(found) == limit:
                     break
-                position = places[-1]
             total = int(replies[0][2]) if len(shards) == 1 else await self.count_users(site, path)
-        next_cursor = write_user_cursor(places[-1]) if has_more else None
+        next_cursor = write_user_cursor(position) if has_more else None
         return models.UserPage(found, total, next_cursor, min(int(reply[0]) for reply in replies))
 
     async def _states_of(

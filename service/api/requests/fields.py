@@ -1,6 +1,6 @@
 """Fields that say which session, page type or user, and what each must be."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -52,6 +52,15 @@ UserAvatar = Annotated[
 ]
 
 
+def fits(value: object, kind: Any) -> bool:
+    """Whether a value is one that such a field takes."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def check_site(site: str) -> str:
     """The site id itself.
 
@@ -72,7 +81,17 @@ def check_session_id(session_id: str) -> str:
     Raises:
         FieldError: 422, it is malformed.
     """
-    try:
-        return msgspec.convert(session_id, SessionId)
-    except msgspec.ValidationError:
-        raise FieldError("sessionId", f"sessionId {RULES['sessionId']}") from None
+    if not fits(session_id, SessionId):
+        raise FieldError("sessionId", f"sessionId {RULES['sessionId']}")
+    return session_id
+
+
+def check_user_id(user_id: str) -> str:
+    """The user's id itself.
+
+    Raises:
+        FieldError: 422, it is malformed.
+    """
+    if not fits(user_id, UserId):
+        raise FieldError("userId", f"userId {RULES['userId']}")
+    return user_id
