@@ -28,19 +28,12 @@
 -- @include tally
 -- @include places
 -- @include unswept
+-- @include later
 local FIELDS = {'type', 'path', 'from', 'country', 'at', 'reason'}
-local shard, known, limit = open_shard(1), ARGV[4], tonumber(ARGV[5])
+local shard, known = open_shard(1), ARGV[4]
 
--- From the known entry itself: while it is there, nothing behind it is trimmed. Where there was
--- none, nothing is while the stream is shorter than it may be.
-local entries = redis.call('XRANGE', shard.events, known, '+', 'COUNT', limit + 2)
-local first, is_whole
-if known == '0-0' then
-  first, is_whole = 1, redis.call('XLEN', shard.events) < tonumber(ARGV[3])
-else
-  first, is_whole = 2, #entries > 0 and entries[1][1] == known
-end
-if not is_whole or #entries - first + 1 > limit then
+local entries = entries_after(shard, known, tonumber(ARGV[5]), tonumber(ARGV[3]))
+if not entries then
   return {now_text, 'lost'}
 end
 
@@ -49,26 +42,19 @@ local events, changed, users = {}, {}, {}
 for path in pairs(unswept.pages) do
   changed[path] = true
 end
-for n = first, #entries do
-  local fields, flat = {}, entries[n][2]
-  for i = 1, #flat, 2 do
-    fields[flat[i]] = flat[i + 1]
-  end
-  if fields.type == 'erased' then -- what changed before it, nobody can tell (erase_events.lua)
-    return {now_text, 'lost'}
-  end
-  if fields.type ~= 'identified' then -- who somebody is changes no count
-    changed[fields.path] = true
-    if fields.from then
-      changed[fields.from] = true
+for _, entry in ipairs(entries) do
+  if entry.type ~= 'identified' then -- who somebody is changes no count
+    changed[entry.path] = true
+    if entry.from then
+      changed[entry.from] = true
     end
-    events[#events + 1] = entries[n][1]
+    events[#events + 1] = entry.id
     for _, name in ipairs(FIELDS) do
-      events[#events + 1] = fields[name] or ''
+      events[#events + 1] = entry[name] or ''
     end
   end
-  users[#users + 1] = fields.user
-  users[#users + 1] = fields.was ~= '' and fields.was or nil
+  users[#users + 1] = entry.user
+  users[#users + 1] = entry.was ~= '' and entry.was or nil
 end
 local pages = {}
 for path in pairs(changed) do
@@ -79,6 +65,6 @@ return {
   now_text, 'changes',
   format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf')),
   redis.call('HGET', shard.totals, 'views') or '0',
-  #entries > 0 and entries[#entries][1] or known,
+  #entries > 0 and entries[#entries].id or known,
   pages, events, #users > 0 and users or nil,
 }

@@ -62,4 +62,8 @@ if shard.users then
   redis.call('PEXPIRE', shard.user_pages, USERS_LIFE_MS)
   reply[#reply + 1] = here
 end
+-- Whoever follows the log takes a snapshot, as after an erasure: no event tells of this.
+if redis.call('EXISTS', shard.events) == 1 then
+  redis.call('XADD', shard.events, '*', 'type', 'erased', 'path', '/', 'at', now_text)
+end
 return reply

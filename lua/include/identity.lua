@@ -1,13 +1,11 @@
--- A row of `users` is written whole, so it has an end: further sessions of a user are nobody's.
-local SESSIONS_EACH = 50
+-- A row of `users` is written whole, so it has an end, some 500 sessions: further ones of a user are
+-- nobody's.
+local LONGEST_ROW = 32768 -- bytes
 
 function user_with_room(shard, beat, was)
-  if was.user == beat.user then
-    return beat.user
-  end
-  local row = redis.call('HGET', shard.users, beat.user) or ''
-  local _, separators = string.gsub(row, '\t', '')
-  return separators < 3 + SESSIONS_EACH and beat.user or nil
+  local has_room = was.user == beat.user
+    or #(redis.call('HGET', shard.users, beat.user) or '') < LONGEST_ROW
+  return has_room and beat.user or nil
 end
 
 -- A session that goes on as another user, or as nobody, keeps its page view and its `joined`.

@@ -36,9 +36,9 @@ EVERYTHING = 1_000_000_000
 class StoreReader:
     """The reading half of the store. Where a site is split, answers are those of all shards."""
 
-    def __init__(self, runner: ScriptRunner) -> None:
+    def __init__(self, runner: ScriptRunner, users: StoreUsers) -> None:
         self._runner = runner
-        self._users = StoreUsers(runner)
+        self._users = users
 
     async def active(self, site: str, path: str | None = None) -> models.Active:
         """Counts active sessions of a site, or of one page. Raises StoreError."""

@@ -65,7 +65,8 @@ class PresenceStore:
         self.view = writer.view
         self.end = writer.end
 
-        reader, listings, sites = StoreReader(runner), Listings(runner), SiteCounts(runner)
+        users = StoreUsers(runner)
+        reader, listings, sites = StoreReader(runner, users), Listings(runner), SiteCounts(runner)
         self.active = reader.active
         self.count = reader.count
         self.stats = reader.stats
@@ -78,7 +79,6 @@ class PresenceStore:
         self.sessions = listings.sessions
         self.views = listings.views
         self.last_views_position = listings.last_views_position
-        users = StoreUsers(runner)
         self.users = users.users
         self.user = users.user
         self.user_states = users.states

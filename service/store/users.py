@@ -6,7 +6,6 @@ count whose time has not come: whether they are swept already makes no differenc
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from service.store.keys import ShardKeys
 from service.store.members import Member
 from service.store.paging import read_user_cursor, write_user_cursor
 from service.store.runner import ScriptRunner
+from service.store.user_counts import UserCounts
 
 TRIES = 3  # to read sessions that move while they are read
 
@@ -62,6 +62,7 @@ class StoreUsers:
 
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
+        self._counts = UserCounts(runner)
 
     async def users(
         self, site: str, *, limit: int, cursor: str | None, path: str | None
@@ -187,14 +188,12 @@ class StoreUsers:
         )
 
     async def count_users(self, site: str, path: str | None = None) -> int:
-        """How many users are here, or on a page. Members are loaded only where a site is split, for
-        each user counts once. Raises StoreError."""
+        """How many users are here, or on a page. Raises StoreError."""
         shards = self._runner.keys.of_site(site)
-        if len(shards) == 1:
-            ((_, _, total, *_),) = await self._read("users", shards, lambda n: (path or "", "", 0))
-            return int(total)
-        replies = await self._read("user_ids", shards, lambda n: (path or "",))
-        return len(set(chain.from_iterable(reply[2:] for reply in replies)))
+        if len(shards) > 1:
+            return await self._counts.count(site, path)
+        ((_, _, total, *_),) = await self._read("users", shards, lambda n: (path or "", "", 0))
+        return int(total)
 
     async def _read(
         self, script: str, shards: list[ShardKeys], args_of: Callable[[int], Sequence[str | int]]

@@ -76,6 +76,7 @@ class Patient:
     client: "redis.Redis"
     keys: Keys
     doctor: Doctor
+    store: PresenceStore
 
     @property
     def shard(self) -> ShardKeys:
@@ -93,9 +94,10 @@ async def patient(
     shards: int = request.param
     connection = connect(valkey.url)
     async for make in store_factory(valkey.url, key_prefix):
-        await fill(make(shards=shards))
+        store = make(shards=shards)
+        await fill(store)
         keys = Keys(key_prefix, shards)
-        yield Patient(valkey.client, keys, Doctor(connection, keys))
+        yield Patient(valkey.client, keys, Doctor(connection, keys), store)
     await connection.close()
 
 
@@ -263,8 +265,11 @@ async def test_repair(patient: Patient) -> None:
     client.persist(keys.session(ID))
     client.persist(keys.events)
     client.set(keys.base + "mine", 1)
+    _, positions = await patient.store.stats_and_positions(SITE)
+    assert await patient.store.changes(SITE, positions)
     done = await patient.doctor.repair(await patient.doctor.check())
     assert sorted(line.split(" ")[0] for line in done) == ["counted", "gave", "gave", "left"]
+    assert await patient.store.changes(SITE, positions) is None, "streams take a snapshot"
     assert [f.key for f in await patient.findings()] == [keys.base + "mine"]
     assert 0 < client.pttl(keys.session(ID)) <= 120_000
     assert 0 < client.pttl(keys.events) <= 86_400_000
