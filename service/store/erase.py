@@ -4,7 +4,7 @@ The log of a session that was ever theirs goes as a whole, for what it did says 
 the session goes on as somebody else's, or as nobody's, the log only says where it is now.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import msgspec
 
@@ -12,11 +12,10 @@ from service.errors import StoreBusy
 from service.store.event_log import here_after
 from service.store.keys import ShardKeys
 from service.store.runner import ScriptRunner
-from service.store.sweeps import Sweep
 from service.store.users import sessions_in
 
 STEP = 500  # entries that are read, or erased, by one call
-ENDED_AT_ONCE = 100  # sessions
+ENDED_AT_ONCE = 20  # sessions: the row is written anew for each
 TRIES = 20  # of a user who goes on coming, or whose sessions go on moving, while they are erased
 
 Entry = tuple[str, dict[str, str]]
@@ -24,15 +23,10 @@ SessionLog = tuple[str, list[Entry]]  # the id, and the entries of one session
 
 
 class StoreErasure:
-    """Erases users of sites.
+    """Erases users of sites."""
 
-    Args:
-        sweep: removes expired sessions of the shard with a tag.
-    """
-
-    def __init__(self, runner: ScriptRunner, sweep: Callable[[str], Awaitable[Sweep]]) -> None:
+    def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
-        self._sweep = sweep
 
     async def erase_user(self, site: str, user: str) -> None:
         """Ends the sessions of a user and erases all that is kept of them, in steps that take Redis
@@ -50,35 +44,16 @@ class StoreErasure:
                 raise StoreBusy("this user goes on coming while they are erased; try again")
 
     async def _forget(self, shard: ShardKeys, user: str) -> bool:
-        """Ends their sessions and removes their row; whether none has come meanwhile."""
-        sessions = await self._sessions_of(shard, user)
-        for first in range(0, len(sessions), ENDED_AT_ONCE):
-            await self._end(shard, user, sessions[first : first + ENDED_AT_ONCE])
-        while await self._sessions_of(shard, user):  # they have expired: only a sweep ends them
-            if not (await self._sweep(shard.tag)).removed:
-                break
-        reply = await self._runner.write("erase_user", shard, (), (user,))
-        return bool(reply[1] == "forgotten")
-
-    async def _sessions_of(self, shard: ShardKeys, user: str) -> list[str]:
+        """Ends their sessions and removes their row; False: they go on coming."""
         (row,) = await self._runner.commands([("HGET", shard.users, user)])
-        return list(dict.fromkeys(session for session, *_ in sessions_in(row or "")))
-
-    async def _end(self, shard: ShardKeys, user: str, sessions: list[str]) -> None:
-        """Ends those of the sessions that are theirs still: one that has expired may have begun
-        anew as somebody else's."""
-        runner = self._runner
-        owners = await runner.commands(("HGET", shard.session(id_), "user") for id_ in sessions)
-        theirs = [id_ for id_, owner in zip(sessions, owners, strict=True) if owner == user]
-        args = (*runner.config.arguments, *runner.for_users(shard))
-        async with runner.failures():
-            replies = await runner.replies(
-                lambda hour: [
-                    runner.call("end", shard, hour, args, (shard.session(id_),)) for id_ in theirs
-                ]
-            )
-        for reply in replies:
-            runner.checked(reply)
+        sessions = list(dict.fromkeys(session for session, *_ in sessions_in(row or "")))
+        args: list[str | int] = [user, *self._runner.for_users(shard)]
+        is_forgotten = False
+        for first in range(0, len(sessions) or 1, ENDED_AT_ONCE):
+            keys = [shard.session(id_) for id_ in sessions[first : first + ENDED_AT_ONCE]]
+            reply = await self._runner.write("erase_user", shard, keys, args)
+            is_forgotten = reply[1] == "forgotten"
+        return is_forgotten
 
     async def _erase_events(self, shard: ShardKeys, user: str) -> bool:
         """Erases what the log has of them; whether nothing has come in between."""

@@ -89,7 +89,7 @@ class PresenceStore:
 
         sweeps = StoreSweeps(runner)
         self.sweep = sweeps.sweep
-        self.erase_user = StoreErasure(runner, sweeps.sweep).erase_user
+        self.erase_user = StoreErasure(runner).erase_user
         self.sweep_many = sweeps.sweep_many
         self.claim = due.claim
         self.agree_on_shards = ShardCount(runner).agree

@@ -1,6 +1,7 @@
 """Erased means: nothing that Redis holds names the user, and all else is as it was."""
 
 import asyncio
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator
@@ -115,6 +116,25 @@ async def test_a_session_that_expired_unswept_is_erased(make_store: MakeStore, s
     assert (bob.userId, bob.paths) == ("bob", ["/b"])
 
 
+@SHARDS
+async def test_a_session_whose_hash_or_member_is_lost_is_erased(
+    make_store: MakeStore, shards: int
+) -> None:
+    """Somebody deletes what a hand can delete."""
+    store = make_store(Clock(), shards=shards, has_users=True)
+    for n in range(60):
+        await beat(store, n, ANNA)
+    client: Any = store.connection.client
+    for n in (0, 30):
+        keys = store.keys.of_session(SITE, session_of(n))
+        await client.delete(keys.session(session_of(n)))
+    keys = store.keys.of_session(SITE, session_of(40))
+    (member,) = [m for m in await client.zrange(keys.active, 0, -1) if session_of(40) in m]
+    await client.zrem(keys.active, member)
+    await store.erase_user(SITE, ANNA)
+    assert not await holds(store, "secret")
+
+
 async def test_erasing_again_or_nobody_changes_nothing(make_store: MakeStore) -> None:
     store = make_store(Clock(), has_users=True)
     await beat(store, 0, ANNA)
@@ -218,17 +238,16 @@ async def test_who_goes_on_coming_is_told_to_be_stopped(
 ) -> None:
     store = make_store(Clock(), has_users=True, heartbeat_dedup_ms=0)
     await beat(store, 0, ANNA)
-    eraser = erase.StoreErasure(store._runner, store.sweep)
-    sessions_of = eraser._sessions_of
+    commands, tabs = store._runner.commands, itertools.count()
 
-    async def comes_again(*args: Any) -> list[str]:
-        sessions = await sessions_of(*args)
-        if not sessions:
-            await beat(store, 0, ANNA)
-        return sessions
+    async def comes_again(*args: Any) -> list[Any]:
+        replies = await commands(*args)
+        await beat(store, next(tabs), ANNA)
+        return replies
 
-    monkeypatch.setattr(eraser, "_sessions_of", comes_again)
-    with pytest.raises(StoreBusy, match="goes on coming"):
-        await eraser.erase_user(SITE, ANNA)
+    with monkeypatch.context() as patch:
+        patch.setattr(store._runner, "commands", comes_again)
+        with pytest.raises(StoreBusy, match="goes on coming"):
+            await store.erase_user(SITE, ANNA)
     await store.erase_user(SITE, ANNA)
     await check(store)
