@@ -60,7 +60,7 @@ STARTERS = {"EmbeddedServer", "LiveService", "Server", "cluster"}
 # Of a whole module; not worth to be made on every worker.
 SHARED_FIXTURES = {
     "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "packages",
-    "prometheus", "shared", "valkey_environ",
+    "prometheus", "service_with_users", "shared", "valkey_environ",
 }  # fmt: skip
 
 

@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from service.api.requests.leaves import Leave
 from service.api.requests.page_views import PageViewBody
 from service.api.requests.paths import clean_path
 from service.api.user_requests import UserStatusQuery
+from service.api.user_tokens import User, mint
 from service.app import ROUTES
 from service.store.paging import write_cursor, write_user_cursor
 from tests.conftest import MakeService
@@ -61,6 +64,18 @@ schemathesis.openapi.format("cursor", st.just(write_cursor(0, 1.0, "x -- /")))
 schemathesis.openapi.format("user-cursor", st.just(write_user_cursor("/a\tanna")))
 schemathesis.openapi.format("stream-place", st.integers(0, 2**63).map(str))
 
+# As in the examples of the document.
+BLOG, SECRET = "blog", "a secret of at least thirty-two bytes"
+USERS = {"anna": "Anna Ek", "bob@example.org": None, "c:1": ""}
+_tokens = [
+    mint(SECRET, BLOG, User(user, name or ""), expires=time.time() + seconds)
+    for user, name in USERS.items()
+    for seconds in (3600, -3600)
+]
+schemathesis.openapi.format("site-with-users", st.just(BLOG))
+schemathesis.openapi.format("known-user", st.sampled_from(list(USERS)))
+schemathesis.openapi.format("user-token", st.sampled_from([*_tokens, "no token"]))
+
 # A body over 2 KiB is refused whatever is in it, and so is one that never ends.
 _BODY_LIMITS = ["408", "413"]
 _CONFIG: dict[str, Any] = {
@@ -74,7 +89,10 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-def _schema(*also_expected: str, examples: int = 60) -> Any:
+def _schema(
+    *also_expected: str, examples: int = 60, document: Any = DOCUMENT, **only: list[str]
+) -> Any:
+    """`only`: of these checks, the statuses that are expected."""
     expected = {
         "not_a_server_error": ["2xx", "3xx", "4xx"],
         "positive_data_acceptance": ["2xx", "3xx", "404", *_BODY_LIMITS],
@@ -82,15 +100,15 @@ def _schema(*also_expected: str, examples: int = 60) -> Any:
     }
     checks = {
         check: {"expected-statuses": [*statuses, *also_expected]}
-        for check, statuses in expected.items()
+        for check, statuses in (expected | only).items()
     }
     generation = _CONFIG["generation"] | {"max-examples": examples}
     config = _CONFIG | {"checks": checks, "generation": generation}
-    return schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(config))
+    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(config))
 
 
 @contextmanager
-def _serving(redis_url: str) -> Iterator[str]:
+def _serving(redis_url: str, **more: str) -> Iterator[str]:
     """The service as a process of its own, and its URL. In this one its use of `random` would be
     laid at Hypothesis's door."""
     settings = {
@@ -100,6 +118,7 @@ def _serving(redis_url: str) -> Iterator[str]:
         "METRICS_TOKEN": TOKEN,
         "NEW_SESSIONS_PER_MINUTE": "0",
         "REQUESTS_PER_SECOND": "0",
+        **more,
     }
     environ = {name: value for name, value in os.environ.items() if "PRESENCE_" not in name}
     environ |= {f"PRESENCE_{name}": value for name, value in settings.items()}
@@ -128,6 +147,15 @@ def _is_up(url: str) -> bool:
 @pytest.fixture(scope="module")
 def live_service(valkey: Server) -> Iterator[str]:
     with _serving(valkey.url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def service_with_users(valkey: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its only site has users, and a token of its own."""
+    sites_file = tmp_path_factory.mktemp("sites") / "sites.toml"
+    sites_file.write_text(f'[{BLOG}]\ntoken = "{TOKEN}"\nuser_secrets = ["{SECRET}"]\n')
+    with _serving(valkey.url, SITES_FILE=str(sites_file), KEY_PREFIX="schemathesis-users") as url:
         yield url
 
 
@@ -163,6 +191,23 @@ def faulty_service(request: pytest.FixtureRequest) -> Iterator[str]:
 
 _live = _schema().exclude(path_regex="/live$")  # it has no end: see test_live.py
 _faulty = _schema("503", examples=15).exclude(path_regex="/live$")
+
+
+def _document_of_users() -> Any:
+    """The document, but for valid requests, which are about this site and these users: then none
+    may be answered 404."""
+    document = deepcopy(DOCUMENT)
+    parameters = document["components"]["parameters"]
+    parameters["site"]["schema"]["format"] = "site-with-users"
+    parameters["user_id"]["schema"]["format"] = "known-user"
+    heartbeat = document["components"]["schemas"]["HeartbeatBody"]["properties"]
+    heartbeat["userToken"]["anyOf"][0]["format"] = "user-token"
+    return document
+
+
+_of_users = _schema(
+    examples=20, document=_document_of_users(), positive_data_acceptance=["2xx", "304"]
+).include(path_regex="/(users|status|users/{user_id}|stats|heartbeats?)$")
 _AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -173,7 +218,9 @@ def _checked(case: Any, base_url: str) -> Any:
         assert response.status_code in (405, 422)
         return response
     # Of a batch, each heartbeat that is invalid is told in an answer of 200.
-    excluded = [negative_data_rejection] if case.path.endswith("/heartbeats") else []
+    # A user's id that is invalid by its type is a string like any other.
+    lenient = case.path.endswith(("/heartbeats", "/{user_id}"))
+    excluded = [negative_data_rejection] if lenient else []
     return case.call_and_validate(base_url=base_url, headers=_AUTHORIZED, excluded_checks=excluded)
 
 
@@ -188,6 +235,20 @@ def test_nor_does_one_while_redis_has_a_fault(case: Any, faulty_service: str) ->
     response = _checked(case, faulty_service)
     assert response.status_code < 500 or response.status_code == 503
     assert response.elapsed < 2
+
+
+@_of_users.parametrize()  # type: ignore[untyped-decorator]
+def test_nor_does_one_about_users(case: Any, service_with_users: str) -> None:
+    """Whoever was erased by the case before is here again."""
+    beats = [
+        {"sessionId": f"session-of-{n:05d}", "currentPath": "/a", "userId": user, "name": name}
+        for n, (user, name) in enumerate(USERS.items())
+    ]
+    url = f"{service_with_users}/v1/sites/{BLOG}/heartbeats"
+    told = httpx.post(url, json={"heartbeats": beats}, headers=_AUTHORIZED).json()
+    assert told["errors"] == []
+    response = _checked(case, service_with_users)
+    assert response.status_code < 500
 
 
 def test_it_is_valid_openapi() -> None:

@@ -79,7 +79,8 @@ _ABOUT = (
     "these is answered 404, another method 405 with `Allow`; outside `/v1/`, 404, 405 and 422 are "
     "HTML for whoever accepts that. Any page may call the public "
     "endpoints (CORS) of a site without origins, else only pages of these; `Presence-Status`, "
-    "`Presence-Dropped`, `Presence-Interval`, `Retry-After` and `ETag` are exposed to them."
+    "`Presence-Dropped`, `Presence-Interval`, `Presence-User`, `Retry-After` and `ETag` are "
+    "exposed to them."
 )
 
 
@@ -152,7 +153,8 @@ def _parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         ),
         "watchedUsers": query(
             "users",
-            "`1`: who is here, too. For the site's token or the operator's, in `Authorization`.",
+            "`1`: who is here, too. For whoever may read the users: the token is needed, in "
+            "`Authorization`.",
             {"type": "string", "examples": ["1"]},
         ),
         "feed": query(
@@ -194,6 +196,11 @@ _HEADERS = {
     "Presence-Interval": _header(
         "Seconds until the next heartbeat is wanted; decimals allowed.",
         {"type": "string", "pattern": "^[0-9.e+]+$"},
+    ),
+    "Presence-User": _header(
+        "What came of the user's token, where one was sent.",
+        {"type": "string", "enum": ["ok", "expired", "invalid"]},
+        required=False,
     ),
     "Retry-After": _header("Seconds to wait.", {"type": "string", "pattern": "^[1-9][0-9]*$"}),
     "RetryAfterLimited": _header(

@@ -88,6 +88,7 @@ OPERATIONS = [
                 headers={
                     "Presence-Status": ["created", "moved", "refreshed", "duplicate", "dropped"],
                     "Presence-Interval": "Presence-Interval",
+                    "Presence-User": "Presence-User",
                     **_DROPPED,
                 },
             ),
@@ -98,6 +99,7 @@ OPERATIONS = [
                 {
                     "Presence-Status": ["created", "moved", "refreshed", "duplicate"],
                     "Presence-Interval": "Presence-Interval",
+                    "Presence-User": "Presence-User",
                 },
                 {
                     "status": "created",
@@ -112,6 +114,7 @@ OPERATIONS = [
         _WRITE,
         ("site", "counts"),
         body=HeartbeatBody,
+        body_limit="2 KiB, and of a site with users 8 KiB",
         example=_BEAT,
     ),
     Operation(
