@@ -11,6 +11,7 @@ import pytest
 
 from service.api.user_tokens import User, UserTokens
 from service.sites import Site
+from tests.browser.site import LiveService
 from tests.servers import missing
 
 PAGE = (Path(__file__).parents[2] / "docs/users.md").read_text()
@@ -74,3 +75,38 @@ def test_what_is_shown_signs_a_token(language: str, tmp_path: Path) -> None:
     assert UserTokens().verify("team", site, done.stdout.strip())[:2] == (
         "ok", User("anna", "Anna", "", ("/docs/*",)),
     )  # fmt: skip
+
+
+def test_what_is_shown_to_a_newcomer_works(tmp_path: Path) -> None:
+    """From an empty folder, command by command."""
+    if shutil.which("curl") is None:
+        missing("curl")
+    (sites,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "sites.toml").write_text(sites)
+    shown = re.findall(r"```sh\n(.*?)```|^\$ (curl .*?)$", PAGE, re.DOTALL | re.MULTILINE)
+    commands = [block or line for block, line in shown]
+    live = LiveService(tmp_path, "embedded://", SITES_FILE="sites.toml").start()
+    try:
+        script = "\n".join(commands).replace("uv run presence serve\n", "")
+        script = script.replace("127.0.0.1:8080", f"127.0.0.1:{live.port}")
+        presence = f'"{sys.executable}" -m service'
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script.replace("uv run presence", presence)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    finally:
+        live.stop()
+        live.close()
+    assert done.returncode == 0, done.stderr
+    rest = done.stdout
+    for answer in (
+        "presence-user: ok",
+        '{"users":[{"userId":"anna","name":"Anna",',
+        '{"statuses":[{"userId":"anna","online":true,',
+        "HTTP/1.1 204",
+    ):
+        _, found, rest = rest.partition(answer)
+        assert found, (answer, done.stdout)
