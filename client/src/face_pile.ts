@@ -9,6 +9,7 @@ import {
   TEXT_EVERY_MS,
   TIP_STYLE,
   facesOf,
+  keepInView,
   labelOf,
   type Face,
 } from "./faces.js";
@@ -46,7 +47,11 @@ const FaceItem = ({ face }: { readonly face: Face }): ReactElement => {
         onError: () => setFailed(face.avatar),
       }),
     isFocused &&
-      createElement("span", { "aria-hidden": true, style: TIP_STYLE as CSSProperties }, face.title),
+      createElement(
+        "span",
+        { ref: keepInView, "aria-hidden": true, style: TIP_STYLE as CSSProperties },
+        face.title,
+      ),
   );
 };
 

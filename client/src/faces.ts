@@ -12,7 +12,8 @@ type Style = Readonly<Record<string, string>>;
 
 export const SIZE_PX = 32;
 export const DEFAULT_MAX = 5;
-const OVERLAP_PX = 4;
+/** With the ring of the next face, as much as two wide letters leave. */
+const OVERLAP_PX = 2;
 /** How often "2 min ago" is renewed. */
 export const TEXT_EVERY_MS = 30_000;
 
@@ -36,7 +37,7 @@ export const FACE_STYLE: Style = {
   margin: "0",
   borderRadius: "50%",
   boxShadow: "0 0 0 2px var(--presence-ring, Canvas)",
-  font: "600 12px/32px system-ui, sans-serif",
+  font: "600 11px/32px system-ui, sans-serif",
   textAlign: "center",
   userSelect: "none",
 };
@@ -47,6 +48,9 @@ export const MORE_STYLE: Style = {
   background: "color-mix(in srgb, CanvasText 14%, Canvas)",
   color: "CanvasText",
 };
+
+/** "+123" and "999+". */
+const LONG_STYLE: Style = { font: "600 9px/32px system-ui, sans-serif" };
 
 export const PICTURE_STYLE: Style = {
   position: "absolute",
@@ -63,6 +67,10 @@ export const TIP_STYLE: Style = {
   insetBlockStart: "calc(100% + 6px)",
   insetInlineStart: "0",
   zIndex: "1",
+  boxSizing: "border-box",
+  maxWidth: "90vw",
+  overflow: "hidden",
+  textOverflow: "ellipsis",
   padding: "2px 8px",
   borderRadius: "4px",
   background: "CanvasText",
@@ -72,7 +80,16 @@ export const TIP_STYLE: Style = {
   pointerEvents: "none",
 };
 
-export const FOCUS_STYLE: Style = { outline: "2px solid Highlight", outlineOffset: "2px", zIndex: "1" };
+/** Moves a tip that would leave the window, or make it scroll, back into it. */
+export const keepInView = (tip: HTMLElement | null): void => {
+  if (!tip) return;
+  const { left, right } = tip.getBoundingClientRect();
+  const shift = left < 0 ? -left : Math.min(document.documentElement.clientWidth - right, 0);
+  if (shift) tip.style.translate = `${shift}px`;
+};
+
+/** Highlight, the color for it, is hard to see on a dark page. */
+export const FOCUS_STYLE: Style = { outline: "2px solid CanvasText", outlineOffset: "2px", zIndex: "1" };
 
 export interface Face {
   readonly key: string;
@@ -128,8 +145,13 @@ export const facesOf = ({ users, total, asOf }: LiveUsers, max: number, age: num
   const others = total - shown.length;
   if (others <= 0) return faces;
   // Not the id of anybody: ids have no "+".
-  const style = { ...FACE_STYLE, ...(shown.length > 0 && OVERLAP_STYLE), ...MORE_STYLE };
   const text = others > 999 ? "999+" : `+${others}`;
+  const style = {
+    ...FACE_STYLE,
+    ...(shown.length > 0 && OVERLAP_STYLE),
+    ...MORE_STYLE,
+    ...(text.length > 3 && LONG_STYLE),
+  };
   return [...faces, { key: "+", text, title: `${others} more`, avatar: null, style }];
 };
 

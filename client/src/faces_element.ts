@@ -11,6 +11,7 @@ import {
   TEXT_EVERY_MS,
   TIP_STYLE,
   facesOf,
+  keepInView,
   labelOf,
   type Face,
 } from "./faces.js";
@@ -37,7 +38,9 @@ const createItem = (): HTMLLIElement => {
   Object.assign(tip.style, TIP_STYLE);
   item.onfocus = () => {
     tip.textContent = item.title;
+    tip.style.translate = "";
     item.append(tip);
+    keepInView(tip);
     Object.assign(item.style, FOCUS_STYLE);
   };
   item.onblur = () => {

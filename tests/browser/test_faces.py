@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from playwright.sync_api import Page, expect
 
 from service.api.user_tokens import User, mint
@@ -66,20 +67,7 @@ def test_an_element_shows_who_is_on_a_page(
     live = make_live(SITES_FILE=sites_file(SITES), LEAVE_GRACE="0.2")
     signed_in(live, "Anna Ek", "Bo Lind")
     carl = live.visitor("team", userToken=token_of("carl", "Carl Sand")).at("/plan")
-    # Any page of the service: only its own scripts may run there.
-    page.goto(f"{live.url}/sites/team?embed")
-    page.evaluate(
-        """async ([server, token]) => {
-            await import(server + "/presence-faces.js");
-            const faces = document.createElement("presence-faces");
-            faces.setAttribute("site", "team");
-            faces.setAttribute("path", "/plan");
-            faces.setAttribute("server", server);
-            faces.user = () => token;
-            document.body.append(faces);
-        }""",
-        [live.url, token_of("me", "Me", "/plan")],
-    )
+    add_faces(page, live)
     faces = page.locator("presence-faces li")
     expect(faces).to_have_text(["AE", "BL", "CS"])
     carl.leave()
@@ -88,6 +76,58 @@ def test_an_element_shows_who_is_on_a_page(
         box = face.bounding_box()
         assert box is not None
         assert (box["width"], box["height"]) == (32, 32)
+
+
+def add_faces(page: Page, live: LiveService, style: str = "") -> None:
+    """Opens a page with the element. Any of the service: only its own scripts may run there."""
+    page.goto(f"{live.url}/sites/team?embed")
+    page.evaluate(
+        """async ([server, token, style]) => {
+            await import(server + "/presence-faces.js");
+            const faces = document.createElement("presence-faces");
+            faces.setAttribute("site", "team");
+            faces.setAttribute("path", "/plan");
+            faces.setAttribute("server", server);
+            faces.style.cssText = style;
+            faces.user = () => token;
+            document.body.append(faces);
+        }""",
+        [live.url, token_of("me", "Me", "/plan"), style],
+    )
+
+
+@pytest.mark.parametrize("edge", ["left", "right"])
+def test_what_a_face_says_stays_in_the_window(
+    make_live: MakeLive, page: Page, sites_file: SitesFile, edge: str
+) -> None:
+    live = make_live(SITES_FILE=sites_file(SITES))
+    names = ["Anna Ek", "Moritz Maximilian Wellington-Montgomery " + 24 * "m", "Walter Mm"]
+    signed_in(live, *names)
+    page.set_viewport_size({"width": 380, "height": 300})
+    add_faces(page, live, f"position:fixed;top:0;{edge}:0")
+    faces = page.locator("presence-faces li")
+    expect(faces).to_have_count(3)
+    # Two of the widest letters are seen beside the next face and its ring.
+    assert page.evaluate(
+        """() => {
+            const list = document.querySelector("presence-faces").shadowRoot;
+            const faces = [...list.querySelectorAll("li")];
+            return faces.slice(0, -1).map((face, index) => {
+                const text = document.createRange();
+                text.selectNodeContents(face.firstElementChild);
+                const next = faces[index + 1].getBoundingClientRect();
+                return text.getBoundingClientRect().right <= next.left - 1;
+            });
+        }"""
+    ) == [True, True]
+    for face in faces.all():
+        face.focus()
+        tip = face.locator("span[aria-hidden]")
+        expect(tip).to_be_visible()
+        box = tip.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 380
+        assert page.evaluate("document.documentElement.scrollWidth") == 380
 
 
 def token_of(user: str, name: str, *sees: str) -> str:
