@@ -14,7 +14,8 @@ import structlog
 from service.errors import StoreError
 from service.live.messages import Delta, Message, Snapshot, SubscribeOptions, Subscriber
 from service.live.single_flight import consume_exception
-from service.live.users import UserPageRead, UserWatch
+from service.live.user_changes import UserPageRead
+from service.live.user_watch import UserWatch
 from service.store.merge import Changes
 from service.store.paging import stream_position
 from service.store.store import PresenceStore

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from service.live.users import UserChanges, UserPageRead, UserSlot
+from service.live.user_changes import UserChanges, UserPageRead
+from service.live.user_slot import UserSlot
 from service.models import PathCount, SessionEvent, Stats, StatsWithFeed
 from service.store.merge import EVENTS_SHOWN, Changes, add_feed
 from service.store.paging import stream_position

@@ -15,7 +15,9 @@ from service.api.live import _events
 from service.errors import StoreUnreachable
 from service.live.hub import Hub
 from service.live.messages import SubscribeOptions, Subscriber
-from service.live.users import MOST_USERS_KEPT, USERS_SHOWN, UserChange
+from service.live.user_changes import UserChange
+from service.live.user_slot import MOST_USERS_KEPT
+from service.live.user_watch import USERS_SHOWN
 from service.redis.client import connect
 from service.store.config import StoreConfig
 from service.store.keys import Keys, shard_of
