@@ -13,35 +13,18 @@ of them.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-import structlog
-
-from service.errors import StoreBusy, StoreError
-from service.store.waiters import Again, Twins, Waiter
-
-log = structlog.get_logger(__name__)
+from service.errors import StoreBusy
+from service.store.batch import Answer, Batch, cancel, check_answers, deliver, without_cancelled
+from service.store.lane import Lane
+from service.store.waiters import Again, Waiter
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
 
-
-@dataclass(slots=True)
-class Batch(Generic[K, T, R]):
-    """Items of one key and one kind, sent together; no two are about the same thing. `begun_s`:
-    when the first was submitted, in seconds of the monotonic clock."""
-
-    key: K
-    kind: str
-    begun_s: float
-    items: list[T]
-    waiting: list[Waiter[R]]
-
-
-Answer = Sequence[R | BaseException] | BaseException
 Send = Callable[[list[Batch[K, T, R]]], Awaitable[list[Answer[R]]]]
 
 
@@ -92,7 +75,7 @@ class Batcher(Generic[K, T, R]):
         self._max_call = max_call
         self._pace_s = pace_s
         self._enough = enough
-        self._lanes: dict[Hashable, _Lane[K, T, R]] = {}  # kept: there are as many as servers
+        self._lanes: dict[Hashable, Lane[K, T, R]] = {}  # kept: there are as many as servers
         self._is_closed = False
         self.waiting = 0
 
@@ -127,12 +110,12 @@ class Batcher(Generic[K, T, R]):
         if self._is_closed:
             raise StoreBusy("the service is stopping")
 
-    def _lane_for(self, key: K) -> "_Lane[K, T, R]":
+    def _lane_for(self, key: K) -> Lane[K, T, R]:
         """Returns the lane of a key, and sees to it that its task runs."""
         lane_key = self._lane_of(key)
         lane = self._lanes.get(lane_key)
         if lane is None:
-            lane = self._lanes[lane_key] = _Lane(
+            lane = self._lanes[lane_key] = Lane(
                 self._id_of, self._again, self._max_batch, self._enough
             )
         if lane.task is None:
@@ -153,7 +136,7 @@ class Batcher(Generic[K, T, R]):
         while tasks := [lane.task for lane in self._lanes.values() if lane.task]:
             await asyncio.wait(tasks)
 
-    async def _drain(self, lane: "_Lane[K, T, R]") -> None:
+    async def _drain(self, lane: Lane[K, T, R]) -> None:
         is_failing = False
         try:
             while batches := lane.take(self._max_call):
@@ -161,20 +144,20 @@ class Batcher(Generic[K, T, R]):
                 self.waiting -= lane.taken
                 if is_failing:
                     batches = self._without_late(batches)
-                batches = _without_cancelled(batches)
+                batches = without_cancelled(batches)
                 if not batches:
                     continue
                 try:
                     answers = await self._send(batches)
-                    _check(batches, answers)
+                    check_answers(batches, answers)
                 except Exception as error:
                     answers = [error] * len(batches)
                 except BaseException:
-                    _cancel(batches)
+                    cancel(batches)
                     raise
                 is_failing = any(isinstance(answer, BaseException) for answer in answers)
                 for batch, answer in zip(batches, answers, strict=True):
-                    _deliver(batch, answer)
+                    deliver(batch, answer)
                 if not self._is_closed and (len(batches) > 1 or len(batches[0].items) > 1):
                     await lane.pause(began_s + self._pace_s - time.monotonic())
         finally:
@@ -187,181 +170,5 @@ class Batcher(Generic[K, T, R]):
             return batches
         late = [batch for batch in batches if batch.begun_s < since_s]
         for batch in late:
-            _deliver(batch, StoreBusy("Redis was busy for too long with what came before"))
+            deliver(batch, StoreBusy("Redis was busy for too long with what came before"))
         return batches[len(late) :]
-
-
-class _Lane(Generic[K, T, R]):
-    """The queue of one server, which is sent one call at a time."""
-
-    __slots__ = (
-        "_again", "_chains", "_enough", "_id_of", "_max_batch", "_open", "_pause", "_places",
-        "_size", "_twins", "batches", "taken", "task",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        id_of: Callable[[T], Hashable],
-        again: Mapping[str, Again[R]],
-        max_batch: int,
-        enough: int,
-    ) -> None:
-        self._id_of = id_of
-        self._again = again
-        self.batches: list[Batch[K, T, R]] = []
-        self._open: dict[K, Batch[K, T, R]] = {}
-        # By key: the open batch and those behind it, for an item about a thing that is in batch n
-        # already goes into batch n + 1; and for each thing the last batch that it is in.
-        self._chains: dict[K, list[Batch[K, T, R]]] = {}
-        self._places: dict[K, dict[Hashable, int]] = {}
-        self.task: asyncio.Task[None] | None = None
-        self._max_batch = max_batch
-        self._enough = enough
-        self._size = self._twins = 0  # queued items, and waiters that share one
-        self.taken = 0  # of both, by the last `take`
-        self._pause: asyncio.Future[None] | None = None
-
-    def add(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
-        """Appends an item to the open batch; one about the same thing as another goes to the batch
-        behind that, or, if both are equal, shares its result. Enough items end a pause."""
-        batch = self._open.get(key)
-        if batch is None:
-            batch = self._open[key] = self._begin(key, kind)
-        elif batch.kind != kind or len(batch.items) >= self._max_batch:
-            batch = self._open[key] = self._begin(key, kind)
-            self._forget_places(key)
-        else:
-            places, item_id = self._places.get(key), self._id_of(item)
-            if places is None:
-                self._chains[key] = [batch]
-                places = self._places[key] = {self._id_of(batch.items[0]): 0}
-            if item_id in places:
-                chain = self._chains[key]
-                batch = chain[places[item_id]]
-                if kind in self._again and item in batch.items:
-                    self._join(batch, batch.items.index(item), waiter)
-                    return
-                batch = self._behind(chain, places[item_id])
-                places[item_id] += 1
-            else:
-                places[item_id] = 0
-        batch.items.append(item)
-        batch.waiting.append(waiter)
-        self._size += 1
-        if self._pause is not None and self._size >= self._enough:
-            self.wake()
-
-    def _behind(self, chain: list[Batch[K, T, R]], place: int) -> Batch[K, T, R]:
-        if place + 1 == len(chain):
-            chain.append(self._begin(chain[0].key, chain[0].kind))
-        return chain[place + 1]
-
-    def _forget_places(self, key: K) -> None:
-        self._chains.pop(key, None)
-        self._places.pop(key, None)
-
-    def _join(self, batch: Batch[K, T, R], index: int, waiter: Waiter[R]) -> None:
-        """Lets a waiter share an item that is queued already."""
-        twins = batch.waiting[index]
-        if not isinstance(twins, Twins):
-            twins = batch.waiting[index] = Twins(twins, self._again[batch.kind])
-        twins.waiters.append(waiter)
-        self._twins += 1
-
-    def _begin(self, key: K, kind: str) -> Batch[K, T, R]:
-        batch: Batch[K, T, R] = Batch(key, kind, time.monotonic(), [], [])
-        self.batches.append(batch)
-        return batch
-
-    def take(self, most: int) -> list[Batch[K, T, R]]:
-        """Removes and returns the oldest batches: `most` items, and at most a batch more."""
-        self.taken, self._twins = self._twins, 0
-        if self._size <= most:
-            batches, self.batches = self.batches, []
-            self._open.clear()
-            if self._places:
-                self._chains.clear()
-                self._places.clear()
-            self.taken += self._size
-            self._size = 0
-            return batches
-        end = size = 0
-        while size < most:
-            batch = self.batches[end]
-            size += len(batch.items)
-            end += 1
-            if self._open.get(batch.key) is batch:
-                del self._open[batch.key]
-                self._forget_places(batch.key)
-        batches = self.batches[:end]
-        del self.batches[:end]
-        self._size -= size
-        self.taken += size
-        return batches
-
-    async def pause(self, seconds: float) -> None:
-        """Waits for so many seconds, or until enough items are queued."""
-        if seconds <= 0 or self._size >= self._enough:
-            return
-        loop = asyncio.get_running_loop()
-        self._pause = loop.create_future()
-        timer = loop.call_later(seconds, self.wake)
-        try:
-            await self._pause
-        finally:
-            timer.cancel()
-            self._pause = None
-
-    def wake(self) -> None:
-        """Ends a pause, if there is one."""
-        if self._pause is not None and not self._pause.done():
-            self._pause.set_result(None)
-
-
-def _without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
-    for batch in batches:
-        for waiter in batch.waiting:
-            if waiter.done():
-                return _kept(batches)
-    return batches
-
-
-def _kept(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
-    for batch in batches:
-        kept = [
-            (item, waiter)
-            for item, waiter in zip(batch.items, batch.waiting, strict=True)
-            if not waiter.done()
-        ]
-        batch.items = [item for item, _ in kept]
-        batch.waiting = [waiter for _, waiter in kept]
-    return [batch for batch in batches if batch.items]
-
-
-def _check(batches: list[Batch[K, T, R]], answers: Sequence[Answer[R]]) -> None:
-    """Raises StoreError where the numbers differ: no caller may be given another's result."""
-    if len(answers) != len(batches):
-        raise StoreError(f"{len(answers)} answers to {len(batches)} batches")
-    for batch, answer in zip(batches, answers, strict=True):
-        if not isinstance(answer, BaseException) and len(answer) != len(batch.items):
-            raise StoreError(f"{len(answer)} results for {len(batch.items)} items")
-
-
-def _cancel(batches: list[Batch[K, T, R]]) -> None:
-    for batch in batches:
-        for waiter in batch.waiting:
-            waiter.cancel()
-
-
-def _deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:
-    results = [answer] * len(batch.waiting) if isinstance(answer, BaseException) else answer
-    for waiter, result in zip(batch.waiting, results, strict=True):
-        if waiter.done():
-            continue
-        try:
-            if isinstance(result, BaseException):
-                waiter.set_exception(result)
-            else:
-                waiter.set_result(result)
-        except Exception as error:  # a fault of ours in one answer must not cost the others theirs
-            log.error("waiter_failed", kind=type(error).__name__, exc_info=error)

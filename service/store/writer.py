@@ -13,7 +13,8 @@ from service.errors import StoreBusy, WrongTypeError
 from service.redis.client import Connection
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
-from service.store.batcher import Answer, Batch, Batcher
+from service.store.batch import Answer, Batch
+from service.store.batcher import Batcher
 from service.store.due import DueList
 from service.store.keys import ShardKeys
 from service.store.runner import ScriptRunner

@@ -23,7 +23,7 @@ from service.server.asgi_path import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import PlainProtocol
 from service.settings import Settings
-from service.store.batcher import Batch
+from service.store.batch import Batch
 from service.store.writer import Heartbeat
 from tests.conftest import Clock
 

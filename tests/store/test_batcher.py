@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import StoreBusy, StoreError
-from service.store.batcher import Answer, Batch, Batcher
+from service.store.batch import Answer, Batch
+from service.store.batcher import Batcher
 
 Batches = list[Batch[str, Any, Any]]
 

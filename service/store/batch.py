@@ -1,0 +1,83 @@
+"""Items that are sent together, and the results that their waiters are given."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from service.errors import StoreError
+from service.store.waiters import Waiter
+
+log = structlog.get_logger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Batch(Generic[K, T, R]):
+    """Items of one key and one kind, sent together; no two are about the same thing. `begun_s`:
+    when the first was submitted, in seconds of the monotonic clock."""
+
+    key: K
+    kind: str
+    begun_s: float
+    items: list[T]
+    waiting: list[Waiter[R]]
+
+
+Answer = Sequence[R | BaseException] | BaseException
+
+
+def without_cancelled(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
+    """Returns the batches without the items whose waiters need no result any more."""
+    for batch in batches:
+        for waiter in batch.waiting:
+            if waiter.done():
+                return _kept(batches)
+    return batches
+
+
+def _kept(batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
+    for batch in batches:
+        kept = [
+            (item, waiter)
+            for item, waiter in zip(batch.items, batch.waiting, strict=True)
+            if not waiter.done()
+        ]
+        batch.items = [item for item, _ in kept]
+        batch.waiting = [waiter for _, waiter in kept]
+    return [batch for batch in batches if batch.items]
+
+
+def check_answers(batches: list[Batch[K, T, R]], answers: Sequence[Answer[R]]) -> None:
+    """Raises StoreError where the numbers differ: no caller may be given another's result."""
+    if len(answers) != len(batches):
+        raise StoreError(f"{len(answers)} answers to {len(batches)} batches")
+    for batch, answer in zip(batches, answers, strict=True):
+        if not isinstance(answer, BaseException) and len(answer) != len(batch.items):
+            raise StoreError(f"{len(answer)} results for {len(batch.items)} items")
+
+
+def cancel(batches: list[Batch[K, T, R]]) -> None:
+    """Tells all who wait that there will be no result."""
+    for batch in batches:
+        for waiter in batch.waiting:
+            waiter.cancel()
+
+
+def deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:
+    """Gives each waiter of a batch the result of its item, or the error that there is instead."""
+    results = [answer] * len(batch.waiting) if isinstance(answer, BaseException) else answer
+    for waiter, result in zip(batch.waiting, results, strict=True):
+        if waiter.done():
+            continue
+        try:
+            if isinstance(result, BaseException):
+                waiter.set_exception(result)
+            else:
+                waiter.set_result(result)
+        except Exception as error:  # a fault of ours in one answer must not cost the others theirs
+            log.error("waiter_failed", kind=type(error).__name__, exc_info=error)

@@ -1,0 +1,140 @@
+"""Batches that wait for one server while a call is in flight."""
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable, Mapping
+from typing import Generic, TypeVar
+
+from service.store.batch import Batch
+from service.store.waiters import Again, Twins, Waiter
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Lane(Generic[K, T, R]):
+    """The queue of one server, which is sent one call at a time."""
+
+    __slots__ = (
+        "_again", "_chains", "_enough", "_id_of", "_max_batch", "_open", "_pause", "_places",
+        "_size", "_twins", "batches", "taken", "task",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id_of: Callable[[T], Hashable],
+        again: Mapping[str, Again[R]],
+        max_batch: int,
+        enough: int,
+    ) -> None:
+        self._id_of = id_of
+        self._again = again
+        self.batches: list[Batch[K, T, R]] = []
+        self._open: dict[K, Batch[K, T, R]] = {}
+        # By key: the open batch and those behind it, for an item about a thing that is in batch n
+        # already goes into batch n + 1; and for each thing the last batch that it is in.
+        self._chains: dict[K, list[Batch[K, T, R]]] = {}
+        self._places: dict[K, dict[Hashable, int]] = {}
+        self.task: asyncio.Task[None] | None = None
+        self._max_batch = max_batch
+        self._enough = enough
+        self._size = self._twins = 0  # queued items, and waiters that share one
+        self.taken = 0  # of both, by the last `take`
+        self._pause: asyncio.Future[None] | None = None
+
+    def add(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
+        """Appends an item to the open batch; one about the same thing as another goes to the batch
+        behind that, or, if both are equal, shares its result. Enough items end a pause."""
+        batch = self._open.get(key)
+        if batch is None:
+            batch = self._open[key] = self._begin(key, kind)
+        elif batch.kind != kind or len(batch.items) >= self._max_batch:
+            batch = self._open[key] = self._begin(key, kind)
+            self._forget_places(key)
+        else:
+            places, item_id = self._places.get(key), self._id_of(item)
+            if places is None:
+                self._chains[key] = [batch]
+                places = self._places[key] = {self._id_of(batch.items[0]): 0}
+            if item_id in places:
+                chain = self._chains[key]
+                batch = chain[places[item_id]]
+                if kind in self._again and item in batch.items:
+                    self._join(batch, batch.items.index(item), waiter)
+                    return
+                batch = self._behind(chain, places[item_id])
+                places[item_id] += 1
+            else:
+                places[item_id] = 0
+        batch.items.append(item)
+        batch.waiting.append(waiter)
+        self._size += 1
+        if self._pause is not None and self._size >= self._enough:
+            self.wake()
+
+    def _behind(self, chain: list[Batch[K, T, R]], place: int) -> Batch[K, T, R]:
+        if place + 1 == len(chain):
+            chain.append(self._begin(chain[0].key, chain[0].kind))
+        return chain[place + 1]
+
+    def _forget_places(self, key: K) -> None:
+        self._chains.pop(key, None)
+        self._places.pop(key, None)
+
+    def _join(self, batch: Batch[K, T, R], index: int, waiter: Waiter[R]) -> None:
+        """Lets a waiter share an item that is queued already."""
+        twins = batch.waiting[index]
+        if not isinstance(twins, Twins):
+            twins = batch.waiting[index] = Twins(twins, self._again[batch.kind])
+        twins.waiters.append(waiter)
+        self._twins += 1
+
+    def _begin(self, key: K, kind: str) -> Batch[K, T, R]:
+        batch: Batch[K, T, R] = Batch(key, kind, time.monotonic(), [], [])
+        self.batches.append(batch)
+        return batch
+
+    def take(self, most: int) -> list[Batch[K, T, R]]:
+        """Removes and returns the oldest batches: `most` items, and at most a batch more."""
+        self.taken, self._twins = self._twins, 0
+        if self._size <= most:
+            batches, self.batches = self.batches, []
+            self._open.clear()
+            if self._places:
+                self._chains.clear()
+                self._places.clear()
+            self.taken += self._size
+            self._size = 0
+            return batches
+        end = size = 0
+        while size < most:
+            batch = self.batches[end]
+            size += len(batch.items)
+            end += 1
+            if self._open.get(batch.key) is batch:
+                del self._open[batch.key]
+                self._forget_places(batch.key)
+        batches = self.batches[:end]
+        del self.batches[:end]
+        self._size -= size
+        self.taken += size
+        return batches
+
+    async def pause(self, seconds: float) -> None:
+        """Waits for so many seconds, or until enough items are queued."""
+        if seconds <= 0 or self._size >= self._enough:
+            return
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(seconds, self.wake)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+            self._pause = None
+
+    def wake(self) -> None:
+        """Ends a pause, if there is one."""
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
