@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from service.api.context import Context, problem_response, unexpected
 from service.api.cors import PublicCors
-from service.api.heartbeats import Intake
+from service.api.intake import Intake
 from service.api.middleware import Observed
 from service.api.rate_limits import Slots
 from service.api.routes import API_ROUTES

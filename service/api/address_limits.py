@@ -1,9 +1,13 @@
-"""What one client address may do: send so many requests, and show so many wrong tokens."""
+"""What one client address may do: send so many requests, show so many wrong tokens, and open so
+many sessions, which the script counts."""
 
 import math
 
 from service.api.rate_limits import RateLimiter
 from service.errors import RequestError
+
+LIMITED = "this address has opened too many sessions in this minute"
+LIMITED_S = 60  # from then on it may open more, whenever in its minute it was refused
 
 
 class AddressLimits:
@@ -45,3 +49,8 @@ def _too_many(what: str, wait_s: float) -> RequestError:
         f"too many {what} from this address; slow down",
         headers={"Retry-After": str(math.ceil(wait_s))},
     )
+
+
+def limited() -> RequestError:
+    """What is said to an address that opens too many sessions."""
+    return RequestError(429, LIMITED, headers={"Retry-After": str(LIMITED_S)})

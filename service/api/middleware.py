@@ -9,7 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import problem_response
-from service.api.heartbeats import is_heartbeat
+from service.api.heartbeat_path import is_heartbeat
 from service.api.request_head import NEEDS_HOST, check_host, headers_of
 from service.api.security import Security
 from service.errors import RequestError

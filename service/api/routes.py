@@ -4,15 +4,27 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from service.api import badge, docs, health, heartbeats, live, sessions, stats, users, views
+from service.api import (
+    badge,
+    docs,
+    health,
+    heartbeat,
+    heartbeat_batches,
+    leave,
+    live,
+    sessions,
+    stats,
+    users,
+    views,
+)
 
 _SITE = "/v1/sites/{site}"
 # Two days of history are 14 kB of JSON, and 1 kB of gzip.
 _GZIPPED = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
 API_ROUTES = [
-    Route(f"{_SITE}/heartbeat", heartbeats.HeartbeatEndpoint(), methods=["POST"]),
-    Route(f"{_SITE}/heartbeats", heartbeats.heartbeats, methods=["POST"]),
-    Route(f"{_SITE}/leave", heartbeats.leave, methods=["POST"]),
+    Route(f"{_SITE}/heartbeat", heartbeat.HeartbeatEndpoint(), methods=["POST"]),
+    Route(f"{_SITE}/heartbeats", heartbeat_batches.heartbeats, methods=["POST"]),
+    Route(f"{_SITE}/leave", leave.leave, methods=["POST"]),
     Route(f"{_SITE}/views", views.views, methods=["GET", "POST"]),
     Route(f"{_SITE}/stats", stats.stats, middleware=_GZIPPED),
     Route(f"{_SITE}/active", stats.active),

@@ -7,12 +7,12 @@ it, and nobody else may anything: names are not numbers.
 from starlette.requests import Request
 
 from service.api.context import Context
-from service.api.heartbeats import NO_USERS
 from service.api.request_head import Headers, headers_of
 from service.api.user_tokens import Verdict
 from service.errors import RequestError, TokenError
 from service.sites import Site
 
+NO_USERS = "this site has no users: give it user_secrets in PRESENCE_SITES_FILE"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 

@@ -4,7 +4,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from service.api.heartbeats import NO_USERS
+from service.api.user_access import NO_USERS
 from service.cli.group import Failure, WholeNumber
 from service.cli.printing import moment, print_rows, stderr, stdout, table
 from service.cli.reading import clean_path_option, open_store, reachable, run, site_argument

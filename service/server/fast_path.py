@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.api.cors import RawHeaders
-from service.api.heartbeats import Intake, Reply, site_in
+from service.api.heartbeat_path import site_in
+from service.api.intake import Intake, Reply
 from service.api.requests.sizes import MAX_BODY_BYTES
 from service.server.draining import Draining
 from service.server.protocol import TRAILERS

@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.api.heartbeats import Reply
+from service.api.intake import Reply
 from service.errors import StoreUnreachable
 from service.server.asgi_path import AsgiProtocol
 from service.server.fast_path import FastPathProtocol

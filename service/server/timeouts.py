@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.api.context import RETRY_AFTER_S, problem
 from service.api.cors import EXPOSED
-from service.api.heartbeats import TEMPLATE
+from service.api.heartbeat_path import TEMPLATE
 from service.api.middleware import labels_of
 from service.errors import RequestError
 from service.models import title_of

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.heartbeats import CROWD, SPREAD
+from service.api.intake import CROWD, SPREAD
 from service.app import create_app
 from service.errors import StoreUnreachable
 from service.server.asgi_path import AsgiProtocol
