@@ -31,7 +31,7 @@ from service.api.requests.heartbeats import HeartbeatBody
 from service.api.requests.leaves import Leave
 from service.api.requests.page_views import PageViewBody
 from service.api.requests.paths import clean_path
-from service.api.user_requests import UserStatusQuery
+from service.api.requests.user_statuses import UserStatusQuery
 from service.api.user_tokens import User, mint
 from service.app import ROUTES
 from service.store.paging import write_cursor, write_user_cursor

@@ -1,8 +1,8 @@
 """The endpoints of users."""
 
 from service import models
-from service.api import user_requests
 from service.api.openapi.operation import JSON, OPERATOR, Answer, Operation
+from service.api.requests.user_statuses import UserStatusQuery
 
 USER = "anna"
 _USERS = "/v1/sites/{site}/users"
@@ -65,7 +65,7 @@ USER_OPERATIONS = [
         (400, *_PROBLEMS[:3], 408, 413, *_PROBLEMS[3:]),
         ("site",),
         OPERATOR,
-        user_requests.UserStatusQuery,
+        UserStatusQuery,
         "40 KiB",
         {"userIds": [USER, "bob"]},
     ),
