@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from service.api.openapi import document as openapi
+from service.api.openapi.samples import BASE_URL
 from service.api.rate_limits import Slots
 from service.api.request_head import headers_of
 from service.api.requests.fields import check_site
@@ -186,7 +186,7 @@ def base_url(request: Request) -> str:
     a shell, so anything but a plain one is left out."""
     host = request.headers.get("host", "")
     if not _HOST.match(host):
-        return openapi.BASE_URL
+        return BASE_URL
     return f"{request.scope['scheme']}://{host}"
 
 

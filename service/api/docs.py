@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from service.api.context import base_url
 from service.api.openapi import document as specification
 from service.api.openapi.html import render
+from service.api.openapi.samples import BASE_URL
 
 # It looks like the other pages, whose folder is web/.
 STATIC = Path(__file__).parents[1] / "web" / "static"
@@ -35,7 +36,7 @@ async def openapi(request: Request) -> Response:
 async def page(request: Request) -> Response:
     """The OpenAPI document to read; its examples call this very address."""
     base = escape(base_url(request))
-    return HTMLResponse(_reference().replace(specification.BASE_URL, base), headers=_HEADERS)
+    return HTMLResponse(_reference().replace(BASE_URL, base), headers=_HEADERS)
 
 
 @functools.cache

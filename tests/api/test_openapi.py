@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from service import models
 from service.api.openapi import document as openapi
 from service.api.openapi.operations import OPERATIONS
+from service.api.openapi.samples import BASE_URL
 from service.api.requests.batches import HeartbeatBatch
 from service.api.requests.heartbeats import HeartbeatBody
 from service.api.requests.leaves import Leave
@@ -374,7 +375,7 @@ async def test_every_example_of_a_200_has_the_query_that_gives_it(
         command = re.match(r"curl -i '([^']+)'", source)
         assert command, source
         body = re.search(r"-d '([^']+)'", source)
-        url = command[1].replace(openapi.BASE_URL, "")
+        url = command[1].replace(BASE_URL, "")
         method = "POST" if body else "GET"
         answer = await service.client.request(
             method, url, content=body and body[1], headers=operator

@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+SITE = "/v1/sites/{site}"
+
+# In examples.
 SESSION = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
+USER = "anna"
+AS_OF = 1_764_000_000_123
+
 JSON, PLAIN = "application/json", "text/plain"
+TEXT = {"type": "string"}  # the schema of what is not JSON
 NO_TOKEN: dict[str, list[str]] = {}
 BEARER: dict[str, list[str]] = {"bearer": []}
 OPEN = [NO_TOKEN]

@@ -1,13 +1,11 @@
 """The endpoints of users."""
 
 from service import models
-from service.api.openapi.operation import JSON, OPERATOR, Answer, Operation
+from service.api.openapi.operation import AS_OF, JSON, OPERATOR, SITE, USER, Answer, Operation
 from service.api.requests.user_statuses import UserStatusQuery
 
-USER = "anna"
-_USERS = "/v1/sites/{site}/users"
+_USERS = f"{SITE}/users"
 _PROBLEMS = (401, 403, 404, 422, 429, 503)
-_AS_OF = 1_764_000_000_123
 _ROW = {
     "userId": USER,
     "name": "Anna",
@@ -33,7 +31,7 @@ USER_OPERATIONS = [
                 200,
                 "A page of users",
                 {JSON: models.UserPage},
-                example={"users": [_ROW], "total": 1, "nextCursor": None, "asOf": _AS_OF},
+                example={"users": [_ROW], "total": 1, "nextCursor": None, "asOf": AS_OF},
             )
         ],
         _PROBLEMS,
@@ -58,7 +56,7 @@ USER_OPERATIONS = [
                         {"userId": USER, "online": True, "lastSeen": 1_764_000_000_000},
                         {"userId": "bob", "online": False, "lastSeen": None},
                     ],
-                    "asOf": _AS_OF,
+                    "asOf": AS_OF,
                 },
             )
         ],
@@ -81,7 +79,7 @@ USER_OPERATIONS = [
                 200,
                 "The user",
                 {JSON: models.UserDetails},
-                example=_ROW | {"online": True, "asOf": _AS_OF},
+                example=_ROW | {"online": True, "asOf": AS_OF},
             )
         ],
         _PROBLEMS,
