@@ -1,6 +1,6 @@
 /** React hooks; without options they use the script tag's client. */
 
-import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useRef, useSyncExternalStore, type DependencyList } from "react";
 import {
   createPresence,
   currentPresence,
@@ -38,6 +38,36 @@ export const usePageTracking = (options?: PresenceOptions): void => {
   }, []);
 };
 
+/** What a subscription last published; undefined until it has, and again when `deps` change. */
+const useLatest = <T>(
+  start: (publish: (next: T) => void) => () => void,
+  deps: DependencyList,
+): T | undefined => {
+  const latest = useRef<T | undefined>(undefined);
+  const subscribe = useCallback((onChange: () => void) => {
+    const publish = (next: T | undefined) => {
+      latest.current = next;
+      onChange();
+    };
+    publish(undefined); // the old one belongs to another site or page
+    let isEnded = false;
+    let stop = () => {};
+    queueMicrotask(() => {
+      // By now the effects of parent components have run, which may start the client.
+      if (!isEnded) stop = start(publish);
+    });
+    return () => {
+      isEnded = true;
+      stop();
+    };
+  }, deps);
+  return useSyncExternalStore(
+    subscribe,
+    () => latest.current,
+    () => undefined,
+  );
+};
+
 /**
  * The live numbers of the site and, with `path`, of one page; undefined until they are known.
  * All uses share one connection.
@@ -50,39 +80,16 @@ export const usePresence = ({
   readonly path?: string;
   readonly site?: string;
   readonly api?: string;
-} = {}): LiveCounts | undefined => {
-  const counts = useRef<LiveCounts | undefined>(undefined);
-  const subscribe = useCallback(
-    (onChange: () => void) => {
-      const publish = (next: LiveCounts | undefined) => {
-        counts.current = next;
-        onChange();
-      };
+} = {}): LiveCounts | undefined =>
+  useLatest<LiveCounts>(
+    (publish) => {
       const options = path == null ? {} : { path };
-      publish(undefined); // the old numbers belong to another site or page
-      let isEnded = false;
-      let stop = () => {};
-      queueMicrotask(() => {
-        // By now the effects of parent components have run, which may start the client.
-        if (isEnded) return;
-        stop =
-          site == null
-            ? currentPresence().subscribe(publish, options)
-            : watchPresence({ site, ...(api != null && { api }) }, publish, options);
-      });
-      return () => {
-        isEnded = true;
-        stop();
-      };
+      return site == null
+        ? currentPresence().subscribe(publish, options)
+        : watchPresence({ site, ...(api != null && { api }) }, publish, options);
     },
     [api, site, path],
   );
-  return useSyncExternalStore(
-    subscribe,
-    () => counts.current,
-    () => undefined,
-  );
-};
 
 export interface UsersOptions {
   /** Only who is on this page; without it, who is on the site. */
@@ -98,39 +105,19 @@ export interface UsersOptions {
  * page share one connection.
  */
 export const useUsers = ({ path, site, api, user }: UsersOptions = {}): LiveUsers | undefined => {
-  const users = useRef<LiveUsers | undefined>(undefined);
   const given = useRef(user); // a function literal is a new function on every render
   given.current = user;
-  const subscribe = useCallback(
-    (onChange: () => void) => {
-      const publish = (next: LiveUsers | undefined) => {
-        users.current = next;
-        onChange();
-      };
-      publish(undefined); // the old list belongs to another site or page
-      let isEnded = false;
-      let stop = () => {};
-      queueMicrotask(() => {
-        // By now the effects of parent components have run, which may start the client.
-        if (isEnded) return;
-        const options = {
+  return useLatest<LiveUsers>(
+    (publish) =>
+      watchUsers(
+        {
           ...(path != null && { path }),
           ...(site != null && { site }),
           ...(api != null && { api }),
           ...(given.current && { user: () => given.current?.() }),
-        };
-        stop = watchUsers(options, publish);
-      });
-      return () => {
-        isEnded = true;
-        stop();
-      };
-    },
+        },
+        publish,
+      ),
     [api, site, path],
-  );
-  return useSyncExternalStore(
-    subscribe,
-    () => users.current,
-    () => undefined,
   );
 };
