@@ -38,10 +38,11 @@ from service.store.keys import Keys
 from service.store.shards import agree_or_ask_later
 from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
-from service.web.demo import DEMO_ROUTES, Visitors
+from service.web.demo import DEMO_ROUTES
 from service.web.demo import SITE as DEMO_SITE
 from service.web.demo_document import ROUTE as DEMO_TOKEN
 from service.web.demo_document import Colleagues
+from service.web.demo_visitors import Visitors
 from service.web.pages import PAGE_ROUTES, refusal
 
 if TYPE_CHECKING:

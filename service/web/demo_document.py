@@ -18,7 +18,8 @@ from service.api.user_tokens import User, mint
 from service.errors import FieldError, StoreError
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
-from service.web.demo import SITE, TICK_S
+from service.web.demo import SITE
+from service.web.demo_visitors import TICK_S
 
 log = structlog.get_logger(__name__)
 

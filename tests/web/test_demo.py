@@ -5,8 +5,9 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
-from service.web.demo import SITE, TICK_S, VISITORS, Visitors
+from service.web.demo import SITE
 from service.web.demo_document import PATH, Colleagues
+from service.web.demo_visitors import TICK_S, VISITORS, Visitors
 from tests.conftest import Clock, MakeStore
 from tests.invariants import check
 
