@@ -9,19 +9,16 @@ import time
 import uuid
 from dataclasses import dataclass
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from service.api.user_tokens import User, mint
-from service.errors import FieldError, StoreError
+from service.errors import FieldError
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from service.web.demo import SITE
-from service.web.demo_visitors import TICK_S
-
-log = structlog.get_logger(__name__)
+from service.web.demo_steps import take_steps
 
 PATH = "/demo/document"
 _NAMES = ("Anna Ek", "Bo Lindqvist", "Chidi Okafor", "Dora Márai", "Emil Roth", "Fumiko Sato",
@@ -66,15 +63,10 @@ class Colleagues:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time()
         for colleague in self._team:
-            colleague.changes_at = loop.time() + self._chance.uniform(0, _AWAY_S[1])
-        while True:
-            try:
-                await self.step(loop.time())
-            except StoreError as error:
-                log.warning("demo_waits", detail=error.detail)
-            await asyncio.sleep(TICK_S)
+            colleague.changes_at = now + self._chance.uniform(0, _AWAY_S[1])
+        await take_steps(self.step)
 
     async def step(self, now: float) -> None:
         """What they do in one tick. Raises StoreError."""

@@ -1,26 +1,20 @@
 """Visitors of the demo site, who come, look around and leave."""
 
-import asyncio
 import json
 import random
 import uuid
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import structlog
-
-from service.errors import StoreError
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from service.web.demo import SITE
-
-log = structlog.get_logger(__name__)
+from service.web.demo_steps import TICK_S, take_steps
 
 VISITORS = 40  # about so many are here at once
 _STAY_S = (20.0, 240.0)
 _READ_S = (4.0, 40.0)  # on one page
 _SAYS_GOODBYE = 0.8  # the others are not heard of again, as on a phone that is put away
-TICK_S = 0.7
 
 # Path -> how likely somebody goes there, and what kind of page it is.
 _PAGES = {
@@ -99,13 +93,7 @@ class Visitors:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                await self.step(loop.time())
-            except StoreError as error:
-                log.warning("demo_waits", detail=error.detail)
-            await asyncio.sleep(TICK_S)
+        await take_steps(self.step)
 
     async def step(self, now: float) -> None:
         """What they do in one tick. Raises StoreError; they do the next thing in the next one."""

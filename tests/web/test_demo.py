@@ -7,7 +7,8 @@ from service.app import create_app
 from service.settings import Settings
 from service.web.demo import SITE
 from service.web.demo_document import PATH, Colleagues
-from service.web.demo_visitors import TICK_S, VISITORS, Visitors
+from service.web.demo_steps import TICK_S
+from service.web.demo_visitors import VISITORS, Visitors
 from tests.conftest import Clock, MakeStore
 from tests.invariants import check
 
