@@ -81,7 +81,7 @@ class Context:
         self.check_guesses(request)
         self.security.check_operator(headers_of(request.scope))
         name = check_site(request.path_params["site"])
-        self.security.site(name)
+        self.security.require_site(name)
         return name
 
 

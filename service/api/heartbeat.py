@@ -30,7 +30,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     cors = EXPOSED  # any page may read what is wrong with a site's id
     try:
         check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
-        site, cors = intake.find_site(name, headers)
+        site, cors = intake.resolve_site(name, headers)
         client = intake.check_client(name, site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)
         if reply is None:

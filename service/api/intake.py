@@ -65,7 +65,7 @@ class Intake:
         self._geo_headers = context.settings.geo_headers
         self.count_buffered = context.metrics.count_buffered
         self._spread_s = max(1, int(context.settings.heartbeat_interval))
-        self.queue = context.store.queue
+        self.batcher = context.store.batcher
         settings = context.settings
         interval_s = settings.heartbeat_interval
         # What an answer says of each outcome, and when the next heartbeat is wanted.
@@ -79,11 +79,11 @@ class Intake:
     def outcome_headers(self, outcome: str) -> RawHeaders:
         """The headers that tell an outcome. While many wait at once they will all be back at once:
         each is told another time, from half the interval on, and the next time they are spread."""
-        if self.queue.waiting < CROWD:
+        if self.batcher.waiting < CROWD:
             return self.headers_by_outcome[outcome]
         return next(self._staggered_headers)[outcome]
 
-    def find_site(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
+    def resolve_site(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
         """What is configured of a site, and the headers that let the caller's page read any
         answer about it. An unknown site is refused by `check_client`, as a private one is. Raises
         RequestError, 422."""
@@ -154,7 +154,7 @@ class Intake:
             # A header that is there twice, or no Host: seldom, and then it is looked at.
             if len(headers) < len(raw_headers) or b"host" not in headers:
                 check_host(raw_headers, needs_host=True)
-            site, cors = self.find_site(name, headers)
+            site, cors = self.resolve_site(name, headers)
             client = self.check_client(name, site, headers, peer, raw_headers)
             if reply := self.dropped(headers, cors):
                 return reply, cors

@@ -40,7 +40,7 @@ class Live:
             context.streams.taken(context.security.addresses.of_request(scope)),
             context.hub.subscribed(name, options) as subscriber,
         ):
-            await context.hub.catch_up(name, subscriber, _known_places(request, context))
+            await context.hub.catch_up(name, subscriber, _known_positions(request, context))
             # A stream lasts for hours, and the head of its request may have 64 KB.
             del request
             scope["headers"], scope["query_string"] = [], b""
@@ -91,7 +91,7 @@ class _EventStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _known_places(request: Request, context: Context) -> list[str] | None:
+def _known_positions(request: Request, context: Context) -> list[str] | None:
     """Where the client's last stream stopped; None: it has not said so, or nothing of ours."""
     last = request.headers.get("last-event-id", "")
     try:

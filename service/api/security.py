@@ -35,7 +35,7 @@ class Security:
         """What is configured of a site, or None where it is unknown."""
         return self._sites.find(site)
 
-    def site(self, site: str) -> Site:
+    def require_site(self, site: str) -> Site:
         """What is configured of a site.
 
         Raises:
@@ -47,7 +47,8 @@ class Security:
         return found
 
     def site_or_unknown(self, site: str) -> Site:
-        """As `site`, but UNKNOWN_SITE for one that is not there, which the next check refuses."""
+        """What is configured of a site, or UNKNOWN_SITE where it is unknown, which the next check
+        refuses."""
         return self._sites.find(site) or UNKNOWN_SITE
 
     def check_origin(self, name: str, site: Site, headers: Headers) -> None:
@@ -64,7 +65,7 @@ class Security:
         if origin and site.allows(origin):
             return
         if b"authorization" in headers and self._has_site_token(site, headers):
-            self.site(name)
+            self.require_site(name)
             return
         if not site.public:
             raise _no_site(name)
@@ -98,7 +99,7 @@ class Security:
         if not tokens or (self._is_token_kept and not site.token):
             return matches(headers, tokens)
         require(headers, tokens)
-        self.site(name)
+        self.require_site(name)
         return True
 
     def check_reader(self, name: str, site: Site, headers: Headers) -> None:
@@ -110,7 +111,7 @@ class Security:
         """
         if not site.public:
             require(headers, [token for token in (site.token.encode(), self._admin_token) if token])
-            self.site(name)
+            self.require_site(name)
 
     def check_operator(self, headers: Headers) -> None:
         """Only operators, who show a token, wherever they are: what a proxy, a browser under a

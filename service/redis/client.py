@@ -100,7 +100,7 @@ class Connection:
         return node[0].name if node else ""  # not known before the first answer
 
     @property
-    def of_a_lane(self) -> Client:
+    def lane_client(self) -> Client:
         """The client of the one lane that there is, or of all lanes."""
         return self.held or self.client
 

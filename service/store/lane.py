@@ -17,7 +17,7 @@ class Lane(Generic[K, T, R]):
     """The queue of one server, which is sent one call at a time."""
 
     __slots__ = (
-        "_again", "_chains", "_enough", "_id_of", "_max_batch", "_open", "_pause", "_places",
+        "_again", "_chains", "_enough", "_id_of", "_indexes", "_max_batch", "_open", "_pause",
         "_size", "_twins", "batches", "taken", "task",
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ class Lane(Generic[K, T, R]):
         # By key: the open batch and those behind it, for an item about a thing that is in batch n
         # already goes into batch n + 1; and for each thing the last batch that it is in.
         self._chains: dict[K, list[Batch[K, T, R]]] = {}
-        self._places: dict[K, dict[Hashable, int]] = {}
+        self._indexes: dict[K, dict[Hashable, int]] = {}
         self.task: asyncio.Task[None] | None = None
         self._max_batch = max_batch
         self._enough = enough
@@ -51,36 +51,36 @@ class Lane(Generic[K, T, R]):
             batch = self._open[key] = self._begin(key, kind)
         elif batch.kind != kind or len(batch.items) >= self._max_batch:
             batch = self._open[key] = self._begin(key, kind)
-            self._forget_places(key)
+            self._forget_indexes(key)
         else:
-            places, item_id = self._places.get(key), self._id_of(item)
-            if places is None:
+            indexes, item_id = self._indexes.get(key), self._id_of(item)
+            if indexes is None:
                 self._chains[key] = [batch]
-                places = self._places[key] = {self._id_of(batch.items[0]): 0}
-            if item_id in places:
+                indexes = self._indexes[key] = {self._id_of(batch.items[0]): 0}
+            if item_id in indexes:
                 chain = self._chains[key]
-                batch = chain[places[item_id]]
+                batch = chain[indexes[item_id]]
                 if kind in self._again and item in batch.items:
                     self._join(batch, batch.items.index(item), waiter)
                     return
-                batch = self._behind(chain, places[item_id])
-                places[item_id] += 1
+                batch = self._behind(chain, indexes[item_id])
+                indexes[item_id] += 1
             else:
-                places[item_id] = 0
+                indexes[item_id] = 0
         batch.items.append(item)
         batch.waiting.append(waiter)
         self._size += 1
         if self._pause is not None and self._size >= self._enough:
             self.wake()
 
-    def _behind(self, chain: list[Batch[K, T, R]], place: int) -> Batch[K, T, R]:
-        if place + 1 == len(chain):
+    def _behind(self, chain: list[Batch[K, T, R]], index: int) -> Batch[K, T, R]:
+        if index + 1 == len(chain):
             chain.append(self._begin(chain[0].key, chain[0].kind))
-        return chain[place + 1]
+        return chain[index + 1]
 
-    def _forget_places(self, key: K) -> None:
+    def _forget_indexes(self, key: K) -> None:
         self._chains.pop(key, None)
-        self._places.pop(key, None)
+        self._indexes.pop(key, None)
 
     def _join(self, batch: Batch[K, T, R], index: int, waiter: Waiter[R]) -> None:
         """Lets a waiter share an item that is queued already."""
@@ -101,9 +101,9 @@ class Lane(Generic[K, T, R]):
         if self._size <= most:
             batches, self.batches = self.batches, []
             self._open.clear()
-            if self._places:
+            if self._indexes:
                 self._chains.clear()
-                self._places.clear()
+                self._indexes.clear()
             self.taken += self._size
             self._size = 0
             return batches
@@ -114,7 +114,7 @@ class Lane(Generic[K, T, R]):
             end += 1
             if self._open.get(batch.key) is batch:
                 del self._open[batch.key]
-                self._forget_places(batch.key)
+                self._forget_indexes(batch.key)
         batches = self.batches[:end]
         del self.batches[:end]
         self._size -= size

@@ -95,7 +95,7 @@ class PresenceStore:
         self.agree_on_shards = ShardCount(runner).agree
 
     @property
-    def queue(self) -> Batcher[ShardKeys, object, str]:
+    def batcher(self) -> Batcher[ShardKeys, object, str]:
         """Where heartbeats wait for Redis; `waiting` says how many."""
         return self._writer.batcher
 

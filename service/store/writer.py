@@ -150,7 +150,7 @@ class StoreWriter:
         async with runner.failures(self._batch_deadline_s):
             replies = await runner.replies(
                 lambda hour: [call for group in groups for call in self._calls(group, hour)],
-                runner.connection.of_a_lane,
+                runner.connection.lane_client,
             )
             seconds = time.perf_counter() - started
             answers: list[Any] = []
@@ -288,7 +288,7 @@ class StoreWriter:
         replies = iter(
             await self._runner.replies(
                 lambda hour: [self._heartbeat_call([one], hour) for one in alone],
-                self._runner.connection.of_a_lane,
+                self._runner.connection.lane_client,
             )
         )
         answers: list[str | BaseException] = []

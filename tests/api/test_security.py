@@ -64,14 +64,16 @@ def test_a_token_that_the_first_start_has_made_opens(
     assert status_of(rules.check_operator, bearer) == 200
     assert status_of(rules.check_operator, {b"host": b"127.0.0.1"}) == 401
     # It closes nothing that is open without it, and lifts the limits of whoever shows it.
-    assert rules.check_backend("blog", rules.site("blog"), {}) is False
-    assert rules.check_backend("blog", rules.site("blog"), bearer) is True
+    assert rules.check_backend("blog", rules.require_site("blog"), {}) is False
+    assert rules.check_backend("blog", rules.require_site("blog"), bearer) is True
     assert security(**settings).addresses.hash("192.0.2.1") == rules.addresses.hash("192.0.2.1")
     chosen = security(**settings, ADMIN_TOKEN="chosen")
     assert status_of(chosen.check_operator, bearer) == 403
-    assert status_of(chosen.check_backend, "blog", chosen.site("blog"), {}) == 401
+    assert status_of(chosen.check_backend, "blog", chosen.require_site("blog"), {}) == 401
     assert (
-        security(**settings, ADMIN_TOKEN="").check_backend("blog", rules.site("blog"), bearer)
+        security(**settings, ADMIN_TOKEN="").check_backend(
+            "blog", rules.require_site("blog"), bearer
+        )
         is True
     )
 
@@ -141,7 +143,7 @@ def test_origin(
         headers[b"origin"] = origin.encode()
     if token is not None:
         headers[b"authorization"] = b"Bearer " + token.encode()
-    found = rules.site(site)
+    found = rules.require_site(site)
     assert status_of(rules.check_origin, site, found, headers) == status
     assert rules.allowed_origin(found, headers) == allowed
 
@@ -179,7 +181,7 @@ def test_readers_and_backends(
 
 def test_a_private_site_without_any_token_is_closed(sites_file: str) -> None:
     rules = security(SITES_FILE=sites_file)
-    sealed = rules.site("sealed")
+    sealed = rules.require_site("sealed")
     assert status_of(rules.check_reader, "sealed", sealed, {}) == 401
     for token in (b"", b"x"):
         headers = {b"authorization": b"Bearer " + token}
@@ -188,7 +190,7 @@ def test_a_private_site_without_any_token_is_closed(sites_file: str) -> None:
 
 def test_without_a_token_a_batch_is_limited_by_address() -> None:
     rules = security()
-    assert rules.check_backend("blog", rules.site("blog"), {}) is False
+    assert rules.check_backend("blog", rules.require_site("blog"), {}) is False
 
 
 @pytest.mark.parametrize(

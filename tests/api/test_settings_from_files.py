@@ -181,7 +181,7 @@ def test_a_wildcard_lets_in_what_is_below_a_name(
     origins = '"https://*.example.org", "https://*.example.net:8443", "capacitor://localhost"'
     file.write_text(f'["blog"]\norigins = [{origins}]\n')
     rules = Security(Settings.from_env({"PRESENCE_SITES_FILE": str(file)}))
-    site, headers = rules.site("blog"), {b"origin": origin.encode()}
+    site, headers = rules.require_site("blog"), {b"origin": origin.encode()}
     assert rules.allowed_origin(site, headers) == (origin.encode() if allowed else None)
     if allowed:
         rules.check_origin("blog", site, headers)

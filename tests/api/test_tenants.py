@@ -88,7 +88,8 @@ async def test_ten_thousand_sites_over_a_dead_redis_keep_nothing(key_prefix: str
         beats = (store.heartbeat(f"s{n}", _beat()) for n in range(begin, begin + 500))
         answers = await asyncio.gather(*beats, return_exceptions=True)
         assert all(isinstance(answer, Exception) for answer in answers)
-    assert (store.queue.waiting, len(store._due._waiting), len(store._due._entered_at)) == (0, 0, 0)
+    due = store._due
+    assert (store.batcher.waiting, len(due._waiting), len(due._entered_at)) == (0, 0, 0)
     await store.close()
 
 

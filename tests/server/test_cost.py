@@ -64,7 +64,7 @@ class Burst:
             )
         )
         self.store = app.state.context.store
-        self.store.queue._send = self._answer
+        self.store.batcher._send = self._answer
         self.batches: list[int] = []
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, ws="none", proxy_headers=False

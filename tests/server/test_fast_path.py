@@ -393,9 +393,9 @@ async def test_a_crowd_is_told_to_come_back_at_different_times(
             return float(found[1])
 
         assert {await told() for _ in range(3)} == {high}
-        served.store.queue.waiting += CROWD
+        served.store.batcher.waiting += CROWD
         spread = [await told() for _ in range(SPREAD)]
-        served.store.queue.waiting -= CROWD
+        served.store.batcher.waiting -= CROWD
         assert len(set(spread)) == SPREAD
         assert low < min(spread) < low + 1
         assert max(spread) == high
@@ -410,10 +410,10 @@ class Gate:
     """Holds what a store sends until it is opened; `sent` has the batches."""
 
     def __init__(self, store: Any) -> None:
-        self._send = store.queue._send
+        self._send = store.batcher._send
         self._is_open = asyncio.Event()
         self.reached = asyncio.Event()
-        store.queue._send = self
+        store.batcher._send = self
 
     async def __call__(self, batches: list[Batch[Any, Any, str]]) -> Any:
         self.reached.set()
@@ -451,7 +451,7 @@ async def test_who_has_gone_is_counted_all_the_same(caplog: pytest.LogCaptureFix
         writer.transport.abort()
         await until(lambda: not served.server.server_state.connections)
         gate.open()
-        await served.store.queue.close()  # when what was accepted has been told
+        await served.store.batcher.close()  # when what was accepted has been told
         assert (await served.store.active("blog")).activeVisitors == 1
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
@@ -466,7 +466,7 @@ async def test_who_has_gone_is_refused_in_silence(caplog: pytest.LogCaptureFixtu
             await failing.wait()
             raise StoreUnreachable("Redis does not answer in time")
 
-        served.store.queue._send = fail
+        served.store.batcher._send = fail
         _, writer = await served.connect()
         writer.write(request())
         await sent.wait()

@@ -49,7 +49,7 @@ def is_idle(batcher: Batcher[Any, Any, Any]) -> bool:
     """Whether nothing is kept of what has come and gone."""
     lanes = batcher._lanes.values()
     return not any(
-        lane.task or lane.batches or lane._open or lane._chains or lane._places for lane in lanes
+        lane.task or lane.batches or lane._open or lane._chains or lane._indexes for lane in lanes
     )
 
 
