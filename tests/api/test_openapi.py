@@ -63,7 +63,7 @@ schemathesis.openapi.format(
 schemathesis.openapi.format("city", _city)
 schemathesis.openapi.format("cursor", st.just(write_cursor(0, 1.0, "x -- /")))
 schemathesis.openapi.format("user-cursor", st.just(write_user_cursor("/a\tanna")))
-schemathesis.openapi.format("stream-place", st.integers(0, 2**63).map(str))
+schemathesis.openapi.format("stream-position", st.integers(0, 2**63).map(str))
 
 # As in the examples of the document.
 BLOG, SECRET = "blog", "a secret of at least thirty-two bytes"

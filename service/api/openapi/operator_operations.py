@@ -109,9 +109,9 @@ OPERATOR_OPERATIONS = [
         "Operate",
         "Log of page views",
         "In order, a page at a time; give `next` as `after` to go on, which where sites are split "
-        "is a place in each shard; the id of a view is one in its own, and a moment in the others. "
-        "As CSV or NDJSON all of it after `after` is streamed. In CSV no cell can be taken for a "
-        "formula.",
+        "is a position in each shard; the id of a view is one in its own, and a moment in the "
+        "others. As CSV or NDJSON all of it after `after` is streamed. In CSV no cell can be taken "
+        "for a formula.",
         [
             Answer(
                 200,

@@ -70,7 +70,7 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         "after": query(
             "after",
             "Only what follows: a stream id, or what an earlier answer gave as `next`.",
-            {"type": "string", "format": "stream-place", "examples": ["1764000000000-0"]},
+            {"type": "string", "format": "stream-position", "examples": ["1764000000000-0"]},
         ),
         "viewsLimit": query("limit", "Page views, at most.", _whole(1, 10_000, 1000)),
         "format": query(
