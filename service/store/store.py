@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S, Connection
+from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
 from service.store.config import StoreConfig
 from service.store.due import DueList
@@ -55,9 +56,10 @@ class PresenceStore:
             connection, keys, config, observe_error=observe_error, deadline_s=deadline_s
         )
         self._due = due = DueList(runner, deadline_s=batch_deadline_s)
-        self._writer = writer = StoreWriter(
+        sender = BatchSender(
             runner, due, observe_batch=observe_batch, batch_deadline_s=batch_deadline_s
         )
+        self._writer = writer = StoreWriter(runner, sender)
         self.heartbeat = writer.heartbeat
         self.submit = writer.submit
         self.heartbeats = writer.heartbeats
