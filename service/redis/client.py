@@ -105,7 +105,7 @@ class Connection:
         return self.held or self.client
 
     @property
-    def mixes_sites(self) -> bool:
+    def allows_cross_slot(self) -> bool:
         """Whether one call may name keys of several sites: not where each has its slot."""
         return self.topology != "cluster"
 

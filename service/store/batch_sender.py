@@ -93,7 +93,7 @@ class BatchSender:
             size = len(batch.items)
             if batch.kind != "heartbeat" or size > room or (has_repeats and batch.key in shards):
                 groups.append([batch])
-                is_open = batch.kind == "heartbeat" and self._runner.mixes_sites
+                is_open = batch.kind == "heartbeat" and self._runner.allows_cross_slot
                 room, shards = CALL_LIMIT - size if is_open else 0, {batch.key}
                 continue
             groups[-1].append(batch)
@@ -157,7 +157,7 @@ class BatchSender:
         if isinstance(reply, Exception):
             if isinstance(reply, ClusterCrossSlotError):
                 # A proxy before a cluster: the next calls are of one site each.
-                self._runner.mixes_sites = False
+                self._runner.allows_cross_slot = False
             is_lone = len(group) == 1 and len(group[0].items) == 1
             if is_lone or kind_of(reply) != "WRONGTYPE":
                 return [self._runner.error_of(reply)] * len(group)

@@ -72,7 +72,7 @@ class DueList:
         if self._waiting and self._writing is None and time.monotonic() >= self._not_before_s:
             self._writing = asyncio.create_task(self._write(), name="due")
             self._writing.add_done_callback(self._has_written)
-            if self._runner.connection.mixes_sites:
+            if self._runner.connection.allows_cross_slot:
                 await asyncio.wait((self._writing,))
 
     async def write_all(self) -> None:

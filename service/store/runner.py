@@ -46,7 +46,7 @@ class ScriptRunner:
         self.observe_error = observe_error
         self.span: Callable[[str], AbstractContextManager[None]] = lambda script: nullcontext()
         # Whether one call may name keys of several sites; found out where a proxy hides a cluster.
-        self.mixes_sites = connection.mixes_sites
+        self.allows_cross_slot = connection.allows_cross_slot
         self._has_evalsha_ro = True  # Redis before 7 has no EVALSHA_RO; found out by the first call
         self._clock_offset_ms = 0.0
 

@@ -72,13 +72,13 @@ class SiteCounts:
     async def _counted(self, keys: Sequence[str]) -> list[tuple[str, str] | Exception]:
         """By key of `active`: Redis's time and how many are active, or why it cannot say. Raises
         what Redis's way raises."""
-        each = COUNTED_TOGETHER if self._runner.mixes_sites else 1
+        each = COUNTED_TOGETHER if self._runner.allows_cross_slot else 1
         groups = [keys[begin : begin + each] for begin in range(0, len(keys), each)]
         answers: list[tuple[str, str] | Exception] = []
         replies = await self._runner.site_counts(groups)
         for group, reply in zip(groups, replies, strict=True):
             if isinstance(reply, ClusterCrossSlotError) and each > 1:
-                self._runner.mixes_sites = False
+                self._runner.allows_cross_slot = False
                 return await self._counted(keys)
             if isinstance(reply, Exception):
                 answers += [reply] * len(group)

@@ -119,6 +119,6 @@ def _failed(error: BaseException) -> str | None:
 
 
 def _lanes_of(connection: Connection) -> Callable[[ShardKeys], str]:
-    if connection.mixes_sites:
+    if connection.allows_cross_slot:
         return lambda keys: ""
     return lambda keys: connection.lane_of(keys.tag)
