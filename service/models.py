@@ -151,19 +151,32 @@ class BatchResult(Struct, frozen=True, omit_defaults=True):
     limited: Limited | None = None
 
 
+class PointValues(Struct, frozen=True):
+    """The most that were active at once, the views, and of days the unique visitors (UTC)."""
+
+    peakActive: Count | None
+    views: Count | None
+    uniqueVisitors: Count | UnsetType | None = UNSET
+
+
 class Point(Struct, frozen=True):
-    """One minute or hour: the most that were active in it, and the views."""
+    """One minute, hour or day, or several. A day before tracking began is null. `previous` is what
+    was asked to compare with; null: not all of that is known, or the point is not over."""
 
     at: Moment
-    peakActive: Count
-    views: Count
+    peakActive: Count | None
+    views: Count | None
+    uniqueVisitors: Count | UnsetType | None = UNSET
+    previous: PointValues | UnsetType | None = UNSET
 
 
 class History(Struct, frozen=True):
-    """The last minutes or hours, empty ones included, oldest first; the last is not over yet."""
+    """The last minutes, hours or days, empty ones included, oldest first; the last is not over yet.
+    `trackingSince`: when the first page view was; null: there was none."""
 
     resolutionMs: Duration
     points: list[Point]
+    trackingSince: Moment | None
     asOf: Moment
 
 

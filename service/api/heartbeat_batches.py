@@ -76,10 +76,10 @@ def _verdict_on(
         if item.userToken is None:
             return NOBODY
         return context.user_tokens.verify(name, site, item.userToken)
-    if not has_token:
-        raise FieldError("userId", "only a backend that shows the site's token may give a userId")
     if not site.user_secrets:
         raise FieldError("userId", NO_USERS)
+    if not has_token:
+        raise FieldError("userId", "only a backend that shows the site's token may give a userId")
     # What a backend does not say stays as it is.
     told = {name: text for name in ("name", "avatar") if (text := getattr(item, name)) is not None}
     user = User(item.userId, item.name or "", item.avatar or "")

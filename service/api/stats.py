@@ -9,9 +9,10 @@ from starlette.responses import Response
 from service.api.context import context_of, integer, is_known, json_response
 from service.api.requests.paths import clean_path
 from service.errors import FieldError
+from service.store.history import COMPARISONS
 from service.store.merge import TOP_LIMIT
 
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+LONGEST = {"minutes": 2_880, "hours": 9_600, "days": 400}
 
 
 async def stats(request: Request) -> Response:
@@ -38,17 +39,21 @@ async def active(request: Request) -> Response:
 
 
 async def history(request: Request) -> Response:
-    """The last minutes or hours."""
+    """The last minutes, hours or days."""
     context = context_of(request)
     name = context.check_reader(request)
-    if "hours" in request.query_params:
-        if "minutes" in request.query_params:
-            raise FieldError("hours", "ask for minutes or for hours, not for both")
-        resolution_ms, length = HOUR_MS, integer(request, "hours", 24, 1, 2160)
-    else:
-        resolution_ms, length = MINUTE_MS, integer(request, "minutes", 30, 1, 2880)
+    asked = [unit for unit in LONGEST if unit in request.query_params] or ["minutes"]
+    if len(asked) > 1:
+        raise FieldError(asked[1], f"ask for {asked[0]} or for {asked[1]}, not for both")
+    (unit,) = asked
+    length = integer(request, unit, 30, 1, LONGEST[unit])
     every = integer(request, "every", 1, 1, 2880)
-    return json_response(await context.store.history(name, resolution_ms, length, every))
+    compare = request.query_params.get("compare")
+    if compare is not None and compare not in COMPARISONS:
+        raise FieldError("compare", f"compare is one of {', '.join(COMPARISONS)}")
+    if unit == "minutes" and compare not in (None, "day"):
+        raise FieldError("compare", "minutes are kept for two days; compare hours or days")
+    return json_response(await context.store.history(name, unit, length, every, compare))
 
 
 def path_parameter(request: Request) -> str | None:

@@ -7,7 +7,7 @@ out, up to a stated number a shard.
 from collections.abc import Sequence
 
 from service import models
-from service.store.keys import MS_PER_HOUR, ShardKeys
+from service.store.keys import ShardKeys
 from service.store.merge import (
     EVENTS_SHOWN,
     PLACES_LIMIT,
@@ -183,47 +183,3 @@ class StoreReader:
             models.PathViews(path, views, next((kind for kind in kinds if kind), None))
             for (path, views), kinds in zip(top, told, strict=True)
         ]
-
-    async def history(
-        self, site: str, resolution_ms: int, length: int, every: int = 1
-    ) -> models.History:
-        """The last `length` minutes or hours, `every` of them in one point; points begin at
-        multiples of that since the epoch, and the last is not over. Raises StoreError."""
-        async with self._runner.failures():
-            active, _, now_ms = await self.count(site, None)
-            last = now_ms // resolution_ms
-            first = (last // every - max(length // every, 1) + 1) * every
-            shards = self._shards(site)
-            per_key = 60 if resolution_ms < MS_PER_HOUR else 24
-            numbers = range(first // per_key, last // per_key + 1)
-            tables = await self._runner.commands(
-                (
-                    "HGETALL",
-                    keys.minutes_of(number) if per_key == 60 else keys.hours_of(number * 24),
-                )
-                for keys in shards
-                for number in numbers
-            )
-            peaks: dict[int, int] = {}
-            views: dict[int, int] = {}
-            for n, table in enumerate(tables):
-                number = numbers[n % len(numbers)]
-                for name, value in table.items():
-                    kind, _, position = name.partition(":")
-                    series = peaks if kind == "peak" else views
-                    index = number * per_key + int(position)
-                    series[index] = series.get(index, 0) + int(value)
-            # Nobody may have noted this minute yet.
-            peaks[last] = max(peaks.get(last, 0), active)
-            return models.History(
-                every * resolution_ms,
-                [
-                    models.Point(
-                        begin * resolution_ms,
-                        max(peaks.get(index, 0) for index in range(begin, begin + every)),
-                        sum(views.get(index, 0) for index in range(begin, begin + every)),
-                    )
-                    for begin in range(first, last + 1, every)
-                ],
-                now_ms,
-            )

@@ -14,6 +14,7 @@ from service.store.batcher import Batcher
 from service.store.config import StoreConfig
 from service.store.due import DueList
 from service.store.erase import StoreErasure
+from service.store.history import StoreHistory
 from service.store.keys import Keys, ShardKeys
 from service.store.listings import Listings
 from service.store.reader import StoreReader
@@ -76,7 +77,7 @@ class PresenceStore:
         self.last_events = reader.last_events
         self.on_pages = reader.on_pages
         self.changes = reader.changes
-        self.history = reader.history
+        self.history = StoreHistory(runner, reader).history
         self.session = listings.session
         self.sessions = listings.sessions
         self.views = listings.views

@@ -508,8 +508,12 @@ async def test_a_bad_session_id_is_named(make_service: MakeService, given: Any) 
     [
         *((f"stats?limit={limit}", "limit") for limit in ("0", "1001", "-1", "x", "", "1.5", "²")),
         *((f"history?minutes={n}", "minutes") for n in ("0", "2881", "x", "9" * 5000)),
-        *((f"history?hours={n}", "hours") for n in ("0", "2161", "x")),
+        *((f"history?hours={n}", "hours") for n in ("0", "9601", "x")),
+        *((f"history?days={n}", "days") for n in ("0", "401", "")),
         ("history?hours=1&minutes=1", "hours"),
+        ("history?days=1&hours=1", "days"),
+        *((f"history?days=1&compare={what}", "compare") for what in ("month", "", "4week")),
+        *((f"history{query}compare=week", "compare") for query in ("?", "?minutes=3&")),
         ("active?path=", "path"),
         ("active?path=%00", "path"),
         ("active?path=/a%0a", "path"),
@@ -1139,7 +1143,7 @@ async def test_active(make_service: MakeService) -> None:
         ("?minutes=1", 60_000, 1),
         ("?minutes=2880", 60_000, 2880),
         ("?hours=3", 3_600_000, 3),
-        ("?hours=2160", 3_600_000, 2160),
+        ("?hours=9600", 3_600_000, 9600),
     ],
 )
 async def test_history(
@@ -1157,6 +1161,28 @@ async def test_history(
     ][::-1]
     expected[-1] |= {"peakActive": 2, "views": 2}
     assert history["points"] == expected
+
+
+async def test_a_history_of_days_beside_what_was_before(make_service: MakeService) -> None:
+    service = await make_service()
+    service.store.clock = clock = Clock(NOW // 86_400_000 * 86_400_000)
+    today = clock.now_ms
+    for visitors in (1, 2, 0, 3):
+        for n in range(visitors):
+            await beat(service, sessionId=session(n))
+        clock.advance(86_400_000)
+    clock.advance(-86_400_000)
+    history = (await service.client.get(f"{SITE}/history?days=5&compare=day")).json()
+    assert today is not None
+    assert (history["resolutionMs"], history["trackingSince"]) == (86_400_000, today)
+    numbers = [(None,) * 3, (1, 1, 1), (2, 2, 2), (0, 0, 0), (3, 3, 3)]
+    names = ("peakActive", "views", "uniqueVisitors")
+    points = [dict(zip(names, values, strict=True)) for values in numbers]
+    previous = [None, None, *points[1:3], None]
+    assert history["points"] == [
+        {"at": today + n * 86_400_000, **point, "previous": before}
+        for n, (point, before) in enumerate(zip(points, previous, strict=True), -1)
+    ]
 
 
 async def test_history_has_the_empty_minutes(make_service: MakeService) -> None:

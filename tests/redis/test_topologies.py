@@ -253,7 +253,7 @@ async def answered_in_time(store: PresenceStore) -> None:
         lambda: store.active("blog", "/"),
         lambda: store.probe(),
         lambda: store.heartbeat_and_count("blog", beat()),
-        lambda: store.history("blog", 60_000, 30),
+        lambda: store.history("blog", "minutes", 30),
         lambda: store.sites(["blog", "shop"]),
         lambda: store.session("blog", str(uuid.uuid4())),
         lambda: store.sessions("blog", limit=10, cursor=None, path=None),
@@ -313,7 +313,7 @@ async def test_an_answer_made_of_several_is_in_time_too() -> None:
         port = proxy.sockets[0].getsockname()[1]
         async with store_on(connect(f"redis://127.0.0.1:{port}")) as store:
             for way in (
-                lambda: store.history("blog", 60_000, 30),
+                lambda: store.history("blog", "minutes", 30),
                 lambda: store.sites(["blog", "shop"]),
                 lambda: store.session("blog", str(uuid.uuid4())),
                 lambda: store.sessions("blog", limit=10, cursor=None, path=None),

@@ -112,7 +112,7 @@ async def test_the_numbers_do_not_depend_on_shards(make_store: MakeStore) -> Non
         await invariants.check(store, site, clock.now_ms or 0)
         stats = await store.stats(site, limit=10)
         active = await store.count(site, "/1")
-        history = await store.history(site, 60_000, 30)
+        history = await store.history(site, "minutes", 30)
         answers.append((stats, active, [point.views for point in history.points]))
     assert answers[0] == answers[1] == answers[2]
     stats = answers[0][0]

@@ -235,9 +235,14 @@ class PresenceMachine(RuleBasedStateMachine):
         assert (stats.sweepBacklog, stats.asOf) == (0, self.now)
         assert stats.activeUsers == (len(model.users_here()) if site == KNOWS_USERS else UNSET)
 
-    @rule(site=sites, resolution=st.sampled_from([MINUTE_MS, HOUR_MS]), points=st.integers(1, 200))
-    def history(self, site: str, resolution: int, points: int) -> None:
-        history = self.run(self.store.history(site, resolution, points))
+    @rule(
+        site=sites,
+        unit=st.sampled_from([("minutes", MINUTE_MS), ("hours", HOUR_MS)]),
+        points=st.integers(1, 200),
+    )
+    def history(self, site: str, unit: tuple[str, int], points: int) -> None:
+        name, resolution = unit
+        history = self.run(self.store.history(site, name, points))
         assert len(history.points) == points
         for point in history.points:
             expected = self.model[site].views_within(point.at, point.at + resolution)

@@ -274,9 +274,9 @@ async def test_a_sweep_notes_how_many_are_here_at_each_minutes_begin(
     clock.now_ms = minute + 120_000
     await store.sweep("blog")
     clock.now_ms = minute + 240_000
-    history = await store.history("blog", 60_000, 5)
+    history = await store.history("blog", "minutes", 5)
     assert [point.peakActive for point in history.points] == [7, 7, 7, 0, 0]
-    hours = await store.history("blog", 3_600_000, 2)
+    hours = await store.history("blog", "hours", 2)
     assert [point.peakActive for point in hours.points] == [7, 7]
 
 
@@ -304,5 +304,5 @@ async def test_the_sweeper_wakes_a_site_at_the_next_minute(make_store: MakeStore
 
         await until(is_off_the_list)
     clock.now_ms = minute + 60_000
-    history = await store.history("blog", 60_000, 2)
+    history = await store.history("blog", "minutes", 2)
     assert [point.peakActive for point in history.points] == [3, 3]

@@ -8,6 +8,7 @@ import msgspec
 from service.api.openapi.operation import SESSION, USER
 from service.api.requests.fields import UserId
 from service.sites import SITE_PATTERN
+from service.store.history import COMPARISONS
 
 
 def _whole(low: int, high: int, default: int | None = None) -> dict[str, Any]:
@@ -43,8 +44,15 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         "pages": query("limit", "Pages in `activeByPath`, at most.", _whole(1, 1000, 50)),
         "path": query("path", "Only this page.", path_schema),
         "minutes": query("minutes", "How many minutes.", _whole(1, 2880, 30)),
-        "hours": query("hours", "How many hours, instead of minutes.", _whole(1, 2160)),
-        "every": query("every", "How many minutes, or hours, make one point.", _whole(1, 2880, 1)),
+        "hours": query("hours", "How many hours, instead of minutes.", _whole(1, 9600)),
+        "days": query("days", "How many days (UTC), instead of minutes.", _whole(1, 400)),
+        "every": query("every", "How many of these make one point.", _whole(1, 2880, 1)),
+        "compare": query(
+            "compare",
+            "What each point is held against: a `day` or a `week` before, or the median of the "
+            "last four weeks. Minutes compare with a `day` only.",
+            {"type": "string", "enum": list(COMPARISONS)},
+        ),
         "label": query("label", "What is written before it.", {"type": "string", "maxLength": 64}),
         "sitesLimit": query("limit", "Sites, at most.", _whole(1, 1000, 1000)),
         "siteCursor": query(

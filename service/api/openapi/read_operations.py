@@ -71,8 +71,11 @@ READ_OPERATIONS = [
         "history",
         "Read",
         "Peaks and views over time",
-        "By minutes or by hours, not both; empty ones included, oldest first. With `every` a point "
-        "is that many of them: the highest of their peaks, the sum of their views.",
+        "By minutes, hours or days; empty ones included, oldest first. With `every` a point is "
+        "that many of them: the highest of their peaks, the sum of their views. Only days have "
+        "unique visitors, and days before tracking began are null. With `compare` each point has "
+        "`previous`: null where not all of what was before is known, and for the last point, which "
+        "is not over.",
         [
             Answer(
                 200,
@@ -81,12 +84,13 @@ READ_OPERATIONS = [
                 example={
                     "resolutionMs": 60_000,
                     "points": [{"at": 1_764_000_000_000, "peakActive": 3, "views": 7}],
+                    "trackingSince": 1_763_000_000_000,
                     "asOf": AS_OF,
                 },
             )
         ],
         _PROBLEMS,
-        ("site", "minutes", "hours", "every"),
+        ("site", "minutes", "hours", "days", "every", "compare"),
         PRIVATE_SITES,
         query="?minutes=1",
     ),
