@@ -2,7 +2,10 @@
 
 import uPlot from "uplot";
 import { setText } from "./dom.js";
-import { formatDayTimeRange, formatNumber, formatPeople, formatTime } from "./format.js";
+import { formatDay, formatDayRange, formatDayTimeRange, formatNumber, formatPeople, formatTime } from "./format.js";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 10 ** power)).sort((a, b) => a - b);
 
@@ -11,7 +14,8 @@ const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 
  *
  * @param {HTMLElement} plot
  * @param {HTMLElement} readout shows the values under the pointer
- * @returns {{show: (series: import("./time_series.js").TimeSeries, span: string) => void, redraw: () => void}}
+ * @returns {{show: (series: import("./time_series.js").TimeSeries, span: string, since: number) => void, redraw: () => void}}
+ *   `show` draws a series; what was before `since`, ms, was not counted
  */
 export function createChart(plot, readout) {
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -21,9 +25,24 @@ export function createChart(plot, readout) {
   /** @type {uPlot.AlignedData} */
   let data = [[]];
   let resolutionMs = 60_000;
+  let countedFrom = 0;
+  /** @type {import("./time_series.js").Point[]} */
+  let shown = [];
 
-  /** The time of a point: a minute, or the range of a longer bucket. @param {number} at */
-  const formatMoment = (at) => (resolutionMs > 60_000 ? formatDayTimeRange(at, at + resolutionMs) : formatTime(at));
+  /** The time of a point: a minute, a day, or the range of another bucket. @param {number} at */
+  const formatMoment = (at) => {
+    const end = at + resolutionMs;
+    // Days are those of UTC; noon is on the same day nearly everywhere.
+    if (resolutionMs >= DAY_MS) return formatDayRange(at + DAY_MS / 2, end - DAY_MS / 2);
+    return resolutionMs > 60_000 ? formatDayTimeRange(at, end) : formatTime(at);
+  };
+
+  /** Tick labels: times, and where they are far apart or a day begins, days. @param {number[]} at @param {number} step */
+  const formatTicks = (at, step) =>
+    at.map((s) => {
+      const isMidnight = new Date(s * 1000).setHours(0, 0, 0, 0) === s * 1000;
+      return step * 1000 >= DAY_MS || (isMidnight && resolutionMs >= HOUR_MS) ? formatDay(s * 1000) : formatTime(s * 1000);
+    });
 
   const axis = {
     stroke: () => colour(".muted", "color"),
@@ -59,7 +78,7 @@ export function createChart(plot, readout) {
             grid: { show: false },
             space: rem * 5,
             size: rem * 1.5,
-            values: (_, at) => at.map((s) => formatTime(s * 1000)),
+            values: (_, at, __, ___, step) => formatTicks(at, step),
           },
           {
             ...axis,
@@ -86,34 +105,73 @@ export function createChart(plot, readout) {
             width: rem / 8,
             points: { show: false },
           },
+          {
+            stroke: () => colour(".previous", "color"),
+            width: rem / 10,
+            dash: [rem / 4, rem / 4],
+            points: { show: false },
+          },
         ],
-        hooks: { setCursor: [(u) => showReadout(u)] },
+        hooks: { setCursor: [(u) => showReadout(u)], drawClear: [(u) => hatch(u)] },
       },
       data,
       plot,
     );
 
+  /** Hatches the time before anything was counted. @param {uPlot} u */
+  const hatch = (u) => {
+    const { left, top: above, width, height } = u.bbox;
+    const end = Math.min(left + width, u.valToPos(countedFrom / 1000, "x", true));
+    if (end <= left) return;
+    u.ctx.save();
+    u.ctx.beginPath();
+    u.ctx.rect(left, above, end - left, height);
+    u.ctx.clip();
+    u.ctx.beginPath();
+    for (let x = left - height; x < end; x += rem * devicePixelRatio) {
+      u.ctx.moveTo(x, above + height);
+      u.ctx.lineTo(x + height, above);
+    }
+    u.ctx.setLineDash([]);
+    u.ctx.lineWidth = devicePixelRatio;
+    u.ctx.strokeStyle = colour(".grid", "color");
+    u.ctx.stroke();
+    u.ctx.restore();
+  };
+
   /** @param {uPlot} u */
   const showReadout = (u) => {
-    const index = u.cursor.idx;
-    if (index === null || index === undefined) return setText(readout, "");
-    const [at, views, active] = u.data.map((column) => column[index] ?? 0);
-    const prefix = resolutionMs > 60_000 ? "at most " : "";
-    setText(readout, `${formatMoment(at * 1000)}: ${prefix}${formatPeople(active)}, ${formatNumber(Math.round(views * 10) / 10)} views per minute`);
+    const point = shown[u.cursor.idx ?? -1];
+    if (!point) return setText(readout, "");
+    const { at, peakActive, views, uniqueVisitors, previous } = point;
+    if (!isCounted(point)) return setText(readout, `${formatMoment(at)}: not counted yet`);
+    const parts = [`${resolutionMs > 60_000 ? "at most " : ""}${formatPeople(peakActive ?? 0)}`];
+    if (typeof previous?.peakActive === "number") parts[0] += ` (a week before ${formatNumber(previous.peakActive)})`;
+    if (resolutionMs < HOUR_MS) {
+      parts.push(`${formatNumber(Math.round(((views ?? 0) / (resolutionMs / 60_000)) * 10) / 10)} views per minute`);
+    } else parts.push(`${formatNumber(views ?? 0)} ${views === 1 ? "view" : "views"}`);
+    if (typeof uniqueVisitors === "number") parts.push(`${formatNumber(uniqueVisitors)} unique`);
+    setText(readout, `${formatMoment(at)}: ${parts.join(", ")}`);
   };
+
+  /** @param {import("./time_series.js").Point} point */
+  const isCounted = ({ at }) => at + resolutionMs > countedFrom;
 
   /** Updates the readout when data changes under a resting pointer. */
   const refreshCursor = () => plotted?.setCursor({ left: plotted.cursor.left ?? -1, top: plotted.cursor.top ?? -1 });
 
-  /** @param {import("./time_series.js").TimeSeries} series @param {string} span */
-  const show = (series, span) => {
+  /** @param {import("./time_series.js").TimeSeries} series @param {string} span @param {number} since */
+  const show = (series, span, since) => {
     const { points } = series;
+    shown = points;
     resolutionMs = series.resolutionMs;
+    countedFrom = since;
     const minutes = resolutionMs / 60_000;
     data = [
       points.map(({ at }) => at / 1000),
-      points.map(({ views }) => views / minutes),
-      points.map(({ peakActive }) => peakActive),
+      points.map((point) => (isCounted(point) ? (point.views ?? 0) / minutes : null)),
+      points.map((point) => (isCounted(point) ? point.peakActive : null)),
+      points.map(({ previous }) => previous?.peakActive ?? null),
     ];
     if (plotted) plotted.setData(data);
     else plotted = draw();
@@ -121,7 +179,7 @@ export function createChart(plot, readout) {
     const peak = series.peak(0);
     const now = points.at(-1);
     plot.ariaLabel = peak && now
-      ? `People here over the last ${span}: at most ${formatNumber(peak.peakActive)}, ${formatMoment(peak.at)}; ${formatNumber(now.peakActive)} now.`
+      ? `People here over the last ${span}: at most ${formatNumber(peak.peakActive ?? 0)}, ${formatMoment(peak.at)}; ${formatNumber(now.peakActive ?? 0)} now.`
       : `People here over the last ${span}`;
   };
 

@@ -7,6 +7,8 @@ const clockSeconds = new Intl.DateTimeFormat(undefined, {
   hour: "numeric", minute: "2-digit", second: "2-digit",
 });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
+const shortDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const longWeekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric", minute: "2-digit" });
 const regions = new Intl.DisplayNames(undefined, { type: "region" });
 
@@ -24,6 +26,15 @@ export const formatTimeRange = (from, to) => clock.formatRange(from, to);
 
 /** The same with the weekday. @param {number} from @param {number} to */
 export const formatDayTimeRange = (from, to) => `${weekday.format(from)}–${clock.format(to)}`;
+
+/** "12 Nov". @param {number} ms */
+export const formatDay = (ms) => shortDay.format(ms);
+
+/** "10–16 Nov". @param {number} from @param {number} to */
+export const formatDayRange = (from, to) => shortDay.formatRange(from, to);
+
+/** "Tuesday". @param {number} ms */
+export const formatWeekday = (ms) => longWeekday.format(ms);
 
 /** @param {number} count */
 export const formatPeople = (count) => `${formatNumber(count)} ${count === 1 ? "person" : "people"}`;

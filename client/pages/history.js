@@ -1,32 +1,39 @@
-/** History: the chart with its two spans, today's peak, and this time yesterday. */
+/** History: the chart with its spans, what is usual, today's peak, and this time yesterday. */
 
 import { createChart } from "./chart.js";
 import { byId, setText } from "./dom.js";
 import { formatNumber, formatTime, formatTimeRange } from "./format.js";
 import { TimeSeries } from "./time_series.js";
+import { usualSentence } from "./usual.js";
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** @type {Record<string, Record<string, string>>} */
 const SPANS = {
   "30 minutes": { minutes: "30" },
-  "48 hours": { minutes: "2880", every: "10" },
+  "24 hours": { hours: "24", compare: "week" },
+  "7 days": { hours: "168", compare: "week" },
+  "30 days": { days: "30", compare: "week" },
+  "12 months": { days: "364", every: "7" },
 };
-
-/** @typedef {keyof typeof SPANS} Span */
+const RECENT = "30 minutes";
 
 /** @param {import("./api.js").SiteApi} api */
 export function createHistory(api) {
   const chart = createChart(byId("plot"), byId("readout"));
   const recent = new TimeSeries();
-  const days = new TimeSeries();
-  /** @type {Span} */
-  let span = "30 minutes";
+  const days = new TimeSeries(); // two of them, for today's peak and this time yesterday
+  let long = new TimeSeries();
+  let span = RECENT;
   let views = 0;
+  let hour = 0;
   /** @type {number | null} */
   let since = null;
 
   const show = () => {
-    const series = span === "30 minutes" ? recent : days;
-    if (series.points.length) chart.show(series, span);
+    const series = span === RECENT ? recent : long;
+    if (series.points.length) chart.show(series, span, since ?? 0);
+    byId("legend-previous").hidden = !("compare" in SPANS[span]);
     showToday();
   };
 
@@ -37,7 +44,7 @@ export function createHistory(api) {
     setText(byId("peak"), formatNumber(peak?.peakActive ?? 0));
     setText(byId("peak-at"), peak?.peakActive ? formatPeakTime(peak, now) : "");
     const yesterday = since !== null && since < now - DAY_MS ? days.pointAt(now - DAY_MS) : undefined;
-    setText(byId("yesterday"), yesterday ? formatNumber(yesterday.peakActive) : "–");
+    setText(byId("yesterday"), yesterday ? formatNumber(yesterday.peakActive ?? 0) : "–");
     setText(byId("yesterday-at"), yesterday ? `peak of ${formatTimeRange(yesterday.at, yesterday.at + days.resolutionMs)}` : "not counted yet");
   };
 
@@ -49,28 +56,44 @@ export function createHistory(api) {
    */
   const formatPeakTime = (peak, now) => {
     const end = peak.at + days.resolutionMs;
-    const minute = recent.firstReaching(peak.at, end, peak.peakActive);
+    const minute = recent.firstReaching(peak.at, end, peak.peakActive ?? 0);
     return minute ? `at ${formatTime(minute.at)}` : formatTimeRange(peak.at, Math.min(end, Math.max(now, peak.at)));
   };
 
   const load = async () => {
+    hour = Math.floor(Date.now() / HOUR_MS);
     const requests = /** @type {[TimeSeries, Record<string, string>][]} */ ([
-      [recent, SPANS["30 minutes"]],
-      [days, SPANS["48 hours"]],
+      [recent, SPANS[RECENT]],
+      [days, { minutes: "2880", every: "10" }],
     ]);
-    await Promise.all(
-      requests.map(async ([series, query]) => {
-        const response = await api.fetchJson("history", query);
-        if (response) series.replace(response);
+    await Promise.all([
+      ...requests.map(([series, query]) => fill(series, query)),
+      ...(span === RECENT ? [] : [fill(long, SPANS[span])]),
+      api.fetchJson("history", { hours: "2", compare: "4weeks" }).then((response) => {
+        if (response) setText(byId("usual"), usualSentence(response.points[0]));
       }),
-    );
+    ]);
     show();
   };
 
-  for (const button of document.querySelectorAll("[data-span]")) {
-    button.addEventListener("click", () => {
-      span = /** @type {Span} */ (/** @type {HTMLElement} */ (button).dataset.span);
-      for (const other of document.querySelectorAll("[data-span]")) other.ariaPressed = String(other === button);
+  /** @param {TimeSeries} series @param {Record<string, string>} query */
+  const fill = async (series, query) => {
+    const response = await api.fetchJson("history", query);
+    if (response) series.replace(response);
+  };
+
+  const buttons = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-span]"));
+  for (const button of buttons) {
+    button.addEventListener("click", async () => {
+      const chosen = button.dataset.span ?? RECENT;
+      span = chosen;
+      for (const other of buttons) other.ariaPressed = String(other === button);
+      if (chosen !== RECENT) {
+        const series = new TimeSeries();
+        await fill(series, SPANS[chosen]);
+        if (span !== chosen) return; // another one was chosen meanwhile
+        long = series;
+      }
       show();
     });
   }
@@ -84,8 +107,13 @@ export function createHistory(api) {
     },
     /** Adds the current numbers. @param {import("./model.js").Change} change */
     add: ({ asOf, activeVisitors, totalPageViews }) => {
-      for (const series of [recent, days]) series.add(asOf, activeVisitors, totalPageViews - views);
+      for (const series of [recent, days, long]) series.add(asOf, activeVisitors, totalPageViews - views);
       views = totalPageViews;
+      // An hour that is over has something to be held against. Not everybody asks at once.
+      if (hour && Math.floor(Date.now() / HOUR_MS) > hour) {
+        hour = 0;
+        setTimeout(load, Math.random() * 60_000);
+      }
       show();
     },
   };

@@ -1,7 +1,8 @@
 /** A time series of fixed-size buckets, the last of which is still being counted. */
 
 /**
- * @typedef {{at: number, peakActive: number, views: number}} Point
+ * @typedef {{peakActive: number | null, views: number | null, uniqueVisitors?: number | null}} Values
+ * @typedef {Values & {at: number, previous?: Values | null}} Point null: not counted yet
  * @typedef {{resolutionMs: number, points: Point[]}} History
  */
 
@@ -32,15 +33,15 @@ export class TimeSeries {
       this.points.shift();
     }
     const current = /** @type {Point} */ (this.points.at(-1));
-    current.peakActive = Math.max(current.peakActive, active);
-    current.views += views;
+    current.peakActive = Math.max(current.peakActive ?? 0, active);
+    current.views = (current.views ?? 0) + views;
   }
 
   /** The first of the highest points since a time. @param {number} since */
   peak(since) {
     return this.points
       .filter(({ at }) => at + this.resolutionMs > since)
-      .reduce((best, point) => (!best || point.peakActive > best.peakActive ? point : best), /** @type {Point | null} */ (null));
+      .reduce((best, point) => (!best || (point.peakActive ?? 0) > (best.peakActive ?? 0) ? point : best), /** @type {Point | null} */ (null));
   }
 
   /**
@@ -52,7 +53,7 @@ export class TimeSeries {
    */
   firstReaching(from, to, active) {
     if (!this.points.length || this.points[0].at > from) return undefined;
-    return this.points.find(({ at, peakActive }) => at >= from && at < to && peakActive >= active);
+    return this.points.find(({ at, peakActive }) => at >= from && at < to && (peakActive ?? 0) >= active);
   }
 
   /** The bucket that contains a time. @param {number} moment */

@@ -90,6 +90,14 @@ class Crowd:
                 mapping={f"peak:{minute % 60:02d}": active, f"views:{minute % 60:02d}": views},
             )
             client.expire(name, 172_800)
+        hour_now = minute_now // 60
+        for hour in range(hour_now - 5 * 7 * 24, hour_now):  # five weeks, weekends calmer
+            day = (1 - math.cos((hour - hour_now) / 24 * 2 * math.pi + 2.4)) / 2
+            calm = 0.6 if hour // 24 % 7 in (2, 3) else 1
+            active = max(1, round(now * calm * (0.35 + 0.6 * day) + self.dice.gauss(0, now * 0.03)))
+            mapping = {f"peak:{hour % 24:02d}": active, f"views:{hour % 24:02d}": active * 25}
+            client.hset(keys.hours_of(hour), mapping=mapping)
+            client.pfadd(keys.uniques_of(hour), *(f"{hour}-{n}" for n in range(active)))
         client.hset(keys.totals, mapping={"views": views_ever, "since": 1_756_944_000_000})
         shares = [0.72**n for n in range(len(PAGES))]
         for page, share in zip(PAGES, shares, strict=True):

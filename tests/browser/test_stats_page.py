@@ -259,7 +259,7 @@ def test_the_feed_stands_still_when_asked_to(calm: LiveService, site: str, page:
     expect(board.feed.nth(0)).to_contain_text("left /fourth")
 
 
-def test_the_chart_has_two_spans(
+def test_the_chart_has_five_spans(
     calm: LiveService, site: str, page: Page, browser_valkey: Server
 ) -> None:
     crowd = Crowd(site)
@@ -284,13 +284,24 @@ def test_the_chart_has_two_spans(
     expect(yesterday).to_have_text(re.compile(r"^\d{2,3}$"))
     expect(page.locator("#yesterday-at")).to_have_text(re.compile(r"^peak of \d\d?:\d0–\d\d?:\d0$"))
 
-    page.get_by_role("button", name="48 h").click()
-    expect(plot).to_have_attribute("aria-label", re.compile("last 48 hours: at most"))
-    expect(page.get_by_role("button", name="48 h")).to_have_attribute("aria-pressed", "true")
-    plot.hover()
-    expect(page.locator("#readout")).to_have_text(
-        re.compile(r"^\w{3},? \d\d?:\d\d–\d\d?:\d\d: at most \d+ ")
-    )
+    before, hour = page.get_by_text("people a week before"), r"\w{3},? \d\d?:\d\d–\d\d?:\d\d"
+    expect(before).to_be_hidden()
+    for name, span, point, has_before in [
+        ("24 h", "24 hours", hour, True),
+        ("7 d", "7 days", hour, True),
+        ("30 d", "30 days", r"\w+ \w+", True),
+        ("12 months", "12 months", r"\w+ \w+ ?– ?\w+( \w+)?", False),
+    ]:
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(plot).to_have_attribute("aria-label", re.compile(f"last {span}: at most"))
+        pressed = page.locator("[data-span][aria-pressed=true]")
+        expect(pressed).to_have_text(name)
+        expect(before).to_be_visible(visible=has_before)
+        plot.hover(position={"x": (plot.bounding_box() or {"width": 0})["width"] * 0.9, "y": 60})
+        known = r" \(a week before \d+\)" if has_before else ""
+        expect(page.locator("#readout")).to_have_text(
+            re.compile(rf"^{point}: at most \d+ people{known}, [\d,.]+ views(, [\d,.]+ unique)?$")
+        )
 
     # It goes on with what happens.
     page.get_by_role("button", name="30 min").click()
@@ -303,8 +314,9 @@ def test_the_chart_has_two_spans(
 def remember_peak(server: Server, site: str, minutes_ago: int, people: int) -> float:
     """Writes the peak of one minute; when it began, in seconds since 1970."""
     minute = int(time.time()) // 60 - minutes_ago
-    name = Keys(CALM_PREFIX).of_site(site)[0].minutes_of(minute // 60)
-    server.client.hset(name, mapping={f"peak:{minute % 60:02d}": people})
+    keys = Keys(CALM_PREFIX).of_site(site)[0]
+    server.client.hset(keys.minutes_of(minute // 60), f"peak:{minute % 60:02d}", people)
+    server.client.hset(keys.totals, "since", (minute - 60) * 60_000)
     return minute * 60.0
 
 
@@ -386,9 +398,55 @@ def test_a_flag_is_in_the_first_line_with_its_marker(
     assert (board.feed.first.bounding_box() or {"height": 0})["height"] > 40, "it has two lines"
 
 
+@pytest.mark.parametrize(
+    "now, usual, sentence",
+    [
+        (137, 100, "37 % above a usual {day} at {time}"),
+        (50, 100, "50 % below a usual {day} at {time}"),
+        (101, 100, "As many as on a usual {day} at {time}"),
+        (100, 0, ""),
+        (100, None, ""),
+    ],
+)
+def test_how_much_is_usual(
+    calm: LiveService,
+    site: str,
+    page: Page,
+    browser_valkey: Server,
+    now: int,
+    usual: int | None,
+    sentence: str,
+) -> None:
+    """The last whole hour beside the median of the same one of four weeks; the last of these was
+    nothing like it."""
+    keys, client = Keys(CALM_PREFIX).of_site(site)[0], browser_valkey.client
+    calm.visitor(site).at("/")
+    last = int(time.time()) // 3600 - 1
+    hours = last, last + 1  # this one may be over before the page is there
+    for weeks, peak in enumerate([now, usual, usual, usual, 9_999]):
+        for earlier in (hour - weeks * 7 * 24 for hour in hours if peak is not None):
+            client.hset(keys.hours_of(earlier), f"peak:{earlier % 24:02d}", peak or 0)
+    if usual is not None:
+        client.hset(keys.totals, "since", (last - 5 * 7 * 24) * 3_600_000)
+    Board.open(page, calm, site).expect_now(1)
+    expect(page.locator("#peak")).to_have_text("1")
+    named = page.evaluate(
+        "hours => hours.map((hour) => new Date(hour * 3_600_000)).map((date) => ["
+        " date.toLocaleDateString(undefined, { weekday: 'long' }),"
+        " date.toLocaleTimeString(undefined, { hour: 'numeric', minute: '2-digit' })])",
+        hours,
+    )
+    either = "|".join(re.escape(sentence.format(day=day, time=at)) for day, at in named)
+    expect(page.locator("#usual")).to_have_text(re.compile(f"^({either})$"))
+
+
 def test_yesterday_is_not_made_up(calm: LiveService, site: str, page: Page) -> None:
     calm.visitor(site).at("/")
     Board.open(page, calm, site).expect_now(1)
+    page.get_by_role("button", name="7 d", exact=True).click()
+    page.locator("#plot").hover(position={"x": 60, "y": 60})
+    expect(page.locator("#readout")).to_have_text(re.compile(": not counted yet$"))
+    expect(page.locator("#usual")).to_be_empty()
     expect(page.locator("#peak")).to_have_text("1")
     expect(page.locator("#yesterday-at")).to_have_text("not counted yet")
     expect(page.locator("#yesterday")).to_have_text("–")
@@ -604,14 +662,15 @@ def test_by_keyboard_alone(calm: LiveService, site: str, page: Page) -> None:
     board = Board.open(page, calm, site)
     board.expect_now(5)
     reached: list[str] = []
-    for _ in range(12):
+    for _ in range(15):
         page.keyboard.press("Tab")
         reached.append(board.call("document.activeElement.innerText.split('\\n')[0]"))
         outline = board.call("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", reached[-1]
         if reached[-1] == "/a":
             break
-    assert reached == ["Wallboard", "API", "30 min", "48 h", "/", "/a"]
+    spans = ["30 min", "24 h", "7 d", "30 d", "12 months"]
+    assert reached == ["Wallboard", "API", *spans, "/", "/a"]
     page.keyboard.press("Enter")
     expect(board.now).to_have_text("2")
     # The row moves up, and the focus with it.

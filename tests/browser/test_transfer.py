@@ -14,7 +14,7 @@ from tests.browser.crowd import Crowd
 from tests.browser.site import LiveService
 from tests.servers import Server
 
-MOST_BYTES = 60_000
+MOST_BYTES = 75_000
 
 
 class Counter:
