@@ -29,7 +29,7 @@ from redis.exceptions import ConnectionError, MovedError, ResponseError, Timeout
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.errors import SettingsError
-from service.redis.cluster import Cluster
+from service.redis.cluster import Cluster, ClusterLane
 from service.redis.connections import (
     DedicatedConnection,
     with_circuit_breaker,
@@ -46,6 +46,7 @@ SOCKET_TIMEOUT_S = 0.75
 POOL_SIZE = 16
 POOL_WAIT_S = 0.5
 DEADLINE_S = 1.8  # for one whole operation, retry included: an HTTP answer within 2 s
+MOVING_LANES = 64  # for slots that are being moved: enough that two of them hardly ever share one
 KEYS_LOOKED_FOR = 256  # so that one is of another node, even where this one has nearly all slots
 BATCH_DEADLINE_S = 0.85  # for one batch: what waits behind it still has its own turn in time
 
@@ -75,12 +76,12 @@ def _slot_of(tag: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The way to Redis. `topology` is a word for people; `held` is a client for one caller at a
-    time, where one connection leads to everything."""
+    """The way to Redis. `topology` is a word for people; `held` is a client for the calls of a
+    lane, where there is one that suits them better."""
 
     client: Redis | RedisCluster
     topology: str
-    held: DedicatedConnection | None = None
+    held: DedicatedConnection | ClusterLane | None = None
     helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
 
     def lane_of(self, tag: str) -> str:
@@ -95,7 +96,7 @@ class Connection:
         assert isinstance(self.client, Cluster)
         slot = _slot_of(tag)
         if self.client.is_moving(slot):
-            return "moving"
+            return f"moving {slot % MOVING_LANES}"
         node = self.client.nodes_manager.slots_cache.get(slot)
         return node[0].name if node else ""  # not known before the first answer
 
@@ -308,4 +309,4 @@ def _cluster(url: RedisUrl, options: dict[str, Any]) -> Connection:
     for node in client.nodes_manager.startup_nodes.values():
         node.connection_class = with_diagnosis(node.connection_class)
         node.connection_kwargs |= _tls_of(url)
-    return Connection(client, "cluster")
+    return Connection(client, "cluster", ClusterLane(client))

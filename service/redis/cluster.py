@@ -36,7 +36,7 @@ from redis.exceptions import (
 LEARN_EVERY_S = 0.2  # no more often
 LOST_AFTER_S = 0.5  # who is given up after so long does not answer; before, nobody waits any more
 LEARNED_WITHIN_S = 0.25  # for how long a second try waits for it
-UNSETTLED_S = 0.7  # for how long a slot is waited for that is just being moved; a batch has 0.85
+UNSETTLED_S = 1.6  # for how long a call waits for a slot that is being moved; it has 1.8
 PAUSE_S = 0.01  # before asking again; each time twice as long, for asking slows the move as well
 LONGEST_PAUSE_S = 0.08
 MOVING_S = 1.0  # for how long a slot counts as being moved after it was last seen to be
@@ -85,18 +85,15 @@ class Cluster(RedisCluster):
     def _note_moves(self, commands: Sequence[PipelineCommand]) -> None:
         until = time.monotonic() + MOVING_S
         for command in commands:
-            if not isinstance(command.result, MovedError):
-                self._moving[_slot_of(command)] = until
+            self._moving[_slot_of(command)] = until
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Carries out commands on one slot here; leaves the others to redis-py."""
         if args[0] not in _KEY_AT or "target_nodes" in kwargs:
             return await super().execute_command(*args, **kwargs)
         command = PipelineCommand(0, *args, **kwargs)
-        await self.carry_out([command])
-        if isinstance(command.result, Exception):
-            raise command.result
-        return command.result
+        await self.carry_out((command,))
+        return _result_of(command)
 
     def pipeline(self, transaction: bool | None = None, shard_hint: Any = None) -> ClusterPipeline:
         """Its commands are carried out here, unless it is a transaction."""
@@ -105,16 +102,22 @@ class Cluster(RedisCluster):
             pipeline._execution_strategy = _Strategy(pipeline)
         return pipeline
 
-    async def carry_out(self, commands: Sequence[PipelineCommand]) -> None:
+    async def carry_out(
+        self, commands: Sequence[PipelineCommand], patience_s: float = UNSETTLED_S
+    ) -> None:
         """Gives each command its result, or the error that it ended with. Those of one node
         travel together, in order.
+
+        Args:
+            patience_s: for how long a slot is waited for that is being moved, in seconds; after
+                that its commands end with a TryAgainError.
 
         Raises:
             RedisClusterException: no node can be reached that says where the slots are.
         """
         if not self.nodes_manager.slots_cache:
             await self.initialize()
-        until = time.monotonic() + UNSETTLED_S
+        until = time.monotonic() + patience_s
         asked: dict[int, AskError] = {}  # by command: where the last ASK led
         redirects, pause_s, may_retry = 0, PAUSE_S, True
         todo = list(commands)
@@ -123,15 +126,16 @@ class Cluster(RedisCluster):
             # Alone those whose redirection can be followed, and those of a connection that broke.
             todo = [command for command in commands if isinstance(command.result, Redirect)]
             if todo:
-                self._note_moves(todo)
-                if redirects >= QUICK_REDIRECTS and time.monotonic() > until:
-                    for command in todo:
-                        command.result = TryAgainError("the slot is being moved")
-                    return
+                if redirects >= QUICK_REDIRECTS or any(map(_is_to_wait, todo)):
+                    self._note_moves(todo)
+                    if time.monotonic() >= until:
+                        for command in todo:
+                            command.result = TryAgainError("the slot is being moved")
+                        todo = []
+                    else:
+                        await asyncio.sleep(pause_s)
+                        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 redirects += 1
-                if redirects > QUICK_REDIRECTS or any(map(_is_to_wait, todo)):
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             if may_retry and (lost := [c for c in commands if _is_lost(c.result)]):
                 may_retry = False
                 todo += lost
@@ -231,6 +235,31 @@ class Cluster(RedisCluster):
         await super().aclose()
 
 
+class ClusterLane:
+    """A cluster's client for batches that others wait behind: what is on a slot that is being
+    moved ends with a TryAgainError at once."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def execute_command(self, *command: str | int) -> Any:
+        """The reply of one command on one slot. Raises RedisError."""
+        made = PipelineCommand(0, *command)
+        await self._cluster.carry_out((made,), 0.0)
+        return _result_of(made)
+
+    async def replies(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """The replies of many; those of one node travel together, in order. An error stands in
+        the place of its reply.
+
+        Raises:
+            RedisClusterException: no node can be reached that says where the slots are.
+        """
+        made = [PipelineCommand(0, *command) for command in commands]
+        await self._cluster.carry_out(made, 0.0)
+        return [command.result for command in made]
+
+
 class _Nodes(NodesManager):
     """Keeps the connections to nodes that are still there. redis-py makes all of them anew each
     time the slots are asked for; a node that is busy with a failover may not take them in time."""
@@ -270,6 +299,12 @@ class _Strategy(PipelineStrategy):
             if raise_on_error and isinstance(result, Exception):
                 raise result
         return results
+
+
+def _result_of(command: PipelineCommand) -> Any:
+    if isinstance(command.result, Exception):
+        raise command.result
+    return command.result
 
 
 def _slot_of(command: PipelineCommand) -> int:

@@ -13,9 +13,10 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError
 
+from service.redis.cluster import ClusterLane
 from service.redis.connections import DedicatedConnection
 
-Client = Redis | RedisCluster | DedicatedConnection
+Client = Redis | RedisCluster | DedicatedConnection | ClusterLane
 Command = tuple[str | int, ...]
 _REPEATS = 3
 
@@ -136,7 +137,7 @@ async def _run_alike(client: Client, calls: list[Call]) -> list[Any]:
 
 
 async def _pipelined(client: Client, commands: Sequence[Command]) -> list[Any]:
-    if isinstance(client, DedicatedConnection):
+    if isinstance(client, (DedicatedConnection, ClusterLane)):
         return await client.replies(commands)
     pipeline = client.pipeline(transaction=False)
     for command in commands:

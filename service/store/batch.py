@@ -1,13 +1,13 @@
 """Items that are sent together, and the results that their waiters are given."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
 from service.errors import StoreError
-from service.store.waiters import Waiter
+from service.store.waiters import Twins, Waiter
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,21 @@ class Batch(Generic[K, T, R]):
     begun_s: float
     items: list[T]
     waiting: list[Waiter[R]]
+
+
+class Later(Exception):
+    """Answers a batch of which not all is done: what is not is to be sent again, on the lane that
+    its key has by then.
+
+    Args:
+        error: makes the error of what is given up.
+        done: the results so far, None for each item that is to be sent again; empty: all are.
+    """
+
+    def __init__(self, error: Callable[[], BaseException], done: Sequence[Any] = ()) -> None:
+        super().__init__()
+        self.error = error
+        self.done = done
 
 
 Answer = Sequence[R | BaseException] | BaseException
@@ -66,6 +81,21 @@ def cancel(batches: list[Batch[K, T, R]]) -> None:
     for batch in batches:
         for waiter in batch.waiting:
             waiter.cancel()
+
+
+def twins_of(batch: Batch[K, T, R]) -> int:
+    """How many waiters share the result of another."""
+    return sum(len(waiter.waiters) - 1 for waiter in batch.waiting if isinstance(waiter, Twins))
+
+
+def deliver_done(batch: Batch[K, T, R], results: Sequence[R | BaseException | None]) -> None:
+    """Delivers the results that there are, and leaves the other items in the batch."""
+    rows = list(zip(batch.items, batch.waiting, results, strict=True))
+    for item, waiter, result in rows:
+        if result is not None:
+            deliver(Batch(batch.key, batch.kind, batch.begun_s, [item], [waiter]), [result])
+    batch.items = [item for item, _, result in rows if result is None]
+    batch.waiting = [waiter for _, waiter, result in rows if result is None]
 
 
 def deliver(batch: Batch[K, T, R], answer: Answer[R]) -> None:

@@ -3,15 +3,16 @@ says, and what its reply means for each item."""
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from redis.exceptions import ClusterCrossSlotError, ResponseError
+from redis.exceptions import ClusterCrossSlotError, ResponseError, TryAgainError
 
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
-from service.store.batch import Answer, Batch
+from service.store.batch import Answer, Batch, Later
 from service.store.due import DueList
 from service.store.keys import ShardKeys
 from service.store.runner import ScriptRunner
@@ -158,6 +159,8 @@ class BatchSender:
             if isinstance(reply, ClusterCrossSlotError):
                 # A proxy before a cluster: the next calls are of one site each.
                 self._runner.allows_cross_slot = False
+            if self._is_moving(reply):
+                return [Later(partial(self._runner.error_of, reply))] * len(group)
             is_lone = len(group) == 1 and len(group[0].items) == 1
             if is_lone or kind_of(reply) != "WRONGTYPE":
                 return [self._runner.error_of(reply)] * len(group)
@@ -207,14 +210,25 @@ class BatchSender:
                 continue
             (answer,) = self._heartbeat_answers([next(lone)], next(replies))
             assert not isinstance(answer, _Unfinished)  # of one item alone
+            if isinstance(answer, Later):
+                answer = answer.error()
             answers.append(answer if isinstance(answer, BaseException) else answer[0])
         return answers
 
-    def _single_answers(self, batch: _Batch, replies: list[Any]) -> Sequence[str | BaseException]:
-        answers: list[str | BaseException] = []
+    def _is_moving(self, reply: Exception) -> bool:
+        """Whether a slot is being moved, and has a lane in which nobody else waits for that."""
+        return isinstance(reply, TryAgainError) and not self._runner.connection.allows_cross_slot
+
+    def _single_answers(self, batch: _Batch, replies: list[Any]) -> Answer[str]:
+        answers: list[Any] = []
+        later: Exception | None = None
         for reply in replies:
             if isinstance(reply, Exception):
-                answers.append(self._runner.error_of(reply))
+                if self._is_moving(reply):
+                    later = reply
+                    answers.append(None)
+                else:
+                    answers.append(self._runner.error_of(reply))
             elif batch.kind == "leave":
                 if reply[2]:
                     self._due.enter_by(batch.key.tag, int(reply[2]))
@@ -223,4 +237,4 @@ class BatchSender:
                 is_opened = reply[1] == "opened"
                 self._due.note(batch.key.tag, is_opened, int(reply[0]), time.monotonic())
                 answers.append(reply[2])
-        return answers
+        return Later(partial(self._runner.error_of, later), answers) if later else answers

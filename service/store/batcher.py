@@ -7,7 +7,7 @@ enough items are queued before.
 
 The batcher knows nothing of Redis: `send` is given the batches of one lane, in the order in which
 they were begun, and answers each with one result per item, or an exception, for one item or for all
-of them.
+of them. A batch that is answered with `Later` is put back.
 """
 
 import asyncio
@@ -17,9 +17,21 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from service.errors import StoreBusy
-from service.store.batch import Answer, Batch, cancel, check_answers, deliver, without_cancelled
-from service.store.lane import Lane
+from service.store.batch import (
+    Answer,
+    Batch,
+    Later,
+    cancel,
+    check_answers,
+    deliver,
+    deliver_done,
+    without_cancelled,
+)
+from service.store.lane import PAUSE_S, Lane
 from service.store.waiters import Again, Waiter
+
+LONGEST_PAUSE_S = 0.08
+LAST_CALL_S = 0.15  # how long a call may take that is made in the last moment
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -49,6 +61,8 @@ class Batcher(Generic[K, T, R]):
         pace_s: seconds between the starts of two calls on a lane, if the first has several items.
             After a lone item nobody waits.
         enough: queued items that start the next call without that pause.
+        patience_s: for how long a batch is sent again, in seconds since it was begun; its last
+            answer comes LAST_CALL_S later at most.
     """
 
     def __init__(
@@ -64,6 +78,7 @@ class Batcher(Generic[K, T, R]):
         max_call: int = 1024,
         pace_s: float = 0.0,
         enough: int = 24,
+        patience_s: float = 1.8,
     ) -> None:
         self._send = send
         self._lane_of = lane_of
@@ -75,6 +90,7 @@ class Batcher(Generic[K, T, R]):
         self._max_call = max_call
         self._pace_s = pace_s
         self._enough = enough
+        self._patience_s = patience_s
         self._lanes: dict[Hashable, Lane[K, T, R]] = {}  # kept: there are as many as servers
         self._is_closed = False
         self.waiting = 0
@@ -138,8 +154,9 @@ class Batcher(Generic[K, T, R]):
 
     async def _drain(self, lane: Lane[K, T, R]) -> None:
         is_failing = False
+        send, most = self._send, self._max_call
         try:
-            while batches := lane.take(self._max_call):
+            while batches := lane.take(most):
                 began_s = time.monotonic()
                 self.waiting -= lane.taken
                 if is_failing:
@@ -148,20 +165,76 @@ class Batcher(Generic[K, T, R]):
                 if not batches:
                     continue
                 try:
-                    answers = await self._send(batches)
+                    answers = await send(batches)
                     check_answers(batches, answers)
                 except Exception as error:
                     answers = [error] * len(batches)
                 except BaseException:
                     cancel(batches)
                     raise
-                is_failing = any(isinstance(answer, BaseException) for answer in answers)
-                for batch, answer in zip(batches, answers, strict=True):
-                    deliver(batch, answer)
+                if any(isinstance(answer, BaseException) for answer in answers):
+                    is_failing = self._handle_failures(lane, batches, answers)
+                    if lane.is_stalled:
+                        await self._pause_stalled(lane)
+                        send, most = self._send_in_time, 1  # one batch is enough to find out
+                        continue
+                else:
+                    is_failing = False
+                    for batch, answer in zip(batches, answers, strict=True):
+                        deliver(batch, answer)
+                send, most = self._send, self._max_call
                 if not self._is_closed and (len(batches) > 1 or len(batches[0].items) > 1):
                     await lane.pause(began_s + self._pace_s - time.monotonic())
         finally:
             lane.task = None
+
+    def _handle_failures(
+        self, lane: Lane[K, T, R], batches: list[Batch[K, T, R]], answers: Sequence[Answer[R]]
+    ) -> bool:
+        """Delivers answers, and puts back the batches that are to be sent again; whether any has
+        failed for good. The lane is stalled if one is its own."""
+        has_failed, lane.is_stalled = False, False
+        since_s = time.monotonic() - self._patience_s
+        for batch, answer in zip(batches, answers, strict=True):
+            if not isinstance(answer, Later):
+                has_failed |= isinstance(answer, BaseException)
+                deliver(batch, answer)
+                continue
+            if answer.done:
+                deliver_done(batch, answer.done)
+            if batch.begun_s <= since_s:
+                deliver(batch, answer.error())
+            elif batch.items:
+                self._put_back(lane, batch)
+        if not lane.is_stalled:
+            lane.next_pause_s = PAUSE_S
+        return has_failed
+
+    def _put_back(self, lane: Lane[K, T, R], batch: Batch[K, T, R]) -> None:
+        target = self._lane_for(batch.key)
+        if target is lane:
+            lane.is_stalled = True
+        else:  # with those of its key that are queued behind it, so that they stay in order
+            queued, count = lane.withdraw(batch.key)
+            self.waiting -= count
+            for other in queued:
+                self.waiting += target.put_back(other)
+        self.waiting += target.put_back(batch)
+
+    async def _pause_stalled(self, lane: Lane[K, T, R]) -> None:
+        """Waits before the first batch is sent again, no longer than its callers do."""
+        left_s = lane.batches[0].begun_s + self._patience_s - time.monotonic()
+        await asyncio.sleep(max(min(lane.next_pause_s, left_s), 0))
+        lane.next_pause_s = min(2 * lane.next_pause_s, LONGEST_PAUSE_S)
+
+    async def _send_in_time(self, batches: list[Batch[K, T, R]]) -> list[Answer[R]]:
+        """As `send`, but no longer than the callers of the first batch wait."""
+        left_s = max(batches[0].begun_s + self._patience_s - time.monotonic(), 0) + LAST_CALL_S
+        try:
+            async with asyncio.timeout(left_s):
+                return await self._send(batches)
+        except TimeoutError:
+            raise StoreBusy("Redis was busy for too long") from None
 
     def _without_late(self, batches: list[Batch[K, T, R]]) -> list[Batch[K, T, R]]:
         """Returns the batches that have not waited too long, and refuses the others."""

@@ -2,15 +2,19 @@
 
 import asyncio
 import time
+from bisect import insort_left
 from collections.abc import Callable, Hashable, Mapping
+from operator import attrgetter
 from typing import Generic, TypeVar
 
-from service.store.batch import Batch
+from service.store.batch import Batch, twins_of
 from service.store.waiters import Again, Twins, Waiter
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
+PAUSE_S = 0.01  # before a batch is sent again; each time twice as long
+_BEGUN_S = attrgetter("begun_s")
 
 
 class Lane(Generic[K, T, R]):
@@ -18,7 +22,7 @@ class Lane(Generic[K, T, R]):
 
     __slots__ = (
         "_again", "_chains", "_enough", "_id_of", "_indexes", "_max_batch", "_open", "_pause",
-        "_size", "_twins", "batches", "taken", "task",
+        "_size", "_twins", "batches", "is_stalled", "next_pause_s", "taken", "task",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +46,8 @@ class Lane(Generic[K, T, R]):
         self._size = self._twins = 0  # queued items, and waiters that share one
         self.taken = 0  # of both, by the last `take`
         self._pause: asyncio.Future[None] | None = None
+        self.is_stalled = False  # whether its first batch was put back
+        self.next_pause_s = PAUSE_S  # while it is
 
     def add(self, key: K, kind: str, item: T, waiter: Waiter[R]) -> None:
         """Appends an item to the open batch; one about the same thing as another goes to the batch
@@ -72,6 +78,28 @@ class Lane(Generic[K, T, R]):
         self._size += 1
         if self._pause is not None and self._size >= self._enough:
             self.wake()
+
+    def put_back(self, batch: Batch[K, T, R]) -> int:
+        """Queues a batch as it is, by its age; returns how many waiters it has."""
+        insort_left(self.batches, batch, key=_BEGUN_S)
+        twins = twins_of(batch)
+        self._size += len(batch.items)
+        self._twins += twins
+        return len(batch.items) + twins
+
+    def withdraw(self, key: K) -> tuple[list[Batch[K, T, R]], int]:
+        """Removes and returns the queued batches of a key, and how many waiters fewer there are."""
+        found = [batch for batch in self.batches if batch.key == key]
+        if not found:
+            return found, 0
+        self.batches = [batch for batch in self.batches if batch.key != key]
+        self._open.pop(key, None)
+        self._forget_indexes(key)
+        size = sum(len(batch.items) for batch in found)
+        twins = min(sum(map(twins_of, found)), self._twins)  # `take` may have counted them
+        self._size -= size
+        self._twins -= twins
+        return found, size + twins
 
     def _behind(self, chain: list[Batch[K, T, R]], index: int) -> Batch[K, T, R]:
         if index + 1 == len(chain):

@@ -50,6 +50,7 @@ class StoreWriter:
             sender.send,
             _lanes_of(runner.connection),
             pace_s=CALL_PACE_S,
+            patience_s=runner.deadline_s,
             id_of=itemgetter(0),
             again={"heartbeat": _again} if runner.config.heartbeat_dedup_ms > 0 else {},
         )

@@ -43,7 +43,7 @@ ROWS = {
     "F23": ("expiry lags", "counts are exact while dead keys remain"),
     "F24": ("a network that takes 0.2 s", "p99 within the deadline"),
     "F25": ("a cluster is given as one server", "the start, `/readyz` and `presence doctor` say so, and what to use instead"),
-    "F26": ("a slot with 20,000 sessions moves by MIGRATE, 5 to 50 keys at a time", "calls on it wait for the move, other sites notice nothing; each answer is right"),
+    "F26": ("a slot with 20,000 sessions moves by MIGRATE, 5 to 50 keys at a time", "calls on it wait for the move, and none is 503 that needs to wait less than 1.8 s; other sites notice nothing; each answer is right"),
 }  # fmt: skip
 # How a figure is told; of a row's tests, the worst.
 FIGURES = {

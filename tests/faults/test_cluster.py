@@ -11,7 +11,6 @@ import httpx
 import pytest
 from redis.crc import key_slot
 
-from service.redis.cluster import UNSETTLED_S
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.writer import Heartbeat
@@ -22,6 +21,9 @@ from tests.faults.load import Load
 from tests.faults.verdict import ALLOWANCE_S, ANSWER_WITHIN_S, Loss, doctor, judge
 from tests.servers import Server, cluster_url, node_id, wait_until
 
+PATIENCE_S = 1.8  # for so long a heartbeat waits for the end of a move, as docs/topologies.md says
+LAST_PAUSE_S = 0.08  # so late that end may be noticed
+NOTICED_S = 0.35  # no answer takes so long where nothing is waited for
 # After the failover: an answer that was waited for all in vain, and the next.
 RECOVERY_S = ANSWER_WITHIN_S + ALLOWANCE_S
 
@@ -62,6 +64,17 @@ def sites_of(holders: list[Server]) -> list[str]:
     for site in (f"site-{n}" for n in range(1000)):
         found.setdefault(holder_of(key_slot(site.encode()), holders).port, site)
     return [found[node.port] for node in holders]
+
+
+def neighbour_of(site: str, holders: list[Server]) -> str:
+    """A site of the same primary with another slot."""
+    slot = key_slot(site.encode())
+    holder = holder_of(slot, holders)
+    return next(
+        other
+        for other in (f"neighbour-{n}" for n in range(1000))
+        if (found := key_slot(other.encode())) != slot and holder_of(found, holders) is holder
+    )
 
 
 def move_slot(
@@ -112,6 +125,7 @@ def test_a_slot_moves_slowly(nodes: list[Server], copy: Copy, measured: dict[str
     nobody else waits."""
     holders = primaries(nodes)
     own, *unconcerned = sites_of(holders)
+    unconcerned.append(neighbour_of(own, holders))
     asyncio.run(_crowd(cluster_url(nodes), own, 20_000))
     source, target, *_ = holders
     with Load([copy.port], sites=(own, *unconcerned)) as load:
@@ -125,9 +139,12 @@ def test_a_slot_moves_slowly(nodes: list[Server], copy: Copy, measured: dict[str
     for site in unconcerned:
         assert not load.failed(0.0, site), f"{site} has nothing to do with it"
     for ack in load.failed():
-        assert ack.took > UNSETTLED_S, ack
+        assert ack.took > PATIENCE_S - load.lag_s, ack
+        assert ack.took < ANSWER_WITHIN_S + load.lag_s, ack
+    if over - begun < PATIENCE_S - LAST_PAUSE_S:
+        assert not load.failed(), over - begun
     longest = max(ack.took for ack in load.acks if ack.site != own)
-    assert longest < UNSETTLED_S / 2 + load.lag_s
+    assert longest < NOTICED_S + load.lag_s
     measured |= figures.as_dict() | {
         "longest_move_s": over - begun,
         "longest_of_others_s": longest,

@@ -22,7 +22,7 @@ async def connection(request: pytest.FixtureRequest) -> AsyncIterator[Connection
 
 @pytest.fixture
 def held(connection: Connection) -> DedicatedConnection:
-    assert connection.held
+    assert isinstance(connection.held, DedicatedConnection)
     return connection.held
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import StoreBusy, StoreError
-from service.store.batch import Answer, Batch
+from service.store.batch import Answer, Batch, Later
 from service.store.batcher import Batcher
 
 Batches = list[Batch[str, Any, Any]]
@@ -411,34 +411,45 @@ def test_results_are_never_mixed_up(seed: int, lanes: int, max_batch: int) -> No
 
 
 async def _race(chance: random.Random, lanes: int, max_batch: int) -> None:
-    """300 callers with random delays, cancellations and failures: each is told of its own item."""
+    """300 callers with random delays, cancellations, failures and keys that change their lanes:
+    each is told of its own item."""
     in_flight: Counter[int] = Counter()
+    lane_of = {key: key % lanes for key in range(6)}
     submitted: dict[int, list[int]] = {}
     seen: dict[int, list[int]] = {}
 
+    def done_of(batch: Batch[int, int, tuple[int, int]], count: int) -> list[Any]:
+        done, seen_so_far = batch.items[:count], seen.setdefault(batch.key, [])
+        seen_so_far += done
+        return [(batch.key, item) if item % 11 else StoreError("poisoned") for item in done]
+
+    def answer(batch: Batch[int, int, tuple[int, int]], moved: set[int]) -> Answer[Any]:
+        if batch.key in moved or chance.random() < 0.1:
+            count = 0 if batch.key in moved else chance.randrange(len(batch.items))
+            moved.add(batch.key)
+            lane_of[batch.key] = chance.randrange(lanes)
+            left = [None] * (len(batch.items) - count)
+            return Later(lambda: StoreError("down"), [*done_of(batch, count), *left])
+        done = done_of(batch, len(batch.items))
+        return StoreError("down") if chance.random() < 0.1 else done
+
     async def send(batches: list[Batch[int, int, tuple[int, int]]]) -> list[Answer[Any]]:
-        lane = batches[0].key % lanes
+        lane = lane_of[batches[0].key]
         in_flight[lane] += 1
         assert in_flight[lane] == 1
-        for batch in batches:
-            assert batch.key % lanes == lane
-            seen.setdefault(batch.key, []).extend(batch.items)
+        assert all(lane_of[batch.key] == lane for batch in batches)
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
         in_flight[lane] -= 1
         if chance.random() < 0.1:
+            for batch in batches:
+                done_of(batch, len(batch.items))
             raise StoreError("down")
-        return [
-            StoreError("down")
-            if chance.random() < 0.1
-            else [
-                (batch.key, item) if item % 11 else StoreError("poisoned") for item in batch.items
-            ]
-            for batch in batches
-        ]
+        moved: set[int] = set()
+        return [answer(batch, moved) for batch in batches]
 
     batcher: Batcher[int, int, tuple[int, int]] = Batcher(
-        send, lambda key: key % lanes, max_batch=max_batch
+        send, lane_of.__getitem__, max_batch=max_batch
     )
 
     async def caller(n: int) -> None:
@@ -463,3 +474,71 @@ async def _race(chance: random.Random, lanes: int, max_batch: int) -> None:
     for key, items in seen.items():
         sent = set(items)
         assert items == [n for n in submitted[key] if n in sent]  # in order, and each once
+
+
+async def test_what_is_to_be_sent_later_waits_alone_on_the_lane_that_it_has_by_then() -> None:
+    lane_of = {"blog": "node", "shop": "node"}
+    server, is_moving = Server(), True
+
+    async def send(batches: Batches) -> list[Answer[Any]]:
+        answers = await server.send(batches)
+        if batches[0].key == "blog" and is_moving:
+            lane_of["blog"] = "moving"
+            return [Later(lambda: StoreError("never")) for _ in batches]
+        return answers
+
+    batcher: Batcher[str, Any, Any] = Batcher(send, lane_of.__getitem__, patience_s=60)
+    waits = [batcher.result_of("blog", "beat", 1)]
+    await settle()
+    waits += [batcher.result_of("blog", kind, n) for n, kind in ((2, "beat"), (3, "leave"))]
+    assert await batcher.result_of("shop", "beat", 4) == 4, "nobody else waits"
+    while len(server.calls) < 6:  # noqa: ASYNC110  # a turn of the loop at a time
+        await asyncio.sleep(0)
+    assert not any(waiting.done() for waiting in waits)
+    assert batcher.waiting in (2, 3)  # one may be in flight
+    assert server.sent[-1] == [1], "one batch is enough to find out"
+    is_moving = False
+    assert await asyncio.gather(*waits) == [1, 2, 3]
+    assert server.sent[-1] == [2, 3]
+    await batcher.close()
+    assert batcher.waiting == 0
+    assert is_idle(batcher)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_nobody_waits_for_later_for_ever(
+    hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.batcher.LAST_CALL_S", 0.0)
+    calls = 0
+
+    async def send(batches: Batches) -> list[Answer[Any]]:
+        nonlocal calls
+        calls += 1
+        if hangs and calls == 2:
+            await asyncio.Event().wait()
+        return [Later(lambda: StoreError("moving")) for _ in batches]
+
+    batcher: Batcher[str, Any, Any] = Batcher(send, lambda key: "", patience_s=0.05)
+    with pytest.raises(StoreBusy if hangs else StoreError, match="too long" if hangs else "moving"):
+        await batcher.result_of("blog", "beat", 1)
+    assert calls >= 2
+    await batcher.close()
+    assert batcher.waiting == 0
+
+
+async def test_of_what_is_done_in_part_only_the_rest_is_sent_later() -> None:
+    sent: list[list[int]] = []
+
+    async def send(batches: Batches) -> list[Answer[Any]]:
+        sent.append(list(batches[0].items))
+        if len(sent) == 1:
+            return [Later(lambda: StoreError("never"), ["one", None, "three"])]
+        return [["two"]]
+
+    batcher: Batcher[str, Any, Any] = Batcher(send, lambda key: "")
+    futures = [batcher.result_of("blog", "leave", n) for n in (1, 2, 3)]
+    assert await asyncio.gather(*futures) == ["one", "two", "three"]
+    assert sent == [[1, 2, 3], [2]]
+    assert batcher.waiting == 0
+    await batcher.close()
