@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from service.api.context import read_body
 from service.api.cors import EXPOSED, RawHeaders
 from service.api.intake import Intake, Reply
-from service.api.request_head import NEEDS_HOST, check_host, headers_of, peer_of
+from service.api.request_head import COUNTED, NEEDS_HOST, check_host, headers_of, peer_of
 from service.api.requests.sizes import MAX_BODY_BYTES, MAX_TOKEN_BODY_BYTES
 from service.models import Counts
 from service.store.writer import Heartbeat
@@ -38,22 +38,38 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
             body = await read_body(receive, headers, most)
             beat, cors = intake.beat(name, site, headers, body, client, cors)
             with_counts = b"counts=1" in scope["query_string"].split(b"&")
-            reply = await (_counted if with_counts else _written)(intake, name, beat, cors)
+            reply = await (_counted if with_counts else _written)(intake, name, beat, cors, scope)
     except ClientDisconnect:
         return
     except Exception as error:
+        if COUNTED in scope:
+            return
         reply = intake.refused(error, cors)
+    scope[COUNTED] = True
     await reply(scope, receive, send)
 
 
-async def _written(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
-    return intake.outcome_reply(await intake.context.store.heartbeat(name, beat), cors)
+async def _written(
+    intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders, scope: Scope
+) -> Reply:
+    outcome = await intake.context.store.heartbeat(name, beat)
+    _check_waits(scope)
+    return intake.outcome_reply(outcome, cors)
 
 
-async def _counted(intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders) -> Reply:
+def _check_waits(scope: Scope) -> None:
+    """Raises ClientDisconnect where the server has given up the request, and counted that."""
+    if COUNTED in scope:
+        raise ClientDisconnect
+
+
+async def _counted(
+    intake: Intake, name: str, beat: Heartbeat, cors: RawHeaders, scope: Scope
+) -> Reply:
     """The outcome in a body, with how many are here and on the same page."""
     context = intake.context
     outcome, (active, on_path, as_of) = await context.store.heartbeat_and_count(name, beat)
+    _check_waits(scope)
     intake.check_outcome(outcome)
     intake.count_buffered(outcome, status="200")
     next_ms = round(context.settings.heartbeat_interval * 1000)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import problem_response
 from service.api.heartbeat_path import is_heartbeat
-from service.api.request_head import NEEDS_HOST, check_host, headers_of
+from service.api.request_head import COUNTED, NEEDS_HOST, check_host, headers_of
 from service.api.security import Security
 from service.errors import RequestError
 from service.ops.metrics import Metrics
@@ -35,7 +35,9 @@ class Observed:
 
         async def send_observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._metrics.requests.labels(*labels_of(scope), str(message["status"])).inc()
+                if COUNTED not in scope:
+                    scope[COUNTED] = True
+                    self._metrics.requests.labels(*labels_of(scope), str(message["status"])).inc()
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "no-referrer")

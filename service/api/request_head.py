@@ -21,6 +21,7 @@ def peer_of(scope: Scope) -> str:
 
 
 NEEDS_HOST = "presence.needs_host"  # set in the scope of a request that our server has read
+COUNTED = "presence.counted"  # and of one whose answer metrics have counted, given up or not
 
 
 def check_host(headers: Sequence[tuple[bytes, bytes]], *, needs_host: bool) -> None:

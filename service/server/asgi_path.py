@@ -22,6 +22,8 @@ class AsgiProtocol(TimeoutProtocol):
         super().on_headers_complete()
         if not self.is_upgrade_offered:
             self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
+            if self.is_draining:
+                self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Some of its body has come."""

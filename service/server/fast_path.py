@@ -17,8 +17,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from service.api.cors import RawHeaders
 from service.api.heartbeat_path import site_in
 from service.api.intake import Intake, Reply
+from service.api.request_head import COUNTED
 from service.api.requests.sizes import MAX_BODY_BYTES
-from service.server.draining import Draining
 from service.server.protocol import TRAILERS
 from service.server.response_cache import ResponseCache
 from service.server.timeouts import TimeoutProtocol
@@ -67,11 +67,11 @@ class PendingHeartbeat:
         try:
             if outcome in WRITTEN:
                 intake = protocol.intake
-                intake.count_buffered(outcome)
                 defaults = protocol.server_state.default_headers
                 self.answer(
                     _responses.of_outcome(intake.outcome_headers(outcome), self.cors, defaults)
                 )
+                intake.count_buffered(outcome)
             else:
                 protocol.answer_by_app(self, protocol.intake.outcome_reply(outcome, self.cors))
         except Exception as error:
@@ -80,15 +80,18 @@ class PendingHeartbeat:
     def set_exception(self, error: BaseException, /) -> None:
         """Answers with the error."""
         assert isinstance(error, Exception)
+        is_counted = False
         try:
-            self.protocol.answer_by_app(self, self.protocol.intake.refused(error, self.cors))
+            reply = self.protocol.intake.refused(error, self.cors)
+            is_counted = True
+            self.protocol.answer_by_app(self, reply)
         except Exception as failure:
-            self._give_up(failure)
+            self._give_up(failure, is_counted)
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: Exception, is_counted: bool = False) -> None:
         # The batcher tells its waiters one after the other: those behind must be told too.
         self.protocol.logger.error("an answer failed", exc_info=error)
-        self.protocol.end_unanswered()
+        self.protocol.end_unanswered(is_counted)
 
     def cancel(self) -> None:
         """There will be no answer: the service is being torn down."""
@@ -130,13 +133,8 @@ class FastPathProtocol(TimeoutProtocol):
         state: Any = getattr(self.app, "state", None)
         self.intake: Intake = cast(Intake, getattr(state, "intake", None))
         # uvicorn handles a root path and a limit of connections.
-        self._is_on = self.intake is not None and not self.root_path and not self.limit_concurrency
-        self._is_draining = False
-        if self.intake is not None:
-            draining: Draining = state.draining
-            draining.connections = self.connections  # type: ignore[assignment]  # all are of this class
-            if draining.is_on:
-                self.drain()
+        is_ours = not self.root_path and not self.limit_concurrency
+        self._is_on = self.intake is not None and is_ours and not self.is_draining
         self._head: list[tuple[bytes, bytes]] = []  # of the request at hand, complete
         self._fields: dict[bytes, bytes] = {}  # the same by name, of a heartbeat
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
@@ -196,20 +194,15 @@ class FastPathProtocol(TimeoutProtocol):
     # Called when the service is told to stop
 
     def drain(self) -> None:
-        """From now on each answer is the connection's last, and says so."""
-        self._is_draining, self._is_on = True, False
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
+        """The fast path does not say that an answer is the last."""
+        super().drain()
+        self._is_on = False
 
-    def shutdown(self) -> None:
-        """uvicorn stops: live streams, which have no end of their own, end now; a request of which
-        a part is here is waited for."""
-        if self.intake is not None:
-            self.intake.context.hub.close()
-        if self.awaits and self.headers is not None:
-            self.drain()
-        else:
-            super().shutdown()
+    def end_unanswered(self, is_counted: bool = False) -> None:
+        """A heartbeat that is given up is told nothing more."""
+        super().end_unanswered(is_counted)
+        if isinstance(cast(object, self.cycle), PendingHeartbeat):
+            self.cycle.response_complete = True
 
     # The fast path
 
@@ -260,7 +253,7 @@ class FastPathProtocol(TimeoutProtocol):
         super().on_headers_complete()
         self._head, self.url = [], b""  # now the app's, for as long as it needs them
         self.cycle.transport = cast(asyncio.Transport, self.lingering_transport)
-        if self._is_draining:
+        if self.is_draining:
             self.cycle.keep_alive = False
 
     def _watch_what_comes_in_pieces(self, size: int) -> None:
@@ -289,6 +282,7 @@ class FastPathProtocol(TimeoutProtocol):
             "client": self.client,
             "server": self.server,
             "scheme": self.scheme,
+            COUNTED: True,
         }
         cycle = RequestResponseCycle(
             scope=scope,

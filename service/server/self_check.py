@@ -14,8 +14,7 @@ from service.api.intake import Reply
 from service.errors import StoreUnreachable
 from service.server.asgi_path import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
-from service.server.protocol import PlainProtocol
-from service.server.timeouts import MOST_HEAD_BYTES
+from service.server.protocol import MOST_HEAD_BYTES, LastResort
 from service.store.writer import Heartbeat
 
 log = structlog.get_logger(__name__)
@@ -29,7 +28,7 @@ _HEARTBEAT = (
 
 def checked_protocol() -> type[HttpToolsProtocol]:
     """The protocol to serve with: without the fast path where that fails, and, where the limits
-    of time and size fail too, uvicorn's own."""
+    of time and size fail too, little more than uvicorn's own."""
     for protocol, check, failure in (
         (FastPathProtocol, _check_fast_path, "fast_path_unusable"),
         (AsgiProtocol, _check_limits, "limits_unusable"),
@@ -40,7 +39,7 @@ def checked_protocol() -> type[HttpToolsProtocol]:
             log.error(failure, uvicorn=uvicorn.__version__, cause=repr(error))
         else:
             return protocol
-    return PlainProtocol
+    return LastResort
 
 
 def _config(app: Any) -> uvicorn.Config:

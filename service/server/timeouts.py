@@ -14,14 +14,15 @@ from service.api.context import RETRY_AFTER_S, problem
 from service.api.cors import EXPOSED
 from service.api.heartbeat_path import TEMPLATE
 from service.api.middleware import labels_of
+from service.api.request_head import COUNTED
 from service.errors import RequestError
 from service.models import title_of
-from service.server.protocol import PlainProtocol
+from service.server.draining import Draining
+from service.server.protocol import MOST_HEAD_BYTES, PlainProtocol
 
 REQUEST_S = 9.5  # from its first byte to its last; a body that is read is refused before (408)
 ANSWER_S = 10.0  # until an answer begins
 LOOK_S = 2.5  # how often a connection with a request under way is looked at
-MOST_HEAD_BYTES = 64 * 1024
 PIECE_BYTES = 4096  # of a large read that is parsed at once: the precision of the limit
 LINGER_S = 2.0  # for what still comes of a request that was refused before all of it was here
 SLOW_READER_S = 30.0  # a client that takes nothing for so long is cut off
@@ -81,6 +82,11 @@ class TimeoutProtocol(PlainProtocol):
         self._looked_at: tuple[object, object] | None = None
         self._unanswered_s = 0.0
         self._slow_reader_timer: asyncio.TimerHandle | None = None
+        self.is_draining = False
+        draining: Draining | None = getattr(getattr(self.app, "state", None), "draining", None)
+        if draining is not None:
+            draining.connections = self.connections  # type: ignore[assignment]  # all are of one class
+            self.is_draining = draining.is_on
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is due from now on."""
@@ -175,27 +181,35 @@ class TimeoutProtocol(PlainProtocol):
             left_s = self._request_due - now if self._request_due is not None else LOOK_S
             self._look_at_the_request_in(min(left_s, LOOK_S))
 
-    def end_unanswered(self) -> None:
-        """Answers 503 to a request that got no answer, and closes the connection."""
+    def end_unanswered(self, is_counted: bool = False) -> None:
+        """Answers 503 to a request that got no answer, and closes the connection. `is_counted`:
+        metrics know of it already."""
         self.logger.error("a request was given up without an answer")
         if self.cycle is not None:
             self.cycle.disconnected = True  # an answer that comes later is not written
         if not self.transport.is_closing():
             if not self._has_begun():
-                scope = getattr(self.cycle, "scope", None)
+                scope: Any = getattr(self.cycle, "scope", None)
                 route = ("POST", TEMPLATE) if scope is None else labels_of(scope)
-                self._refuse(_NO_ANSWER, (*route, "503"))
+                is_counted |= scope is not None and COUNTED in scope
+                self._refuse(_NO_ANSWER, None if is_counted else (*route, "503"))
+                if scope is not None:
+                    scope[COUNTED] = True
             self.transport.close()
         if self._request_timer is not None:
             self._request_timer.cancel()
         self._request_timer = self.loop.call_later(LINGER_S, self._cut_off)
 
-    def _refuse(self, answer: bytes, labels: tuple[str, str, str]) -> None:
-        """Writes an answer, and counts it, for the app does not know of it."""
+    def _refuse(self, answer: bytes, labels: tuple[str, str, str] | None) -> None:
+        """Writes an answer, and counts it if it has labels, for the app does not know of it."""
         self.transport.write(answer)
-        context = getattr(getattr(self.app, "state", None), "context", None)
-        if context is not None:
+        context = self._context
+        if context is not None and labels is not None:
             context.metrics.requests.labels(*labels).inc()
+
+    @property
+    def _context(self) -> Any:
+        return getattr(getattr(self.app, "state", None), "context", None)
 
     def close_after_the_request(self) -> None:
         """Nothing more is answered; what still comes of the request is thrown away."""
@@ -204,6 +218,24 @@ class TimeoutProtocol(PlainProtocol):
             self.loop.call_later(LINGER_S, self.transport.close)
         else:
             self.transport.close()
+
+    # The service is told to stop
+
+    def drain(self) -> None:
+        """From now on each answer is the connection's last, and says so."""
+        self.is_draining = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """uvicorn stops: live streams, which have no end of their own, end now; a request of which
+        a part is here is waited for."""
+        if self._context is not None:
+            self._context.hub.close()
+        if self.awaits and self.headers is not None:
+            self.drain()
+        else:
+            super().shutdown()
 
     # An answer that is not taken
 

@@ -21,7 +21,7 @@ from service.app import create_app
 from service.errors import StoreUnreachable
 from service.server.asgi_path import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
-from service.server.protocol import PlainProtocol
+from service.server.protocol import LastResort, PlainProtocol
 from service.settings import Settings
 from service.store.batch import Batch
 from service.store.writer import Heartbeat
@@ -566,13 +566,17 @@ async def test_a_request_behind_one_that_was_answered_at_once_is_not_idle() -> N
         writer.close()
 
 
-@pytest.mark.parametrize("query", ["", "?counts=1"], ids=["fast path", "ASGI path"])
+@pytest.mark.parametrize(
+    "protocol, query",
+    [(FastPathProtocol, ""), (FastPathProtocol, "?counts=1"), (AsgiProtocol, "")],
+    ids=["fast path", "ASGI path", "without the fast path"],
+)
 async def test_a_request_that_gets_no_answer_is_ended(
-    query: str, monkeypatch: pytest.MonkeyPatch
+    protocol: type[HttpToolsProtocol], query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.server.timeouts.ANSWER_S", 0.3)
     monkeypatch.setattr("service.server.timeouts.LOOK_S", 0.1)
-    async with serving(FastPathProtocol) as served:
+    async with serving(protocol) as served:
         live, its_writer = await served.connect()
         its_writer.write(request(b"", method="GET", target="/v1/sites/blog/live"))
         await live.readuntil(b"event: snapshot")
@@ -596,11 +600,10 @@ async def test_a_request_that_gets_no_answer_is_ended(
             "status": 503,
             "detail": "there was no answer within 10 s",
         }
-        counted = (
-            'requests_total{method="POST",route="/v1/sites/{site}/heartbeat",status="503"} 1.0'
-        )
-        assert counted in served.app.state.context.metrics.render().decode()
         gate.open()
+        await until(lambda: len(served.server.server_state.tasks) == 1)  # the stream's
+        await asyncio.sleep(0)  # counters are written once in a turn of the loop
+        assert heartbeats_counted(served) == {"503": 1.0}, "once, though its answer came later"
         assert len(served.server.server_state.connections) == 1, "the stream goes on"
         writer.close()
         its_writer.close()
@@ -616,6 +619,51 @@ async def test_a_broken_answer_is_still_one(broken: str, monkeypatch: pytest.Mon
         writer.write(request())
         back = await asyncio.wait_for(reader.read(), 10)
         assert back.startswith(b"HTTP/1.1 503 ")
+        assert heartbeats_counted(served) == {"503": 1.0}
+        writer.close()
+
+
+def heartbeats_counted(served: Served) -> dict[str, float]:
+    """Requests to the heartbeat's endpoint by status."""
+    counted = re.findall(
+        r'requests_total{method="POST",route="/v1/sites/{site}/heartbeat",status="(\d+)"} (.+)',
+        served.app.state.context.metrics.render().decode(),
+    )
+    return {status: float(count) for status, count in counted if float(count)}
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
+@pytest.mark.parametrize(
+    "sent", [request(), request(b"", method="GET", target="/livez")], ids=["heartbeat", "GET"]
+)
+async def test_while_draining_each_answer_says_that_it_is_the_last(
+    protocol: type[HttpToolsProtocol], sent: bytes
+) -> None:
+    async with serving(protocol) as served:
+        early_reader, early_writer = await served.connect()
+        early_writer.write(sent)
+        assert b"connection: close" not in await early_reader.readuntil(b"\r\n\r\n")
+        draining = served.app.state.draining
+        draining.is_on = True
+        for connection in draining.connections:
+            connection.drain()
+        late_reader, late_writer = await served.connect()
+        for reader, writer in ((early_reader, early_writer), (late_reader, late_writer)):
+            writer.write(sent)
+            back = await asyncio.wait_for(reader.read(), 10)
+            assert b"\r\nconnection: close\r\n" in back
+            writer.close()
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
+async def test_live_streams_end_when_the_server_stops(protocol: type[HttpToolsProtocol]) -> None:
+    async with serving(protocol) as served:
+        reader, writer = await served.connect()
+        writer.write(request(b"", method="GET", target="/v1/sites/blog/live"))
+        await reader.readuntil(b"event: snapshot")
+        for connection in list(served.server.server_state.connections):
+            connection.shutdown()
+        await asyncio.wait_for(reader.read(), 10)
         writer.close()
 
 
@@ -674,6 +722,36 @@ async def test_without_the_fast_path_the_limits_are_the_same(
         writer.close()
         counted = 'presence_http_requests_total{method="none",route="none",status="431"} 3.0'
         assert counted in served.app.state.context.metrics.render().decode()
+
+
+@pytest.mark.parametrize(
+    "first, more",
+    [
+        (b"GET / HTTP/1.1\r\nX-Long: ", b"a" * 32_768),
+        (b"GET / HTTP/1.1\r\n", b"X-Many: 1\r\n" * 3000),
+        (request(CHUNKED, "Transfer-Encoding: chunked")[:-2], b"X-Trailer: 1\r\n" * 3000),
+    ],
+    ids=["one header", "many headers", "trailers"],
+)
+async def test_even_the_last_resort_has_a_limit_for_heads_and_trailers(
+    first: bytes, more: bytes
+) -> None:
+    async with serving(LastResort) as served:
+        reader, writer = await served.connect()
+        writer.write(first)
+        back = asyncio.create_task(reader.read())
+        while not back.done():
+            with contextlib.suppress(ConnectionError):
+                writer.write(more)
+                await writer.drain()
+            await asyncio.wait((back,), timeout=0.01)
+        with contextlib.suppress(ConnectionError):  # reset with bytes on their way
+            await back
+        writer.close()
+        reader, writer = await served.connect()
+        writer.write(request() * 600 + CLOSING)
+        assert (await reader.read()).count(b"HTTP/1.1 204 ") == 601, "of requests there is none"
+        writer.close()
 
 
 async def test_without_the_fast_path_all_is_answered_alike() -> None:
