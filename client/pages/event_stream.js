@@ -4,6 +4,9 @@ const IDLE_TIMEOUT_MS = 40_000; // the server sends a ping every 15 s
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 30_000;
 const NOT_FOUND_RETRY_MS = 60_000;
+const SNAPSHOT_TIMEOUT_MS = 5_000; // the server sends it at once: if it is missing, a proxy holds it back
+const POLL_MS = 10_000;
+const POLLS = 180; // then the stream is tried again
 
 /** @typedef {{event: string, data: string, id: string}} Message */
 
@@ -16,17 +19,19 @@ const NOT_FOUND_RETRY_MS = 60_000;
 
 /**
  * Opens a stream and reconnects until it is closed; paused while the page is in the back-forward cache.
+ * Where a proxy holds the stream back, snapshots are fetched instead.
  *
  * @param {object} options
  * @param {() => string | URL} options.url called for each attempt
  * @param {() => Record<string, string>} options.headers called for each attempt
+ * @param {() => Promise<object | null>} options.fetchSnapshot
  * @param {(message: Message) => void} options.onMessage
  * @param {(status: ConnectionStatus) => void} options.onStatus
  * @param {() => void} options.onActivity called for every chunk, pings included
  * @returns {{retry: () => void, restart: () => void, close: () => void}} `retry` reconnects at once;
  *   `restart` does so from a new snapshot
  */
-export function openEventStream({ url, headers, onMessage, onStatus, onActivity }) {
+export function openEventStream({ url, headers, fetchSnapshot, onMessage, onStatus, onActivity }) {
   let lastId = "";
   let baseMs = MIN_BACKOFF_MS;
   let failures = 0;
@@ -49,6 +54,8 @@ export function openEventStream({ url, headers, onMessage, onStatus, onActivity 
     const idle = idleTimer(() => attempt.abort());
     let status = 0;
     let minWaitMs = 0;
+    clearTimeout(timer);
+    timer = setTimeout(poll, SNAPSHOT_TIMEOUT_MS);
     onStatus({ phase: "connecting", status, retryAt: 0 });
     try {
       const response = await fetch(url(), {
@@ -71,6 +78,7 @@ export function openEventStream({ url, headers, onMessage, onStatus, onActivity 
     idle.stop();
     if (current !== attempt) return; // superseded by a newer attempt, or stopped
     current = null;
+    clearTimeout(timer);
     if (status === 401 || status === 403) onStatus({ phase: "unauthorized", status, retryAt: 0 });
     else scheduleRetry(status, minWaitMs);
   };
@@ -79,6 +87,7 @@ export function openEventStream({ url, headers, onMessage, onStatus, onActivity 
   const read = async (body, onChunk) => {
     const parse = createEventParser(
       (message) => {
+        clearTimeout(timer);
         lastId = message.id;
         failures = 0;
         onMessage(message);
@@ -94,6 +103,23 @@ export function openEventStream({ url, headers, onMessage, onStatus, onActivity 
       onChunk();
       onActivity();
       parse(decoder.decode(value, { stream: true }));
+    }
+  };
+
+  const poll = async (polls = POLLS) => {
+    stop();
+    if (!polls) return connect();
+    const attempt = (current = new AbortController());
+    const snapshot = await fetchSnapshot();
+    if (current !== attempt) return; // stopped
+    if (snapshot) {
+      timer = setTimeout(poll, POLL_MS, polls - 1);
+      onActivity();
+      onMessage({ event: "snapshot", data: JSON.stringify(snapshot), id: "" });
+      onStatus({ phase: "live", status: 200, retryAt: 0 });
+    } else {
+      current = null;
+      scheduleRetry(0);
     }
   };
 

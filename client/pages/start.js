@@ -116,6 +116,7 @@ function watchSite() {
     stream = openEventStream({
       url: () => api.url("live", { feed: "1" }),
       headers: () => ({}),
+      fetchSnapshot: () => api.fetchJson("stats"),
       onMessage: handleMessage,
       onStatus: handleStatus,
       onActivity: () => {},

@@ -63,6 +63,7 @@ const stream = openEventStream({
   url: () =>
     api.url("live", { feed: "1", ...(withUsers && { users: "1" }), ...(selected !== null && { path: selected }) }),
   headers: () => api.headers(),
+  fetchSnapshot: () => api.fetchJson("stats"),
   onMessage: ({ event, data }) => {
     const update = JSON.parse(data);
     clockOffsetMs = update.asOf - Date.now();

@@ -1,5 +1,6 @@
 /** Elements that show a live number: `<b data-presence-count></b>`. */
 
+import type { LiveEvent } from "./event_stream.js";
 import type { LiveStore } from "./live_store.js";
 
 const SELECTOR = "[data-presence-count]";
@@ -12,10 +13,10 @@ const SELECTOR = "[data-presence-count]";
 export const renderCounts = (store: LiveStore): void =>
   store.add(SELECTOR, () => {
     const elements = document.querySelectorAll<HTMLElement>(SELECTOR);
-    if (elements.length == 0) store.remove(SELECTOR);
+    if (!elements[0]) store.remove(SELECTOR);
     for (const element of elements) {
       const path = element.dataset.presenceCount;
-      const count = path ? store.on(path) : store.site?.activeVisitors;
+      const count = path ? store.on(path) : (store.site as LiveEvent | undefined)?.activeVisitors;
       if (count == null) continue;
       if (element.textContent != `${count}`) element.textContent = `${count}`;
       element.dataset.presenceState = store.isConnected ? "live" : "lost";

@@ -12,7 +12,7 @@ import type { Locks } from "./types.js";
 const OBJECTION_MS = 100;
 
 export const request: Locks["request"] = (name, _, callback) =>
-  new Promise((resolve) => {
+  new Promise<void>((resolve) => {
     const channel = new BroadcastChannel(`${name}`);
     /** A positive number requests the lock, its negative objects, 0 announces the holder. */
     const say = (message: number) => channel.postMessage(message);
@@ -27,7 +27,7 @@ export const request: Locks["request"] = (name, _, callback) =>
       }
       await callback(lock);
       channel.close();
-      resolve(undefined);
+      resolve();
     };
     const timer = setTimeout(() => end(number), OBJECTION_MS);
 

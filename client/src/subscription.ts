@@ -8,9 +8,7 @@ export const subscribe = (store: LiveStore, subscription: Subscription): void =>
   let lastSent = "";
   store.add(subscription, () => {
     const counts = selectCounts(store, path);
-    const next = JSON.stringify({ ...counts, asOf: 0 });
-    if (!counts || next == lastSent) return;
-    lastSent = next;
+    if (!counts || lastSent == (lastSent = JSON.stringify({ ...counts, asOf: 0 }))) return;
     try {
       callback(counts);
     } catch (error) {
@@ -29,6 +27,6 @@ const selectCounts = (store: LiveStore, path: string | undefined): LiveCounts | 
     totalPageViews,
     uniqueVisitors,
     asOf,
-    isConnected: store.isConnected,
+    isConnected: !!store.isConnected,
   };
 };

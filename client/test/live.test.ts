@@ -214,6 +214,49 @@ describe.each([
     expect(Source.open).toHaveLength(1);
   });
 
+  it("fetches the numbers where a proxy holds the stream back", async () => {
+    let visitors = 3;
+    const answer = () => Promise.resolve(new Response(JSON.stringify(event(visitors, { "/": visitors++ }))));
+    fetched.mockImplementation(answer);
+    subscribe({ path: "/" });
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(Source.open).toHaveLength(1);
+    expect(fetched).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(Source.open).toHaveLength(0); // what it brings one day is old by then
+    expect(fetched.mock.calls).toEqual([[`${URL}stats`, { credentials: "omit", referrer: "" }]]);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(told.map(({ activeOnPath, isConnected }) => [activeOnPath, isConnected])).toEqual([
+      [3, true],
+      [4, true],
+      [5, true],
+    ]);
+    fetched.mockResolvedValue(new Response("{}", { status: 503 }));
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(told.at(-1)).toMatchObject({ activeOnPath: 5, isConnected: false });
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(Source.open).toHaveLength(1); // perhaps it is not held back any more
+    source().say("snapshot", event(9, { "/": 9 }));
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(told.at(-1)).toMatchObject({ activeOnPath: 9, isConnected: true });
+    expect(Source.all).toHaveLength(2);
+    expect(fetched).toHaveBeenCalledTimes(4);
+  });
+
+  it("fetches nothing while the page is hidden, and tries the stream again after it", async () => {
+    let answer = (_: Response) => {};
+    fetched.mockReturnValue(new Promise((resolve) => (answer = resolve)));
+    subscribe();
+    await vi.advanceTimersByTimeAsync(5_000);
+    set(true);
+    answer(new Response(JSON.stringify(event(3, {}))));
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(fetched).toHaveBeenCalledTimes(1);
+    expect(told).toEqual([]);
+    set(false);
+    expect(Source.open).toHaveLength(1);
+  });
+
   it("does not connect again when nobody subscribes any more", async () => {
     const stop = subscribe();
     source().fail(2);

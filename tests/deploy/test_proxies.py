@@ -240,14 +240,14 @@ def proxy(request: pytest.FixtureRequest, service: LiveService, tmp_path: Path) 
     with (tmp_path / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_until(lambda: _listens(process, port, tmp_path), what=request.param)
+        wait_until(lambda: listens(process, port, tmp_path), what=request.param)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _listens(process: "subprocess.Popen[bytes]", port: int, folder: Path) -> bool:
+def listens(process: "subprocess.Popen[bytes]", port: int, folder: Path) -> bool:
     assert process.poll() is None, (folder / "log").read_text()[-2000:]
     with socket.create_connection(("127.0.0.1", port), 1):
         return True

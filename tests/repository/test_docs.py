@@ -43,7 +43,7 @@ ABUSE = {
     "B33": ("line feeds, BOM, default ports, wildcard and app origins in settings", "read as meant, or the start stops with the remedy"),
     "B34": ("unknown or wrong options of the Redis URL; TLS in each form", "the start stops with one line; TLS works"),
     "B35": ("robots that say so; phones with odd names", "dropped; counted"),
-    "B36": ("proxies that compress or collect live streams", "events come at once"),
+    "B36": ("proxies that compress or collect live streams", "events come at once; where a proxy holds them back whatever they say, pages fetch the numbers"),
 }  # fmt: skip
 
 
