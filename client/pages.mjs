@@ -105,6 +105,7 @@ function relative(ring) {
 const join = (d) => (d.endsWith("l") ? "" : " ");
 
 const files = {
+  "reference.js": await script("reference"),
   "start.js": await script("start"),
   "stats.js": await script("stats"),
   "uplot.css": readFileSync(require.resolve("uplot/dist/uPlot.min.css"), "utf8").trimEnd() + "\n",

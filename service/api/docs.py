@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: made once, no outside host, no script."""
+"""`/openapi.json` and `/docs`: made once, all in one answer, no outside host."""
 
 import base64
 import functools
@@ -17,9 +17,17 @@ from service.api.openapi.samples import BASE_URL
 # It looks like the other pages, whose folder is web/.
 STATIC = Path(__file__).parents[1] / "web" / "static"
 _STYLE = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("theme.css", "pages.css"))
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_SCRIPT = (STATIC / "reference.js").read_text(encoding="utf-8")
+
+
+def _hash_of(text: str) -> str:
+    """As a Content-Security-Policy names what stands in the page itself."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
 _HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+    "Content-Security-Policy": f"default-src 'none'; style-src {_hash_of(_STYLE)}; "
+    f"script-src {_hash_of(_SCRIPT)}; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
@@ -41,4 +49,4 @@ async def page(request: Request) -> Response:
 
 @functools.cache
 def _reference() -> str:
-    return render(specification.build(), _STYLE)
+    return render(specification.build(), _STYLE, _SCRIPT)

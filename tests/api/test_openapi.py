@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ from service.api.user_tokens import User, mint
 from service.app import ROUTES
 from service.store.paging import write_cursor, write_user_cursor
 from tests.conftest import MakeService
-from tests.servers import Server, free_port, wait_until
+from tests.servers import Server, free_port, missing, wait_until
 
 TOKEN = "schemathesis-token"
 DOCUMENT = openapi.build()
@@ -353,11 +354,58 @@ def test_every_example_decodes_as_its_struct() -> None:
     assert checked > 30
 
 
-def _samples() -> Iterator[tuple[dict[str, Any], list[str]]]:
+def _samples(language: str = "Shell") -> Iterator[tuple[dict[str, Any], list[str]]]:
     """Each operation of the document with the sources of its code samples."""
     for item in DOCUMENT["paths"].values():
         for operation in item.values():
-            yield operation, [sample["source"] for sample in operation["x-codeSamples"]]
+            samples = operation["x-codeSamples"]
+            yield operation, [one["source"] for one in samples if one["lang"] == language]
+
+
+def _runnable(language: str) -> dict[str, tuple[str, set[int]]]:
+    """By operation a sample that ends, and the statuses that it may be answered with."""
+    found = {}
+    for operation, (source,) in _samples(language):
+        # One never ends, the other takes a token only where one is set, as here.
+        if operation["operationId"] not in ("live", "metrics"):
+            statuses = {int(status) for status in operation["responses"]}
+            found[operation["operationId"]] = source, {s for s in statuses if s < 300 or s == 404}
+    return found
+
+
+def test_examples_in_python_do_what_they_say(
+    live_service: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRESENCE_ADMIN_TOKEN", TOKEN)
+    samples = _runnable("Python")
+    assert len(samples) > 20
+    for operation, (source, statuses) in samples.items():
+        exec(compile(source.replace(BASE_URL, live_service), operation, "exec"), {})
+        status, _, _ = capsys.readouterr().out.partition(" ")
+        assert int(status) in statuses, source
+    for _, sources in _samples("Python"):
+        compile(sources[0], "live", "exec")
+
+
+def test_examples_in_javascript_do_what_they_say(live_service: str, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        missing("node")
+    samples = _runnable("JavaScript")
+    assert len(samples) > 20
+    program = tmp_path / "samples.mjs"
+    program.write_text(
+        "".join(
+            f"{{\n{source.replace(BASE_URL, live_service)}\n}}\n" for source, _ in samples.values()
+        ).replace("await response.text()", '""')
+    )
+    environ = os.environ | {"PRESENCE_ADMIN_TOKEN": TOKEN}
+    done = subprocess.run(
+        [str(node), program], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    for status, (source, statuses) in zip(done.stdout.split(), samples.values(), strict=True):
+        assert int(status) in statuses, source
 
 
 async def test_every_example_of_a_200_has_the_query_that_gives_it(
@@ -434,11 +482,14 @@ async def test_the_reference_stands_alone(make_service: MakeService) -> None:
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "; script-src 'sha256-" in policy
+    assert "; connect-src 'self'; " in policy
     assert "unsafe" not in policy
     outline = _outline(answer.text)
     assert not outline.loads
     assert not outline.handlers
-    assert not outline.tags & {"script", "img", "iframe", "link", "form", "object"}
+    assert not outline.tags & {"img", "iframe", "link", "form", "object"}
+    assert answer.text.count("<script") == 1
     # Relative, so that they hold below a proxy's prefix.
     assert {link for link in outline.links if not link.startswith("#")} == {"./", "openapi.json"}
     assert {link[1:] for link in outline.links if link.startswith("#")} <= outline.ids
@@ -457,7 +508,7 @@ async def test_the_reference_shows_every_endpoint(make_service: MakeService) -> 
 
 async def test_the_navigation_says_what_each_is_in_a_word_or_two(make_service: MakeService) -> None:
     page = (await (await make_service()).client.get("/docs")).text
-    assert page.count("<details") == 1, "for a phone it is folded"
+    assert page.count('<details class="sidebar-compact">') == 1, "for a phone it is folded"
     for operation in OPERATIONS:
         entry = f'<li><a href="#{operation.id}">{operation.summary}</a></li>'
         assert page.count(entry) == 2, "once for each width"

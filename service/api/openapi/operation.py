@@ -11,7 +11,7 @@ SESSION = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 USER = "anna"
 AS_OF = 1_764_000_000_123
 
-JSON, PLAIN = "application/json", "text/plain"
+JSON, PLAIN, EVENTS = "application/json", "text/plain", "text/event-stream"
 TEXT = {"type": "string"}  # the schema of what is not JSON
 NO_TOKEN: dict[str, list[str]] = {}
 BEARER: dict[str, list[str]] = {"bearer": []}
@@ -53,3 +53,8 @@ class Operation:
     body_limit: str = "2 KiB"
     example: Any = None
     query: str = ""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether its answer never ends."""
+        return any(EVENTS in answer.content for answer in self.answers)

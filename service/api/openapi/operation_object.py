@@ -6,7 +6,7 @@ from service.api.openapi.headers import header
 from service.api.openapi.operation import JSON, Answer, Operation
 from service.api.openapi.problems import problem_name
 from service.api.openapi.references import ref
-from service.api.openapi.samples import curl, samples
+from service.api.openapi.samples import samples
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
@@ -37,10 +37,7 @@ def operation_object(operation: Operation) -> dict[str, Any]:
         "security": operation.security,
         "responses": {str(answer.status): _answer(answer) for answer in operation.answers}
         | {str(status): ref("responses", problem_name(status)) for status in operation.problems},
-        "x-codeSamples": [
-            {"lang": "Shell", "label": label, "source": curl(operation, query)}
-            for label, query in samples(operation).items()
-        ],
+        "x-codeSamples": samples(operation),
     }
     if operation.parameters:
         described["parameters"] = [ref("parameters", name) for name in operation.parameters]

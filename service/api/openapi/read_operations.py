@@ -1,7 +1,16 @@
 """The endpoints of live numbers."""
 
 from service import models
-from service.api.openapi.operation import AS_OF, JSON, PRIVATE_SITES, SITE, TEXT, Answer, Operation
+from service.api.openapi.operation import (
+    AS_OF,
+    EVENTS,
+    JSON,
+    PRIVATE_SITES,
+    SITE,
+    TEXT,
+    Answer,
+    Operation,
+)
 
 _PROBLEMS = (401, 403, 404, 422, 429, 503)
 _STATS = {
@@ -119,7 +128,7 @@ READ_OPERATIONS = [
         "Such a stream always begins with a snapshot, and may be given a new one.\n\nA comment "
         "comes every 15 s; a stream that cannot tell the present for 5 s ends, and a client that "
         "takes nothing for 30 s is cut off.",
-        [Answer(200, "The stream", {"text/event-stream": TEXT}, example=_STREAM)],
+        [Answer(200, "The stream", {EVENTS: TEXT}, example=_STREAM)],
         _PROBLEMS,
         ("site", "feed", "watchedUsers", "watchedPath", "lastEventId"),
         PRIVATE_SITES,
