@@ -1,6 +1,7 @@
 """What all commands share at their end: errors are one line, and an exit code."""
 
 import errno
+import io
 import os
 import sys
 from typing import IO, Any
@@ -45,6 +46,9 @@ class PresenceGroup(click.Group):
     """Turns what this package raises into a Failure, and ends quietly when nobody reads on."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # What an encoding does not have is no reason to stop in the middle.
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except (SettingsError, FieldError) as error:

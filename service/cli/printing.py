@@ -1,12 +1,15 @@
-"""How commands print: tables for people, lines with tabs for programs."""
+"""How commands print: columns for people, lines with tabs for programs."""
 
-import time
+import sys
 from collections.abc import Iterable, Sequence
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from service.cli.cells import Cell, shown
+from service.cli.columns import Column, Columns, Space
 
 
 class _Console(Console):
@@ -16,10 +19,16 @@ class _Console(Console):
 
 def stdout() -> Console:
     """A console on stdout as it is now."""
-    console = _Console(highlight=False)
+    # By itself rich takes a pipe for a terminal where FORCE_COLOR is set, as it is in many a CI.
+    console = _Console(highlight=False, force_terminal=is_terminal())
     if not console.is_terminal:
         console.width = 200  # a pipe has no width; lines are not broken for it
     return console
+
+
+def is_terminal() -> bool:
+    """Whether a person reads stdout."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def stderr() -> Console:
@@ -42,38 +51,46 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
         )
     for row in rows:
         result.add_row(
-            *(Text(cell.short if isinstance(cell, Moment) else shown(cell)) for cell in row)
+            *(Text(cell.short if isinstance(cell, Cell) else shown(cell)) for cell in row)
         )
     return result
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on a terminal; else one line a row, tabs between cells, and no header."""
+    """A table on a terminal, which folds what is long; else as `print_tsv`."""
     console = stdout()
     if console.is_terminal:
         console.print(table(columns, rows))
-        return
+    else:
+        print_tsv(rows)
+
+
+def print_tsv(rows: Iterable[Sequence[object]]) -> None:
+    """One line a row, tabs between cells, and no header."""
     for row in rows:
         click.echo("\t".join(shown(cell) for cell in row))
 
 
-def shown(cell: object) -> str:
-    """A cell as text; an absent value is empty."""
-    return "" if cell is None else str(cell)
+def space_on(console: Console) -> Space:
+    """What there is of a terminal now, which scrolls."""
+    return Space(console.width, None, console.encoding)
 
 
-class Moment(str):
-    """A time by ISO 8601, UTC; `short` is what a person needs of it, in a table."""
+def print_list(
+    columns: Sequence[Column], rows: Sequence[Sequence[object]], nothing: str = ""
+) -> None:
+    """Aligned columns below a header on a terminal, or `nothing` where there are no rows; else as
+    `print_tsv`."""
+    console = stdout()
+    if not console.is_terminal:
+        print_tsv(rows)
+    elif rows:
+        print_lines(console, Columns(columns, space_on(console), rows).lines())
+    else:
+        console.print(Text(nothing, "dim"))
 
-    __slots__ = ("short",)
-    short: str
 
-
-def moment(ms: int) -> Moment:
-    """A time in ms since the epoch."""
-    seconds, rest = divmod(ms, 1000)
-    at = time.gmtime(seconds)
-    result = Moment(time.strftime("%Y-%m-%dT%H:%M:%S", at) + f".{rest:03d}Z")
-    is_today = time.strftime("%j%Y", at) == time.strftime("%j%Y", time.gmtime())
-    result.short = time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", at)
-    return result
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Lines that fit already."""
+    for line in lines:
+        console.print(line, soft_wrap=True)

@@ -34,6 +34,9 @@ def _check_site(
 
 
 site_argument = click.argument("site", callback=_check_site)
+full_ids_option = click.option(
+    "--full-ids", is_flag=True, help="On a terminal, show all of each id; piped, it is anyway."
+)
 optional_site_argument = click.argument("site", required=False, callback=_check_site)
 
 

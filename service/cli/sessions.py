@@ -4,15 +4,32 @@ from collections.abc import AsyncIterator
 
 import click
 
+from service.cli.cells import ago, session_id, user_id
+from service.cli.columns import Column
 from service.cli.group import WholeNumber
-from service.cli.printing import moment, print_rows, stderr
-from service.cli.reading import clean_path_option, open_store, reachable, run, site_argument
+from service.cli.printing import print_list, stderr
+from service.cli.reading import (
+    clean_path_option,
+    full_ids_option,
+    open_store,
+    reachable,
+    run,
+    site_argument,
+)
 from service.models import Session
 from service.settings import Settings
 from service.store.store import PresenceStore
 
 _PAGE = 500
-_COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")
+_COLUMNS = (
+    Column("session"),
+    Column("page", least=16),
+    Column("last seen", is_number=True),
+    Column("since", is_number=True, rank=2),
+    Column("country", rank=1),
+    Column("city", least=8, rank=3),
+    Column("user", least=8),
+)
 
 
 @click.command()
@@ -25,34 +42,47 @@ _COLUMNS = ("session!", "page", "last seen!", "since!", "country", "city")
     show_default=True,
     help="Maximum number of sessions to show; 0 shows all.",
 )
-def sessions(site: str, path: str | None, limit: int) -> None:
-    """List the active sessions of SITE, the next to expire first; where a site is split, one
-    shard after the other.
+@full_ids_option
+def sessions(site: str, path: str | None, limit: int, full_ids: bool) -> None:
+    """List the active sessions of SITE, the next to expire first.
 
-    Piped, it writes one session per line, with tab-separated columns.
+    On a terminal, of each id the end is shown, and as many columns as it has room for. Piped, it
+    writes one session per line, tab-separated, with full ids and exact times: session, page, last
+    seen, since, country, city, and user where the site has users.
+
+    A site that is split is listed shard by shard.
     """
     path = clean_path_option(path)
     settings = Settings.from_env()
     with reachable(settings):
-        run(_list(settings, site, path, limit))
+        run(_list(settings, site, path, limit, full_ids))
 
 
-async def _list(settings: Settings, site: str, path: str | None, limit: int) -> None:
+async def _list(
+    settings: Settings, site: str, path: str | None, limit: int, full_ids: bool
+) -> None:
     most = limit or 2**63
     rows: list[tuple[object, ...]] = []
+    is_more = False
     async with open_store(settings) as store:
-        async for session in _all(store, site, path):
-            if len(rows) == most:
-                stderr().print(f"there are more: --limit 0 shows all of {site}", style="dim")
+        async for session, now_ms in _all(store, site, path):
+            if is_more := len(rows) == most:
                 break
-            rows.append(_row(session))
-    if settings.sites.has_users(site):
-        print_rows((*_COLUMNS, "user!"), rows)
-    else:
-        print_rows(_COLUMNS, [row[:-1] for row in rows])
+            rows.append(_row(session, now_ms, full_ids))
+    has_users = settings.sites.has_users(site)
+    print_list(
+        _COLUMNS if has_users else _COLUMNS[:-1],
+        rows if has_users else [row[:-1] for row in rows],
+        f"nobody is on {path or site}",
+    )
+    if is_more:
+        stderr().print(f"there are more: --limit 0 shows all of {site}", style="dim")
 
 
-async def _all(store: PresenceStore, site: str, path: str | None) -> AsyncIterator[Session]:
+async def _all(
+    store: PresenceStore, site: str, path: str | None
+) -> AsyncIterator[tuple[Session, int]]:
+    """Sessions, each with the moment at which it was read, ms."""
     cursor = None
     seen: set[str] = set()
     while True:
@@ -61,19 +91,19 @@ async def _all(store: PresenceStore, site: str, path: str | None) -> AsyncIterat
             # One that beats meanwhile is given again, further down.
             if session.sessionId not in seen:
                 seen.add(session.sessionId)
-                yield session
+                yield session, page.asOf
         cursor = page.nextCursor
         if cursor is None:
             return
 
 
-def _row(session: Session) -> tuple[object, ...]:
+def _row(session: Session, now_ms: int, full_ids: bool) -> tuple[object, ...]:
     return (
-        session.sessionId,
+        session_id(session.sessionId, is_full=full_ids),
         session.currentPath,
-        moment(session.lastSeen),
-        moment(session.since),
+        ago(session.lastSeen, now_ms),
+        ago(session.since, now_ms),
         session.country,
         session.city,
-        session.userId,
+        user_id(session.userId, is_full=full_ids),
     )

@@ -4,8 +4,9 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from service.cli.cells import moment
 from service.cli.group import WholeNumber
-from service.cli.printing import moment, stderr, stdout, table
+from service.cli.printing import stderr, stdout, table
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.cli.watching import watch as watch_until_stopped
 from service.models import Stats

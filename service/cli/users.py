@@ -1,20 +1,41 @@
 """`presence users`."""
 
+from collections.abc import Iterator
+
 import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from service.api.user_access import NO_USERS
+from service.cli.cells import ago, moment, user_id
+from service.cli.columns import Column
 from service.cli.group import Failure, WholeNumber
-from service.cli.printing import moment, print_rows, stderr, stdout, table
-from service.cli.reading import clean_path_option, open_store, reachable, run, site_argument
+from service.cli.printing import print_list, stderr, stdout, table
+from service.cli.reading import (
+    clean_path_option,
+    full_ids_option,
+    open_store,
+    reachable,
+    run,
+    site_argument,
+)
 from service.cli.watching import watch as watch_until_stopped
 from service.models import UserRow
 from service.settings import Settings
 from service.store.store import PresenceStore
 
 _PAGE = 500
-_COLUMNS = ("user!", "name", "sessions#", "since!", "last seen!", "pages")
+_COLUMNS = (
+    Column("user"),
+    Column("name", least=8, rank=2),
+    Column("sessions", is_number=True, rank=3),
+    Column("since", is_number=True, rank=4),
+    Column("last seen", is_number=True, rank=1),
+    Column("page", least=16),
+)
+_PIPED_COLUMNS = ("user!", "name", "sessions#", "since!", "last seen!", "pages")
+
+_Read = tuple[list[UserRow], int, int]
 
 
 @click.command()
@@ -28,10 +49,13 @@ _COLUMNS = ("user!", "name", "sessions#", "since!", "last seen!", "pages")
     show_default=True,
     help="Maximum number of users to show; 0 shows all.",
 )
-def users(site: str, path: str | None, watch: bool, limit: int) -> None:
+@full_ids_option
+def users(site: str, path: str | None, watch: bool, limit: int, full_ids: bool) -> None:
     """List the users who are on SITE now, each once, by page.
 
-    Piped, it writes one user per line, with tab-separated columns and pages.
+    On a terminal, long ids are shortened, and there are as many columns as it has room for.
+    Piped, it writes one user per line, tab-separated, with full ids and exact times: user, name,
+    sessions, since, last seen, and each of their pages.
     """
     path = clean_path_option(path)
     settings = Settings.from_env()
@@ -39,27 +63,30 @@ def users(site: str, path: str | None, watch: bool, limit: int) -> None:
         raise Failure(f"{site}: {NO_USERS}")
 
     async def drawn(store: PresenceStore) -> RenderableType:
-        return _drawn(site, *await _read(store, site, path, limit))
+        return _piped(site, *await _read(store, site, path, limit))
 
     with reachable(settings):
         if watch:
             watch_until_stopped(settings, drawn)
         else:
-            run(_list(settings, site, path, limit))
+            run(_list(settings, site, path, limit, full_ids))
 
 
-async def _list(settings: Settings, site: str, path: str | None, limit: int) -> None:
+async def _list(
+    settings: Settings, site: str, path: str | None, limit: int, full_ids: bool
+) -> None:
     async with open_store(settings) as store:
-        rows, total, _ = await _read(store, site, path, limit)
-    between_pages = "\n" if stdout().is_terminal else "\t"  # no path has either in it
-    print_rows(_COLUMNS, [_row(row, between_pages) for row in rows])
-    if limit and total > len(rows):
+        users, total, now_ms = await _read(store, site, path, limit)
+    if stdout().is_terminal:
+        rows = _rows(users, now_ms, full_ids)
+    else:
+        rows = [(*_row(user, now_ms, full_ids), *user.paths) for user in users]
+    print_list(_COLUMNS, rows, f"no user is on {path or site}")
+    if limit and total > len(users):
         stderr().print(f"there are {total}: --limit 0 shows all of {site}", style="dim")
 
 
-async def _read(
-    store: PresenceStore, site: str, path: str | None, limit: int
-) -> tuple[list[UserRow], int, int]:
+async def _read(store: PresenceStore, site: str, path: str | None, limit: int) -> _Read:
     """The first users, how many there are, and the moment, ms."""
     most = limit or 2**63
     rows: dict[str, UserRow] = {}  # who moves meanwhile may come again
@@ -72,22 +99,43 @@ async def _read(
             return list(rows.values()), page.total, page.asOf
 
 
-def _drawn(site: str, rows: list[UserRow], total: int, as_of: int) -> RenderableType:
-    users = "user" if total == 1 else "users"
-    headline = Text.assemble(
-        (str(total), "bold green"), f" {users} on {site} at {moment(as_of)}"
-    )  # fmt: skip
-    if not rows:
-        return headline
-    return Group(headline, "", table(_COLUMNS, map(_row, rows)))
+def _headline(site: str, total: int, as_of: str) -> list[str | tuple[str, str]]:
+    return [
+        (f"{total}", "bold green"),
+        f" {'user' if total == 1 else 'users'} on {site} at {as_of}",
+    ]
 
 
-def _row(user: UserRow, between_pages: str = "\n") -> tuple[object, ...]:
+def _rows(users: list[UserRow], now_ms: int, full_ids: bool) -> list[tuple[object, ...]]:
+    return [row for user in users for row in _by_page(user, _row(user, now_ms, full_ids))]
+
+
+def _row(user: UserRow, now_ms: int, full_ids: bool) -> tuple[object, ...]:
     return (
-        user.userId,
+        user_id(user.userId, is_full=full_ids),
         user.name,
         user.sessions,
-        moment(user.since),
-        moment(user.lastSeen),
-        between_pages.join(user.paths),
+        ago(user.since, now_ms),
+        ago(user.lastSeen, now_ms),
     )
+
+
+def _by_page(user: UserRow, cells: tuple[object, ...]) -> Iterator[tuple[object, ...]]:
+    """A row a page, of which the first says whose it is."""
+    for index, path in enumerate(user.paths or [""]):
+        yield (*(cells if index == 0 else [""] * len(cells)), path)
+
+
+def _piped(site: str, users: list[UserRow], total: int, as_of: int) -> RenderableType:
+    headline = Text.assemble(*_headline(site, total, moment(as_of)))
+    if not users:
+        return headline
+    rows = [
+        row
+        for user in users
+        for row in _by_page(
+            user,
+            (user.userId, user.name, user.sessions, moment(user.since), moment(user.lastSeen)),
+        )
+    ]
+    return Group(headline, "", table(_PIPED_COLUMNS, rows))

@@ -3,18 +3,30 @@
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
+from service.cli.cells import ago, moment, session_id
+from service.cli.columns import Column, Columns
 from service.cli.group import WholeNumber
-from service.cli.printing import moment, print_rows, shown
-from service.cli.reading import open_store, reachable, run, site_argument
+from service.cli.printing import print_lines, print_list, print_tsv, space_on, stdout
+from service.cli.reading import full_ids_option, open_store, reachable, run, site_argument
 from service.models import View
 from service.settings import Settings
+from service.store.store import PresenceStore
 
 _PAGE = 1000
 _POLL_S = 0.5
-_COLUMNS = ("at!", "page", "session!", "type", "referrer", "country")
+_COLUMNS = (
+    Column("at", is_number=True),
+    Column("page", usual=512, least=16),
+    Column("session", usual=9),
+    Column("type", usual=10, least=7, rank=1),
+    Column("referrer", usual=20, least=10, rank=3),
+    Column("country", usual=7, rank=2),
+)
 
 
 @click.command()
@@ -28,44 +40,93 @@ _COLUMNS = ("at!", "page", "session!", "type", "referrer", "country")
     show_default=True,
     help="Number of past page views to show first.",
 )
-def views(site: str, follow: bool, last: int) -> None:
+@full_ids_option
+def views(site: str, follow: bool, last: int, full_ids: bool) -> None:
     """Show the last page views of SITE, oldest first.
 
-    `presence export` writes all of them.
+    On a terminal, of each id the end is shown, and as many columns as it has room for. Piped, it
+    writes one view per line, tab-separated, with full ids and exact times: at, page, session,
+    type, referrer, country.
+
+    `presence export` writes all views that are kept.
     """
     settings = Settings.from_env()
     with reachable(settings):
         if not follow:
-            run(_show(settings, site, last, follow=False))
+            run(_show(settings, site, last, full_ids))
             return
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-            run(_show(settings, site, last, follow=True))
+            run(_follow(settings, site, last, full_ids))
 
 
-async def _show(settings: Settings, site: str, last: int, *, follow: bool) -> None:
+async def _show(settings: Settings, site: str, last: int, full_ids: bool) -> None:
     async with open_store(settings) as store:
-        kept: deque[View] = deque(maxlen=last)
-        page = await store.views(site, after="", limit=_PAGE)
-        while page.views:
-            kept.extend(page.views)
-            page = await store.views(site, after=page.next, limit=_PAGE)
-        if not follow:
-            print_rows(_COLUMNS, map(_row, kept))
-            return
-        for view in kept:
-            _print(view)
+        kept, _ = await _last(store, site, last)
+        now_ms = (await store.active(site)).asOf  # by the clock that `at` is by
+    rows = [_row(view, ago(view.at, now_ms), full_ids) for view in kept]
+    print_list(_COLUMNS, rows, f"no page view of {site} is {'kept' if last else 'shown'}")
+
+
+async def _follow(settings: Settings, site: str, last: int, full_ids: bool) -> None:
+    async with open_store(settings) as store:
+        printer = _Printer(full_ids)
+        views, after = await _last(store, site, last)
         while True:
-            page = await store.views(site, after=page.next, limit=_PAGE)
-            for view in page.views:
-                _print(view)
-            if not page.views:
+            printer.print(views)
+            page = await store.views(site, after=after, limit=_PAGE)
+            views, after = page.views, page.next
+            if not views:
                 await asyncio.sleep(_POLL_S)
 
 
-def _row(view: View) -> tuple[object, ...]:
-    return moment(view.at), view.path, view.sessionId, view.pageType, view.referrer, view.country
+async def _last(store: PresenceStore, site: str, last: int) -> tuple[Sequence[View], str]:
+    """The last views, and the position of the last of them."""
+    kept: deque[View] = deque(maxlen=last)
+    page = await store.views(site, after="", limit=_PAGE)
+    while page.views:
+        kept.extend(page.views)
+        page = await store.views(site, after=page.next, limit=_PAGE)
+    return kept, page.next
 
 
-def _print(view: View) -> None:
-    # A line at a time, so no columns can be measured: tabs, on a terminal too.
-    click.echo("\t".join(shown(cell) for cell in _row(view)))
+class _Printer:
+    """Prints views as they come. Their columns cannot be measured, so the terminal's width alone
+    decides; below a new header when that changes."""
+
+    def __init__(self, full_ids: bool) -> None:
+        self._full_ids = full_ids
+        self._console = stdout()
+        self._columns: Columns | None = None
+
+    def print(self, views: Sequence[View]) -> None:
+        rows = [_row(view, moment(view.at), self._full_ids) for view in views]
+        if not self._console.is_terminal:
+            print_tsv(rows)
+            return
+        space = space_on(self._console)
+        if self._columns is None or self._columns.width != space.width:
+            self._columns = Columns(self._widths(views), space)
+            print_lines(self._console, [self._columns.header()])
+        print_lines(self._console, map(self._columns.line, rows))
+
+    def _widths(self, views: Sequence[View]) -> tuple[Column, ...]:
+        # Who follows is shown what comes now: only the first views can be of another day.
+        at = max((len(moment(view.at).short) for view in views), default=8)
+        session = max((len(view.sessionId) for view in views), default=36)
+        return (
+            Column("at, UTC", usual=at),
+            _COLUMNS[1],
+            replace(_COLUMNS[2], usual=session) if self._full_ids else _COLUMNS[2],
+            *_COLUMNS[3:],
+        )
+
+
+def _row(view: View, at: str, full_ids: bool) -> tuple[object, ...]:
+    return (
+        at,
+        view.path,
+        session_id(view.sessionId, is_full=full_ids),
+        view.pageType,
+        view.referrer,
+        view.country,
+    )
