@@ -5,9 +5,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from service.cli.cells import moment
+from service.cli.dashboard import dashboard
 from service.cli.group import WholeNumber
-from service.cli.printing import stderr, stdout, table
+from service.cli.printing import print_lines, space_on, stderr, stdout, table
 from service.cli.reading import open_store, reachable, run, site_argument
+from service.cli.watching import View
 from service.cli.watching import watch as watch_until_stopped
 from service.models import Stats
 from service.settings import Settings
@@ -28,20 +30,31 @@ def stats(site: str, watch: bool, top: int) -> None:
     """Show who is on SITE now, on which pages, and what was viewed."""
     settings = Settings.from_env()
 
-    async def drawn(store: PresenceStore) -> RenderableType:
-        return _drawn(site, await store.stats(site), top)
+    async def read(store: PresenceStore) -> Stats:
+        return await store.stats(site)
 
     with reachable(settings):
         if not watch:
             run(_once(settings, site, top))
             return
-        watch_until_stopped(settings, drawn)
+        watch_until_stopped(
+            settings,
+            View(
+                read,
+                lambda stats, space: dashboard(site, stats, top, space),
+                lambda stats: _drawn(site, stats, top),
+            ),
+        )
 
 
 async def _once(settings: Settings, site: str, top: int) -> None:
     async with open_store(settings) as store:
         numbers = await store.stats(site)
-        stdout().print(_drawn(site, numbers, top))
+        console = stdout()
+        if console.is_terminal:
+            print_lines(console, dashboard(site, numbers, top, space_on(console)))
+        else:
+            console.print(_drawn(site, numbers, top))
         if not numbers.uniqueVisitors and site not in (known := await store.site_names("", 10)):
             names = ", ".join(known) or "none"
             stderr().print(

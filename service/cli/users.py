@@ -8,7 +8,7 @@ from rich.text import Text
 
 from service.api.user_access import NO_USERS
 from service.cli.cells import ago, moment, user_id
-from service.cli.columns import Column
+from service.cli.columns import Column, Columns, Space
 from service.cli.group import Failure, WholeNumber
 from service.cli.printing import print_list, stderr, stdout, table
 from service.cli.reading import (
@@ -19,6 +19,7 @@ from service.cli.reading import (
     run,
     site_argument,
 )
+from service.cli.watching import View
 from service.cli.watching import watch as watch_until_stopped
 from service.models import UserRow
 from service.settings import Settings
@@ -62,12 +63,19 @@ def users(site: str, path: str | None, watch: bool, limit: int, full_ids: bool) 
     if not settings.sites.has_users(site):
         raise Failure(f"{site}: {NO_USERS}")
 
-    async def drawn(store: PresenceStore) -> RenderableType:
-        return _piped(site, *await _read(store, site, path, limit))
+    async def read(store: PresenceStore) -> _Read:
+        return await _read(store, site, path, limit)
 
     with reachable(settings):
         if watch:
-            watch_until_stopped(settings, drawn)
+            watch_until_stopped(
+                settings,
+                View(
+                    read,
+                    lambda found, space: _lines(site, found, space, full_ids),
+                    lambda found: _piped(site, *found),
+                ),
+            )
         else:
             run(_list(settings, site, path, limit, full_ids))
 
@@ -104,6 +112,13 @@ def _headline(site: str, total: int, as_of: str) -> list[str | tuple[str, str]]:
         (f"{total}", "bold green"),
         f" {'user' if total == 1 else 'users'} on {site} at {as_of}",
     ]
+
+
+def _lines(site: str, found: _Read, space: Space, full_ids: bool) -> list[Text]:
+    users, total, now_ms = found
+    headline = space.line(*_headline(site, total, moment(now_ms).short + " UTC"))
+    lines = Columns(_COLUMNS, space, _rows(users, now_ms, full_ids)).lines()
+    return space.fitted([headline, Text(), *(lines if users else [])])
 
 
 def _rows(users: list[UserRow], now_ms: int, full_ids: bool) -> list[tuple[object, ...]]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +41,16 @@ class Terminal:
 
     def read_until(self, condition: "str | re.Pattern[str]", within_s: float = 60) -> str:
         """Reads until a text, or what matches a pattern, is there; what has been written."""
-        end = time.monotonic() + within_s
         pattern = re.compile(re.escape(condition)) if isinstance(condition, str) else condition
-        while not pattern.search(self.text):
-            assert time.monotonic() < end, f"{pattern.pattern} is not in {self.text!r}"
-            assert self._read(0.2), f"ended: {self.text!r}"
+        self.read_while(lambda: not pattern.search(self.text), within_s)
         return self.text
+
+    def read_while(self, condition: Callable[[], bool], within_s: float = 60) -> None:
+        """Reads as long as a condition holds; that it does for long is a failure."""
+        end = time.monotonic() + within_s
+        while condition():
+            assert time.monotonic() < end, f"it is not to be seen in {self.text!r}"
+            assert self._read(0.2), f"ended: {self.text!r}"
 
     def finish(self, number: int | None = None) -> int:
         """Reads to the end, after a signal if one is given; the exit code."""
@@ -82,13 +86,11 @@ class Terminal:
 
     @property
     def frames(self) -> list[list[str]]:
-        """What was drawn on the second screen, frame by frame; the last may be in the making."""
-        inside = self.text.partition(_ENTER)[2].partition(_LEAVE)[0]
-        return [
-            [line.rstrip() for line in plain(frame).split("\n")]
-            for frame in inside.split(_HOME)
-            if plain(frame).strip()
-        ]
+        """What was drawn on the second screen, frame by frame, each whole."""
+        inside, _, after = self.text.partition(_ENTER)[2].partition(_LEAVE)
+        frames = inside.split(_HOME)
+        whole = frames if after else frames[:-1]
+        return [plain(frame).split("\n") for frame in whole if plain(frame).strip()]
 
     @property
     def is_restored(self) -> bool:
