@@ -6,8 +6,11 @@ import click
 from rich.text import Text
 
 from service.app import store_config_of
+from service.cli.cells import shown
+from service.cli.columns import Column, Columns, Space
+from service.cli.glyphs import UNICODE
 from service.cli.group import Failure
-from service.cli.printing import stderr, stdout
+from service.cli.printing import print_lines, space_on, stderr, stdout
 from service.cli.reading import open_store, optional_site_argument, reachable, run
 from service.errors import StoreError
 from service.ops.doctor import PATIENCE_S, Checkup, Doctor
@@ -26,6 +29,22 @@ _TITLES = (
     "invariant 5, keys expire",
     "invariant 6, users are here whose sessions are",
 )
+_CHECKS = (  # by the number of the invariant: its name, what it looks at, and of what
+    ("types", "every key has the Redis type it should have", "keys"),
+    ("1 counters", "counts of pages, countries and places add up", "counters"),
+    ("2 sessions", "every active session has its hash", "sessions"),
+    ("3 events", "the event log, replayed, gives who is active", "events"),
+    ("4 totals", "totals are the sums of pages and of views", "views"),
+    ("5 expiry", "every key expires, but the all-time totals", "keys"),
+    ("6 users", "users are here exactly if their sessions are", "users"),
+)
+_COLUMNS = (
+    Column(""),
+    Column("check"),
+    Column("looks at", least=44),
+    Column("looked at", is_number=True, rank=1),
+)
+_STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
 
 
 @click.command()
@@ -46,6 +65,9 @@ def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
 
     It can run at any time, on a busy site too. Exit code 1 means that something is wrong, or with
     --repair, that something still is.
+
+    On a terminal it lists its checks first, each with a mark: ✓ all is well, ✗ something is not,
+    – there was nothing to look at, or a key of a wrong type was in the way. These are:
 
     \b
     1  each page's and country's counter is what the members of `active` add up to
@@ -70,7 +92,8 @@ async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned
     keys = Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users)
     console = stderr()
     try:
-        with console.status("looking …") as status:
+        spinner = "dots" if space_on(console).glyphs is UNICODE else "line"
+        with console.status("looking", spinner=spinner) as status:
             doctor = Doctor(
                 connection,
                 keys,
@@ -83,23 +106,32 @@ async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned
             if site is not None and checkup.keys == 0:
                 raise Failure(f"nothing is kept of a site {site!r}")
             if is_pruned:
+                status.stop()  # it would stand in the middle of what is printed
                 for name in checkup.sites:
                     paths = sum([await prune_paths(connection, k) for k in keys.of_site(name)])
                     stdout().print(Text(f"{name}: gave up {paths:,} paths viewed once", "cyan"))
+                status.start()
                 checkup = await doctor.check(site)
-            if not checkup.findings or not repair:
-                return _report(checkup)
-            _report(checkup)
+            status.stop()
+            is_well = _report(checkup)
+            if is_well or not repair:
+                return is_well
             for line in await doctor.repair(checkup):
-                stdout().print(Text(f"repaired: {line}", "cyan"), soft_wrap=True)
-            return _report(await doctor.check(site))
+                stdout().print(Text(f"repaired: {shown(line)}", "cyan"), soft_wrap=True)
+            status.start()
+            checkup = await doctor.check(site)
+            status.stop()
+            return _report(checkup)
     finally:
         await connection.close()
 
 
 def _report(checkup: Checkup) -> bool:
-    """Prints a line for each site that is well, and what is wrong with the others."""
+    """Prints the checks, to a person; a line for each site that is well, and what is wrong with the
+    others."""
     console = stdout()
+    if console.is_terminal:
+        print_lines(console, [*_checks(checkup, space_on(console)), Text()])
     for site in checkup.sites:
         if not checkup.of_site(site):
             console.print(Text(f"{site}: all is well", "green"), soft_wrap=True)
@@ -113,7 +145,31 @@ def _report(checkup: Checkup) -> bool:
             name = site or "no site's"
             console.print(Text(f"{name}: {_TITLES[invariant]}", "bold red"), soft_wrap=True)
             for finding in found[:_SHOWN]:
-                console.print(Text(f"  {finding.key} {finding.what}"), soft_wrap=True)
+                line = f"  {shown(finding.key)} {shown(finding.what)}"
+                console.print(Text(line), soft_wrap=True)
             if len(found) > _SHOWN:
                 console.print(Text(f"  … and {len(found) - _SHOWN} more"))
     return not checkup.findings
+
+
+def _checks(checkup: Checkup, space: Space) -> list[Text]:
+    """A line for each check, with its mark."""
+    rows, marks = [], []
+    for invariant, (name, what, of) in enumerate(_CHECKS):
+        mark = _mark(checkup, invariant)
+        count = checkup.looked_at[invariant]
+        looked_at = f"{count:,} {of}" if count else "nothing"
+        rows.append((getattr(space.glyphs, mark), name, what, looked_at))
+        marks.append(mark)
+    header, *lines = Columns(_COLUMNS, space, rows).lines()
+    for mark, line in zip(marks, lines, strict=True):
+        line.stylize(_STYLES[mark], 0, len(getattr(space.glyphs, mark)))
+    return [header, *lines]
+
+
+def _mark(checkup: Checkup, invariant: int) -> str:
+    """The name of the glyph."""
+    if any(finding.invariant == invariant for finding in checkup.findings):
+        return "failed"
+    was_looked_at = checkup.looked_at[invariant] and not checkup.unread[invariant]
+    return "passed" if was_looked_at else "skipped"

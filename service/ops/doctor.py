@@ -6,6 +6,7 @@ one place that scans the keyspace: nothing on a request path does.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -43,11 +44,15 @@ _DAY_MS = 86_400_000
 
 @dataclass(slots=True)
 class Checkup:
-    """What was found. `sites`: every site that was looked at; `keys`: keys that were."""
+    """What was found. `sites`: every site that was looked at; `keys`: keys that were; `looked_at`:
+    by invariant, how many things were compared; `unread`: by invariant, in how many site shards a
+    key of a wrong type was in the way."""
 
     sites: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     keys: int = 0
+    looked_at: Counter[int] = field(default_factory=Counter)
+    unread: Counter[int] = field(default_factory=Counter)
 
     def of_site(self, site: str) -> list[Finding]:
         """The findings of one site; with an empty name, of keys that belong to none."""
@@ -101,7 +106,8 @@ class Doctor:
                 shards |= {tag: self._keys.of_tag(tag) for tag in others}
                 for shard in shards.values():
                     self._progress(shard.tag, checkup.keys)
-                    checkup.findings += await self._check_shard(name, shard)
+                    await self._check_shard(name, shard, checkup)
+            checkup.looked_at[WRONG_TYPE] = checkup.looked_at[TTLS] = checkup.keys
             return checkup
 
     async def repair(self, checkup: Checkup) -> list[str]:
@@ -165,13 +171,13 @@ class Doctor:
 
     # One shard
 
-    async def _check_shard(self, site: str, keys: ShardKeys) -> list[Finding]:
+    async def _check_shard(self, site: str, keys: ShardKeys, checkup: Checkup) -> None:
         now_ms = await now_of(self._client)
         index = await read_index(self._client, keys)
-        faults: list[Finding] = []
+        checkup.unread.update(index.unread(has_users=keys.has_users))
 
         def add(invariant: int, key: str, what: str) -> None:
-            faults.append(Finding(site, invariant, key, what))
+            checkup.findings.append(Finding(site, invariant, key, what))
 
         if index.active is not None:
             members = []
@@ -187,22 +193,27 @@ class Doctor:
                 (keys.places, index.places, places(index.located or {})),
             ):
                 if counters is not None:
+                    checkup.looked_at[COUNTERS] += len(counters)
                     for name, should, has in counter_faults(names, counters):
                         add(COUNTERS, key, f"counts {has:g} for {name}; it should be {should}")
             if index.users is not None and index.user_pages is not None:
+                checkup.looked_at[USERS] += len(index.users)
                 for key, what in user_faults(
                     members, index.users, index.user_pages, index.user_seen or {}
                 ):
                     add(USERS, getattr(keys, key), what)
             present = [m for m in members if index.active[str(m)] > now_ms]
+            checkup.looked_at[HASHES] += len(present)
             for key, what in await self._hash_faults(keys, present):
                 add(HASHES, key, what)
             if index.events is not None:
+                checkup.looked_at[EVENT_REPLAY] += len(index.events)
                 for session, what in life_faults(
                     index.events, members, is_whole=index.is_events_whole
                 ):
                     add(EVENT_REPLAY, keys.events, f"session {session} {what}")
         if index.totals is not None and index.top is not None:
+            checkup.looked_at[VIEWS] += whole(index.totals.get("views")) or 0
             for what in view_faults(
                 whole(index.totals.get("views")) or 0,
                 whole(index.totals.get("since")),
@@ -211,7 +222,6 @@ class Doctor:
                 now_ms,
             ):
                 add(VIEWS, keys.totals, what)
-        return faults
 
     async def _hash_faults(
         self, keys: ShardKeys, members: Sequence[Member]

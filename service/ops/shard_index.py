@@ -7,6 +7,7 @@ from typing import Any
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
+from service.ops.invariants import COUNTERS, EVENT_REPLAY, HASHES, USERS, VIEWS
 from service.store.keys import ShardKeys
 
 
@@ -27,6 +28,18 @@ class ShardIndex:
     users: dict[str, str] | None
     user_pages: dict[str, float] | None
     user_seen: dict[str, float] | None
+
+    def unread(self, *, has_users: bool) -> set[int]:
+        """The invariants for which a key is missing here that has a wrong type."""
+        needed: dict[int, tuple[object, ...]] = {
+            COUNTERS: (self.active, self.pages, self.countries, self.places, self.located),
+            HASHES: (self.active,),
+            EVENT_REPLAY: (self.active, self.events),
+            VIEWS: (self.totals, self.top),
+        }
+        if has_users:
+            needed[USERS] = (self.active, self.users, self.user_pages, self.user_seen)
+        return {number for number, keys in needed.items() if any(key is None for key in keys)}
 
 
 async def read_index(client: Any, keys: ShardKeys) -> ShardIndex:
