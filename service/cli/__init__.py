@@ -14,6 +14,7 @@ from service.cli.group import PresenceGroup
 from service.cli.lua import lua
 from service.cli.serve import serve
 from service.cli.sessions import sessions
+from service.cli.sites import sites
 from service.cli.stats import stats
 from service.cli.token import token
 from service.cli.users import users
@@ -30,5 +31,5 @@ def main() -> None:
     """
 
 
-for _command in (serve, stats, sessions, users, views, export, doctor, lua, token, config):
+for _command in (serve, sites, stats, sessions, users, views, export, doctor, lua, token, config):
     main.add_command(_command)

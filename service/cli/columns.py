@@ -27,6 +27,10 @@ class Space:
         """The glyphs that its encoding has."""
         return glyphs_of(self.encoding)
 
+    def with_height(self, height: int | None) -> "Space":
+        """A part of it, as wide, and of another height."""
+        return Space(self.width, height, self.encoding)
+
     def line(self, *parts: str | tuple[str, str]) -> Text:
         """A line of texts, with their styles, as much of it as fits."""
         known = (

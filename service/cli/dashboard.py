@@ -19,10 +19,10 @@ _GAP = 4
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """Names with their counts, the highest first, below a heading; `total`: how many
-    names there are, those that are not in `rows` too."""
+    names there are, those that are not in `rows` too. A count of None is not known."""
 
     heading: str
-    rows: Sequence[tuple[int, str]]
+    rows: Sequence[tuple[int | None, str]]
     total: int
     style: str = "green"
 
@@ -107,15 +107,17 @@ def bars(ranking: Ranking, space: Space) -> list[Text]:
     rows = ranking.rows if space.height is None else ranking.rows[: max(0, space.height - 1)]
     more = ranking.total - len(rows)
     heading = space.line((ranking.heading, "dim"), (f", and {more} more" if more else "", "dim"))
-    digits = max((len(str(count)) for count, _ in rows), default=1)
-    most = max((count for count, _ in rows), default=0) or 1
+    digits = max((len(str(count or 0)) for count, _ in rows), default=1)
+    most = max((count or 0 for count, _ in rows), default=0) or 1
     width = max(4, min(_WIDEST_BAR, (space.width - digits) // 3))
     lines = [heading]
     for count, name in rows:
         name = encodable(shown(name), space.encoding)
         name = cropped(name, max(0, space.width - digits - width - 2), space.glyphs)
-        bar = bar_of(count / most, width, space)
-        line = Text(f"{count:>{digits}} ", no_wrap=True, overflow="ignore")
+        bar = bar_of(count / most, width, space) if count else ""
+        line = Text(
+            f"{'?' if count is None else count:>{digits}} ", no_wrap=True, overflow="ignore"
+        )
         line.append(bar, ranking.style)
         line.append(" " * (width - cell_len(bar) + 1) + isolated(name, space.glyphs))
         line.truncate(space.width, overflow="crop")

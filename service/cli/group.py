@@ -32,6 +32,10 @@ class WholeNumber(click.IntRange):
 
     name = "whole number"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What stands for it in a help text."""
+        return "N"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number. Raises click.BadParameter."""
         try:

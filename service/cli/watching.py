@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from service.cli.columns import Space
-from service.cli.printing import stdout
+from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, run
 from service.errors import StoreError
 from service.settings import Settings
@@ -32,11 +33,13 @@ class View(Generic[T]):
         read: what is there now.
         lines: it, in as many lines as the space has room for.
         piped: it, for what is not a terminal.
+        json: it, as a line of JSON, which is asked for on a terminal, too; None: it is not.
     """
 
     read: Callable[[PresenceStore], Awaitable[T]]
     lines: Callable[[T, Space], list[Text]]
     piped: Callable[[T], RenderableType]
+    json: Callable[[T], str] | None = None
 
 
 def watch(settings: Settings, view: View[T]) -> None:
@@ -48,6 +51,13 @@ def watch(settings: Settings, view: View[T]) -> None:
 async def _watch(settings: Settings, view: View[T]) -> None:
     console = stdout()
     async with open_store(settings) as store:
+        if view.json:
+            async for now, problem in _states(store, view):
+                if problem or now is None:
+                    stderr().print(Text(problem, "red"), soft_wrap=True)
+                else:
+                    click.echo(view.json(now))
+            return
         if not console.is_terminal or console.is_dumb_terminal:
             async for now, problem in _states(store, view):
                 console.print(

@@ -32,7 +32,18 @@ from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
 
 IDS = [str(uuid.UUID(int=n)) for n in range(1, 6)]
-COMMANDS = ("serve", "stats", "sessions", "users", "views", "export", "doctor", "lua", "config")
+COMMANDS = (
+    "serve",
+    "sites",
+    "stats",
+    "sessions",
+    "users",
+    "views",
+    "export",
+    "doctor",
+    "lua",
+    "config",
+)
 ENVIRON = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
 
 
