@@ -26,7 +26,9 @@ from service.cli.views import views
 def main() -> None:
     """Who is on your site right now: heartbeats over HTTP in, live counts out, in Redis.
 
-    Begin with `presence serve`: it needs nothing installed and prints a curl line to try.
+    Begin with `presence serve --demo`: it needs nothing installed. `presence sites` then lists the
+    sites, and `presence stats SITE --watch` shows one of them live.
+
     Settings come from the environment, PRESENCE_…; `presence config` lists them all.
     """
 

@@ -9,7 +9,7 @@ from service.settings import PREFIX, SETTINGS, Settings
 _WIDE = 140  # columns of a terminal on which a table can be read
 
 
-@click.command()
+@click.command(short_help="Show every setting: value, source, meaning.")
 def config() -> None:
     """Show every setting: value, source, meaning.
 

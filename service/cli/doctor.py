@@ -11,7 +11,7 @@ from service.cli.columns import Column, Columns, Space
 from service.cli.glyphs import UNICODE
 from service.cli.group import Failure
 from service.cli.printing import print_lines, space_on, stderr, stdout
-from service.cli.reading import open_store, optional_site_argument, reachable, run
+from service.cli.reading import open_store, optional_site_argument, reachable, run, with_demo
 from service.errors import StoreError
 from service.ops.doctor import PATIENCE_S, Checkup, Doctor
 from service.ops.prune import prune_paths
@@ -47,7 +47,7 @@ _COLUMNS = (
 _STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
 
 
-@click.command()
+@click.command(short_help="Check that the data in Redis is consistent, and repair it.")
 @optional_site_argument
 @click.option(
     "--repair",
@@ -79,6 +79,8 @@ def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
     """
     settings = Settings.from_env()
     with reachable(settings):
+        with contextlib.suppress(StoreError):  # the check below reports it
+            settings = with_demo(settings, site)
         is_well = run(_examine(settings, site, repair, is_pruned))
     if not is_well:
         click.get_current_context().exit(1)

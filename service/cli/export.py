@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from service.api.export import CSV_HEADER, csv_row, ndjson_row
 from service.cli.group import Failure
 from service.cli.printing import stderr
-from service.cli.reading import open_store, reachable, run, site_argument
+from service.cli.reading import hint_at_sites, open_store, reachable, run, site_argument
 from service.models import View
 from service.settings import Settings
 from service.store.paging import stream_position
@@ -26,9 +26,15 @@ _FORMATS: dict[str, tuple[str, Callable[[View], str]]] = {
 }
 
 
-@click.command()
+@click.command(short_help="Write all page views of a site, as CSV or NDJSON.")
 @site_argument
-@click.option("--format", "kind", type=click.Choice(list(_FORMATS)), required=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(list(_FORMATS)),
+    required=True,
+    help="CSV with a header, or a JSON object a line.",
+)
 @click.option(
     "--output",
     "-o",
@@ -66,6 +72,8 @@ async def _export(settings: Settings, site: str, kind: str, output: Path | None)
                 bar.update(task, completed=max(done_ms, 1), count=count)
                 page = await store.views(site, after=page.next, limit=_PAGE)
             file.flush()
+        if not count:
+            await hint_at_sites(store, site)
     return count
 
 

@@ -41,13 +41,19 @@ class WholeNumber(click.IntRange):
         try:
             number: int = super().convert(value, param, ctx)
         except click.BadParameter:
-            to = f"from {self.min} to {self.max}" if self.max is not None else f"{self.min} or more"
-            self.fail(f"{value!r} is not a whole number {to}", param, ctx)
+            self.fail(f"{value!r} is not a whole number {self._describe_range()}", param, ctx)
         return number
+
+    def _describe_range(self) -> str:  # click's is a formula: x>=0
+        return f"from {self.min} to {self.max}" if self.max is not None else f"from {self.min} up"
 
 
 class PresenceGroup(click.Group):
     """Turns what this package raises into a Failure, and ends quietly when nobody reads on."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are needed, not by name."""
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         if isinstance(sys.stdout, io.TextIOWrapper):

@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
+from rich.text import Text
 
 from service.api.requests.paths import clean_path
 from service.app import make_store
 from service.cli.group import Failure
+from service.cli.printing import stderr
 from service.errors import FieldError
 from service.ops.metrics import Metrics
 from service.redis.client import connect
@@ -18,9 +21,11 @@ from service.redis.embedded import EmbeddedServer, folder_of, is_running
 from service.settings import Settings
 from service.sites import is_site_id
 from service.store.store import PresenceStore
+from service.web.demo import SITE as DEMO_SITE
 
 T = TypeVar("T")
 _ASK_AGAIN_S = 0.3
+_NAMED = 10  # sites that are named, where there are more
 
 
 def _check_site(
@@ -28,7 +33,8 @@ def _check_site(
 ) -> str | None:
     if value is not None and not is_site_id(value):
         raise click.BadParameter(
-            "a site begins with a-z or 0-9 and has a-z, 0-9, . and -, up to 63"
+            f"{value!r} is not a site: a site begins with a-z or 0-9 and is at most 63 of a-z, "
+            "0-9, . and -"
         )
     return value
 
@@ -78,9 +84,44 @@ def reachable(settings: Settings) -> Iterator[None]:
         return
     folder = folder_of(embedded_path(settings))
     if not (folder / "lock").exists():
-        raise Failure(f"nothing is kept in {folder} yet: start `presence serve` there first")
+        raise Failure(
+            f"nothing is kept in {folder}: change to the folder in which `presence serve` runs, or "
+            "set PRESENCE_REDIS_URL"
+        )
     with EmbeddedServer(embedded_path(settings)):
         yield
+
+
+def with_demo(settings: Settings, site: str | None) -> Settings:
+    """These settings; where they do not know the users that `presence serve --demo` keeps, whose
+    secret only that process has, these too. To be asked while Redis is reachable.
+
+    Raises:
+        StoreError: Redis cannot be asked.
+    """
+    if site not in (None, DEMO_SITE) or settings.sites.has_users(DEMO_SITE):
+        return settings
+    wider = replace(settings, sites_file=settings.sites.with_users(DEMO_SITE, "nobody's"))
+
+    async def has_users() -> bool:
+        async with open_store(wider) as store:
+            return (await store.users(DEMO_SITE, limit=1, cursor=None, path=None)).total > 0
+
+    return wider if wider.sites.has_users(DEMO_SITE) and run(has_users()) else settings
+
+
+async def hint_at_sites(store: PresenceStore, site: str) -> None:
+    """Says on stderr which sites are known, if nothing was ever heard of this one."""
+    known = await store.stats(site, 1)
+    if known.uniqueVisitors or known.totalPageViews:
+        return
+    names = await store.site_names("", _NAMED + 1)
+    if site in names:
+        return
+    others = ", ".join(names[:_NAMED]) or "none"
+    more = ", …; `presence sites` lists them" if len(names) > _NAMED else ""
+    line = f"nothing was ever heard of {site}; sites known: {others}{more}"
+    stderr().print(Text(line, "yellow"), soft_wrap=True)
 
 
 @contextlib.asynccontextmanager

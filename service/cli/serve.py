@@ -28,8 +28,8 @@ from service.web.demo import SITE as DEMO_SITE
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
 
 
-@click.command()
-@click.option("--host", help="Address to listen on (PRESENCE_HOST).")
+@click.command(short_help="Run the service.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on (PRESENCE_HOST).")
 @click.option(
     "--port",
     type=WholeNumber(0, 65_535),

@@ -11,10 +11,12 @@ from service.cli.printing import print_list, stderr
 from service.cli.reading import (
     clean_path_option,
     full_ids_option,
+    hint_at_sites,
     open_store,
     reachable,
     run,
     site_argument,
+    with_demo,
 )
 from service.models import Session
 from service.settings import Settings
@@ -32,9 +34,9 @@ _COLUMNS = (
 )
 
 
-@click.command()
+@click.command(short_help="List the active sessions of a site.")
 @site_argument
-@click.option("--path", help="Only sessions on this page, such as /blog/hello.")
+@click.option("--path", metavar="PATH", help="Only sessions on this page, such as /blog/hello.")
 @click.option(
     "--limit",
     type=WholeNumber(0),
@@ -55,7 +57,7 @@ def sessions(site: str, path: str | None, limit: int, full_ids: bool) -> None:
     path = clean_path_option(path)
     settings = Settings.from_env()
     with reachable(settings):
-        run(_list(settings, site, path, limit, full_ids))
+        run(_list(with_demo(settings, site), site, path, limit, full_ids))
 
 
 async def _list(
@@ -69,6 +71,8 @@ async def _list(
             if is_more := len(rows) == most:
                 break
             rows.append(_row(session, now_ms, full_ids))
+        if not rows:
+            await hint_at_sites(store, site)
     has_users = settings.sites.has_users(site)
     print_list(
         _COLUMNS if has_users else _COLUMNS[:-1],

@@ -38,7 +38,7 @@ class _Found:
         return msgspec.json.encode(fields).decode()
 
 
-@click.command()
+@click.command(short_help="List the sites, and how many are on each.")
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
 @click.option(
     "--limit",

@@ -7,8 +7,8 @@ from rich.text import Text
 from service.cli.cells import moment
 from service.cli.dashboard import dashboard
 from service.cli.group import WholeNumber
-from service.cli.printing import print_lines, space_on, stderr, stdout, table
-from service.cli.reading import open_store, reachable, run, site_argument
+from service.cli.printing import print_lines, space_on, stdout, table
+from service.cli.reading import hint_at_sites, open_store, reachable, run, site_argument
 from service.cli.watching import View
 from service.cli.watching import watch as watch_until_stopped
 from service.models import Stats
@@ -16,7 +16,7 @@ from service.settings import Settings
 from service.store.store import PresenceStore
 
 
-@click.command()
+@click.command(short_help="Show who is on a site, on which pages, and what was viewed.")
 @site_argument
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
 @click.option(
@@ -27,7 +27,11 @@ from service.store.store import PresenceStore
     help="Number of lines to show of each list.",
 )
 def stats(site: str, watch: bool, top: int) -> None:
-    """Show who is on SITE now, on which pages, and what was viewed."""
+    """Show who is on SITE now, on which pages, and what was viewed.
+
+    On a terminal the numbers have bars, and --watch takes as much of each list as there is room
+    for. `presence sites` lists the sites.
+    """
     settings = Settings.from_env()
 
     async def read(store: PresenceStore) -> Stats:
@@ -55,11 +59,8 @@ async def _once(settings: Settings, site: str, top: int) -> None:
             print_lines(console, dashboard(site, numbers, top, space_on(console)))
         else:
             console.print(_drawn(site, numbers, top))
-        if not numbers.uniqueVisitors and site not in (known := await store.site_names("", 10)):
-            names = ", ".join(known) or "none"
-            stderr().print(
-                f"nothing was ever heard of {site}; sites known: {names}", style="yellow"
-            )
+        if not numbers.activeVisitors:
+            await hint_at_sites(store, site)
 
 
 def _drawn(site: str, stats: Stats, top: int) -> RenderableType:

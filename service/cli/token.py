@@ -13,11 +13,13 @@ from service.errors import FieldError
 from service.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Print a token that says who somebody is, for trying.")
 @site_argument
 @click.argument("user")
-@click.option("--name", default="", help="What to call them, at most 64 characters.")
-@click.option("--avatar", default="", help="Address of their picture, https.")
+@click.option(
+    "--name", metavar="NAME", default="", help="What to call them, at most 64 characters."
+)
+@click.option("--avatar", metavar="URL", default="", help="Address of their picture, https.")
 @click.option(
     "--sees",
     multiple=True,
@@ -27,6 +29,7 @@ from service.settings import Settings
 @click.option(
     "--hours",
     type=click.FloatRange(0, 24, min_open=True),
+    metavar="N",
     default=1.0,
     show_default=True,
     help="How many hours it is valid.",

@@ -18,6 +18,7 @@ from service.cli.reading import (
     reachable,
     run,
     site_argument,
+    with_demo,
 )
 from service.cli.watching import View
 from service.cli.watching import watch as watch_until_stopped
@@ -39,9 +40,9 @@ _PIPED_COLUMNS = ("user!", "name", "sessions#", "since!", "last seen!", "pages")
 _Read = tuple[list[UserRow], int, int]
 
 
-@click.command()
+@click.command(short_help="List the users who are on a site.")
 @site_argument
-@click.option("--path", help="Only users on this page, such as /docs/x.")
+@click.option("--path", metavar="PATH", help="Only users on this page, such as /docs/x.")
 @click.option("--watch", is_flag=True, help="Redraw every second until Ctrl-C.")
 @click.option(
     "--limit",
@@ -60,13 +61,14 @@ def users(site: str, path: str | None, watch: bool, limit: int, full_ids: bool) 
     """
     path = clean_path_option(path)
     settings = Settings.from_env()
-    if not settings.sites.has_users(site):
-        raise Failure(f"{site}: {NO_USERS}")
 
     async def read(store: PresenceStore) -> _Read:
         return await _read(store, site, path, limit)
 
     with reachable(settings):
+        settings = with_demo(settings, site)
+        if not settings.sites.has_users(site):
+            raise Failure(f"{site}: {NO_USERS}")
         if watch:
             watch_until_stopped(
                 settings,

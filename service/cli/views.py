@@ -12,7 +12,14 @@ from service.cli.cells import ago, moment, session_id
 from service.cli.columns import Column, Columns
 from service.cli.group import WholeNumber
 from service.cli.printing import print_lines, print_list, print_tsv, space_on, stdout
-from service.cli.reading import full_ids_option, open_store, reachable, run, site_argument
+from service.cli.reading import (
+    full_ids_option,
+    hint_at_sites,
+    open_store,
+    reachable,
+    run,
+    site_argument,
+)
 from service.models import View
 from service.settings import Settings
 from service.store.store import PresenceStore
@@ -29,7 +36,7 @@ _COLUMNS = (
 )
 
 
-@click.command()
+@click.command(short_help="Show the last page views of a site.")
 @site_argument
 @click.option("--follow", "-f", is_flag=True, help="Keep printing new page views until Ctrl-C.")
 @click.option(
@@ -63,6 +70,8 @@ async def _show(settings: Settings, site: str, last: int, full_ids: bool) -> Non
     async with open_store(settings) as store:
         kept, _ = await _last(store, site, last)
         now_ms = (await store.active(site)).asOf  # by the clock that `at` is by
+        if not kept:
+            await hint_at_sites(store, site)
     rows = [_row(view, ago(view.at, now_ms), full_ids) for view in kept]
     print_list(_COLUMNS, rows, f"no page view of {site} is {'kept' if last else 'shown'}")
 
@@ -71,6 +80,8 @@ async def _follow(settings: Settings, site: str, last: int, full_ids: bool) -> N
     async with open_store(settings) as store:
         printer = _Printer(full_ids)
         views, after = await _last(store, site, last)
+        if not views:
+            await hint_at_sites(store, site)
         while True:
             printer.print(views)
             page = await store.views(site, after=after, limit=_PAGE)

@@ -84,6 +84,14 @@ def test_help_and_version(shell: Shell) -> None:
         result = shell(name, "--help")
         assert result.exit_code == 0
         assert "Usage" in result.stdout
+        assert all(len(line) <= 80 for line in result.stdout.splitlines())
+        assert "<=" not in result.stdout
+
+
+def test_commands_come_in_the_order_in_which_they_are_needed(shell: Shell) -> None:
+    listed = shell("--help").stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed[:5]] == list(COMMANDS[:5])
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed), listed
 
 
 @pytest.mark.parametrize(
@@ -92,7 +100,17 @@ def test_help_and_version(shell: Shell) -> None:
         (("nonsense",), {}, 2, "No such command"),
         (("stats",), {}, 2, "Missing argument"),
         (("stats", "No Site"), {}, 2, "a site begins with"),
-        (("doctor", "No Site"), {}, 2, "a site begins with"),
+        (("doctor", "No Site"), {}, 2, "'No Site' is not a site: a site begins with"),
+        (("stat", "blog"), {}, 2, "Did you mean 'stats'?"),
+        (("sites", "--limit", "-1"), {}, 2, "'-1' is not a whole number from 0 up"),
+        (("sites",), {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "cannot be reached"),
+        (
+            ("stats", "blog", "--watch"),
+            {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"},
+            1,
+            "cannot be reached (PRESENCE_REDIS_URL is redis://127.0.0.1:1)",
+        ),
+        (("users", "blog"), {}, 1, "presence: blog: this site has no users"),
         (("export", "blog"), {}, 2, "--format"),
         (("export", "blog", "--format", "xml"), {}, 2, "xml"),
         (("sessions", "blog", "--path", "x"), {}, 2, "presence: --path must begin with"),
@@ -135,6 +153,7 @@ def test_nothing_is_started_where_nothing_was_kept(shell: Shell, tmp_path: Path)
     result = shell("stats", "blog", PRESENCE_REDIS_URL=f"embedded://{tmp_path}/x")
     assert result.exit_code == 1
     assert "nothing is kept in" in result.stderr
+    assert "set PRESENCE_REDIS_URL" in result.stderr
     assert not (tmp_path / "x").exists()
 
 
@@ -658,9 +677,25 @@ def test_no_name_id_or_time_is_broken(
     assert re.search(whole, text), text
 
 
-def test_a_site_that_nobody_knows(shell: Shell) -> None:
-    result = shell("stats", "blgo")
-    assert "nothing was ever heard of blgo; sites known: blog" in result.stderr
+@pytest.mark.parametrize(
+    "command",
+    [("stats",), ("sessions",), ("views",), ("export", "--format", "csv")],
+    ids=lambda command: command[0],
+)
+def test_a_site_that_nobody_knows(shell: Shell, command: tuple[str, ...]) -> None:
+    said = "nothing was ever heard of blgo; sites known: blog\n"
+    assert shell(*command, "blgo").stderr == said
+    assert said not in shell(*command, "blog").stderr
+
+
+def test_of_many_sites_some_are_named(shell: Shell, valkey: Server, key_prefix: str) -> None:
+    valkey.client.zadd(Keys(key_prefix).sites, {f"b{n:02}": 0 for n in range(20)})
+    (line,) = shell("sessions", "blgo").stderr.splitlines()
+    assert line.endswith("b08, b09, …; `presence sites` lists them")
+    assert shell("sessions", "b03").stderr == ""
+
+
+def test_doctor_of_a_site_that_nobody_knows(shell: Shell) -> None:
     result = shell("doctor", "blgo")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "presence: nothing is kept of a site 'blgo'\n"

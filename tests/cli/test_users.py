@@ -24,10 +24,10 @@ BEATS = [
 ]
 
 
-async def fill(url: str, prefix: str) -> None:
+async def fill(url: str, prefix: str, site: str = "team") -> None:
     store = patient_store(url, Keys(prefix, has_users=lambda site: True), StoreConfig())
     for session, path, user, details in BEATS:
-        await store.heartbeat("team", Heartbeat(session, path, "", "", details, user))
+        await store.heartbeat(site, Heartbeat(session, path, "", "", details, user))
     await store.close()
 
 
@@ -108,3 +108,24 @@ def test_sessions_say_whose_they_are(environ: dict[str, str]) -> None:
     }  # fmt: skip
     of_blog = rows(run_command("sessions", "plain", environ=environ))
     assert of_blog == []
+
+
+def test_users_of_the_demo_are_seen_without_a_sites_file(
+    environ: dict[str, str], valkey: Server, key_prefix: str
+) -> None:
+    """`serve --demo` makes up a secret that no other process has; readers need none."""
+    del environ["PRESENCE_SITES_FILE"]
+    assert run_command("users", "demo", environ=environ).exit_code == 1
+    asyncio.run(fill(valkey.url, key_prefix, "demo"))
+    assert [row[0] for row in rows(run_command("users", "demo", environ=environ))] == [
+        "anna",
+        "bob",
+    ]
+    of_demo = rows(run_command("sessions", "demo", environ=environ))
+    assert {row[6] for row in of_demo} == {"anna", "bob", ""}
+    assert run_command("doctor", "demo", environ=environ).stdout == "demo: all is well\n"
+    users = Keys(key_prefix, has_users=lambda site: True).of_site("demo")[0].users
+    valkey.client.hdel(users, "anna")
+    assert "invariant 6" in run_command("doctor", environ=environ).stdout
+    # Of other sites nothing is known, whatever Redis has.
+    assert run_command("users", "team", environ=environ).exit_code == 1
