@@ -108,15 +108,18 @@ def _told(live: Live) -> Iterator[None]:
     """While it is entered, a terminal that changes its size is drawn anew at once, and who ends
     the command by another signal than Ctrl-C finds the screen restored as well."""
     loop = asyncio.get_running_loop()
-    handlers = {
-        signal.SIGWINCH: live.refresh,
-        signal.SIGTERM: lambda: signal.raise_signal(signal.SIGINT),
-        signal.SIGHUP: lambda: signal.raise_signal(signal.SIGINT),
-    }
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
+    handlers = {"SIGWINCH": live.refresh, "SIGTERM": _interrupt, "SIGHUP": _interrupt}
+    told = []
+    for name, handler in handlers.items():
+        with contextlib.suppress(AttributeError, NotImplementedError, RuntimeError):  # Windows
+            loop.add_signal_handler(getattr(signal, name), handler)
+            told.append(getattr(signal, name))
     try:
         yield
     finally:
-        for number in handlers:
+        for number in told:
             loop.remove_signal_handler(number)
+
+
+def _interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
