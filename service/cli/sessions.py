@@ -25,11 +25,11 @@ from service.store.store import PresenceStore
 _PAGE = 500
 _COLUMNS = (
     Column("session"),
-    Column("page", least=16),
-    Column("last seen", is_number=True),
-    Column("since", is_number=True, rank=2),
-    Column("country", rank=1),
-    Column("city", least=8, rank=3),
+    Column("page", least=20),
+    Column("last seen", is_number=True, rank=1),
+    Column("since", is_number=True, rank=3),
+    Column("country", rank=2),
+    Column("city", least=8, rank=4),
     Column("user", least=8),
 )
 

@@ -28,7 +28,7 @@ _PAGE = 1000
 _POLL_S = 0.5
 _COLUMNS = (
     Column("at", is_number=True),
-    Column("page", usual=512, least=16),
+    Column("page", usual=512, least=20),
     Column("session", usual=9),
     Column("type", usual=10, least=7, rank=1),
     Column("referrer", usual=20, least=10, rank=3),
