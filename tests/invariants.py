@@ -1,6 +1,7 @@
 """The six invariants of presence in Redis, read with plain commands; true after any history."""
 
 from collections import Counter
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from typing import Any
@@ -8,59 +9,106 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
+from service.store.config import StoreConfig
 from service.store.keys import ShardKeys
 from service.store.members import Member
 from service.store.store import PresenceStore
 
 # Kept for ever: page views in all and by page, and who was ever here.
-KEPT = ("totals", "top", "uniques")
+ENDLESS = ("totals", "top", "uniques")
 
 
-async def check(store: PresenceStore, site: str, now: int, *, expiry_slack_ms: int = 0) -> None:
-    """Asserts all of them, in every shard of a site. `now` in ms. `expiry_slack_ms`: how much
-    later than its member a session's hash may expire, as after a MIGRATE, which knows relative
-    times only."""
-    client: Any = store.connection.client
+@dataclass(frozen=True)
+class Shard:
+    """All that Redis keeps of a shard of a site, key by key, but `uniques`; of `sessions`, those of
+    members that have not expired, with when their keys expire, in ms; and how long each key
+    lives."""
+
+    active: list[tuple[str, float]]
+    pages: dict[str, float]
+    countries: dict[str, float]
+    located: dict[str, str]
+    places: dict[str, float]
+    events: list[tuple[str, dict[str, str]]]
+    totals: dict[str, str]
+    top: dict[str, float]
+    views: list[tuple[str, dict[str, str]]]
+    users: dict[str, str]
+    user_seen: dict[str, float]
+    user_pages: list[str]
+    sessions: list[tuple[dict[str, str], Any]]
+    lives_ms: dict[str, int]
+
+    @property
+    def members(self) -> list[Member]:
+        """Who is in `active`, expired or not."""
+        return parse([member for member, _ in self.active])
+
+
+async def read(client: Any, keys: ShardKeys, now: int) -> Shard:
+    """Reads a shard in few round trips, of which most of a check would be else."""
+    names = [name async for name in client.scan_iter(match=f"{keys.base}*", count=1000)]
+    pipeline = client.pipeline(transaction=False)
+    for name in (keys.active, keys.pages, keys.countries, keys.places, keys.top, keys.user_seen):
+        pipeline.zrange(name, 0, -1, withscores=True)
+    for name in (keys.located, keys.totals, keys.users):
+        pipeline.hgetall(name)
+    pipeline.xrange(keys.events)
+    pipeline.xrange(keys.views)
+    pipeline.zrange(keys.user_pages, 0, -1)
+    for name in names:
+        pipeline.pttl(name)
+    (
+        active, pages, countries, places, top, user_seen, located, totals, users, events, views,
+        user_pages, *lives,
+    ) = await pipeline.execute()  # fmt: skip
+    sessions = [keys.session(member.partition(" ")[0]) for member, _ in unexpired(active, now)]
+    pipeline = client.pipeline(transaction=False)
+    for name in sessions:
+        pipeline.hgetall(name)
+    hashes = await pipeline.execute() if sessions else []
+    ends = await ends_of(client, sessions)
+    return Shard(
+        active, dict(pages), dict(countries), located, dict(places), events, totals, dict(top),
+        views, users, dict(user_seen), user_pages, list(zip(hashes, ends, strict=True)),
+        dict(zip(names, lives, strict=True)),
+    )  # fmt: skip
+
+
+async def check(
+    store: PresenceStore, site: str, now: int, *, expiry_slack_ms: int = 0
+) -> list[Shard]:
+    """Asserts all of them, in every shard of a site; what was read of each. `now` in ms.
+    `expiry_slack_ms`: how much later than its member a session's hash may expire, as after a
+    MIGRATE, which knows relative times only."""
+    shards = []
     for keys in store.keys.of_site(site):
-        members = await client.zrange(keys.active, 0, -1, withscores=True)
-        await counters_equal_members(client, keys, [member for member, _ in members])
-        await members_have_hashes(client, keys, members, now, expiry_slack_ms)
-        await log_replays(client, keys, members, store.config.events_maxlen)
-        await views_add_up(store, client, keys)
-        await keys_expire(client, keys)
-        await users_are_here(client, keys, [member for member, _ in members])
+        shard = await read(store.connection.client, keys, now)
+        counters_equal_members(shard)
+        members_have_hashes(shard, now, expiry_slack_ms)
+        log_replays(shard, store.config.events_maxlen)
+        views_add_up(shard, store.config)
+        keys_expire(shard, keys)
+        users_are_here(shard)
+        shards.append(shard)
+    return shards
 
 
-async def counters_equal_members(client: Any, keys: ShardKeys, members: list[str]) -> None:
+def counters_equal_members(shard: Shard) -> None:
     """1: pages, countries and places count exactly the members of `active`. A session may be there
     twice, on different pages, until the older member is swept."""
-    parsed = parse(members)
-    assert dict(await client.zrange(keys.pages, 0, -1, withscores=True)) == Counter(
-        member.path for member in parsed
-    )
-    assert dict(await client.zrange(keys.countries, 0, -1, withscores=True)) == Counter(
-        member.country for member in parsed
-    )
-    located: dict[str, str] = await client.hgetall(keys.located)
-    assert set(located) <= {member.session for member in parsed}
-    assert dict(await client.zrange(keys.places, 0, -1, withscores=True)) == Counter(
-        value.partition(" ")[2] for value in located.values()
-    )
+    members = shard.members
+    assert shard.pages == Counter(member.path for member in members)
+    assert shard.countries == Counter(member.country for member in members)
+    assert set(shard.located) <= {member.session for member in members}
+    assert shard.places == Counter(value.partition(" ")[2] for value in shard.located.values())
 
 
-async def members_have_hashes(
-    client: Any, keys: ShardKeys, members: list[tuple[str, float]], now: int, slack_ms: int
-) -> None:
+def members_have_hashes(shard: Shard, now: int, slack_ms: int) -> None:
     """2: an unexpired member has its hash, of the same path, which expires with it."""
-    unexpired = [(member, score) for member, score in members if score > now]
-    pipeline = client.pipeline(transaction=False)
-    for member, _ in unexpired:
-        session = keys.session(member.partition(" ")[0])
-        pipeline.hgetall(session)
-    hashes = await pipeline.execute() if unexpired else []
-    sessions = [keys.session(member.partition(" ")[0]) for member, _ in unexpired]
-    lives = await ends_of(client, sessions)
-    for (member, score), fields, expires in zip(unexpired, hashes, lives, strict=True):
+    for (member, score), (fields, expires) in zip(
+        unexpired(shard.active, now), shard.sessions, strict=True
+    ):
         (known,) = parse([member])
         assert Member(
             known.session, fields.get("country", "--"), fields["path"], fields.get("user", "")
@@ -70,6 +118,11 @@ async def members_have_hashes(
             assert ceil(score) <= expires <= ceil(score) + slack_ms, member
         else:
             assert expires == ceil(score), member
+
+
+def unexpired(active: list[tuple[str, float]], now: int) -> list[tuple[str, float]]:
+    """The members that expire after `now`, with when."""
+    return [(member, score) for member, score in active if score > now]
 
 
 async def ends_of(client: Any, names: list[str]) -> list[Any]:
@@ -90,16 +143,13 @@ return time[1] * 1000 + math.floor(time[2] / 1000) + redis.call('PTTL', KEYS[1])
 """
 
 
-async def log_replays(
-    client: Any, keys: ShardKeys, members: list[tuple[str, float]], maxlen: int
-) -> None:
+def log_replays(shard: Shard, maxlen: int) -> None:
     """3: replaying `events` from empty, by session, country, path and user, gives exactly
     `active`."""
-    entries = await client.xrange(keys.events)
-    if len(entries) >= maxlen:
+    if len(shard.events) >= maxlen:
         return  # its beginning may be trimmed
     here: set[str] = set()
-    for entry_id, event in entries:
+    for entry_id, event in shard.events:
         if event["type"] == "erased":
             continue
         is_at = Member(event["session"], event["country"], event["path"], event.get("user", ""))
@@ -126,42 +176,39 @@ async def log_replays(
                 here.remove(member)
             case _:
                 raise AssertionError(f"{entry_id}: {event}")
-    assert here == {member for member, _ in members}
+    assert here == {member for member, _ in shard.active}
 
 
-async def views_add_up(store: PresenceStore, client: Any, keys: ShardKeys) -> None:
+def views_add_up(shard: Shard, config: StoreConfig) -> None:
     """4: totals, top and the stream count the same views, one per session, path and window."""
-    totals: dict[str, str] = await client.hgetall(keys.totals)
-    total = int(totals.get("views", 0))
-    assert total == sum(score for _, score in await client.zrange(keys.top, 0, -1, withscores=True))
-    entries = await client.xrange(keys.views)
-    if total < store.config.views_maxlen:
-        assert total == len(entries)
-    assert len(entries) <= total
+    total = int(shard.totals.get("views", 0))
+    assert total == sum(shard.top.values())
+    if total < config.views_maxlen:
+        assert total == len(shard.views)
+    assert len(shard.views) <= total
     moments: dict[tuple[str, str], list[int]] = {}
-    for _, view in entries:
+    for _, view in shard.views:
         moments.setdefault((view["session"], view["path"]), []).append(int(view["at"]))
     for viewed, at in moments.items():
         for earlier, later in pairwise(at):
             # A clock that was set back begins anew.
-            assert later < earlier or later - earlier >= store.config.view_dedup_ms, viewed
+            assert later < earlier or later - earlier >= config.view_dedup_ms, viewed
 
 
-async def users_are_here(client: Any, keys: ShardKeys, members: list[str]) -> None:
+def users_are_here(shard: Shard) -> None:
     """6: a user is here exactly when a session of theirs is in `active`, on exactly their pages;
     who is not here was last seen at a moment that is kept."""
-    parsed = [member for member in parse(members) if member.user]
-    rows: dict[str, str] = await client.hgetall(keys.users)
-    seen = dict(await client.zrange(keys.user_seen, 0, -1, withscores=True))
+    members = [member for member in shard.members if member.user]
+    rows, seen = shard.users, shard.user_seen
     assert Counter(
         (user, session_id, country, path)
         for user, row in rows.items()
         for session_id, _, country, path in (text.split(" ", 3) for text in row.split("\t")[4:])
-    ) == Counter((member.user, member.session, member.country, member.path) for member in parsed)
-    assert await client.zrange(keys.user_pages, 0, -1) == sorted(
-        {f"{member.path}\t{member.user}" for member in parsed}, key=str.encode
+    ) == Counter((member.user, member.session, member.country, member.path) for member in members)
+    assert shard.user_pages == sorted(
+        {f"{member.path}\t{member.user}" for member in members}, key=str.encode
     )
-    assert rows.keys() - seen.keys() == {member.user for member in parsed}
+    assert rows.keys() - seen.keys() == {member.user for member in members}
     assert seen == {user: int(rows[user].split("\t")[0]) for user in seen}
 
 
@@ -172,13 +219,8 @@ def parse(members: list[str]) -> list[Member]:
     return [member for member in parsed if member]
 
 
-async def keys_expire(client: Any, keys: ShardKeys) -> None:
+def keys_expire(shard: Shard, keys: ShardKeys) -> None:
     """5: no key without an end, except those that are kept."""
-    names = [name async for name in client.scan_iter(match=f"{keys.base}*", count=1000)]
-    pipeline = client.pipeline(transaction=False)
-    for name in names:
-        pipeline.pttl(name)
-    lives = await pipeline.execute() if names else []
-    kept = {keys.base + name for name in KEPT}
-    for name, life_ms in zip(names, lives, strict=True):
-        assert (life_ms == -1) == (name in kept), f"{name} lives {life_ms} ms"
+    endless = {keys.base + name for name in ENDLESS}
+    for name, life_ms in shard.lives_ms.items():
+        assert (life_ms == -1) == (name in endless), f"{name} lives {life_ms} ms"
