@@ -1,5 +1,6 @@
 """Fixtures: one contract suite over every backend, each test with keys of its own."""
 
+import contextlib
 import functools
 import inspect
 import itertools
@@ -114,25 +115,45 @@ def _leaves_the_process_as_it_was() -> Iterator[None]:
         pytest.fail("left changed: " + ", ".join(changed))
 
 
+_of_the_whole_run: list[Server] = []
+
+
+@contextlib.contextmanager
+def _emptied_often(*started: Server) -> Iterator[None]:
+    _of_the_whole_run.extend(started)
+    yield
+    for server in started:
+        _of_the_whole_run.remove(server)
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Server]:
     """A Valkey for the whole run."""
-    with Server("valkey") as server:
+    with Server("valkey") as server, _emptied_often(server):
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis7() -> Iterator[Server]:
     """Debian's Redis for the whole run."""
-    with Server("redis7") as server:
+    with Server("redis7") as server, _emptied_often(server):
         yield server
 
 
 @pytest.fixture(scope="session")
 def valkey_cluster() -> Iterator[list[Server]]:
     """Three primaries for the whole run."""
-    with servers.cluster() as nodes:
+    with servers.cluster() as nodes, _emptied_often(*nodes):
         yield nodes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leaves_the_servers_empty() -> Iterator[None]:
+    """A check of the invariants scans all keys that are there: what ten thousand sites of another
+    module have left would make each of thousands of checks a hundred times as dear."""
+    yield
+    for server in _of_the_whole_run:
+        server.client.flushall()
 
 
 BACKENDS = ("fakeredis", "valkey", "redis7", "cluster")
