@@ -26,10 +26,25 @@ USER_AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/140.0.0.0 Safari/537.36"
 )
+# What a window does for an address bar that nobody types into, two pages of its own, and a process
+# kept for a page that never comes: most of the CPU of a small test.
+_ADDRESS_BAR = ["WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "SpareRendererForSitePerProcess"]
+# Those that Playwright disables; of two lists the last counts.
+_BY_PLAYWRIGHT = [
+    "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding",
+    "ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect",
+    "TcpPortRandomizationWin", "OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled",
+    "PreconnectToSearch",
+]  # fmt: skip
 ARGUMENTS = [
     f"--user-agent={USER_AGENT}",
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    f"--disable-features={','.join(_ADDRESS_BAR)}",
+]  # fmt: skip
+PLAYWRIGHT_ARGUMENTS = [
+    *ARGUMENTS, f"--disable-features={','.join(_ADDRESS_BAR + _BY_PLAYWRIGHT)}",
 ]  # fmt: skip
 OWN_HOSTS = ("127.0.0.1", "localhost")
 PATIENCE_MS = 10_000
@@ -50,7 +65,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 def launch(playwright: Playwright) -> Browser:
     """A headless Chromium."""
-    return playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+    return playwright.chromium.launch(executable_path=chromium(), args=PLAYWRIGHT_ARGUMENTS)
 
 
 @pytest.fixture(scope="package")

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, Request
 
-from tests.browser.conftest import ARGUMENTS, MakeLive, NewContext, Watched, chromium
+from tests.browser.conftest import (
+    ARGUMENTS,
+    PLAYWRIGHT_ARGUMENTS,
+    MakeLive,
+    NewContext,
+    Watched,
+    chromium,
+)
 from tests.browser.shop import Shop
 from tests.browser.site import LiveService
 from tests.browser.tabs import Tabs
@@ -267,7 +274,7 @@ def test_back_from_the_back_forward_cache(
     context = playwright_of_tests.chromium.launch_persistent_context(
         profile,
         executable_path=chromium(),
-        args=ARGUMENTS,
+        args=PLAYWRIGHT_ARGUMENTS,
         ignore_default_args=["--disable-back-forward-cache"],
     )
     try:
