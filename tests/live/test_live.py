@@ -6,6 +6,7 @@ import gc
 import itertools
 import json
 import random
+import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -637,6 +638,12 @@ async def test_whoever_takes_nothing_is_cut_off(
         context = served.app.state.context
         assert context.streams.taken_in_all == 1
         stream.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        # Else the kernel takes megabytes, and to write so much takes many thousand heartbeats.
+        (taken,) = served.server.server_state.connections
+        for end, buffer in [
+            (stream.writer.transport, socket.SO_RCVBUF), (taken.transport, socket.SO_SNDBUF),
+        ]:  # fmt: skip
+            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 4096)
         paths = [f"/{n}/{'x' * 480}" for n in range(40)]
         for n in itertools.count():  # until all buffers between the two are full
             if not context.streams.taken_in_all:
