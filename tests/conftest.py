@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import inspect
 import itertools
 import os
@@ -97,6 +98,12 @@ def names_in(code: CodeType) -> frozenset[str]:
     """The globals and attributes that a function uses, functions inside it included."""
     inner = (names_in(const) for const in code.co_consts if isinstance(const, CodeType))
     return frozenset(code.co_names).union(*inner)
+
+
+def pytest_collection_finish() -> None:
+    """All that was collected stays to the end: no collector of garbage need look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
