@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import requests
 import schemathesis
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
@@ -213,37 +214,54 @@ _of_users = _schema(
 _AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
-def _checked(case: Any, base_url: str) -> Any:
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """Connections are kept: to make one, and all that goes with it, for each of thousands of
+    requests would take as long as to answer it."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+def _checked(case: Any, base_url: str, session: requests.Session) -> Any:
     """The response, after all checks."""
     # OpenAPI cannot say that one excludes one.
     query = case.query or {}
     units = query.keys() & {"minutes", "hours", "days"}
     if len(units) > 1 or (not units - {"minutes"} and query.get("compare", "day") != "day"):
-        response = case.call(base_url=base_url, headers=_AUTHORIZED)
+        response = case.call(base_url=base_url, session=session, headers=_AUTHORIZED)
         assert response.status_code in (405, 422)
         return response
     # Of a batch, each heartbeat that is invalid is told in an answer of 200.
     # A user's id that is invalid by its type is a string like any other.
     lenient = case.path.endswith(("/heartbeats", "/{user_id}"))
     excluded = [negative_data_rejection] if lenient else []
-    return case.call_and_validate(base_url=base_url, headers=_AUTHORIZED, excluded_checks=excluded)
+    return case.call_and_validate(
+        base_url=base_url, session=session, headers=_AUTHORIZED, excluded_checks=excluded
+    )
 
 
 @_live.parametrize()  # type: ignore[untyped-decorator]
-def test_no_answer_contradicts_the_document(case: Any, live_service: str) -> None:
-    response = _checked(case, live_service)
+def test_no_answer_contradicts_the_document(
+    case: Any, live_service: str, session: requests.Session
+) -> None:
+    response = _checked(case, live_service, session)
     assert response.status_code < 500
 
 
 @_faulty.parametrize()  # type: ignore[untyped-decorator]
-def test_nor_does_one_while_redis_has_a_fault(case: Any, faulty_service: str) -> None:
-    response = _checked(case, faulty_service)
+def test_nor_does_one_while_redis_has_a_fault(
+    case: Any, faulty_service: str, session: requests.Session
+) -> None:
+    response = _checked(case, faulty_service, session)
     assert response.status_code < 500 or response.status_code == 503
     assert response.elapsed < 2
 
 
 @_of_users.parametrize()  # type: ignore[untyped-decorator]
-def test_nor_does_one_about_users(case: Any, service_with_users: str) -> None:
+def test_nor_does_one_about_users(
+    case: Any, service_with_users: str, session: requests.Session
+) -> None:
     """Whoever was erased by the case before is here again."""
     beats = [
         {"sessionId": f"session-of-{n:05d}", "currentPath": "/a", "userId": user, "name": name}
@@ -252,7 +270,7 @@ def test_nor_does_one_about_users(case: Any, service_with_users: str) -> None:
     url = f"{service_with_users}/v1/sites/{BLOG}/heartbeats"
     told = httpx.post(url, json={"heartbeats": beats}, headers=_AUTHORIZED).json()
     assert told["errors"] == []
-    response = _checked(case, service_with_users)
+    response = _checked(case, service_with_users, session)
     assert response.status_code < 500
 
 
