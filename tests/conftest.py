@@ -248,7 +248,9 @@ async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
         keys = Keys(key_prefix, shards, has_users=lambda site: has_users)
         decisive = StoreConfig(**rules)
         if memory:
-            store = PresenceStore(memory, keys, decisive)
+            store = PresenceStore(
+                memory, keys, decisive, deadline_s=PATIENCE_S, batch_deadline_s=PATIENCE_S
+            )
         else:
             store = patient_store(url, keys, decisive)
         store.clock = clock or Clock(None)
