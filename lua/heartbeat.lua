@@ -106,7 +106,7 @@ end
 -- @include history
 -- @include visitors
 -- @include views
--- @include changes
+-- @include pending_writes
 local change_user, user_with_room
 if has_users then
 -- @include user_row

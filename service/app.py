@@ -35,7 +35,7 @@ from service.server.draining import Draining
 from service.settings import Settings
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.shards import agree_or_ask_later
+from service.store.shard_count import agree_or_ask_later
 from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
 from service.web.demo import DEMO_ROUTES

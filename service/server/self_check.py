@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from service.api.intake import Reply
 from service.errors import StoreUnreachable
-from service.server.asgi_path import AsgiProtocol
+from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import MOST_HEAD_BYTES, LastResort
 from service.store.writer import Heartbeat

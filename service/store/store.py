@@ -19,7 +19,7 @@ from service.store.keys import Keys, ShardKeys
 from service.store.listings import Listings
 from service.store.reader import StoreReader
 from service.store.runner import ScriptRunner
-from service.store.shards import ShardCount
+from service.store.shard_count import ShardCount
 from service.store.site_counts import SiteCounts
 from service.store.sweeps import StoreSweeps
 from service.store.users import StoreUsers

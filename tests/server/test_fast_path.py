@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.api.intake import CROWD, SPREAD
 from service.app import create_app
 from service.errors import StoreUnreachable
-from service.server.asgi_path import AsgiProtocol
+from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import LastResort, PlainProtocol
 from service.settings import Settings

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.server import self_check
-from service.server.asgi_path import AsgiProtocol
+from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import LastResort
 from service.server.self_check import checked_protocol

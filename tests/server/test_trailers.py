@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 import service
 from service.api import geo
-from service.server.asgi_path import AsgiProtocol
+from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.protocol import LastResort, PlainProtocol
 from service.store.writer import Heartbeat

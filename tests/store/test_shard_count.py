@@ -10,7 +10,7 @@ import pytest
 from service.app import create_app
 from service.errors import ShardCountError, StoreUnreachable
 from service.settings import Settings
-from service.store.shards import agree_or_ask_later
+from service.store.shard_count import agree_or_ask_later
 from service.store.writer import Heartbeat
 from tests.conftest import MakeService, MakeStore
 from tests.servers import Server
@@ -85,7 +85,7 @@ async def test_a_service_does_not_start(
 
 
 async def test_redis_is_asked_later_where_it_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.shards.ASK_AGAIN_S", 0.01)
+    monkeypatch.setattr("service.store.shard_count.ASK_AGAIN_S", 0.01)
     answers: list[Any] = [StoreUnreachable("away"), StoreUnreachable("away"), None]
     told: list[int] = []
     monkeypatch.setattr("os.kill", lambda process, number: told.append(number))
