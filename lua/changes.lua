@@ -1,7 +1,8 @@
 --[[
   What has changed at a site since a reader last looked: one call a tick, whoever watches. The
   events since then say which pages to count again, and so do expired sessions that nobody has
-  swept yet, who are left out of the counts (include/unswept.lua).
+  swept yet, who are left out of the counts (include/unswept.lua). Of a departure the log tells once
+  it is swept, within 1.5 s.
 
   KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
 

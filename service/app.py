@@ -117,7 +117,7 @@ def create_app(
     _warn_of_short_secrets(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
     hub = Hub(store, settings.live_tick)
-    stats: SingleFlight[tuple[str, int], Stats] = SingleFlight(lambda wish: store.stats(*wish))
+    stats: SingleFlight[tuple[str, int], Stats] = SingleFlight(lambda key: store.stats(*key))
     draining = Draining(settings.drain, hub.close)
     traces = traces or provider_from_env(os.environ)
     tracing = Tracing(traces, security.addresses.is_from_trusted_proxy) if traces else None

@@ -4,7 +4,7 @@
 --                              of one whose user is known "<id> <country or --> <user> <path>"
 --    2 pages           zset    path -> active sessions on it
 --    3 countries       zset    country or -- -> active sessions
---    4 events          stream  joined, moved, left
+--    4 events          stream  joined, moved, left; identified, erased (include/users.lua)
 --    5 located         hash    id -> "<ms> <place>": those ending from then on were at that place
 --    6 places          zset    "<latitude> <longitude> <country or --> <city>" -> active sessions
 --    7 newcomers       hash    keyed hash of a client's address -> new sessions this minute

@@ -16,8 +16,8 @@ _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store")
 
 
 class HeartbeatEndpoint:
-    """The ASGI door, for requests that the fast path leaves to it. It answers with headers only:
-    uvicorn writes headers and body as two system calls."""
+    """The ASGI door, for requests that the fast path leaves to it. Where numbers are not
+    asked for it answers with headers only: uvicorn writes headers and body as two system calls."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         intake: Intake = scope["app"].state.intake

@@ -101,7 +101,7 @@ def _known_positions(request: Request, context: Context) -> list[str] | None:
 
 
 async def _events(
-    feed: Hub, site: str, subscriber: Subscriber, expires: float
+    hub: Hub, site: str, subscriber: Subscriber, expires: float
 ) -> AsyncIterator[bytes]:
     """What is sent until the service stops, or the token that let the client in expires."""
     yield b"retry: %d\n\n" % random.randint(*RECONNECT_MS)  # noqa: S311  # no secret
@@ -119,6 +119,6 @@ async def _events(
             continue
         # More has changed while the client was slow than is worth remembering.
         try:
-            await feed.catch_up(site, subscriber, None)
+            await hub.catch_up(site, subscriber, None)
         except StoreError:
             return

@@ -84,9 +84,11 @@ class Security:
 
     # Tokens
 
+    def _tokens_of(self, site: Site) -> list[bytes]:
+        return [token for token in (site.token.encode(), self._admin_token) if token]
+
     def _has_site_token(self, site: Site, headers: Headers) -> bool:
-        tokens = [token for token in (site.token.encode(), self._admin_token) if token]
-        return matches(headers, tokens)
+        return matches(headers, self._tokens_of(site))
 
     def check_backend(self, name: str, site: Site, headers: Headers) -> bool:
         """Whether a backend has shown a token; True lifts the per-address limits.
@@ -95,7 +97,7 @@ class Security:
             RequestError: 401 or 403, a token is set and this is not it; 404, to an operator, for an
                 unknown site.
         """
-        tokens = [token for token in (site.token.encode(), self._admin_token) if token]
+        tokens = self._tokens_of(site)
         if not tokens or (self._is_token_kept and not site.token):
             return matches(headers, tokens)
         require(headers, tokens)
@@ -110,7 +112,7 @@ class Security:
             RequestError: 401 or 403; 404, to an operator, for an unknown site.
         """
         if not site.public:
-            require(headers, [token for token in (site.token.encode(), self._admin_token) if token])
+            require(headers, self._tokens_of(site))
             self.require_site(name)
 
     def check_operator(self, headers: Headers) -> None:

@@ -103,7 +103,8 @@ class SitePoller:
         return await self._store.on_pages(self._site, sorted(paths))
 
     async def _count_for_all(self, snapshot: Snapshot) -> None:
-        """Adds the pages that subscribers options to know of, those who come meanwhile included."""
+        """Adds the counts of the pages that subscribers ask for, of those who come meanwhile
+        too."""
         while paths := {
             s.options.path
             for s in self.subscribers

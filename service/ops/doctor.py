@@ -39,7 +39,6 @@ from service.store.members import Member
 
 PATIENCE_S = 60.0  # for one answer: a million members take Redis a second or two
 _CHUNK = 500
-_DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)

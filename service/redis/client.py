@@ -1,4 +1,4 @@
-"""`connect(url)`: the URL chooses the topology, once; nothing else asks which one it is.
+"""`connect(url)`: the URL chooses the topology, once; no read and no write asks which one it is.
 
 The deadlines of every topology stand here. redis-py's own defaults (5 s socket timeout, ten
 retries) would let one frozen Redis hold a request for a minute.

@@ -1,4 +1,4 @@
-"""Reads sites: counts, snapshots, changes, series and logs.
+"""Reads sites: counts, snapshots and changes.
 
 Nothing here writes, so a replica could answer it. Expired sessions that are not swept yet are left
 out, up to a stated number a shard.

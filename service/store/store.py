@@ -2,7 +2,7 @@
 
 Everything that decides is in `lua/`. `writer` sends heartbeats in batches, `reader` and `listings`
 read, `sweeps` removes those who have gone, `due` says whose turn it is. They share one script
-runner; how many shards there are only `keys` and the merging of answers know.
+runner; which shards a site has only `keys` says.
 """
 
 from collections.abc import Callable
