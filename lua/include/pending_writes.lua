@@ -34,7 +34,9 @@ local function write_changes(changes)
   -- First what can be recomputed, then the log, members last: a call that fails can be repeated.
   count_visitors(shard, changes.visitors)
   write_views(shard, changes.views)
+  -- A batch in which all of them move empties `active` midway, though no page may be left empty.
   local may_be_new = write_counts(shard.pages, changes.pages) or changes.created > 0
+    or #changes.events > 1
   write_counts(shard.countries, changes.countries)
   for _, event in ipairs(changes.events) do
     log_event(shard, unpack(event))

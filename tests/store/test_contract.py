@@ -1110,3 +1110,19 @@ async def test_a_full_redis_takes_nothing_in_and_lets_go_and_tells(key_prefix: s
             await invariants.check(store, "blog", NOW + 120_000)
             server.client.config_set("maxmemory", "0")
             assert await store.heartbeat("blog", beat("/a")) == "created"
+
+
+async def test_a_site_on_which_everybody_moves_at_once_lives_on(make_store: MakeStore) -> None:
+    """Their members are taken out before the new ones are put in, and a key that is empty is gone,
+    with its TTL."""
+    store = make_store(Clock())
+
+    def on(*paths: str) -> list[Heartbeat]:
+        return [Heartbeat(f"session-{n:08d}", path, "", "", "") for n, path in enumerate(paths)]
+
+    await store.heartbeats("blog", on("/b", "/a", "/a", "/b"))
+    # Everybody goes, and yet somebody is on each of these pages afterwards.
+    assert await store.heartbeats("blog", on("/c", "/b", "/c", "/a")) == ["moved"] * 4
+    for keys in store.keys.of_site("blog"):
+        names = [keys.active, keys.pages, keys.countries, keys.events]
+        assert all([await raw(store).pttl(name) > 0 for name in names])
