@@ -3,6 +3,7 @@
 import { createCountList } from "./count_list.js";
 import { allowsMotion, byId, setText } from "./dom.js";
 import { countryName, flagEmoji, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
+import { createRowOrder } from "./row_order.js";
 import { createWorldMap } from "./world_map.js";
 
 /** Maximum rows of each list, by page mode. */
@@ -24,6 +25,10 @@ export function createDashboard(onSelect) {
   const countries = createCountList(byId("countries"), { showDeltas: true });
   const map = createWorldMap(byId("map-dots"), byId("map"));
   const now = byId("active");
+  let again = () => {};
+  /** @param {string} id */
+  const orderOf = (id) => createRowOrder(byId(id), () => again());
+  const orders = { pages: orderOf("pages"), top: orderOf("top"), countries: orderOf("countries") };
 
   /** @param {import("./model.js").Model} model @param {string | null} selected */
   const showActive = (model, selected) => {
@@ -44,9 +49,10 @@ export function createDashboard(onSelect) {
 
   /** @param {import("./model.js").Model} model @param {string | null} selected */
   const showPages = (model, selected) => {
+    const shown = orders.pages(model.pages(limits.pages), (path) => model.countOn(path), limits.pages);
     /** @type {import("./count_list.js").Row[]} */
-    const rows = model.pages(limits.pages).map(([path, count]) => pageRow(path, count));
-    const remainder = model.remainder(limits.pages);
+    const rows = shown.map(([path, count]) => pageRow(path, count));
+    const remainder = model.remainder(shown);
     if (remainder) rows.push({ key: "other pages", label: "other pages", count: remainder, isOther: true });
     pages(rows, selected);
     byId("pages-none").hidden = rows.length > 0;
@@ -60,8 +66,9 @@ export function createDashboard(onSelect) {
     setText(byId("uniques"), formatNumber(uniqueVisitors));
     setText(byId("today"), formatNumber(uniqueVisitorsToday));
     setText(byId("since"), trackingSince ? `counted since ${formatDate(trackingSince)}` : "none so far");
+    const viewsOf = new Map(pageStats.map(({ path, views }) => [path, views]));
     top(
-      pageStats.slice(0, limits.top).map(({ path, views }) =>
+      orders.top([...viewsOf].slice(0, limits.top), (path) => viewsOf.get(path), limits.top).map(([path, views]) =>
         path === "__other__" ? { ...pageRow(path, views), label: "other pages", isOther: true } : pageRow(path, views),
       ),
       selected,
@@ -72,13 +79,9 @@ export function createDashboard(onSelect) {
   /** @param {import("./model.js").Model} model */
   const showCountries = (model) => {
     const all = model.countries();
-    const known = all.filter(([code]) => code !== null).slice(0, limits.countries);
-    const rows = known.map(([code, count]) => ({
-      key: String(code),
-      label: countryName(String(code)),
-      flag: flagEmoji(String(code)),
-      count,
-    }));
+    const counts = new Map(all.flatMap(([code, count]) => (code === null ? [] : [[code, count]])));
+    const known = orders.countries([...counts].slice(0, limits.countries), (code) => counts.get(code) ?? 0, limits.countries);
+    const rows = known.map(([code, count]) => ({ key: code, label: countryName(code), flag: flagEmoji(code), count }));
     const unknown = all.find(([code]) => code === null)?.[1] ?? 0;
     const listed = rows.reduce((sum, row) => sum + row.count, unknown);
     const remainder = all.reduce((sum, [, count]) => sum + count, 0) - listed;
@@ -99,12 +102,14 @@ export function createDashboard(onSelect) {
     map(places);
   };
 
-  return (model, selected) => {
+  const render = (/** @type {import("./model.js").Model} */ model, /** @type {string | null} */ selected) => {
+    again = () => render(model, selected);
     showActive(model, selected);
     showPages(model, selected);
     showTotals(model, selected);
     showCountries(model);
   };
+  return render;
 }
 
 /** @param {string} path @param {number} count */

@@ -78,7 +78,7 @@ export class Model {
 
   /** Whether the count of a page is known, so that 0 means nobody. @param {string} path */
   knowsCount(path) {
-    return this.#pages.has(path) || this.remainder(Infinity) === 0;
+    return this.#pages.has(path) || this.remainder(this.pages(Infinity)) === 0;
   }
 
   /** The busiest pages, sorted as by the service: by count, then by path. @param {number} limit */
@@ -88,9 +88,9 @@ export class Model {
       .slice(0, limit);
   }
 
-  /** Visitors on all other pages. @param {number} limit */
-  remainder(limit) {
-    const listed = this.pages(limit).reduce((sum, [, count]) => sum + count, 0);
+  /** Visitors on all pages but these. @param {[path: string, count: number][]} rows */
+  remainder(rows) {
+    const listed = rows.reduce((sum, [, count]) => sum + count, 0);
     return Math.max(0, this.numbers.activeVisitors - listed);
   }
 
