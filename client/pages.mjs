@@ -4,7 +4,7 @@
 //   node pages.mjs           writes the files
 //   node pages.mjs --check   lists those that are not up to date and exits with 1
 //
-// One file per page, because the headers of two dozen would cost more than their content.
+// One file per page and few more, because the headers of two dozen would cost more than their content.
 
 import { geoIdentity, geoNaturalEarth1, geoPath } from "d3-geo";
 import { build } from "esbuild";
@@ -25,6 +25,9 @@ const CENTRE = [500, 257];
 const HEIGHT = 440; // from 84° N to 58° S: Antarctica has no visitors to show
 const LEAST_AREA = 6; // square units; smaller islands are specks on a phone
 const DETAIL = 1.5; // square units; smaller triangles are straightened
+
+// Parts of the stats page that few visits need: files of their own, beside the page's.
+const LATER = ["faces"];
 
 /** Removes two unused line types from uPlot, which saves 1 kB. */
 const smallerUplot = {
@@ -47,7 +50,10 @@ async function script(name) {
     format: "esm",
     target: "es2022",
     charset: "utf8",
+    minifySyntax: true,
     legalComments: "none",
+    // Loaded when they are first wanted.
+    external: LATER.map((later) => `./${later}.js`),
     plugins: [smallerUplot],
     write: false,
   });
@@ -108,6 +114,7 @@ const files = {
   "reference.js": await script("reference"),
   "start.js": await script("start"),
   "stats.js": await script("stats"),
+  ...Object.fromEntries(await Promise.all(LATER.map(async (name) => [`${name}.js`, await script(name)]))),
   "uplot.css": readFileSync(require.resolve("uplot/dist/uPlot.min.css"), "utf8").trimEnd() + "\n",
   "world.svg": world(),
 };

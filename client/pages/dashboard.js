@@ -13,16 +13,19 @@ const ROW_LIMITS = {
   embed: { pages: 5, top: 0, countries: 0 },
 };
 
+/** @typedef {import("./model.js").Model} Model */
+/** @typedef {import("./filters.js").Filters} Filters */
+
 /**
- * @param {(path: string) => void} onSelect called when a reader picks a page
- * @returns {(model: import("./model.js").Model, selected: string | null) => void} renders a model
+ * @param {(name: import("./filters.js").Name, value: string) => void} onSelect called when a reader picks a row
+ * @returns {(model: Model, filters: Filters) => void} renders a model
  */
 export function createDashboard(onSelect) {
   const mode = /** @type {keyof typeof ROW_LIMITS} */ (document.documentElement.dataset.mode ?? "page");
   const limits = ROW_LIMITS[mode] ?? ROW_LIMITS.page;
-  const pages = createCountList(byId("pages"), { onSelect, showDeltas: true });
-  const top = createCountList(byId("top"), { onSelect });
-  const countries = createCountList(byId("countries"), { showDeltas: true });
+  const pages = createCountList(byId("pages"), { onSelect: (path) => onSelect("page", path), showDeltas: true });
+  const top = createCountList(byId("top"), { onSelect: (path) => onSelect("page", path) });
+  const countries = createCountList(byId("countries"), { onSelect: (code) => onSelect("country", code), showDeltas: true });
   const map = createWorldMap(byId("map-dots"), byId("map"));
   const now = byId("active");
   let again = () => {};
@@ -30,10 +33,11 @@ export function createDashboard(onSelect) {
   const orderOf = (id) => createRowOrder(byId(id), () => again());
   const orders = { pages: orderOf("pages"), top: orderOf("top"), countries: orderOf("countries") };
 
-  /** @param {import("./model.js").Model} model @param {string | null} selected */
-  const showActive = (model, selected) => {
+  /** @param {Model} model @param {Filters} filters */
+  const showActive = (model, filters) => {
     const { activeVisitors, sessionTimeoutMs } = model.numbers;
-    const count = selected === null ? activeVisitors : model.countOn(selected);
+    const { page, country } = filters;
+    const count = model.countOf(filters);
     const text = formatNumber(count);
     if (now.textContent !== text && now.textContent !== "–" && allowsMotion()) {
       now.animate([{ color: "var(--accent)" }, {}], 1200);
@@ -41,43 +45,54 @@ export function createDashboard(onSelect) {
     setText(now, text);
     now.style.setProperty("--digits", String(text.length));
     const noun = count === 1 ? "person" : "people";
-    setText(byId("active-label"), selected === null ? `${noun} here now` : `${noun} on ${readablePath(selected)} now`);
+    const where = page !== null ? `on ${readablePath(page)} now` : country !== null ? `in ${countryName(country)} now` : "here now";
+    setText(byId("active-label"), `${noun} ${where}`);
     setText(byId("active-definition"), `with a heartbeat in the last ${formatDuration(sessionTimeoutMs)}`);
-    byId("filter").hidden = selected === null;
-    setText(byId("filter-text"), `of ${formatPeople(activeVisitors)} on the site.`);
+    const isFiltered = page !== null || country !== null;
+    byId("filter").hidden = !isFiltered;
+    byId("active-definition").hidden = isFiltered;
+    setText(
+      byId("filter"),
+      `of ${formatPeople(activeVisitors)} on the site.` +
+        (page !== null && country !== null ? " From all countries: those of a page are not counted by country." : "") +
+        (page !== null && count === 0 && model.viewsOf(page) === 0 ? " No view of this page was ever counted: is its address right?" : ""),
+    );
   };
 
-  /** @param {import("./model.js").Model} model @param {string | null} selected */
-  const showPages = (model, selected) => {
+  /** @param {Model} model @param {Filters} filters */
+  const showPages = (model, { page }) => {
     const shown = orders.pages(model.pages(limits.pages), (path) => model.countOn(path), limits.pages);
+    // What is filtered by is listed, however few are there.
+    if (page !== null && model.countOn(page) && !shown.some(([path]) => path === page)) shown.push([page, model.countOn(page)]);
     /** @type {import("./count_list.js").Row[]} */
     const rows = shown.map(([path, count]) => pageRow(path, count));
     const remainder = model.remainder(shown);
     if (remainder) rows.push({ key: "other pages", label: "other pages", count: remainder, isOther: true });
-    pages(rows, selected);
+    pages(rows, page);
     byId("pages-none").hidden = rows.length > 0;
     setText(byId("pages-sum"), rows.length ? `${formatPeople(model.numbers.activeVisitors)} in all` : "");
   };
 
-  /** @param {import("./model.js").Model} model @param {string | null} selected */
-  const showTotals = (model, selected) => {
+  /** @param {Model} model @param {Filters} filters */
+  const showTotals = (model, { page, country }) => {
     const { totalPageViews, uniqueVisitors, uniqueVisitorsToday, trackingSince, pageStats, totalPaths } = model.numbers;
-    setText(byId("views"), formatNumber(totalPageViews));
+    const views = page === null || country !== null ? totalPageViews : model.viewsOf(page);
+    setText(byId("views"), views === null ? "–" : formatNumber(views));
     setText(byId("uniques"), formatNumber(uniqueVisitors));
     setText(byId("today"), formatNumber(uniqueVisitorsToday));
-    setText(byId("since"), trackingSince ? `counted since ${formatDate(trackingSince)}` : "none so far");
+    setText(byId("since"), views === null ? `known of the ${formatNumber(pageStats.length)} most viewed pages` : trackingSince ? `counted since ${formatDate(trackingSince)}` : "none so far");
     const viewsOf = new Map(pageStats.map(({ path, views }) => [path, views]));
     top(
       orders.top([...viewsOf].slice(0, limits.top), (path) => viewsOf.get(path), limits.top).map(([path, views]) =>
         path === "__other__" ? { ...pageRow(path, views), label: "other pages", isOther: true } : pageRow(path, views),
       ),
-      selected,
+      page,
     );
     setText(byId("top-sum"), `views, of ${formatNumber(totalPaths)} ${totalPaths === 1 ? "page" : "pages"}`);
   };
 
-  /** @param {import("./model.js").Model} model */
-  const showCountries = (model) => {
+  /** @param {Model} model @param {Filters} filters */
+  const showCountries = (model, { page, country }) => {
     const all = model.countries();
     const counts = new Map(all.flatMap(([code, count]) => (code === null ? [] : [[code, count]])));
     const known = orders.countries([...counts].slice(0, limits.countries), (code) => counts.get(code) ?? 0, limits.countries);
@@ -87,6 +102,8 @@ export function createDashboard(onSelect) {
     const remainder = all.reduce((sum, [, count]) => sum + count, 0) - listed;
     const isEmpty = model.numbers.activeVisitors === 0;
     const places = isEmpty ? [] : model.numbers.visitorLocations;
+    // What cannot follow one of the filters follows none: it says that it shows the whole site.
+    const visible = country === null || page !== null ? places : places.filter((place) => place.country === country);
     // Hide the map when it is empty, and the list when all it says is "unknown".
     const isUnknown = isEmpty || (!known.length && !places.length);
     byId("map").hidden = !places.length;
@@ -98,16 +115,17 @@ export function createDashboard(onSelect) {
       ...rows,
       ...(remainder ? [{ key: "other", label: "other countries", count: remainder, isOther: true }] : []),
       ...(unknown ? [{ key: "unknown", label: "unknown", flag: "?", count: unknown, isOther: true }] : []),
-    ]);
-    map(places);
+    ], country);
+    map(visible);
   };
 
-  const render = (/** @type {import("./model.js").Model} */ model, /** @type {string | null} */ selected) => {
-    again = () => render(model, selected);
-    showActive(model, selected);
-    showPages(model, selected);
-    showTotals(model, selected);
-    showCountries(model);
+  /** @param {Model} model @param {Filters} filters */
+  const render = (model, filters) => {
+    again = () => render(model, filters);
+    showActive(model, filters);
+    showPages(model, filters);
+    showTotals(model, filters);
+    showCountries(model, filters);
   };
   return render;
 }

@@ -10,7 +10,7 @@ const MAX_ITEMS = 40;
 /**
  * Binds the feed of the page.
  *
- * @returns {{replace: (events: SessionEvent[]) => void, add: (events: SessionEvent[]) => void, filter: (path: string | null) => void}}
+ * @returns {{replace: (events: SessionEvent[]) => void, add: (events: SessionEvent[]) => void, filter: (filters: import("./filters.js").Filters) => void}}
  */
 export function createFeed() {
   const list = byId("feed");
@@ -21,13 +21,18 @@ export function createFeed() {
   /** How many arrived while paused. */
   let pendingCount = 0;
   let isPaused = false;
-  /** @type {string | null} */
-  let pathFilter = null;
+  /** @type {import("./filters.js").Filters} */
+  let filters = { page: null, country: null };
+
+  /** @param {SessionEvent} event */
+  const matches = ({ path, from, country }) =>
+    (filters.page === null || path === filters.page || from === filters.page) &&
+    (filters.country === null || country === filters.country);
 
   const visibleEvents = () =>
     log
       .slice(0, log.length - pendingCount)
-      .filter(({ path, from }) => pathFilter === null || path === pathFilter || from === pathFilter)
+      .filter(matches)
       .slice(-MAX_ITEMS);
 
   const updateButton = () => setText(pause, isPaused ? (pendingCount ? `Resume, ${formatNumber(pendingCount)} new` : "Resume") : "Pause");
@@ -59,8 +64,7 @@ export function createFeed() {
         pendingCount = Math.min(log.length, pendingCount + events.length);
         return updateButton();
       }
-      const matching = events.filter(({ path, from }) => pathFilter === null || path === pathFilter || from === pathFilter);
-      for (const event of matching) {
+      for (const event of events.filter(matches)) {
         const item = createItem(event);
         list.prepend(item);
         if (allowsMotion()) item.animate([{ opacity: 0, transform: "translateY(-0.5rem)" }, { opacity: 1, transform: "none" }], 300);
@@ -68,8 +72,8 @@ export function createFeed() {
       while (list.childElementCount > MAX_ITEMS) list.lastElementChild?.remove();
       none.hidden = list.childElementCount > 0;
     },
-    filter: (path) => {
-      pathFilter = path;
+    filter: (next) => {
+      filters = next;
       render();
     },
   };

@@ -76,6 +76,26 @@ export class Model {
     return this.#pages.get(path) ?? 0;
   }
 
+  /**
+   * Visitors that the filters leave. Nobody tells how many of a page are in a country: with both, those on
+   * the page.
+   *
+   * @param {import("./filters.js").Filters} filters
+   */
+  countOf({ page, country }) {
+    if (page !== null) return this.countOn(page);
+    return country === null ? this.numbers.activeVisitors : (this.#countries.get(country) ?? 0);
+  }
+
+  /** Views of a page; null: not known, for only those of the most viewed are told. @param {string} path */
+  viewsOf(path) {
+    const { pageStats, totalPageViews } = this.numbers;
+    const found = pageStats.find((page) => page.path === path);
+    if (found) return found.views;
+    // A page that is not listed has none only where those listed have all.
+    return pageStats.reduce((sum, { views }) => sum + views, 0) === totalPageViews && !pageStats.some((page) => page.path === "__other__") ? 0 : null;
+  }
+
   /** Whether the count of a page is known, so that 0 means nobody. @param {string} path */
   knowsCount(path) {
     return this.#pages.has(path) || this.remainder(this.pages(Infinity)) === 0;

@@ -1,6 +1,5 @@
 /** Who is here, as faces: only for readers with a token, and only of a site that knows its users. */
 
-import { facesOf } from "../src/faces.js";
 import { byId, element, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
 
@@ -21,6 +20,38 @@ export function createPeople(onAsk) {
   let total = 0;
   let isKnown = false;
   ask.addEventListener("click", onAsk);
+  /** Loaded when somebody is known. @type {typeof import("./faces.js") | null} */
+  let faces = null;
+  /** @type {Promise<unknown> | null} */
+  let loading = null;
+
+  /** @param {number} asOf */
+  const showFaces = (asOf) => {
+    if (!faces) {
+      loading ??= import("./faces.js").then((loaded) => {
+        faces = loaded;
+        showFaces(asOf);
+      }, () => (loading = null));
+      return;
+    }
+    if (!isKnown) return;
+    const shown = faces.facesOf({ users: [...users.values()], total, asOf, isConnected: true }, MAX_FACES, 0);
+    list.replaceChildren(
+      ...shown.map(({ text, title, avatar, style }) => {
+        const image = document.createElement("img");
+        image.alt = "";
+        image.referrerPolicy = "no-referrer";
+        image.onerror = () => image.remove(); // the initials are below it
+        if (avatar) image.src = avatar;
+        const item = element("li", "", text, ...(avatar ? [image] : []));
+        item.title = title;
+        item.ariaLabel = title;
+        item.tabIndex = 0;
+        item.style.background = style.background ?? "";
+        return item;
+      }),
+    );
+  };
 
   /** @param {string} event @param {any} data */
   const apply = (event, data) => {
@@ -40,23 +71,8 @@ export function createPeople(onAsk) {
     const count = isKnown ? total : activeUsers;
     setText(byId("people-sum"), count === 1 ? "1 of them is signed in" : `${formatNumber(count)} of them are signed in`);
     ask.hidden = isKnown;
-    if (!isKnown) return list.replaceChildren();
-    const faces = facesOf({ users: [...users.values()], total, asOf, isConnected: true }, MAX_FACES, 0);
-    list.replaceChildren(
-      ...faces.map(({ text, title, avatar, style }) => {
-        const image = document.createElement("img");
-        image.alt = "";
-        image.referrerPolicy = "no-referrer";
-        image.onerror = () => image.remove(); // the initials are below it
-        if (avatar) image.src = avatar;
-        const item = element("li", "", text, ...(avatar ? [image] : []));
-        item.title = title;
-        item.ariaLabel = title;
-        item.tabIndex = 0;
-        item.style.background = style.background ?? "";
-        return item;
-      }),
-    );
+    if (isKnown) showFaces(asOf);
+    else list.replaceChildren();
   };
 
   return { apply, render };

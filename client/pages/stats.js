@@ -6,7 +6,8 @@ import { createDashboard } from "./dashboard.js";
 import { byId, copyOnClick, setText } from "./dom.js";
 import { openEventStream } from "./event_stream.js";
 import { createFeed } from "./feed.js";
-import { formatNumber, formatPeople, readablePath } from "./format.js";
+import { createFilters } from "./filters.js";
+import { countryName, formatNumber, formatPeople, readablePath } from "./format.js";
 import { createHistory } from "./history.js";
 import { createLiveRegion } from "./live_region.js";
 import { showLocalhostNote } from "./localhost.js";
@@ -18,18 +19,16 @@ const REFRESH_MS = 15_000; // how often to fetch what the stream does not carry,
 
 const site = document.body.dataset.site ?? "";
 const api = new SiteApi(site, "../");
-const query = new URLSearchParams(location.search);
 const isEmbed = document.documentElement.dataset.mode === "embed";
 const announce = createLiveRegion(byId("live-region"));
-const renderDashboard = createDashboard(select);
+const filters = createFilters(applyFilters);
+const renderDashboard = createDashboard((name, value) => filters.toggle(name, value));
 const history = createHistory(api);
 const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
 const people = createPeople(() => connection.askForToken());
 /** @type {Model | null} */
 let model = null;
-/** The selected page; null: the whole site. */
-let selected = parsePath(query.get("page"));
 let isStale = false;
 let isHistoryLoaded = false;
 /** Whether the stream also tells who is here, which needs a token. */
@@ -52,7 +51,7 @@ const connection = createConnectionStatus(site, {
         withUsers = false; // the numbers may be public
         queueMicrotask(() => stream.restart());
       }
-      byId("dashboard").hidden = byId("welcome").hidden = true;
+      byId("dashboard").hidden = byId("filters").hidden = byId("welcome").hidden = true;
     }
     if (phase !== "live") isHistoryLoaded = false; // the history will have a gap
     updateTitle();
@@ -60,8 +59,10 @@ const connection = createConnectionStatus(site, {
 });
 
 const stream = openEventStream({
-  url: () =>
-    api.url("live", { feed: "1", ...(withUsers && { users: "1" }), ...(selected !== null && { path: selected }) }),
+  url: () => {
+    const { page } = filters.current;
+    return api.url("live", { feed: "1", ...(withUsers && { users: "1" }), ...(page !== null && { path: page }) });
+  },
   headers: () => api.headers(),
   fetchSnapshot: () => api.fetchJson("stats"),
   onMessage: ({ event, data }) => {
@@ -104,30 +105,33 @@ function render() {
   // An embed is for readers of a site, who do not install anything.
   const isEmpty = !isEmbed && !activeVisitors && trackingSince === null;
   byId("welcome").hidden = !isEmpty;
-  byId("dashboard").hidden = isEmpty;
+  byId("dashboard").hidden = byId("filters").hidden = isEmpty;
   if (isEmpty) troubleshooting.start();
   else troubleshooting.stop();
-  renderDashboard(model, selected);
+  renderDashboard(model, filters.current);
   people.render(isEmbed ? undefined : model.numbers.activeUsers, Date.now() + clockOffsetMs);
-  announce(selected === null ? `${formatPeople(activeVisitors)} here` : `${formatPeople(model.countOn(selected))} on ${readablePath(selected)}`);
+  announce(`${formatPeople(model.countOf(filters.current))} ${whereabouts()}`);
   updateTitle();
+}
+
+/** Where those are that the number counts. */
+function whereabouts() {
+  const { page, country } = filters.current;
+  return page !== null ? `on ${readablePath(page)}` : country !== null ? `in ${countryName(country)}` : "here";
 }
 
 function updateTitle() {
   if (!model) return;
-  const count = selected === null ? model.numbers.activeVisitors : model.countOn(selected);
-  const where = selected === null ? "here" : `on ${readablePath(selected)}`;
-  document.title = `${connection.isLive() ? "" : "⚠ not live: "}${formatNumber(count)} ${where} · ${site}`;
+  const count = formatNumber(model.countOf(filters.current));
+  document.title = `${connection.isLive() ? "" : "⚠ not live: "}${count} ${whereabouts()} · ${site}`;
 }
 
-/** Selects a page; the selected page again or null selects the whole site. @param {string | null} path */
-function select(path) {
-  selected = path === selected ? null : path;
-  if (selected === null) query.delete("page");
-  else query.set("page", selected);
-  window.history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
-  feed.filter(selected);
-  if (withUsers || (selected !== null && model && !model.knowsCount(selected))) stream.restart();
+/** @param {import("./filters.js").Filters} before */
+function applyFilters(before) {
+  const { page } = filters.current;
+  feed.filter(filters.current);
+  const isOtherPage = page !== before.page;
+  if (isOtherPage && (withUsers || (page !== null && model && !model.knowsCount(page)))) stream.restart();
   render();
 }
 
@@ -146,16 +150,5 @@ async function refresh() {
 setText(byId("script-tag"), api.scriptTag);
 showLocalhostNote();
 copyOnClick(byId("copy"), byId("script-tag"));
-byId("clear-filter").addEventListener("click", () => select(null));
-if (selected !== null) feed.filter(selected);
+feed.filter(filters.current);
 setInterval(refresh, REFRESH_MS * (0.9 + Math.random() / 5));
-
-/**
- * Normalizes a path from the query string as the service does; null if it is not a path.
- *
- * @param {string | null} text
- */
-function parsePath(text) {
-  const path = (text ?? "").replace(/[?#].*$/s, "").normalize("NFC").replace(/(?<=.)\/+$/, "");
-  return /^\/(?!\/)/.test(path) && new TextEncoder().encode(path).length <= 512 ? path : null;
-}

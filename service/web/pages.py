@@ -79,8 +79,10 @@ async def stats(request: Request) -> Response:
     site = context_of(request).security.site_or_unknown(name)
     is_embedded = "embed" in request.query_params
     mode = "embed" if is_embedded else "wall" if "wall" in request.query_params else "page"
+    static = f"../static/{assets().version}"
     page = _STATS.substitute(
-        static=f"../static/{assets().version}",
+        static=static,
+        modes="" if mode == "page" else f'<link rel="stylesheet" href="{static}/modes.css">\n',
         base=escape(base_url(request)),
         site=escape(name),
         mode=mode,

@@ -1,0 +1,120 @@
+/** What the page is filtered by: kept in its address, so that Back undoes it and the URL can be shared. */
+
+import { byId, element } from "./dom.js";
+import { countryName, readablePath } from "./format.js";
+
+/**
+ * One thing to filter by, such as the page.
+ *
+ * @typedef {object} Dimension
+ * @property {string} label
+ * @property {(text: string) => string | null} parse normalizes a value of the address; null: it is not one
+ * @property {(value: string) => string} format for readers
+ */
+
+/** By their names in the address. @satisfies {Record<string, Dimension>} */
+const DIMENSIONS = {
+  page: { label: "Page", parse: parsePath, format: readablePath },
+  country: { label: "Country", parse: parseCountry, format: countryName },
+};
+
+/** @typedef {keyof typeof DIMENSIONS} Name */
+/** @typedef {{readonly [N in Name]: string | null}} Filters null: not filtered by it */
+
+const NAMES = /** @type {Name[]} */ (Object.keys(DIMENSIONS));
+
+/**
+ * Binds the row of chips. A part of the page that names in `data-follows` what it can be filtered by is
+ * marked as showing the whole site while there is another filter.
+ *
+ * @param {(before: Filters) => void} onChange
+ * @returns {{readonly current: Filters, toggle: (name: Name, value: string) => void}} `toggle` sets a filter;
+ *   the value it already has takes it away
+ */
+export function createFilters(onChange) {
+  let current = readFilters();
+  const chips = byId("chips");
+  const clear = byId("clear-filter");
+
+  const show = () => {
+    const set = NAMES.filter((name) => current[name] !== null);
+    chips.replaceChildren(...set.map((name) => createChip(name, String(current[name]))));
+    clear.hidden = !set.length;
+    byId("chips-none").hidden = set.length > 0;
+    document.documentElement.toggleAttribute("data-filtered", set.length > 0);
+    for (const part of document.querySelectorAll("[data-follows]")) {
+      const follows = /** @type {HTMLElement} */ (part).dataset.follows?.split(" ") ?? [];
+      const isWhole = set.some((name) => !follows.includes(name));
+      part.toggleAttribute("data-whole", isWhole);
+      const title = part.querySelector("h2, dt, p");
+      const note = title?.querySelector(".whole-site");
+      if (!isWhole) note?.remove();
+      else if (!note) title?.append(element("span", "whole-site", " whole site"));
+    }
+  };
+
+  /** @param {Name} name @param {string} value */
+  const createChip = (name, value) => {
+    const { label, format } = DIMENSIONS[name];
+    const cross = element("span", "cross", "✕");
+    cross.ariaHidden = "true";
+    const chip = element("button", "chip", `${label}: `, element("bdi", "", format(value)), cross, element("span", "visually-hidden", " (remove)"));
+    chip.setAttribute("type", "button");
+    chip.addEventListener("click", () => change({ ...current, [name]: null }));
+    return element("li", "", chip);
+  };
+
+  /** @param {Filters} next */
+  const change = (next) => {
+    const query = new URLSearchParams(location.search);
+    for (const name of NAMES) {
+      const value = next[name];
+      if (value === null) query.delete(name);
+      else query.set(name, value);
+    }
+    history.pushState(null, "", location.pathname + (query.size ? `?${query}` : ""));
+    const hadFocus = byId("filters").contains(document.activeElement);
+    follow();
+    // The chip that had the focus is gone: its neighbour has it now, or what can be chosen next.
+    if (hadFocus) (chips.querySelector("button") ?? byId("filters")).focus();
+  };
+
+  const follow = () => {
+    const before = current;
+    current = readFilters();
+    show();
+    onChange(before);
+  };
+
+  clear.addEventListener("click", () => change(parsed(() => "")));
+  addEventListener("popstate", follow);
+  show();
+  return {
+    get current() {
+      return current;
+    },
+    toggle: (name, value) => change({ ...current, [name]: value === current[name] ? null : value }),
+  };
+}
+
+/** @returns {Filters} */
+function readFilters() {
+  const query = new URLSearchParams(location.search);
+  return parsed((name) => query.get(name) ?? "");
+}
+
+/** @param {(name: Name) => string} textOf @returns {Filters} */
+function parsed(textOf) {
+  return /** @type {Filters} */ (Object.fromEntries(NAMES.map((name) => [name, DIMENSIONS[name].parse(textOf(name))])));
+}
+
+/** Normalizes a path as the service does. @param {string} text */
+function parsePath(text) {
+  const path = text.replace(/[?#].*$/s, "").normalize("NFC").replace(/(?<=.)\/+$/, "");
+  return /^\/(?!\/)/.test(path) && new TextEncoder().encode(path).length <= 512 ? path : null;
+}
+
+/** @param {string} text */
+function parseCountry(text) {
+  return /^[a-z]{2}$/i.test(text) ? text.toUpperCase() : null;
+}
