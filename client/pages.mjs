@@ -27,7 +27,7 @@ const LEAST_AREA = 6; // square units; smaller islands are specks on a phone
 const DETAIL = 1.5; // square units; smaller triangles are straightened
 
 // Parts of the stats page that few visits need: files of their own, beside the page's.
-const LATER = ["faces"];
+const LATER = ["faces", "browse"];
 
 /** Removes two unused line types from uPlot, which saves 1 kB. */
 const smallerUplot = {

@@ -16,11 +16,11 @@ const DELTA_MS = 2500;
  * Renders rows into a list.
  *
  * @param {HTMLElement} list
- * @param {{onSelect?: (key: string) => void, showDeltas?: boolean}} options `onSelect` makes rows buttons;
- *   `showDeltas` shows each change of a count for 2.5 s
+ * @param {{onSelect?: (key: string) => void, onOther?: () => void, showDeltas?: boolean}} options `onSelect` makes
+ *   rows buttons, `onOther` those of the rest; `showDeltas` shows each change of a count for 2.5 s
  * @returns {(rows: Row[], selected?: string | null) => void}
  */
-export function createCountList(list, { onSelect, showDeltas = false }) {
+export function createCountList(list, { onSelect, onOther, showDeltas = false }) {
   /** @type {Map<string, CountRow>} */
   const views = new Map();
   let isFirst = true;
@@ -41,7 +41,7 @@ export function createCountList(list, { onSelect, showDeltas = false }) {
     for (const row of rows) {
       let view = views.get(row.key);
       if (!view) {
-        view = new CountRow(row, row.isOther ? undefined : onSelect);
+        view = new CountRow(row, row.isOther ? onOther : onSelect);
         views.set(row.key, view);
         if (showDeltas && !isFirst) view.showDelta(row.count);
       } else if (showDeltas) {
@@ -78,6 +78,7 @@ class CountRow {
     this.#flag.setAttribute("aria-hidden", "true");
     this.#body = element(onSelect ? "button" : "div", "row", this.#flag, this.#label, this.#delta, this.#number);
     if (onSelect) this.#body.addEventListener("click", () => onSelect(row.key));
+    if (row.isOther) this.#body.ariaHasPopup = onSelect ? "dialog" : null;
     this.item = element("li", row.isOther ? "other" : "", this.#body);
   }
 
@@ -91,7 +92,7 @@ class CountRow {
     this.#body.style.setProperty("--share", String(row.isOther ? 0 : row.count / max));
     if (this.#body instanceof HTMLButtonElement) {
       this.#body.type = "button";
-      this.#body.ariaPressed = String(row.key === selected);
+      if (!row.isOther) this.#body.ariaPressed = String(row.key === selected);
     }
   }
 

@@ -18,13 +18,15 @@ const ROW_LIMITS = {
 
 /**
  * @param {(name: import("./filters.js").Name, value: string) => void} onSelect called when a reader picks a row
+ * @param {() => void} onBrowse called when a reader wants to see all pages
  * @returns {(model: Model, filters: Filters) => void} renders a model
  */
-export function createDashboard(onSelect) {
+export function createDashboard(onSelect, onBrowse) {
   const mode = /** @type {keyof typeof ROW_LIMITS} */ (document.documentElement.dataset.mode ?? "page");
   const limits = ROW_LIMITS[mode] ?? ROW_LIMITS.page;
-  const pages = createCountList(byId("pages"), { onSelect: (path) => onSelect("page", path), showDeltas: true });
-  const top = createCountList(byId("top"), { onSelect: (path) => onSelect("page", path) });
+  const onOther = mode === "page" ? onBrowse : undefined; // a wall has no pointer, and a frame no room
+  const pages = createCountList(byId("pages"), { onSelect: (path) => onSelect("page", path), onOther, showDeltas: true });
+  const top = createCountList(byId("top"), { onSelect: (path) => onSelect("page", path), onOther });
   const countries = createCountList(byId("countries"), { onSelect: (code) => onSelect("country", code), showDeltas: true });
   const map = createWorldMap(byId("map-dots"), byId("map"));
   const now = byId("active");
@@ -81,11 +83,14 @@ export function createDashboard(onSelect) {
     setText(byId("uniques"), formatNumber(uniqueVisitors));
     setText(byId("today"), formatNumber(uniqueVisitorsToday));
     setText(byId("since"), views === null ? `known of the ${formatNumber(pageStats.length)} most viewed pages` : trackingSince ? `counted since ${formatDate(trackingSince)}` : "none so far");
-    const viewsOf = new Map(pageStats.map(({ path, views }) => [path, views]));
+    const viewsOf = new Map(pageStats.flatMap(({ path, views }) => (path === "__other__" ? [] : [[path, views]])));
+    const listed = orders.top([...viewsOf].slice(0, limits.top), (path) => viewsOf.get(path), limits.top);
+    const rest = totalPageViews - listed.reduce((sum, [, count]) => sum + count, 0);
     top(
-      orders.top([...viewsOf].slice(0, limits.top), (path) => viewsOf.get(path), limits.top).map(([path, views]) =>
-        path === "__other__" ? { ...pageRow(path, views), label: "other pages", isOther: true } : pageRow(path, views),
-      ),
+      [
+        ...listed.map(([path, count]) => pageRow(path, count)),
+        ...(viewsOf.size > listed.length ? [{ key: "other pages", label: "other pages", count: rest, isOther: true }] : []),
+      ],
       page,
     );
     setText(byId("top-sum"), `views, of ${formatNumber(totalPaths)} ${totalPaths === 1 ? "page" : "pages"}`);

@@ -22,7 +22,9 @@ const api = new SiteApi(site, "../");
 const isEmbed = document.documentElement.dataset.mode === "embed";
 const announce = createLiveRegion(byId("live-region"));
 const filters = createFilters(applyFilters);
-const renderDashboard = createDashboard((name, value) => filters.toggle(name, value));
+const renderDashboard = createDashboard((name, value) => filters.toggle(name, value), browse);
+/** Opens the panel with all pages. @type {(() => void) | null} */
+let openBrowser = null;
 const history = createHistory(api);
 const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
@@ -133,6 +135,21 @@ function applyFilters(before) {
   const isOtherPage = page !== before.page;
   if (isOtherPage && (withUsers || (page !== null && model && !model.knowsCount(page)))) stream.restart();
   render();
+}
+
+/** Opens the panel with all pages, whose script is fetched when it is first wanted. */
+async function browse() {
+  try {
+    openBrowser ??= (await import("./browse.js")).createBrowser(api, choosePage);
+  } catch {
+    return; // offline: the page says so
+  }
+  openBrowser();
+}
+
+/** @param {string} path */
+function choosePage(path) {
+  if (path !== filters.current.page) filters.toggle("page", path);
 }
 
 async function refresh() {

@@ -1,0 +1,95 @@
+"""The stats page's panel with all pages."""
+
+import re
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.board import Board
+from tests.browser.conftest import NewContext
+from tests.browser.site import LiveService
+from tests.browser.test_accessible import faults_of
+
+SECTIONS = ("shop", "blog", "docs", "help")
+
+
+@pytest.fixture
+def board(calm: LiveService, site: str, new_context: NewContext) -> Board:
+    """400 pages in four sections, and two on one that is not among those with most."""
+    beats = [{"currentPath": f"/{SECTIONS[n % 4]}/{n}"} for n in range(400)]
+    calm.beat_all(site, [*beats, *beats[:20], *beats[:20], {"currentPath": "/docs/370"}])
+    board = Board.open(new_context(reduced_motion="reduce").new_page(), calm, site)
+    expect(board.now).to_have_text("441")
+    return board
+
+
+def open_panel(page: Page, of: str = "pages") -> None:
+    """Opens it by keyboard from a list's last row."""
+    page.locator(f"#{of} .other").get_by_role("button", name="other pages").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="All pages")).to_be_visible()
+    expect(page.locator("#browse output")).to_have_text("400 of 400 pages")
+    expect(page.locator("#browse tbody tr")).to_have_count(400)
+
+
+@pytest.mark.parametrize("of", ["pages", "top"])
+def test_a_page_is_found_and_chosen(board: Board, of: str) -> None:
+    page = board.page
+    open_panel(page, of)
+    expect(page.get_by_role("searchbox", name="Search")).to_be_focused()
+    page.keyboard.type("docs 37")
+    expect(page.locator("#browse output")).to_have_text("3 of 400 pages")
+    row = page.get_by_role("row").filter(has=page.get_by_role("button", name="/docs/370"))
+    expect(row.get_by_role("cell").first).to_have_text("2")
+    row.get_by_role("button").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(board.now).to_have_text("2")
+    expect(page).to_have_url(re.compile(r"\?page=%2Fdocs%2F370$"))
+    expect(board.count("/docs/370")).to_have_text("2")
+    page.go_back()
+    expect(board.now).to_have_text("441")
+
+
+def test_esc_closes_and_the_focus_returns(board: Board) -> None:
+    page = board.page
+    page.locator("#pages .other button").focus()
+    before = page.locator("#pages").bounding_box()
+    open_panel(page)
+    assert page.locator("#pages").bounding_box() == before
+    size = page.locator("#browse").bounding_box()
+    page.keyboard.type("no such page")
+    expect(page.locator("#browse output")).to_have_text("0 of 400 pages")
+    assert page.locator("#browse").bounding_box() == size
+    page.keyboard.press("Escape")  # empties the search
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("#pages .other button")).to_be_focused()
+    open_panel(page)  # as it was at first
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_pages_are_grouped(board: Board) -> None:
+    page = board.page
+    open_panel(page)
+    page.get_by_label("Group by section").check()
+    expect(page.get_by_role("rowheader").filter(has_text="100 pages")).to_have_count(4)
+    heads = page.locator("#browse .group").all_inner_texts()
+    assert re.split(r"\s+", heads[0])[:4] == ["/docs", "·", "100", "pages"]
+    assert "111" in heads[0]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(board: Board, scheme: Literal["light", "dark"]) -> None:
+    page = board.page
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 320, "height": 640})
+    open_panel(page)
+    page.get_by_label("Group by section").check()
+    expect(page.locator("#browse tbody")).to_have_count(4)
+    assert faults_of(page) == []
+    assert board.call("document.documentElement.scrollWidth") <= 320
+    assert board.call(
+        "((area) => area.scrollWidth <= area.clientWidth)(document.querySelector('#browse .area'))"
+    )
