@@ -2,6 +2,7 @@
 
 import { allowsMotion, element, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
+import { setPath } from "./path_text.js";
 
 const MOVE_MS = 350;
 const DELTA_MS = 2500;
@@ -9,7 +10,7 @@ const DELTA_MS = 2500;
 /**
  * One row. `isOther`: the sum of all rows that are not listed.
  *
- * @typedef {{key: string, label: string, count: number, flag?: string, title?: string, isOther?: boolean}} Row
+ * @typedef {{key: string, label: string, count: number, flag?: string, isPath?: boolean, isOther?: boolean}} Row
  */
 
 /**
@@ -86,9 +87,9 @@ class CountRow {
   show(row, max, selected) {
     this.count = row.count;
     setText(this.#flag, row.flag ?? "");
-    setText(this.#label, row.label);
+    if (row.isPath) setPath(this.#label, row.label);
+    else setText(this.#label, row.label);
     setText(this.#number, formatNumber(row.count));
-    if (row.title) this.#label.title = row.title;
     this.#body.style.setProperty("--share", String(row.isOther ? 0 : row.count / max));
     if (this.#body instanceof HTMLButtonElement) {
       this.#body.type = "button";

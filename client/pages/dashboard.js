@@ -1,8 +1,9 @@
 /** Renders the numbers: active visitors, pages, countries, and totals. */
 
 import { createCountList } from "./count_list.js";
-import { allowsMotion, byId, setText } from "./dom.js";
+import { allowsMotion, byId, element, setText } from "./dom.js";
 import { countryName, flagEmoji, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
+import { setPath } from "./path_text.js";
 import { createRowOrder } from "./row_order.js";
 import { createWorldMap } from "./world_map.js";
 
@@ -47,8 +48,8 @@ export function createDashboard(onSelect, onBrowse) {
     setText(now, text);
     now.style.setProperty("--digits", String(text.length));
     const noun = count === 1 ? "person" : "people";
-    const where = page !== null ? `on ${readablePath(page)} now` : country !== null ? `in ${countryName(country)} now` : "here now";
-    setText(byId("active-label"), `${noun} ${where}`);
+    if (page !== null) showPhrase(byId("active-label"), `${noun} on `, page, " now");
+    else setText(byId("active-label"), country !== null ? `${noun} in ${countryName(country)} now` : `${noun} here now`);
     setText(byId("active-definition"), `with a heartbeat in the last ${formatDuration(sessionTimeoutMs)}`);
     const isFiltered = page !== null || country !== null;
     byId("filter").hidden = !isFiltered;
@@ -135,7 +136,23 @@ export function createDashboard(onSelect, onBrowse) {
   return render;
 }
 
+/**
+ * Shows words with a path among them, which stay on one line.
+ *
+ * @param {HTMLElement} node
+ * @param {string} before
+ * @param {string} path
+ * @param {string} after
+ */
+function showPhrase(node, before, path, after) {
+  const text = readablePath(path);
+  if (node.textContent === before + text + after) return;
+  const where = element("bdi");
+  setPath(where, text);
+  node.replaceChildren(element("span", "phrase", before, where, after));
+}
+
 /** @param {string} path @param {number} count */
 function pageRow(path, count) {
-  return { key: path, label: readablePath(path), title: path, count };
+  return { key: path, label: readablePath(path), isPath: true, count };
 }

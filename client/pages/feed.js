@@ -2,6 +2,7 @@
 
 import { allowsMotion, byId, element, setText } from "./dom.js";
 import { countryName, flagEmoji, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
+import { setPath } from "./path_text.js";
 
 const MAX_ITEMS = 40;
 
@@ -81,13 +82,12 @@ export function createFeed() {
 
 /** @param {SessionEvent} event */
 function createItem({ type, path, at, from, country: code, reason }) {
-  const where = element("bdi", "path", readablePath(path));
   const item = element("li", type, element("time", "", formatTimeWithSeconds(at)));
   const text = element("span", "text");
   const what = element("span", "what", text); // a flag beside the text stays on the first line
-  if (type === "joined") text.append("came to ", where);
-  else if (type === "moved") text.append("went from ", element("bdi", "path", readablePath(from ?? "")), " to ", where);
-  else text.append(reason === "timeout" ? "timed out on " : "left ", where);
+  if (type === "joined") text.append(phrase("came to ", path));
+  else if (type === "moved") text.append(phrase("went from ", from ?? ""), " ", phrase("to ", path));
+  else text.append(phrase(reason === "timeout" ? "timed out on " : "left ", path));
   if (code) {
     const flag = element("span", "flag", flagEmoji(code));
     flag.title = countryName(code);
@@ -97,4 +97,11 @@ function createItem({ type, path, at, from, country: code, reason }) {
   }
   item.append(what);
   return item;
+}
+
+/** Words and a path, which stay on one line. @param {string} words @param {string} path */
+function phrase(words, path) {
+  const where = element("bdi", "path");
+  setPath(where, readablePath(path));
+  return element("span", "phrase", words, where);
 }

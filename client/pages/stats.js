@@ -12,6 +12,7 @@ import { createHistory } from "./history.js";
 import { createLiveRegion } from "./live_region.js";
 import { showLocalhostNote } from "./localhost.js";
 import { Model } from "./model.js";
+import { tellWholePaths } from "./path_text.js";
 import { createPeople } from "./people.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
@@ -166,6 +167,7 @@ async function refresh() {
 
 setText(byId("script-tag"), api.scriptTag);
 showLocalhostNote();
+tellWholePaths();
 copyOnClick(byId("copy"), byId("script-tag"));
 feed.filter(filters.current);
 setInterval(refresh, REFRESH_MS * (0.9 + Math.random() / 5));

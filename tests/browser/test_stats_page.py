@@ -375,7 +375,8 @@ def test_a_flag_is_in_the_first_line_with_its_marker(
     calm: LiveService, site: str, page: Page
 ) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    calm.visitor(site, country="DE").at("/blog/an-article-with-a-long-title/and-one-more-part")
+    ann = calm.visitor(site, country="DE").at("/before/an-article-with-a-long-title/and-more")
+    ann.at("/blog/an-article-with-a-long-title/and-one-more-part")
     board = Board.open(page, calm, site)
     board.expect_now(1)
     tops = board.call(
@@ -392,7 +393,7 @@ def test_a_flag_is_in_the_first_line_with_its_marker(
           return [
             padding + parseFloat(marker.marginTop) + 2 + parseFloat(marker.height) / 2,
             middle(item.querySelector("time")),
-            middle(item.querySelector(".text")),
+            middle(item.querySelector(".phrase")),
             middle(item.querySelector(".flag")),
           ];
         }"""
