@@ -39,7 +39,7 @@ SHARD_KEYS, USER_KEYS, SETTINGS = 15, 3, range(3, 11)
 PARTS = sorted(path.stem for path in (LUA / "include").glob("*.lua"))
 USER_READERS = ("user_places", "users")
 USER_WRITERS = ("erase_events", "erase_user")
-READERS = ("changes", "count", "expiries", "list", "sites", "snapshot", *USER_READERS)
+READERS = ("changes", "count", "list", "sites", "snapshot", *USER_READERS)
 WRITES = re.compile(r"'(?:DEL|HDEL|HINCRBY|HSET|HSETNX|P?EXPIRE(?:AT)?|PFADD|SET|X(?:ADD|DEL|TRIM)"
                     r"|Z(?:ADD|INCRBY|REM\w*))'")  # fmt: skip
 
