@@ -103,7 +103,8 @@ export function createChart(plot, readout) {
             stroke: () => colour(".people", "color"),
             fill: () => colour(".people", "backgroundColor"),
             width: rem / 8,
-            points: { show: false },
+            // Of one moment alone there is no line to draw: a site that has just begun.
+            points: { size: rem / 2, show: () => shown.filter(isCounted).length === 1 },
           },
           {
             stroke: () => colour(".previous", "color"),

@@ -444,6 +444,26 @@ def test_how_much_is_usual(
     expect(page.locator("#usual")).to_have_text(re.compile(f"^({either})$"))
 
 
+def test_a_site_that_has_just_begun_has_a_point(calm: LiveService, site: str, page: Page) -> None:
+    """One minute makes no line: whoever looks for the first time sees the people all the same."""
+    calm.visitor(site).at("/")
+    Board.open(page, calm, site).expect_now(1)
+    page.wait_for_function(
+        """() => {
+          const canvas = document.querySelector("#plot canvas");
+          if (!canvas) return false;
+          const probe = document.createElement("canvas").getContext("2d");
+          probe.fillStyle = getComputedStyle(document.querySelector(".swatch.people")).color;
+          probe.fillRect(0, 0, 1, 1);
+          const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          for (let n = 0; n < data.length; n += 4)
+            if (data[n] === red && data[n + 1] === green && data[n + 2] === blue) return true;
+          return false;
+        }"""
+    )
+
+
 def test_yesterday_is_not_made_up(calm: LiveService, site: str, page: Page) -> None:
     calm.visitor(site).at("/")
     Board.open(page, calm, site).expect_now(1)
