@@ -18,8 +18,10 @@ from service.api.requests.fields import check_site
 from service.errors import RequestError
 from service.models import title_of
 from service.sites import Site
+from service.web.accent import accent_css, parse_accent
 from service.web.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
 from service.web.demo import SITE as DEMO_SITE
+from service.web.look import style_links, theme_of
 
 _ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
 _START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
@@ -83,6 +85,8 @@ async def stats(request: Request) -> Response:
     page = _STATS.substitute(
         static=static,
         modes="" if mode == "page" else f'<link rel="stylesheet" href="{static}/modes.css">\n',
+        look=style_links(request.query_params, static),
+        theme=theme_of(request.query_params),
         base=escape(base_url(request)),
         site=escape(name),
         mode=mode,
@@ -142,6 +146,16 @@ async def static(request: Request) -> Response:
     return _file(request, request.path_params["name"], headers)
 
 
+async def accent(request: Request) -> Response:
+    """The style sheet of an accent colour. Not to be kept for ever: the version in its address is
+    that of the files, and this one is made."""
+    digits = parse_accent(request.path_params["digits"])
+    if not digits:
+        raise HTTPException(404)
+    css = asset_of(accent_css(digits).encode(), ".css")
+    return answer(css, request.headers, {"Cache-Control": "public, max-age=86400"})
+
+
 async def client(request: Request) -> Response:
     """The browser client, for the pages of any host."""
     return _file(request, request.url.path.rpartition("/")[2], _CLIENT_HEADERS)
@@ -160,5 +174,6 @@ PAGE_ROUTES = [
     Route("/presence.js", client),
     # Parts of the pages and of the client: not part of the documented interface.
     Route("/presence-{part}.js", client, include_in_schema=False),
+    Route("/static/{version}/accent/{digits}.css", accent, include_in_schema=False),
     Route("/static/{version}/{name:path}", static, include_in_schema=False),
 ]

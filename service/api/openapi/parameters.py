@@ -53,6 +53,18 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             "last four weeks. Minutes compare with a `day` only.",
             {"type": "string", "enum": list(COMPARISONS)},
         ),
+        "theme": query(
+            "theme",
+            "`light`, `dark`, `transparent`, `transparent-light` or `transparent-dark`, instead of "
+            "what the reader's device says.",
+            {"type": "string", "examples": ["dark"]},
+        ),
+        "accent": query(
+            "accent",
+            "The accent colour, three or six hexadecimal digits; changed as far as its contrast "
+            "asks for.",
+            {"type": "string", "examples": ["0a7350"]},
+        ),
         "label": query("label", "What is written before it.", {"type": "string", "maxLength": 64}),
         "sitesLimit": query("limit", "Sites, at most.", _whole(1, 1000, 1000)),
         "siteCursor": query(

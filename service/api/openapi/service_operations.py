@@ -74,7 +74,7 @@ SERVICE_OPERATIONS = [
         "not there it asks for a token, and no frame may show it.",
         [Answer(200, "The page", {"text/html": TEXT})],
         (422,),
-        ("site",),
+        ("site", "theme", "accent"),
     ),
     Operation(
         "GET",
