@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -22,7 +22,7 @@ import redis
 from service.redis.embedded import find_binary
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skips on a laptop, fails in CI."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is not installed, and CI is set")

@@ -1,6 +1,5 @@
 /** Elements that show a live number: `<b data-presence-count></b>`. */
 
-import type { LiveEvent } from "./event_stream.js";
 import type { LiveStore } from "./live_store.js";
 
 const SELECTOR = "[data-presence-count]";
@@ -15,8 +14,7 @@ export const renderCounts = (store: LiveStore): void =>
     const elements = document.querySelectorAll<HTMLElement>(SELECTOR);
     if (!elements[0]) store.remove(SELECTOR);
     for (const element of elements) {
-      const path = element.dataset.presenceCount;
-      const count = path ? store.on(path) : (store.site as LiveEvent | undefined)?.activeVisitors;
+      const count = store.on(element.dataset.presenceCount);
       if (count == null) continue;
       if (element.textContent != `${count}`) element.textContent = `${count}`;
       element.dataset.presenceState = store.isConnected ? "live" : "lost";

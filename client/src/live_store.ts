@@ -12,14 +12,17 @@ export interface LiveStore {
   /** Calls `listener` on every change, and at once if the numbers are known; `key` removes it. */
   add(key: unknown, listener: () => void): void;
   remove(key: unknown): void;
-  /** Visitors on a page. If unknown: undefined, fetched, and listeners are called. */
-  on(path: string): number | undefined;
+  /**
+   * Visitors on a page, or on the site without one. Null or undefined if unknown; that of a page is
+   * fetched, and listeners are called.
+   */
+  on(path?: string): number | null | undefined;
 }
 
 const createLiveStore = (url: string): LiveStore => {
   const listeners = new Map<unknown, () => void>();
-  const pending = new Set<string>();
-  let pages = new Map<string, number>();
+  /** By path; null while the count is fetched. */
+  let pages = new Map<string, number | null | undefined>();
   /** Whether the snapshot lists all pages, so that others have nobody. */
   let isComplete: boolean | undefined;
 
@@ -42,18 +45,6 @@ const createLiveStore = (url: string): LiveStore => {
     listeners.forEach((listener) => listener());
   };
 
-  /** Fetches the count of a page that the snapshot, which has only the busiest, does not list. */
-  const fetchCount = (path: string) => {
-    if (pending.has(path)) return;
-    pending.add(path);
-    const known = pages;
-    void fetchJson(`${url}active?path=${encodeURIComponent(path)}`).then((answer) => {
-      // A count that the stream has sent in the meantime is newer; without one, the next event retries.
-      if (answer && !known.has(path)) known.set(path, answer.activeVisitors);
-      pending.delete(path);
-      if (known == pages && known.has(path)) notify();
-    });
-  };
 
   const store: LiveStore = {
     add(key, listener) {
@@ -68,11 +59,20 @@ const createLiveStore = (url: string): LiveStore => {
       store.site = 0; // stale by the time somebody listens again
     },
     on(path) {
+      if (!store.site || !path) return (store.site as LiveEvent | undefined)?.activeVisitors; // 0 has none
       const cleaned = normalizePath(path);
-      if (!store.site) return undefined;
-      const count = pages.get(cleaned) ?? (isComplete ? 0 : undefined);
-      if (count == null) fetchCount(cleaned);
-      return count;
+      const known = pages;
+      const count = known.get(cleaned);
+      if (count !== undefined) return count;
+      if (isComplete) return 0;
+      // The snapshot lists only the busiest pages.
+      known.set(cleaned, null);
+      void fetchJson(`${url}active?path=${encodeURIComponent(cleaned)}`).then((answer) => {
+        // A count that the stream has sent in the meantime is newer; without one, the next event retries.
+        known.get(cleaned) ?? known.set(cleaned, answer?.activeVisitors);
+        if (answer) notify();
+      });
+      return undefined;
     },
   };
   return store;

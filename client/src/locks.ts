@@ -16,15 +16,12 @@ export const request: Locks["request"] = (name, _, callback) =>
     const channel = new BroadcastChannel(`${name}`);
     /** A positive number requests the lock, its negative objects, 0 announces the holder. */
     const say = (message: number) => channel.postMessage(message);
-    const number = 1 - Math.random();
-    let isHeld = false;
+    /** 0 once this tab holds the lock: lower than every request. */
+    let number = 1 - Math.random();
 
     const end = async (lock: number | null) => {
       clearTimeout(timer);
-      if (lock) {
-        isHeld = true;
-        say(0);
-      }
+      if (lock) say((number = 0));
       await callback(lock);
       channel.close();
       resolve();
@@ -32,10 +29,10 @@ export const request: Locks["request"] = (name, _, callback) =>
     const timer = setTimeout(() => end(number), OBJECTION_MS);
 
     channel.onmessage = ({ data }: MessageEvent<number>) => {
-      if (data > 0 && (isHeld || number < data)) say(-data);
-      else if (!isHeld) {
+      if (data > number) say(-data);
+      else if (number) {
         if (data >= 0 || data == -number) void end(null);
-      } else if (data == 0) {
+      } else if (!data) {
         channel.close();
         callback(0);
       }

@@ -158,6 +158,33 @@ describe.each([
     expect(told).toEqual([]); // old numbers are forgotten
   });
 
+  it("tells nothing of before, nor a 0, where the connection fails before the first numbers", () => {
+    subscribe()();
+    const stop = subscribe();
+    source().say("snapshot", event(3, { "/": 3 }));
+    stop();
+    told.length = 0;
+    subscribe();
+    subscribe({ path: "/" });
+    source().fail(0);
+    expect(told).toEqual([]);
+  });
+
+  it("asks anew after a new snapshot, whatever is still on its way", async () => {
+    const answers: ((answer: Response) => void)[] = [];
+    fetched.mockImplementation(() => new Promise((resolve) => answers.push(resolve)));
+    subscribe({ path: "/rare" });
+    source().say("snapshot", event(100, { "/": 60 }));
+    source().say("snapshot", event(100, { "/": 60 }));
+    source().say("change", event(100, { "/": 60 }));
+    expect(answers).toHaveLength(2);
+    answers[1]!(new Response('{"activeVisitors": 2}'));
+    await vi.advanceTimersByTimeAsync(1);
+    answers[0]!(new Response('{"activeVisitors": 7}'));
+    await vi.advanceTimersByTimeAsync(1);
+    expect(told.map(({ activeOnPath }) => activeOnPath)).toEqual([2]);
+  });
+
   it("tells who comes later at once what is known", () => {
     subscribe();
     source().say("snapshot", event(3, { "/": 3 }));

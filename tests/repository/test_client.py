@@ -4,6 +4,7 @@ source makes, and small."""
 import gzip
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -13,10 +14,12 @@ import pytest
 
 import service
 from bench import client as row
+from service.api.requests.paths import clean_path
 from tests.servers import missing
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "client"
+STATIC = ROOT / "service/web/static"
 NEWEST_NEEDED = 20
 
 
@@ -61,6 +64,66 @@ def test_the_built_files_are_up_to_date_and_small() -> None:
 def test_vitest() -> None:
     printed = run("npx", "--no-install", "vitest", "run")
     assert re.search(r"Tests +[0-9]+ passed", printed), printed
+
+
+# Feeds each path to the rules of presence-live.js as the fragment of a page with `data-hash`.
+NAMED_BY_THE_CLIENT = """
+import { readFileSync } from "node:fs";
+const [file] = process.argv.slice(1);
+globalThis.location = { hostname: "example.org" };
+const { path } = await import(file);
+const named = path({ site: "blog", hash: "", allowLocalhost: "" });
+const names = JSON.parse(readFileSync(0, "utf8")).map((hash) => (location.hash = hash, named()));
+process.stdout.write(JSON.stringify(names));
+"""
+PIECES = [
+    *"%%%0123456789abcdefABCDEF//xz",
+    *("%2f", "%2F", "%25", "%3f", "%23", "%41", "%7e", "%20", "%ff", "%Fe", "%c3", "%A9", "%e2"),
+    *("%82", "%ac", "%E2%82%AC", "%c3%a9", "%C3%A9", "%f0%9f%98%80", "%ED%A0%80", "%c0%af"),
+    *(
+        "%F4%90%80%80",
+        "%CC%81",
+        "é",
+        "e\u0301",
+        "한",
+        "\u1112\u1161\u11ab",
+        "😀",
+        "?",
+        "#",
+        "+",
+        "*",
+    ),
+]
+
+
+@pytest.mark.fault("B32")
+@pytest.mark.parametrize("seed", range(3))
+def test_the_client_names_a_page_as_the_service_does(seed: int) -> None:
+    """Of thousands of spellings; those of one page are in tests/paths.json."""
+    if (node := shutil.which("node")) is None:
+        missing("node")
+    pick = random.Random(seed)
+    given: list[str] = []
+    kept: list[str] = []
+    while len(given) < 5_000:
+        path = "/" + "".join(pick.choices(PIECES, k=pick.randrange(12)))
+        try:
+            kept.append(clean_path(path))
+            given.append(path)
+        except ValueError:
+            pass  # nobody can be on a page of that name
+    command = [
+        node,
+        "--input-type=module",
+        "-e",
+        NAMED_BY_THE_CLIENT,
+        (STATIC / "presence-live.js").as_uri(),
+    ]
+    ran = subprocess.run(
+        command, input=json.dumps(given), capture_output=True, text=True, check=True
+    )
+    named = json.loads(ran.stdout)
+    assert [row for row in zip(given, kept, named, strict=True) if row[1] != row[2]] == []
 
 
 def test_the_script_is_within_its_bars() -> None:

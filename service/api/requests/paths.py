@@ -7,10 +7,15 @@ from functools import lru_cache
 from service.api.requests.characters import has_unseen
 
 MAX_PATH_BYTES = 512
+# As it is written: a syllable of three bytes may be written as three letters, in 27 characters.
+_MAX_SPELLED = 16 * MAX_PATH_BYTES
+# How often escapes of escapes are decoded; no browser writes any.
+_MAX_DECODED = 8
 
 _PLAIN_PATH = re.compile(
     r"/(?:[!-\"$&->@-\[\]-~](?:[!-\"$&->@-~ ]*[!-\"$&-.0->@-~])?)?\Z"  # no escapes
 )
+_TOO_LONG = f"must be at most {MAX_PATH_BYTES} bytes of UTF-8 without its query"
 # What takes no room, by Unicode's Default_Ignorable_Code_Point: two pages could look like one.
 # Variation selectors are not among them: they are part of many emoji.
 _ZERO_WIDTH = re.compile(
@@ -47,6 +52,8 @@ def _cleaned(raw: str) -> PagePath:
     if _PLAIN_PATH.match(raw) and len(raw) <= MAX_PATH_BYTES and raw[1:2] != "/":
         return PagePath(raw)
     path = raw.partition("?")[0].partition("#")[0]
+    if len(path) > _MAX_SPELLED:
+        raise ValueError(_TOO_LONG)
     if "%" in path:
         path = _without_escapes(path)
     if not path.startswith("/") or path.startswith(("//", "/\\")):
@@ -61,16 +68,19 @@ def _cleaned(raw: str) -> PagePath:
     path = unicodedata.normalize("NFC", path)
     path = path.rstrip("/") or "/"  # all of them, so that cleaning twice changes nothing
     if len(path.encode()) > MAX_PATH_BYTES:
-        raise ValueError(f"must be at most {MAX_PATH_BYTES} bytes of UTF-8 without its query")
+        raise ValueError(_TOO_LONG)
     return PagePath(path)
 
 
 def _without_escapes(path: str) -> str:
     """The path with the escapes decoded that stand for text and mean no more than it. Decoding
     `%%34%31` makes another escape, so it is repeated: cleaning twice changes nothing."""
-    while (decoded := _ESCAPES.sub(_decoded, path)) != path:
+    for _ in range(_MAX_DECODED):
+        decoded = _ESCAPES.sub(_decoded, path)
+        if decoded == path:
+            return path
         path = decoded
-    return path
+    raise ValueError(f"must not be escaped more than {_MAX_DECODED - 1} times")
 
 
 def _decoded(escapes: re.Match[str]) -> str:

@@ -1,5 +1,7 @@
 """Which paths are kept, under which name, and which are refused."""
 
+import json
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -8,39 +10,13 @@ from hypothesis import strategies as st
 
 from service.api.requests.paths import clean_path
 
+# What the client takes for the same page must be the same here: its tests read this table too.
+SPELLINGS = json.loads((Path(__file__).parents[2] / "paths.json").read_text())
 
-# given -> kept
-@pytest.mark.parametrize(
-    "given, kept",
-    [
-        ("/", "/"),
-        ("/a", "/a"),
-        ("/a/", "/a"),
-        ("/a//", "/a"),
-        ("/a/b/", "/a/b"),
-        ("/a//b", "/a//b"),
-        ("/a?token=secret", "/a"),
-        ("/a#secret", "/a"),
-        ("/a?b#c", "/a"),
-        ("/a#b?c", "/a"),
-        ("/a/?b", "/a"),
-        ("/?b", "/"),
-        ("/#b", "/"),
-        ("/a?\x00\ud800", "/a"),  # what is cut off is not looked at
-        ("/a?https://example.org//x", "/a"),
-        ("/with space", "/with space"),
-        ("/Köln", "/Köln"),
-        ("/日本語", "/日本語"),
-        ("/😀", "/😀"),
-        ("/<script>", "/<script>"),
-        ("/a\\b", "/a\\b"),
-        ("/" + "a" * 511, "/" + "a" * 511),
-        ("/" + "a" * 511 + "/", "/" + "a" * 511),
-        ("/" + "a" * 511 + "?" + "q" * 900, "/" + "a" * 511),
-        ("/" + "é" * 255, "/" + "é" * 255),
-    ],
-)
-def test_paths_that_are_kept(given: str, kept: str) -> None:
+
+@pytest.mark.fault("B32")
+@pytest.mark.parametrize("given, kept", SPELLINGS)
+def test_one_page_has_one_name(given: str, kept: str) -> None:
     assert clean_path(given) == kept
     assert clean_path(kept) == kept
 
@@ -49,36 +25,35 @@ def test_paths_that_are_kept(given: str, kept: str) -> None:
 @pytest.mark.parametrize(
     "given, kept",
     [
-        ("/caf%C3%A9", "/café"),
-        ("/caf%c3%a9", "/café"),
-        ("/cafe\u0301", "/café"),
-        ("/cafe%CC%81", "/café"),
-        ("/\u212b", "/\u00c5"),
-        ("/%E6%97%A5%E6%9C%AC", "/日本"),
-        ("/%F0%9F%98%80", "/😀"),
-        ("/a%20b", "/a b"),
-        ("/%61%2Db", "/a-b"),
-        ("/%2F%25%3F%23", "/%2F%25%3F%23"),
-        ("/a%2fb%3fc", "/a%2Fb%3Fc"),
-        ("/a%2F", "/a%2F"),
-        ("/caf%E9", "/caf%E9"),  # not UTF-8
-        ("/%c3", "/%C3"),
-        ("/%ED%A0%80", "/%ED%A0%80"),  # a lone surrogate is not UTF-8
-        ("/%C3%A9%E9%2F%C3%A9", "/é%E9%2Fé"),
-        ("/%2541", "/%2541"),
-        ("/%%34%31", "/A"),
-        ("/100%", "/100%"),
-        ("/%zz%4", "/%zz%4"),
-        ("/%C3%A9?q=%C3", "/é"),
-        ("/%C3%A9/", "/é"),
-        ("/" + "%C3%A9" * 255, "/" + "é" * 255),  # what is measured is what is kept
+        ("/" + "a" * 511, "/" + "a" * 511),
+        ("/" + "a" * 511 + "/", "/" + "a" * 511),
+        ("/" + "a" * 511 + "?" + "q" * 9000, "/" + "a" * 511),
+        ("/" + "é" * 255, "/" + "é" * 255),
+        ("/" + "%C3%A9" * 255, "/" + "é" * 255),
         ("/" + "e\u0301" * 255, "/" + "é" * 255),
-        ("/❤\ufe0f", "/❤\ufe0f"),
+        ("/" + "%E1%84%92%E1%85%A1%E1%86%AB" * 170, "/" + "한" * 170),
     ],
 )
-def test_one_page_has_one_name(given: str, kept: str) -> None:
+def test_what_is_measured_is_what_is_kept(given: str, kept: str) -> None:
     assert clean_path(given) == kept
     assert clean_path(kept) == kept
+
+
+@pytest.mark.fault("B32")
+@pytest.mark.parametrize(
+    "given, remedy",
+    [
+        ("/" + "%" * 200 + "3" * 200, "escaped more than"),
+        ("/" + "%" * 1000 + "3" * 1000, "escaped more than"),
+        ("/" + "%" * 500_000 + "3" * 500_000, "512 bytes"),
+        ("/" + "/" * 500_000, "512 bytes"),
+        ("/a" + "/" * 500_000, "512 bytes"),
+    ],
+)
+def test_escapes_of_escapes_take_no_time(given: str, remedy: str) -> None:
+    """Each time it is decoded, such a path has another escape; undoing 16,000 took 12 s."""
+    with pytest.raises(ValueError, match=remedy):
+        clean_path(given)
 
 
 @pytest.mark.fault("B32")
