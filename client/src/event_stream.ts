@@ -9,7 +9,7 @@
 
 import { fetchJson } from "./fetch_json.js";
 
-export interface PageCount {
+interface PageCount {
   readonly path: string;
   readonly count: number;
 }

@@ -10,7 +10,7 @@ import type { LiveUsers, User } from "./live_users.js";
 
 type Style = Readonly<Record<string, string>>;
 
-export const SIZE_PX = 32;
+const SIZE_PX = 32;
 export const DEFAULT_MAX = 5;
 /** With the ring of the next face, as much as two wide letters leave. */
 const OVERLAP_PX = 2;
@@ -28,7 +28,7 @@ export const LIST_STYLE: Style = {
   verticalAlign: "middle",
 };
 
-export const FACE_STYLE: Style = {
+const FACE_STYLE: Style = {
   position: "relative",
   flex: "none",
   boxSizing: "border-box",
@@ -42,9 +42,9 @@ export const FACE_STYLE: Style = {
   userSelect: "none",
 };
 
-export const OVERLAP_STYLE: Style = { marginInlineStart: `-${OVERLAP_PX}px` };
+const OVERLAP_STYLE: Style = { marginInlineStart: `-${OVERLAP_PX}px` };
 
-export const MORE_STYLE: Style = {
+const MORE_STYLE: Style = {
   background: "color-mix(in srgb, CanvasText 14%, Canvas)",
   color: "CanvasText",
 };
