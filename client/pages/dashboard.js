@@ -29,7 +29,7 @@ export function createDashboard(onSelect, onBrowse) {
   const pages = createCountList(byId("pages"), { onSelect: (path) => onSelect("page", path), onOther, showDeltas: true });
   const top = createCountList(byId("top"), { onSelect: (path) => onSelect("page", path), onOther });
   const countries = createCountList(byId("countries"), { onSelect: (code) => onSelect("country", code), showDeltas: true });
-  const map = createWorldMap(byId("map-dots"), byId("map"));
+  const map = createWorldMap((code) => onSelect("country", code));
   const now = byId("active");
   let again = () => {};
   /** @param {string} id */
@@ -107,12 +107,13 @@ export function createDashboard(onSelect, onBrowse) {
     const listed = rows.reduce((sum, row) => sum + row.count, unknown);
     const remainder = all.reduce((sum, [, count]) => sum + count, 0) - listed;
     const isEmpty = model.numbers.activeVisitors === 0;
-    const places = isEmpty ? [] : model.numbers.visitorLocations;
     // What cannot follow one of the filters follows none: it says that it shows the whole site.
-    const visible = country === null || page !== null ? places : places.filter((place) => place.country === country);
+    const followed = page === null ? country : null;
+    const { places, elsewhere } = model.placesIn(followed);
     // Hide the map when it is empty, and the list when all it says is "unknown".
     const isUnknown = isEmpty || (!known.length && !places.length);
-    byId("map").hidden = !places.length;
+    byId("map").hidden = isUnknown;
+    setText(byId("elsewhere"), places.length && elsewhere ? `+${formatNumber(elsewhere)} elsewhere` : "");
     byId("countries").hidden = isUnknown;
     byId("countries-unknown").hidden = !isUnknown || isEmpty;
     byId("countries-none").hidden = !isEmpty;
@@ -122,7 +123,7 @@ export function createDashboard(onSelect, onBrowse) {
       ...(remainder ? [{ key: "other", label: "other countries", count: remainder, isOther: true }] : []),
       ...(unknown ? [{ key: "unknown", label: "unknown", flag: "?", count: unknown, isOther: true }] : []),
     ], country);
-    map(visible);
+    map({ places: isEmpty ? [] : places, total: model.numbers.activeVisitors, countries: counts, selected: followed });
   };
 
   /** @param {Model} model @param {Filters} filters */

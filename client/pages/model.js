@@ -33,6 +33,8 @@ export class Model {
   #pages = new Map();
   /** @type {Map<string | null, number>} */
   #countries = new Map();
+  /** How many were in each country when the places were told. @type {CountryCount[]} */
+  #placed = [];
 
   /** @param {Snapshot} snapshot */
   constructor(snapshot) {
@@ -44,14 +46,20 @@ export class Model {
   replace(snapshot) {
     this.numbers = snapshot;
     this.#pages = new Map(snapshot.activeByPath.map(({ path, count }) => [path, count]));
-    this.#countries = new Map(snapshot.activeByCountry.map(({ country, count }) => [country, count]));
+    this.#setCountries(snapshot.activeByCountry);
+  }
+
+  /** @param {CountryCount[]} counts */
+  #setCountries(counts) {
+    this.#placed = counts;
+    this.#countries = new Map(counts.map(({ country, count }) => [country, count]));
   }
 
   /** Updates what changes do not carry: countries, places, top pages. @param {Snapshot} later */
   refresh(later) {
     const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers, activeByCountry } = later;
     Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers });
-    this.#countries = new Map(activeByCountry.map(({ country, count }) => [country, count]));
+    this.#setCountries(activeByCountry);
   }
 
   /** @param {Change} change */
@@ -114,6 +122,19 @@ export class Model {
     return Math.max(0, this.numbers.activeVisitors - listed);
   }
 
+  /**
+   * The places of a country or, with null, of the whole site; and how many are elsewhere: their place is
+   * not known, or not among those with most people, which are all that is told.
+   *
+   * @param {string | null} country
+   */
+  placesIn(country) {
+    /** @param {{country: string | null}} row */
+    const isIn = (row) => country === null || row.country === country;
+    const places = this.numbers.visitorLocations.filter(isIn);
+    return { places, elsewhere: Math.max(0, sumOf(this.#placed.filter(isIn)) - sumOf(places)) };
+  }
+
   /** Countries with visitors; null: unknown. */
   countries() {
     return ranked(this.#countries).filter(([, count]) => count > 0);
@@ -128,3 +149,6 @@ export class Model {
 function ranked(counts) {
   return [...counts].sort(([a, m], [b, n]) => n - m || ((a ?? "") < (b ?? "") ? -1 : 1));
 }
+
+/** @param {{count: number}[]} rows */
+const sumOf = (rows) => rows.reduce((sum, { count }) => sum + count, 0);

@@ -492,12 +492,12 @@ def test_where_they_are(calm: LiveService, site: str, page: Page) -> None:
         title: (float(x), float(y))
         for title, x, y in board.call(
             """() => [...document.querySelectorAll("#map-dots circle")].map((dot) =>
-              [dot.textContent, dot.getAttribute("cx"), dot.getAttribute("cy")])"""
+              [dot.ariaLabel, dot.getAttribute("cx"), dot.getAttribute("cy")])"""
         )
     }
     # As d3's geoNaturalEarth1().scale(182.8).translate([500, 257]) has them.
-    assert places["Berlin: 3"] == pytest.approx((532.1, 88.6), abs=0.2)
-    assert places["Sydney: 1"] == pytest.approx((896.9, 366.3), abs=0.2)
+    assert places["Berlin, Germany: 3 people"] == pytest.approx((532.1, 88.6), abs=0.2)
+    assert places["Sydney, Australia: 1 person"] == pytest.approx((896.9, 366.3), abs=0.2)
 
 
 def test_where_nothing_is_known_of_places(calm: LiveService, site: str, page: Page) -> None:
@@ -528,7 +528,8 @@ def test_where_nothing_is_known_of_places(calm: LiveService, site: str, page: Pa
     board.expect_now(1, a=1)
     expect(page.locator("#pages-none")).to_be_hidden()
     expect(board.count("Germany", "countries")).to_have_text("1")
-    expect(page.locator("#map")).to_be_hidden()  # it would be empty: nobody knows where in it
+    # Nobody knows where in it, but the country is shaded.
+    expect(page.locator("#map-land [data-people]")).to_have_attribute("data-country", "DE")
 
 
 def test_a_site_where_nobody_has_been(calm: LiveService, site: str, page: Page) -> None:
