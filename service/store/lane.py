@@ -14,6 +14,9 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
 PAUSE_S = 0.01  # before a batch is sent again; each time twice as long
+# For how long a batch of a stalled lane takes in more. A batch is given up as a whole, by its age:
+# who joins it late waits that much less than those who began it.
+OPEN_S = 0.1
 _BEGUN_S = attrgetter("begun_s")
 
 
@@ -55,7 +58,11 @@ class Lane(Generic[K, T, R]):
         batch = self._open.get(key)
         if batch is None:
             batch = self._open[key] = self._begin(key, kind)
-        elif batch.kind != kind or len(batch.items) >= self._max_batch:
+        elif (
+            batch.kind != kind
+            or len(batch.items) >= self._max_batch
+            or (self.is_stalled and time.monotonic() - batch.begun_s > OPEN_S)
+        ):
             batch = self._open[key] = self._begin(key, kind)
             self._forget_indexes(key)
         else:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from service.errors import StoreBusy, StoreError
 from service.store.batch import Answer, Batch, Later
 from service.store.batcher import Batcher
+from service.store.lane import Lane
 
 Batches = list[Batch[str, Any, Any]]
 
@@ -503,6 +504,22 @@ async def test_what_is_to_be_sent_later_waits_alone_on_the_lane_that_it_has_by_t
     await batcher.close()
     assert batcher.waiting == 0
     assert is_idle(batcher)
+
+
+@pytest.mark.parametrize(
+    ("is_stalled", "open_s", "batches"),
+    [(False, 0.0, [[1, 2, 3]]), (True, 60.0, [[1, 2, 3]]), (True, 0.0, [[1], [2], [3]])],
+)
+async def test_a_batch_that_waits_takes_in_no_latecomers(
+    is_stalled: bool, open_s: float, batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be given up with those who have waited for long."""
+    monkeypatch.setattr("service.store.lane.OPEN_S", open_s)
+    lane: Lane[str, int, int] = Lane(id, {}, max_batch=8, enough=8)
+    lane.is_stalled = is_stalled
+    for item in (1, 2, 3):
+        lane.add("blog", "beat", item, asyncio.get_running_loop().create_future())
+    assert [batch.items for batch in lane.take(8)] == batches
 
 
 @pytest.mark.parametrize("hangs", [False, True])
