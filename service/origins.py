@@ -2,12 +2,21 @@
 
 import ipaddress
 import re
+import unicodedata
+from urllib.parse import quote, unquote
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+# The schemes whose hosts are names of the network, in the URL Standard "special", with their ports.
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
-# Apps have schemes of their own; what stands for the host is theirs, too.
-_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_.])?\Z")
-_BELOW = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\Z")
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?\Z")
+_BELOW = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
+# Apps have schemes of their own; what stands for the host is theirs, but for these characters.
+_NOT_OPAQUE = re.compile(r"[\s<>^|*\x00]")
+# Below co.uk and its kind anybody can have a name, as below a top-level domain.
+_REGISTRY = re.compile(
+    r"(?:ac|co|com|edu|go|gob|gov|ltd|mil|ne|net|nom|or|org|plc|sch)\.[a-z]{2}\.?\Z"
+)
+_NUMBER = re.compile(r"(?P<hex>0x[0-9a-f]*)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
 # Letters that Python's IDNA (2003) replaces and browsers keep.
 _DEVIATIONS = frozenset("ßς\u200c\u200d")
 
@@ -42,7 +51,7 @@ def _canonical(text: str) -> str:
     if any(character in rest for character in "/?#@\\"):
         raise ValueError("is more than an origin: write scheme://host[:port], without a path")
     host, port = _host_and_port(rest)
-    shown = _canonical_host(host)
+    shown = _canonical_host(host) if scheme in _DEFAULT_PORTS else _app_host(host)
     if port is None or port == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{shown}"
     return f"{scheme}://{shown}:{port}"
@@ -60,35 +69,82 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+def _app_host(host: str) -> str:
+    """Of an app: nothing in it is a name, so browsers leave letters and numbers as they are."""
+    if host.startswith("["):
+        return _ipv6(host)
+    if "*" in host:
+        raise ValueError("has a *: apps have no names below one another, so list each of them")
+    if not host or _NOT_OPAQUE.search(host):
+        raise ValueError("has a bad host: write scheme://host[:port]")
+    return quote(host, safe="".join(map(chr, range(0x20, 0x7F))))
+
+
 def _canonical_host(host: str) -> str:
     if host.startswith("["):
-        try:
-            return f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]"
-        except ValueError:
-            raise ValueError("has a bad IPv6 address") from None
+        return _ipv6(host)
     if "*" in host:
-        below = host.removeprefix("*.")
-        if "*" in below or below == host:
-            raise ValueError("has a * that is not the whole first part: https://*.example.org")
-        if "." not in below.strip(".") and below.lower() != "localhost":
-            raise ValueError("lets in too many: name a domain, as in https://*.example.org")
-        return f"*.{_canonical_host(below)}"
-    host = host.lower()
-    if not host.isascii():
-        if _DEVIATIONS & set(host):
-            raise ValueError("has a name that is spelled in several ways: write it as xn--…")
-        try:
-            host = host.encode("idna").decode()
-        except UnicodeError:
-            raise ValueError("has a bad host") from None
-    if not _HOST.match(host):
+        return f"*.{_wildcard_below(host)}"
+    host = _ascii(host).lower()
+    if not _NAME.match(host):
         raise ValueError("has a bad host: write https://host[:port]")
-    if host.rstrip(".").rpartition(".")[2].isdigit():
-        try:
-            return str(ipaddress.IPv4Address(host))
-        except ValueError:
-            raise ValueError("has a bad IPv4 address") from None
-    return host
+    last = host.removesuffix(".").rpartition(".")[2]
+    return _ipv4(host) if last.isdigit() or _NUMBER.fullmatch(last) else host
+
+
+def _wildcard_below(host: str) -> str:
+    below = host.removeprefix("*.")
+    if "*" in below or below == host:
+        raise ValueError("has a * that is not the whole first part: https://*.example.org")
+    name = _canonical_host(below)
+    if name.rpartition(".")[2].isdigit():
+        raise ValueError("has a * before an address, below which there are no names")
+    if name != "localhost" and ("." not in name.strip(".") or _REGISTRY.match(name)):
+        raise ValueError("lets in too many: name a domain, as in https://*.example.org")
+    return name
+
+
+def _ascii(host: str) -> str:
+    """Without escapes, and with names in other letters as `xn--…`."""
+    host = unquote(host) if "%" in host else host
+    if host.isascii():
+        return host
+    # What came after Unicode 3.2 this IDNA does not know either.
+    new = any(unicodedata.ucd_3_2_0.category(character) == "Cn" for character in host)
+    if new or _DEVIATIONS & set(host):
+        raise ValueError("has a name that is spelled in several ways: write it as xn--…")
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError("has a bad host") from None
+
+
+def _ipv4(host: str) -> str:
+    """Of one to four numbers, of which the last fills the rest: 127.1 is 127.0.0.1."""
+    numbers = []
+    for part in host.removesuffix(".").split("."):
+        found = _NUMBER.fullmatch(part)
+        if found is None:
+            raise ValueError("has a bad IPv4 address")
+        base = {"hex": 16, "octal": 8, "decimal": 10}[found.lastgroup or ""]
+        numbers.append(int(part.removeprefix("0x") or "0", base))
+    *first, last = numbers
+    if len(numbers) > 4 or max(first, default=0) > 255 or last >= 256 ** (5 - len(numbers)):
+        raise ValueError("has a bad IPv4 address")
+    return str(ipaddress.IPv4Address(last + sum(n << 24 - 8 * i for i, n in enumerate(first))))
+
+
+def _ipv6(host: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(host[1:-1])
+    except ValueError:
+        raise ValueError("has a bad IPv6 address") from None
+    if address.scope_id is not None:
+        raise ValueError("has a bad IPv6 address: write it without its zone")
+    if address.ipv4_mapped is not None:  # which Python 3.13 spells otherwise
+        high, low = divmod(int(address.ipv4_mapped), 1 << 16)
+        return f"[::ffff:{high:x}:{low:x}]"
+    return f"[{address.compressed}]"
 
 
 def matches_wildcard(origin: str, wildcard: str) -> bool:
