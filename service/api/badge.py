@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of
-from service.api.stats import path_parameter
+from service.api.query import parse_query, path_parameter
 from service.errors import FieldError
 
 LONGEST_LABEL = 64
@@ -34,7 +34,7 @@ async def badge(request: Request) -> Response:
 
 
 def _label(request: Request) -> str:
-    label = request.query_params.get("label", _LABEL)
+    label = parse_query(request).get("label", _LABEL)
     if len(label) > LONGEST_LABEL:
         raise FieldError("label", f"label must be at most {LONGEST_LABEL} characters")
     # XML has no way to write a control character; a bidi one would turn the number round.

@@ -11,8 +11,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from service.api.context import STREAMED, Context, context_of
+from service.api.query import path_parameter
 from service.api.requests.fields import check_site
-from service.api.stats import path_parameter
 from service.api.user_access import check_users_reader
 from service.errors import FieldError, StoreError
 from service.live.hub import Hub

@@ -5,9 +5,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of, integer, json_response
+from service.api.query import path_parameter
 from service.api.request_head import headers_of
 from service.api.requests.fields import check_session_id
-from service.api.stats import path_parameter
 from service.errors import FieldError, RequestError
 from service.sites import is_site_id
 

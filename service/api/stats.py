@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of, integer, is_known, json_response
-from service.api.requests.paths import clean_path
+from service.api.query import path_parameter
 from service.errors import FieldError
 from service.store.history import COMPARISONS
 from service.store.merge import TOP_LIMIT
@@ -54,18 +54,3 @@ async def history(request: Request) -> Response:
     if unit == "minutes" and compare not in (None, "day"):
         raise FieldError("compare", "minutes are kept for two days; compare hours or days")
     return json_response(await context.store.history(name, unit, length, every, compare))
-
-
-def path_parameter(request: Request) -> str | None:
-    """The path of the query string, cleaned as those of heartbeats are, or None.
-
-    Raises:
-        FieldError: 422, it is not a path.
-    """
-    raw = request.query_params.get("path")
-    if raw is None:
-        return None
-    try:
-        return clean_path(raw)
-    except ValueError as error:
-        raise FieldError("path", f"path {error}") from None

@@ -5,10 +5,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import context_of, integer, json_response, read_body
+from service.api.query import path_parameter
 from service.api.request_head import headers_of
 from service.api.requests.fields import check_site, check_user_id
 from service.api.requests.user_statuses import MAX_STATUSES_BODY_BYTES, decode_status_query
-from service.api.stats import path_parameter
 from service.api.user_access import check_users_eraser, check_users_reader
 from service.api.user_tokens import User
 from service.errors import RequestError
