@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from service.api.requests.locations import NO_COUNTRY, clean_city
+from service.api.requests.locations import clean_city, known_country
 
 
 class Place(NamedTuple):
@@ -81,10 +81,8 @@ _MALFORMED = (
 def _place(
     country: bytes | None, city: bytes | None, latitude: bytes | None, longitude: bytes | None
 ) -> Place:
-    code = (country or b"").decode("latin-1").upper()
-    known = len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY
     return Place(
-        code if known else None,
+        known_country((country or b"").decode("latin-1")),
         _city(city or b""),
         _degrees(latitude, 90),
         _degrees(longitude, 180),

@@ -4,7 +4,7 @@ import msgspec
 
 from service.api.geo import NOWHERE, Place
 from service.api.requests.heartbeats import HeartbeatBody, is_bare
-from service.api.requests.locations import NO_COUNTRY
+from service.api.requests.locations import known_country
 from service.api.user_tokens import NOBODY, Verdict
 from service.store.writer import Heartbeat
 
@@ -18,9 +18,7 @@ def to_beat(
     if place is NOWHERE and is_bare(heartbeat):
         session_id, path = heartbeat.sessionId, heartbeat.currentPath
         return Heartbeat(session_id, path, "", client, verdict.details, user_id)
-    country = heartbeat.country.upper() if heartbeat.country else ""
-    if not country or country in NO_COUNTRY:
-        country = place.country or ""
+    country = known_country(heartbeat.country or "") or place.country or ""
     details: dict[str, str] = {}
     if heartbeat.pageType:
         details["type"] = heartbeat.pageType

@@ -121,19 +121,33 @@ async def test_it_shows_in_the_numbers(make_service: MakeService, source: str) -
     assert places[50.9, 6.9]["city"] == "Köln"
 
 
+NO_COUNTRY = [
+    *("T1", "A1", "A2", "O1", "XX", "ZZ", "EU", "AP", "xx", "t1"),
+    *(None, "", "-", "--", "?", "??", "**"),
+    *("unknown", "Unknown", "UNKNOWN", "none", "null", "undefined", "N/A"),
+]
+
+
 @pytest.mark.fault("B31")
-@pytest.mark.parametrize("code", ["T1", "A1", "A2", "O1", "XX", "ZZ", "EU", "AP", "xx", "t1"])
+@pytest.mark.parametrize("code", NO_COUNTRY)
 @pytest.mark.parametrize("endpoint", ["heartbeat", "heartbeats"])
 async def test_no_country_is_understood_in_bodies(
-    make_service: MakeService, code: str, endpoint: str
+    make_service: MakeService, code: str | None, endpoint: str
 ) -> None:
     service = await make_service(GEO_HEADERS="cloudflare")
     beat = {"sessionId": "a" * 16, "currentPath": "/", "country": code}
     body = beat if endpoint == "heartbeat" else {"heartbeats": [beat]}
     answer = await service.client.post(f"/v1/sites/blog/{endpoint}", json=body)
     assert answer.status_code in (200, 204)
+    assert endpoint == "heartbeat" or answer.json() == {"results": ["created"], "errors": []}
     stats = (await service.client.get("/v1/sites/blog/stats")).json()
     assert stats["activeByCountry"] == [{"country": None, "count": 1}]
+
+
+@pytest.mark.fault("B31")
+@pytest.mark.parametrize("code", NO_COUNTRY)
+def test_no_country_is_understood_in_headers(code: str | None) -> None:
+    assert place_of({b"cf-ipcountry": (code or "").encode()}, "cloudflare") == NOWHERE
 
 
 async def test_where_a_body_knows_no_country_the_header_counts(make_service: MakeService) -> None:

@@ -10,18 +10,37 @@ from service.api.requests.fields import END
 
 MAX_CITY = 64
 
+# What networks and libraries say of no country. Cloudflare: XX not known, T1 Tor.
+# MaxMind: A1 a proxy, A2 a satellite, O1 other, AP and EU a continent, -- nothing. ISO 3166-1
+# leaves XX and ZZ to its users. Of words and signs, those that no country is called by.
+NO_COUNTRY = frozenset(("XX", "ZZ", "T1", "A1", "A2", "O1", "AP", "EU"))
+_WORDS = ("unknown", "undefined", "null", "none", "n/a")
+
+
+def _in_any_case(word: str) -> str:
+    return "".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word)
+
+
 Country = Annotated[
     str,
     Meta(
-        pattern=r"^(?:[A-Za-z]{2}|[AaOoTt]1|[Aa]2)" + END,
-        description="two letters, ISO 3166-1 alpha-2; XX, T1, A1 and their kind: not known",
+        pattern=r"^(?:[A-Za-z]{2}|[AaOoTt]1|[Aa]2|[-?*]{0,2}|"
+        + "|".join(map(_in_any_case, _WORDS))
+        + ")"
+        + END,
+        description="two letters, ISO 3166-1 alpha-2. Not known: null, an empty text, -, --, ??, "
+        "unknown, XX, T1, A1 and their kind",
     ),
 ]
-# What networks say where they know no country. Cloudflare: XX not known, T1 Tor. MaxMind: A1 a
-# proxy, A2 a satellite, O1 other, AP and EU a continent. ISO 3166-1 leaves XX and ZZ to its users.
-NO_COUNTRY = frozenset(("XX", "ZZ", "T1", "A1", "A2", "O1", "AP", "EU"))
 Latitude = Annotated[float, Meta(ge=-90, le=90, description="degrees, stored to one decimal")]
 Longitude = Annotated[float, Meta(ge=-180, le=180, description="degrees, stored to one decimal")]
+
+
+def known_country(code: str) -> str | None:
+    """The code of a country in upper case; None: it says that none is known, or is no code."""
+    code = code.upper()
+    known = len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY
+    return code if known else None
 
 
 class City(str):
