@@ -99,10 +99,28 @@ def _networks(raw: str) -> tuple[Network, ...]:
         raise ValueError(f"is not a list of CIDRs such as 10.0.0.0/8,::1: {error}") from None
 
 
+# Headers to which each proxy adds an address, or more.
+_LISTS = frozenset(
+    [
+        "via",
+        "forwarded",
+        "forwarded-for",
+        "x-forwarded",
+        "x-forwarded-for",
+        "x-original-forwarded-for",
+    ]
+)
+
+
 def _header(raw: str) -> bytes:
     name = raw.strip().lower()
     if name and not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
         raise ValueError("is not the name of a header")
+    if name.removeprefix("http_").replace("_", "-") in _LISTS:
+        raise ValueError(
+            "holds a list, of which a client may write the beginning: leave the setting out and let "
+            "the proxies set X-Forwarded-For, which is read from those in PRESENCE_TRUSTED_PROXIES"
+        )
     return name.encode()
 
 

@@ -54,9 +54,12 @@ class ClientAddresses:
         return _limit_address(peer)
 
     def _named_client(self, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
-        """The address in PRESENCE_CLIENT_IP_HEADER; of several headers, the last counts."""
+        """The address in PRESENCE_CLIENT_IP_HEADER; of several, in one header or more, the last
+        counts, which the trusted proxy has written."""
         named = [value for name, value in headers if name == self._header]
-        return _plain_address(named[-1].decode("latin-1").strip()) if named else None
+        if not named:
+            return None
+        return _plain_address(named[-1].decode("latin-1").rpartition(",")[2].strip())
 
     def is_from_trusted_proxy(self, scope: Scope) -> bool:
         """Whether the other end of the connection is one of PRESENCE_TRUSTED_PROXIES."""

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from service.errors import SettingsError
 from tests.api.rules import scope, security
 
 PROXIES = "10.0.0.0/8, 2001:db8:ffff::/48"
@@ -69,12 +70,33 @@ def test_client_address(trusted: str, peer: str | None, forwarded: list[str], ad
             "10.0.0.1",
         ),
         ("192.0.2.99", [("CF-Connecting-IP", "192.0.2.7")], "192.0.2.99"),
+        # one that the client sent, and that of the proxy behind it
+        (
+            "10.0.0.1",
+            [("CF-Connecting-IP", "6.6.6.6"), ("CF-Connecting-IP", "192.0.2.7")],
+            "192.0.2.7",
+        ),
+        ("10.0.0.1", [("CF-Connecting-IP", "6.6.6.6, 192.0.2.7")], "192.0.2.7"),
+        ("10.0.0.1", [("CF-Connecting-IP", "6.6.6.6,192.0.2.7:443")], "192.0.2.7"),
+        ("10.0.0.1", [("CF-Connecting-IP", "192.0.2.7,")], "10.0.0.1"),
     ],
 )
 def test_client_ip_header(peer: str, headers: list[tuple[str, str]], address: str) -> None:
     """It is believed only from a trusted proxy, and X-Forwarded-For never beside it."""
     rules = security(TRUSTED_PROXIES="10.0.0.0/8", CLIENT_IP_HEADER="CF-Connecting-IP")
     assert rules.addresses.of_request(scope(peer, *headers)) == address
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("X-Forwarded-For", "x-forwarded-for", "X_FORWARDED_FOR", "HTTP_X_FORWARDED_FOR"),
+        *("Forwarded", "Forwarded-For", "X-Forwarded", "X-Original-Forwarded-For", "Via"),
+    ],
+)
+def test_a_header_that_holds_a_list_stops_the_start(header: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{header}.* list.*PRESENCE_TRUSTED_PROXIES"):
+        security(TRUSTED_PROXIES="10.0.0.0/8", CLIENT_IP_HEADER=header)
 
 
 def test_an_address_is_never_written_as_it_is() -> None:
