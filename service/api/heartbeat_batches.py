@@ -81,6 +81,7 @@ def _verdict_on(
     if not has_token:
         raise FieldError("userId", "only a backend that shows the site's token may give a userId")
     # What a backend does not say stays as it is.
-    told = {name: text for name in ("name", "avatar") if (text := getattr(item, name)) is not None}
-    user = User(item.userId, item.name or "", item.avatar or "")
+    said = {"name": item.name, "avatar": item.avatar}
+    told = {field: str(text) for field, text in said.items() if text is not None}
+    user = User(item.userId, told.get("name", ""), told.get("avatar", ""))
     return Verdict("ok", user, msgspec.json.encode(told).decode() if told else "")

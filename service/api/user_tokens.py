@@ -10,7 +10,9 @@ import jwt
 import msgspec
 from msgspec import Meta, Struct
 
-from service.api.requests.fields import UserAvatar, UserId, UserName
+from service.api.requests.fields import UserAvatar, UserId
+from service.api.requests.json_bodies import decode_text
+from service.api.requests.names import UserName
 from service.api.requests.paths import clean_path
 from service.sites import Site
 
@@ -142,13 +144,13 @@ def _claims_of(token: str, secret: str, audience: str) -> _Claims:
         )
     # None of these may be empty, but to say nothing is allowed.
     said = {name: value for name, value in claims.items() if value not in ("", [])}
-    return msgspec.convert(said, _Claims)
+    return msgspec.convert(said, _Claims, dec_hook=decode_text)
 
 
 def _user_of(claims: _Claims) -> User:
     """Raises ValueError, one of `sees` is not a page."""
     sees = tuple(map(clean_pattern, claims.sees or ()))
-    return User(claims.sub, claims.name or "", claims.avatar or "", sees)
+    return User(claims.sub, str(claims.name or ""), claims.avatar or "", sees)
 
 
 def clean_pattern(pattern: str) -> str:

@@ -2,7 +2,7 @@
 
 import time
 
-from service.api.requests.characters import has_unseen
+from service.api.requests.characters import has_unseen, unseen_in
 
 SHORT_ID = 8  # the characters at the end of an id that are shown of it
 _LONGEST_NAME = 16  # ids of users up to here are names, and whole
@@ -28,12 +28,18 @@ def shown(cell: object) -> str:
     text = "" if cell is None else str(cell)
     if not has_unseen(text):
         return text
-    return "".join(_escaped(c) if has_unseen(c) else c for c in text)
+    return "".join(
+        _escaped(c) if hides else c for c, hides in zip(text, unseen_in(text), strict=True)
+    )
 
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    return _ESCAPES.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65_536 else f"\\U{code:08x}"
+    )
 
 
 def moment(ms: int) -> Cell:

@@ -5,7 +5,8 @@ import time
 import click
 
 from service.api.requests.field_errors import RULES
-from service.api.requests.fields import UserAvatar, UserId, UserName, fits
+from service.api.requests.fields import UserAvatar, UserId, fits
+from service.api.requests.names import clean_name
 from service.api.user_tokens import MAX_SEES, User, clean_pattern, mint
 from service.cli.group import Failure
 from service.cli.reading import site_argument
@@ -47,11 +48,14 @@ def token(
         raise Failure(f"{site} has no users: give it user_secrets in PRESENCE_SITES_FILE")
     for label, rule, value, kind in (
         ("USER", "userId", user, UserId),
-        ("--name", "name", name, UserName),
         ("--avatar", "avatar", avatar or "https://-", UserAvatar),
     ):
         if not fits(value, kind):
             raise FieldError(rule, f"{label} {RULES[rule]}")
+    try:
+        clean_name(name)
+    except ValueError as error:
+        raise FieldError("name", f"--name {error}") from None
     if len(sees) > MAX_SEES:
         raise FieldError("sees", f"--sees may be given {MAX_SEES} times at most")
     try:

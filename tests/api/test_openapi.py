@@ -30,6 +30,7 @@ from service.api.openapi import document as openapi
 from service.api.openapi.operations import OPERATIONS
 from service.api.openapi.samples import BASE_URL
 from service.api.requests.batches import HeartbeatBatch
+from service.api.requests.characters import has_unseen
 from service.api.requests.heartbeats import HeartbeatBody
 from service.api.requests.leaves import Leave
 from service.api.requests.page_views import PageViewBody
@@ -47,7 +48,9 @@ DOCUMENT = openapi.build()
 # What a schema cannot say: normal form C, lengths in bytes, places that exist.
 _path_characters = st.characters(codec="utf-8", exclude_characters="?#\x00")
 _path = st.text(_path_characters, max_size=80).map(lambda text: "/" + text)
-_city = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
+_visible = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20
+).filter(lambda text: not has_unseen(text))
 _is_clean = re.compile(DOCUMENT["components"]["schemas"]["HeartbeatBody"]["properties"]
                        ["currentPath"]["pattern"]).match  # fmt: skip
 
@@ -62,7 +65,8 @@ def _is_path(text: str) -> bool:
 schemathesis.openapi.format(
     "page-path", _path.map(lambda text: unicodedata.normalize("NFC", text)).filter(_is_path)
 )
-schemathesis.openapi.format("city", _city)
+schemathesis.openapi.format("city", _visible)
+schemathesis.openapi.format("user-name", _visible)
 schemathesis.openapi.format("cursor", st.just(write_cursor(0, 1.0, "x -- /")))
 schemathesis.openapi.format("user-cursor", st.just(write_user_cursor("/a\tanna")))
 schemathesis.openapi.format("stream-position", st.integers(0, 2**63).map(str))

@@ -60,6 +60,7 @@ def test_short_ids(of: object, text: str, short: str) -> None:
         (None, ""), (7, "7"), ("/ü/日本", "/ü/日本"), ("/a\\b", "/a\\b"), ("[red]", "[red]"),
         ("a\tb\nc\rd", "a\\tb\\nc\\rd"), ("\x1b[2J\x07", "\\x1b[2J\\x07"), ("\x9b1m", "\\x9b1m"),
         ("/a\u202eb", "/a\\u202eb"), ("\u2028", "\\u2028"), ("\udc80", "\\udc80"),
+        ("❤\ufe0f\u200b", "❤\ufe0f\\u200b"), ("x\U000e0061", "x\\U000e0061"),
     ],
 )  # fmt: skip
 def test_what_is_not_seen_is_escaped(cell: object, text: str) -> None:

@@ -33,7 +33,7 @@ ABUSE = {
     "B23": ("thousands of live streams, each of another page", "at most 40 KB a stream"),
     "B24": ("CSV where `;` or tab separates", "no cell is a formula"),
     "B25": ("private sites beside unknown ones", "they cannot be told apart"),
-    "B26": ("zero-width characters in paths", "422"),
+    "B26": ("characters that are not seen, in paths, names and cities", "422"),
     "B27": ("pipelined requests across packet borders, for long", "served"),
     "B28": ("passwords with `/ # ? @` in the Redis URL", "no part of them is shown anywhere"),
     "B29": ("offers to upgrade, with a body: curl and Java", "served as HTTP/1.1"),

@@ -12,7 +12,7 @@ RULES = {
     "pageType": "must be 1 to 32 of a-z, 0-9, _ and -",
     "country": "must be two letters, such as DE; leave it out where it is not known",
     "userId": "must be 1 to 64 of A-Z, a-z, 0-9, _ . : @ and -",
-    "name": "must be at most 64 characters, without control characters",
+    "name": "must be at most 64 characters, without control characters and invisible ones",
     "avatar": "must be an https URL of at most 256 bytes",
     "latitude": "must be a number from -90 to 90",
     "longitude": "must be a number from -180 to 180",

@@ -34,14 +34,6 @@ UserId = Annotated[
         description="1 to 64 of A-Z, a-z, 0-9, _ . : @ and -",
     ),
 ]
-UserName = Annotated[
-    str,
-    Meta(
-        max_length=64,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*" + END,
-        description="at most 64 characters, none of them a control character",
-    ),
-]
 UserAvatar = Annotated[
     str,
     Meta(

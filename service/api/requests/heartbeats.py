@@ -5,9 +5,10 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from service.api.requests.fields import PageType, SessionId, UserAvatar, UserId, UserName, UserToken
+from service.api.requests.fields import PageType, SessionId, UserAvatar, UserId, UserToken
 from service.api.requests.json_bodies import decode, decoder_of, refuse_repeated_members
 from service.api.requests.locations import City, Country, Latitude, Longitude
+from service.api.requests.names import UserName
 from service.api.requests.paths import PagePath
 from service.api.requests.referrers import ReferrerHost
 

@@ -10,6 +10,7 @@ import msgspec
 
 from service.api.requests.field_errors import as_field_error
 from service.api.requests.locations import City, clean_city
+from service.api.requests.names import UserName, clean_name
 from service.api.requests.paths import PagePath, clean_path
 from service.api.requests.referrers import ReferrerHost, clean_referrer
 from service.errors import FieldError, RequestError
@@ -26,10 +27,12 @@ _CLEANERS: dict[type, Callable[[str], str]] = {
     PagePath: clean_path,
     ReferrerHost: clean_referrer,
     City: clean_city,
+    UserName: clean_name,
 }
 
 
-def _decode_text(kind: type, raw: Any) -> Any:
+def decode_text(kind: type, raw: Any) -> Any:
+    """A text that is cleaned as it is decoded, for `dec_hook`. Raises ValueError."""
     if not isinstance(raw, str):
         raise ValueError(f"must be a string, not {_JSON_NAMES[type(raw)]}")
     return _CLEANERS[kind](raw)
@@ -39,8 +42,8 @@ T = TypeVar("T")
 
 
 def decoder_of(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """A decoder that cleans paths, referrers and cities as it goes."""
-    return msgspec.json.Decoder(kind, dec_hook=_decode_text)
+    """A decoder that cleans paths, referrers, cities and names as it goes."""
+    return msgspec.json.Decoder(kind, dec_hook=decode_text)
 
 
 def decode_careful(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -44,7 +44,7 @@ def known_country(code: str) -> str | None:
 
 
 class City(str):
-    """The name of a city, without control characters."""
+    """The name of a city, in which every character can be seen."""
 
     __slots__ = ()
 
@@ -55,9 +55,10 @@ def clean_city(raw: str) -> City:
     Raises:
         ValueError: it is too long or holds what cannot be shown.
     """
-    city = unicodedata.normalize("NFC", raw.strip())
-    if len(raw) > MAX_CITY or len(city) > MAX_CITY:
+    # What is too long is not normalized: for marks that takes a time of the square of their number.
+    city = unicodedata.normalize("NFC", raw.strip()) if len(raw) <= MAX_CITY else raw
+    if len(city) > MAX_CITY:
         raise ValueError(f"must be at most {MAX_CITY} characters")
     if has_unseen(city):
-        raise ValueError("must not contain control characters or direction overrides")
+        raise ValueError("must not contain control characters or invisible ones")
     return City(city)

@@ -2,6 +2,7 @@
 
 import re
 
+from service.api.requests.characters import has_unseen
 from service.api.requests.sizes import MAX_BODY_BYTES
 
 _HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#:@]+)", re.IGNORECASE)
@@ -24,4 +25,4 @@ def clean_referrer(raw: str) -> ReferrerHost:
         raise ValueError("must be a URL or a host")
     match = _HOST.match(raw)
     host = (match[1] if match else raw.partition("/")[0]).lower()
-    return ReferrerHost(host if _HOST_NAME.match(host) else "")
+    return ReferrerHost(host if _HOST_NAME.match(host) and not has_unseen(host) else "")

@@ -88,6 +88,31 @@ def test_zero_width_characters_are_refused(hidden: str) -> None:
 @pytest.mark.parametrize(
     "given, remedy",
     [
+        ("/" + "e\u0301\u0316" * 1_000_000, "512 bytes"),
+        ("/" + "%65%CC%81%CC%96" * 100_000, "512 bytes"),
+        ("/" + "\u0301\u0316" * 2000, "512 bytes"),
+        ("/" + "❤\ufe0f" * 1_000_000, "512 bytes"),
+        ("/" + "\u03b9\u0308\u0301" * 256, "512 bytes"),
+        ("/" + "%" * 2000 + "33" * 1000 + "1", "escaped more than 7 times"),
+        ("/" + "%" * 1_000_000 + "33" * 500_000 + "1", "512 bytes"),
+    ],
+    ids=["marks", "escaped marks", "marks in disorder", "emoji", "longest", "nested", "all nested"],
+)
+def test_what_would_take_long_is_refused_at_once(given: str, remedy: str) -> None:
+    """Normal forms of millions of marks take minutes."""
+    with pytest.raises(ValueError, match=remedy):
+        clean_path(given)
+
+
+def test_the_longest_spelling_of_a_path() -> None:
+    decomposed = "\u03b9\u0308\u0301"
+    for spelling in (decomposed, quote(decomposed)):
+        assert clean_path("/" + spelling * 255 + "a") == "/" + "\u0390" * 255 + "a"
+
+
+@pytest.mark.parametrize(
+    "given, remedy",
+    [
         ("", "exactly one /"),
         ("a", "exactly one /"),
         ("?a", "exactly one /"),
