@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from service.api.context import read_body
 from service.api.cors import EXPOSED, RawHeaders
 from service.api.intake import Intake, Reply
-from service.api.request_head import COUNTED, NEEDS_HOST, check_host, headers_of, peer_of
+from service.api.request_head import COUNTED, check_host_in, headers_of, peer_of
 from service.api.requests.sizes import MAX_BODY_BYTES, MAX_TOKEN_BODY_BYTES
 from service.models import Counts
 from service.store.writer import Heartbeat
@@ -29,7 +29,7 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     headers = headers_of(scope)
     cors = EXPOSED  # any page may read what is wrong with a site's id
     try:
-        check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
+        check_host_in(scope)
         site, cors = intake.resolve_site(name, headers)
         client = intake.check_client(name, site, headers, peer_of(scope), scope["headers"])
         reply = intake.dropped(headers, cors)

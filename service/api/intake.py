@@ -18,7 +18,7 @@ from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
 from service.api.geo import NOWHERE, place_of
 from service.api.heartbeat_bodies import to_beat
 from service.api.heartbeat_path import TEMPLATE
-from service.api.request_head import check_host
+from service.api.request_head import check_host, is_host
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import decode_heartbeat
 from service.errors import PresenceError, RequestError
@@ -151,8 +151,8 @@ class Intake:
         whose outcome the waiter is told."""
         cors = EXPOSED  # any page may read what is wrong with a site's id
         try:
-            # A header that is there twice, or no Host: seldom, and then it is looked at.
-            if len(headers) < len(raw_headers) or b"host" not in headers:
+            # A header that is there twice, no Host or a bad one: seldom, and then it is looked at.
+            if len(headers) < len(raw_headers) or not is_host(headers.get(b"host", b" ")):
                 check_host(raw_headers, needs_host=True)
             site, cors = self.resolve_site(name, headers)
             client = self.check_client(name, site, headers, peer, raw_headers)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import problem_response
 from service.api.heartbeat_path import is_heartbeat
-from service.api.request_head import COUNTED, NEEDS_HOST, check_host, headers_of
+from service.api.request_head import COUNTED, check_host_in, headers_of
 from service.api.security import Security
 from service.errors import RequestError
 from service.ops.metrics import Metrics
@@ -46,7 +46,7 @@ class Observed:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                check_host(scope["headers"], needs_host=NEEDS_HOST in scope)
+                check_host_in(scope)
             except RequestError as error:
                 await problem_response(error)(scope, receive, send_observed)
                 return

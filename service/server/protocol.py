@@ -12,7 +12,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.request_head import NEEDS_HOST
+from service.api.request_head import NEEDS_HOST, TARGET, split_target
 
 MOST_HEAD_BYTES = 64 * 1024
 _UPGRADE_OFFER = re.compile(rb"[^,]*\b(?:upgrade|http2-settings)\b[^,]*", re.IGNORECASE)
@@ -58,8 +58,11 @@ class PlainProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self.is_upgrade_offered = True
         else:
+            scope = cast(dict[str, Any], self.scope)
             if self.parser.get_http_version() == "1.1":
-                cast(dict[str, Any], self.scope)[NEEDS_HOST] = True
+                scope[NEEDS_HOST] = True
+            if not self.url.startswith((b"/", b"*")):
+                self.url, scope[TARGET] = split_target(self.url)
             super().on_headers_complete()
             self.headers = TRAILERS
 

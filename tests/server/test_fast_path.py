@@ -149,6 +149,11 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def with_host(host: str, *args: Any, **more: Any) -> bytes:
+    """The bytes of a request with another Host."""
+    return request(*args, **more).replace(b"Host: localhost", f"Host: {host}".encode())
+
+
 def beat(path: str) -> dict[str, str]:
     return {"sessionId": S, "currentPath": path}
 
@@ -225,6 +230,17 @@ CASES: dict[str, tuple[list[bytes], str]] = {
     ),
     "two Hosts": ([request(None, "Host: 127.0.0.1"), CLOSING], "short long long"),
     "two Hosts alike": ([request(None, "Host: localhost"), CLOSING], "short long long"),
+    "a bad Host": ([with_host("a, b"), CLOSING], "short long long"),
+    "a bad Host of another kind": ([with_host("a@b", b"", method="GET"), CLOSING], "long long"),
+    "an empty Host": ([with_host(""), CLOSING], "short long"),
+    "a whole URL of another host": (
+        [request(target="http://other/v1/sites/blog/heartbeat"), CLOSING],
+        "long long",
+    ),
+    "a whole URL without a path": (
+        [request(b"", method="GET", target="http://localhost"), CLOSING],
+        "long long",
+    ),
     "no Host": ([request().replace(b"Host: localhost\r\n", b""), CLOSING], "short long long"),
     "no Host of another kind": (
         [request(b"", method="GET").replace(b"Host: localhost\r\n", b""), CLOSING],
@@ -321,6 +337,38 @@ async def test_both_ways_answer_alike(case: str, sites_file: str) -> None:
         assert " ".join(fast.ways) == ways
         assert await fast.store.active("blog") == await plain.store.active("blog")
         assert counters(fast) == counters(plain)
+
+
+# Host, target -> the status of a request to it
+@pytest.mark.fault("B21")
+@pytest.mark.parametrize(
+    "host, prefix, is_served",
+    [
+        *[(host, "", True) for host in ("a_b.", "[::1]:8080", "localhost:", "")],
+        *[(host, "", False) for host in ("a, b", "a b", "a@b", "a/b", "a:x", "[]", "::1", "é")],
+        ("localhost", "http://localhost:80", True),
+        ("localhost", "http://other", False),
+        ("other", "http://localhost", False),
+        ("a@b", "http://a@b", False),
+        ("localhost", "ftp://localhost", False),
+    ],
+)
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+async def test_a_host_that_is_none_is_refused(
+    protocol: type[HttpToolsProtocol], host: str, prefix: str, is_served: bool
+) -> None:
+    heartbeat, livez = f"{prefix}/v1/sites/blog/heartbeat", f"{prefix}/livez"
+    pieces = [
+        with_host(host, None, target=heartbeat),
+        with_host(host, b"", method="GET", target=livez),
+        with_host(host, b"", method="GET", target=f"{livez}/none"),
+        with_host(host, None, "Connection: close", target=heartbeat),
+    ]
+    async with serving(protocol) as served:
+        back = await answered(served, pieces)
+    statuses = re.findall(rb"HTTP/1.1 (\d+) ", back)
+    assert statuses == ([b"204", b"200", b"404", b"204"] if is_served else [b"400"] * 4)
+    assert is_served or back.count(b"application/problem+json") == 4
 
 
 def counters(served: Served) -> list[str]:
