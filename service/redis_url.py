@@ -4,95 +4,21 @@ No message quotes the URL: a password with an unescaped `/` or `?` ends up in an
 the names of options are told, and of those none that may be the rest of a password.
 """
 
-import difflib
 import ipaddress
 import re
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from service.redis_options import CREDENTIALS, ESCAPES, TLS_OPTIONS, read_database, read_options
+
 URL_SCHEMES = (
     "embedded", "memory", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster"
 )  # fmt: skip
 _PORTS = {"redis+sentinel": 26379}  # where none is given; of all others 6379
-_ESCAPES = "%25 for %, %2F for /, %3F for ?, %23 for #, %40 for @, %3A for :, %26 for &"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?\Z")
-_LAST_DATABASE = 2**31 - 1
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("it is empty")
-    return text
-
-
-def _bool(text: str) -> bool:
-    match text.lower():
-        case "1" | "true" | "yes" | "on":
-            return True
-        case "0" | "false" | "no" | "off":
-            return False
-    raise ValueError("it is true or false")
-
-
-def _database(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= _LAST_DATABASE):
-        raise ValueError("a database is a whole number, such as 0")
-    return int(text)
-
-
-def _verification(text: str) -> str:
-    if text.lower() not in ("none", "optional", "required"):
-        raise ValueError("it is none, optional or required")
-    return text.lower()
-
-
-def _tls_version(text: str) -> ssl.TLSVersion:
-    # redis-py's own URLs take the numbers.
-    match text.lower().removeprefix("tlsv"):
-        case "1.2" | "771":
-            return ssl.TLSVersion.TLSv1_2
-        case "1.3" | "772":
-            return ssl.TLSVersion.TLSv1_3
-    raise ValueError("it is TLSv1.2 or TLSv1.3")
-
-
-def _verify_flags(text: str) -> list[ssl.VerifyFlags]:
-    names = [name.strip() for name in text.strip("[]").split(",")]
-    if any(name not in ssl.VerifyFlags.__members__ for name in names):
-        raise ValueError("it is a list of Python's ssl.VerifyFlags, such as VERIFY_X509_STRICT")
-    return [ssl.VerifyFlags[name] for name in names]
-
-
-_TLS_OPTIONS: dict[str, Callable[[str], Any]] = {
-    "ssl_ca_certs": _text,
-    "ssl_ca_data": _text,
-    "ssl_ca_path": _text,
-    "ssl_cert_reqs": _verification,
-    "ssl_certfile": _text,
-    "ssl_check_hostname": _bool,
-    "ssl_ciphers": _text,
-    "ssl_exclude_verify_flags": _verify_flags,
-    "ssl_include_verify_flags": _verify_flags,
-    "ssl_keyfile": _text,
-    "ssl_min_version": _tls_version,
-    "ssl_password": _text,
-}
-_CREDENTIALS: dict[str, Callable[[str], Any]] = {"username": _text, "password": _text}
-_SERVER = _CREDENTIALS | {"db": _database}
-_OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {
-    "redis": _SERVER | {"ssl": _bool} | _TLS_OPTIONS,
-    "rediss": _SERVER | {"ssl": _bool} | _TLS_OPTIONS,
-    "unix": _SERVER,
-    "redis+sentinel": _SERVER
-    | {"sentinel_username": _text, "sentinel_password": _text, "sentinel_ssl": _bool, "ssl": _bool}
-    | _TLS_OPTIONS,
-    "redis+cluster": _CREDENTIALS | {"ssl": _bool} | _TLS_OPTIONS,
-}
-_MEANT = {"tls": "ssl", "use_ssl": "ssl", "use_tls": "ssl", "database": "db"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +63,14 @@ class RedisUrl:
         if any(character.isspace() for character in rest):
             raise ValueError("has white space in it; percent-encode it: %20 for a space")
         authority, path, query = _parts(rest)
-        options = _options(scheme, query)
+        options = read_options(scheme, query)
         credentials, _, hosts = authority.rpartition("@")
         username, _, password = credentials.partition(":")
         given: dict[str, Any] = {
             "username": unquote(username) or None,
             "password": unquote(password) or None,
         }
-        for name in _CREDENTIALS:
+        for name in CREDENTIALS:
             if name in options:
                 if given[name]:
                     raise ValueError(f"has the {name} twice: before @ and as an option")
@@ -170,46 +96,12 @@ def _parts(rest: str) -> tuple[str, str, str]:
     if "@" in tail:
         raise ValueError(
             "has an @ behind the first /, ? or #: percent-encode these characters in user, "
-            f"password and options ({_ESCAPES})"
+            f"password and options ({ESCAPES})"
         )
     if "#" in tail:
-        raise ValueError(f"has a # that is not percent-encoded ({_ESCAPES})")
+        raise ValueError(f"has a # that is not percent-encoded ({ESCAPES})")
     path, _, query = tail.partition("?")
     return authority, path, query
-
-
-def _options(scheme: str, query: str) -> dict[str, Any]:
-    known = _OPTIONS[scheme]
-    options: dict[str, Any] = {}
-    for part in query.split("&") if query else ():
-        name, equals, value = part.partition("=")
-        if not equals or name not in known:
-            raise ValueError(_unknown(name if equals else "", known, options))
-        if name in options:
-            raise ValueError(f"has the option {name} twice")
-        try:
-            options[name] = known[name](unquote(value))
-        except ValueError as error:
-            raise ValueError(f"has a bad option {name}: {error}") from None
-    return options
-
-
-def _unknown(name: str, known: Mapping[str, object], before: Mapping[str, object]) -> str:
-    if any("password" in option for option in before):
-        # It may be the rest of a password that has an &.
-        return f"has an unknown option after a password; percent-encode passwords ({_ESCAPES})"
-    if not re.fullmatch(r"[a-z_]{1,32}", name):
-        return "has an option that is not name=value; known: " + ", ".join(known)
-    near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), "")
-    if near in known:
-        return f"has an unknown option {name!r}; did you mean {near}?"
-    if name.startswith("ssl"):
-        return f"has the option {name!r}, but {_without(known)}"
-    return f"has an unknown option {name!r}; known: " + ", ".join(known)
-
-
-def _without(known: Mapping[str, object]) -> str:
-    return "a Unix socket has no TLS" if "ssl" not in known else f"known are {', '.join(known)}"
 
 
 def _hosts(scheme: str, hosts: str) -> tuple[tuple[str, int], ...]:
@@ -242,7 +134,7 @@ def _host(host_port: str, default: int) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError(
             "names a host that is not host:port, with a port from 1 to 65535; an IPv6 address "
-            f"stands in brackets, and what is special in a password is percent-encoded ({_ESCAPES})"
+            f"stands in brackets, and what is special in a password is percent-encoded ({ESCAPES})"
         )
     return host, int(port)
 
@@ -267,7 +159,7 @@ def _database_of(scheme: str, path: str, option: int | None) -> int:
     if not text:
         return option or 0
     try:
-        database = _database(text)
+        database = read_database(text)
     except ValueError:
         raise ValueError("does not give the database as a whole number, such as /0") from None
     if scheme == "redis+cluster" and database:
@@ -278,7 +170,7 @@ def _database_of(scheme: str, path: str, option: int | None) -> int:
 
 
 def _tls(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    given = {name: options[name] for name in _TLS_OPTIONS if name in options}
+    given = {name: options[name] for name in TLS_OPTIONS if name in options}
     is_on = options.get("ssl", scheme == "rediss")
     if scheme == "rediss" and not is_on:
         raise ValueError("is rediss:// with ssl=false: it is either TLS or not")
