@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from service.numbers import whole_number
+
 ESCAPES = "%25 for %, %2F for /, %3F for ?, %23 for #, %40 for @, %3A for :, %26 for &"
 _LAST_DATABASE = 2**31 - 1
 
@@ -26,18 +28,19 @@ def _bool(text: str) -> bool:
             return True
         case "0" | "false" | "no" | "off":
             return False
-    raise ValueError("it is true or false")
+    raise ValueError("it must be true or false")
 
 
 def read_database(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= _LAST_DATABASE):
-        raise ValueError("a database is a whole number, such as 0")
-    return int(text)
+    try:
+        return whole_number(text, 0, _LAST_DATABASE)
+    except ValueError:
+        raise ValueError("a database is a whole number, such as 0") from None
 
 
 def _verification(text: str) -> str:
     if text.lower() not in ("none", "optional", "required"):
-        raise ValueError("it is none, optional or required")
+        raise ValueError("it must be none, optional or required")
     return text.lower()
 
 
@@ -48,13 +51,13 @@ def _tls_version(text: str) -> ssl.TLSVersion:
             return ssl.TLSVersion.TLSv1_2
         case "1.3" | "772":
             return ssl.TLSVersion.TLSv1_3
-    raise ValueError("it is TLSv1.2 or TLSv1.3")
+    raise ValueError("it must be TLSv1.2 or TLSv1.3")
 
 
 def _verify_flags(text: str) -> list[ssl.VerifyFlags]:
     names = [name.strip() for name in text.strip("[]").split(",")]
     if any(name not in ssl.VerifyFlags.__members__ for name in names):
-        raise ValueError("it is a list of Python's ssl.VerifyFlags, such as VERIFY_X509_STRICT")
+        raise ValueError("it must list Python's ssl.VerifyFlags, such as VERIFY_X509_STRICT")
     return [ssl.VerifyFlags[name] for name in names]
 
 
@@ -83,6 +86,13 @@ _OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {
     | TLS_OPTIONS,
     "redis+cluster": CREDENTIALS | {"ssl": _bool} | TLS_OPTIONS,
 }
+_SECRETS = {
+    "username", "password", "sentinel_username", "sentinel_password", "ssl_password", "ssl_ca_data"
+}  # fmt: skip
+_VERIFYING = (
+    "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path",
+    "ssl_include_verify_flags", "ssl_exclude_verify_flags",
+)  # fmt: skip
 _MEANT = {"tls": "ssl", "use_ssl": "ssl", "use_tls": "ssl", "database": "db"}
 
 
@@ -118,3 +128,41 @@ def _unknown(name: str, known: Mapping[str, object], before: Mapping[str, object
 
 def _without(known: Mapping[str, object]) -> str:
     return "a Unix socket has no TLS" if "ssl" not in known else f"known are {', '.join(known)}"
+
+
+def check_together(tls: Mapping[str, Any]) -> None:
+    """Raises ValueError where `ssl_…` options contradict each other, or have no effect."""
+    if "ssl_keyfile" in tls and "ssl_certfile" not in tls:
+        raise ValueError("has ssl_keyfile without ssl_certfile: name the certificate of the key")
+    if "ssl_password" in tls and "ssl_keyfile" not in tls:
+        raise ValueError(
+            "has ssl_password without ssl_keyfile: name the file of the key, also where it is that "
+            "of the certificate"
+        )
+    if tls.get("ssl_cert_reqs") == "none":
+        if tls.get("ssl_check_hostname"):
+            raise ValueError(
+                "has ssl_check_hostname=true with ssl_cert_reqs=none, which looks at no certificate"
+            )
+        for name in _VERIFYING:
+            if name in tls:
+                raise ValueError(
+                    f"has {name} with ssl_cert_reqs=none, which trusts anybody: leave out one of "
+                    "them"
+                )
+    included = tls.get("ssl_include_verify_flags", ())
+    for flag in tls.get("ssl_exclude_verify_flags", ()):
+        if flag in included:
+            raise ValueError(f"both includes and excludes the verify flag {flag.name}")
+    if "ssl_ciphers" in tls and tls.get("ssl_min_version") == ssl.TLSVersion.TLSv1_3:
+        raise ValueError(
+            "has ssl_ciphers with ssl_min_version=TLSv1.3, whose ciphers cannot be chosen: leave "
+            "out one of them"
+        )
+
+
+def are_shown(query: str) -> bool:
+    """Whether the options of a URL may be printed: none of them is, or may be a part of, a
+    secret."""
+    names = {part.partition("=")[0] for part in query.split("&")}
+    return not names & _SECRETS and "%40" not in query

@@ -5,6 +5,7 @@ the names of options are told, and of those none that may be the rest of a passw
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,12 +13,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from service.redis_options import CREDENTIALS, ESCAPES, TLS_OPTIONS, read_database, read_options
+from service.numbers import whole_number
+from service.redis_options import (
+    CREDENTIALS,
+    ESCAPES,
+    TLS_OPTIONS,
+    are_shown,
+    check_together,
+    read_database,
+    read_options,
+)
 
 URL_SCHEMES = (
     "embedded", "memory", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster"
 )  # fmt: skip
 _PORTS = {"redis+sentinel": 26379}  # where none is given; of all others 6379
+_OF_MANY_HOSTS = ("redis+sentinel", "redis+cluster")
+_SPECIAL = re.compile(r"[?#@:&=;,*\\]|%(?![0-9A-Fa-f]{2})")  # in the name of a folder
+_MASK = "********"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?\Z")
 
 
@@ -55,38 +68,61 @@ class RedisUrl:
             begins = ", ".join(f"{known}://" for known in URL_SCHEMES)
             raise ValueError(f"has an unknown scheme: it does not begin with one of {begins}")
         if scheme == "memory":
-            if rest.strip("/"):
+            if rest not in ("", "/"):
                 raise ValueError("has an unknown part: memory:// stands alone")
             return cls(scheme)
         if scheme == "embedded":
-            return cls(scheme, path=rest)
-        if any(character.isspace() for character in rest):
-            raise ValueError("has white space in it; percent-encode it: %20 for a space")
+            return cls(scheme, path=_folder(rest))
+        if any(character.isspace() or character == "\ufeff" for character in rest):
+            raise ValueError("has white space or a byte order mark in it; a space is %20")
         authority, path, query = _parts(rest)
-        options = read_options(scheme, query)
-        credentials, _, hosts = authority.rpartition("@")
+        credentials, hosts = _credentials(scheme, authority)
         username, _, password = credentials.partition(":")
         given: dict[str, Any] = {
             "username": unquote(username) or None,
             "password": unquote(password) or None,
         }
+        # What stands before the options is read before them: of a URL that forgot its host they
+        # are a part of the password, and none of their names may be told.
+        in_path = None
+        if scheme == "unix":
+            given["path"] = _socket(hosts, path)
+        else:
+            given["hosts"] = _hosts(scheme, hosts)
+            if scheme == "redis+sentinel":
+                given["primary"] = _primary(path)
+            else:
+                in_path = _database_in(scheme, path)
+        options = read_options(scheme, query)
         for name in CREDENTIALS:
             if name in options:
                 if given[name]:
                     raise ValueError(f"has the {name} twice: before @ and as an option")
                 given[name] = options[name]
-        if scheme == "unix":
-            given["path"] = _socket(hosts, path)
-        else:
-            given["hosts"] = _hosts(scheme, hosts)
-        given["database"] = options.get("db", 0)
-        if scheme == "redis+sentinel":
-            given["primary"] = _primary(path)
-            given["sentinel_username"] = options.get("sentinel_username")
-            given["sentinel_password"] = options.get("sentinel_password")
-        elif scheme != "unix":
-            given["database"] = _database_of(scheme, path, options.get("db"))
-        return cls(scheme, **given, **_tls(scheme, options))
+        given["sentinel_username"] = options.get("sentinel_username")
+        given["sentinel_password"] = options.get("sentinel_password")
+        database = options.get("db", in_path)
+        if in_path not in (None, database):
+            raise ValueError("names two databases")
+        return cls(scheme, **given, database=database or 0, **_tls(scheme, options))
+
+
+def _folder(rest: str) -> str:
+    """The folder of the private Valkey, as it was typed; empty: the default."""
+    path = unquote(rest)
+    if _SPECIAL.search(rest) or rest[:1].isspace() or not path.isprintable():
+        raise ValueError(
+            "is not embedded:// with a folder alone, such as embedded:///var/lib/presence: it has "
+            "no options, host or password; of a name, percent-encode what is special "
+            f"({ESCAPES})"
+        )
+    try:
+        folder = folder_of(path)
+    except RuntimeError:
+        raise ValueError("names the home of a user who is not known") from None
+    if os.path.normpath(folder) == folder.anchor:
+        raise ValueError("names the root folder: give one of its own, as /var/lib/presence")
+    return path
 
 
 def _parts(rest: str) -> tuple[str, str, str]:
@@ -102,6 +138,22 @@ def _parts(rest: str) -> tuple[str, str, str]:
         raise ValueError(f"has a # that is not percent-encoded ({ESCAPES})")
     path, _, query = tail.partition("?")
     return authority, path, query
+
+
+def _credentials(scheme: str, authority: str) -> tuple[str, str]:
+    """What stands before the @, and behind it."""
+    credentials, _, hosts = authority.rpartition("@")
+    if "@" in credentials:
+        raise ValueError(
+            "has more than one @: user and password stand once, before the first host, and an @ "
+            "in them is %40"
+        )
+    if "," in credentials and scheme in _OF_MANY_HOSTS:
+        raise ValueError(
+            "has a comma before the @: user and password stand once, before the first host, and "
+            "a comma in them is %2C"
+        )
+    return credentials, hosts
 
 
 def _hosts(scheme: str, hosts: str) -> tuple[tuple[str, int], ...]:
@@ -131,12 +183,13 @@ def _host(host_port: str, default: int) -> tuple[str, int]:
             raise ValueError("names a host that is not host:port")
     if port is None:
         return host, default
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+    try:
+        return host, whole_number(port, 1, 65_535)
+    except ValueError:
         raise ValueError(
             "names a host that is not host:port, with a port from 1 to 65535; an IPv6 address "
             f"stands in brackets, and what is special in a password is percent-encoded ({ESCAPES})"
-        )
-    return host, int(port)
+        ) from None
 
 
 def _socket(hosts: str, path: str) -> str:
@@ -154,18 +207,16 @@ def _primary(path: str) -> str:
     return name
 
 
-def _database_of(scheme: str, path: str, option: int | None) -> int:
+def _database_in(scheme: str, path: str) -> int | None:
     text = unquote(path).strip("/")
     if not text:
-        return option or 0
+        return None
     try:
         database = read_database(text)
     except ValueError:
         raise ValueError("does not give the database as a whole number, such as /0") from None
     if scheme == "redis+cluster" and database:
         raise ValueError("names a database, and a cluster has only 0")
-    if option is not None and option != database:
-        raise ValueError("names two databases")
     return database
 
 
@@ -178,6 +229,7 @@ def _tls(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if given and not (is_on or of_sentinels):
         how = "rediss://" if scheme == "redis" else "ssl=true"
         raise ValueError(f"has {next(iter(given))} without TLS: use {how}")
+    check_together(given)
     return {
         "tls": given,
         "sentinel_tls": scheme == "redis+sentinel" and of_sentinels,
@@ -194,16 +246,20 @@ def folder_of(path: str) -> Path:
 
 
 def mask_url(url: str) -> str:
-    """A URL without the passwords in it, whether or not it can be read."""
-    scheme, _, rest = url.partition("://")
+    """A URL as it may be printed, whether or not it can be read: without anything that stands
+    before its last @, for a user's name may be a part of the password as well."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in URL_SCHEMES:
+        return _MASK
     credentials, at, target = rest.rpartition("@")
-    if "password" in credentials:  # an option's, with an @ that is not percent-encoded
-        return f"{scheme}://********"
-    if "password" in target:
-        target = target.partition("?")[0] + "?…"
-    if not at:
-        return f"{scheme}://{target}"
-    user, colon, _ = credentials.partition(":")
-    if not colon or any(character in credentials for character in "/?#"):
-        user = ""  # it may be a password as well
-    return f"{scheme}://{user}:********@{target}"
+    try:
+        RedisUrl.parse(url)
+    except ValueError:
+        if not at or "?" in credentials:  # an option's, with an @ that is not percent-encoded
+            return f"{scheme}://{_MASK}"
+    target, question, query = target.partition("?")
+    if "%40" in target:
+        target = "…"
+    if question:
+        target += f"?{query}" if are_shown(query) else "?…"
+    return f"{scheme}://{f':{_MASK}@' if at else ''}{target}"

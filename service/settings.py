@@ -129,8 +129,8 @@ def _sites_file(raw: str) -> Sites:
 
 
 def _token_file(url: str) -> Path | None:
-    scheme, _, path = url.partition("://")
-    return folder_of(path) / "admin-token" if scheme == "embedded" else None
+    read = RedisUrl.parse(url)
+    return folder_of(read.path) / "admin-token" if read.scheme == "embedded" else None
 
 
 def _kept_token(url: str) -> str:

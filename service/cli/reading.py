@@ -18,6 +18,7 @@ from service.errors import FieldError
 from service.ops.metrics import Metrics
 from service.redis.client import connect
 from service.redis.embedded import EmbeddedServer, folder_of, is_running
+from service.redis_url import RedisUrl
 from service.settings import Settings
 from service.sites import is_site_id
 from service.store.store import PresenceStore
@@ -62,7 +63,7 @@ def clean_path_option(path: str | None) -> str | None:
 
 def embedded_path(settings: Settings) -> str:
     """The path behind `embedded://`; empty: the default folder."""
-    return settings.redis_url.partition("://")[2]
+    return RedisUrl.parse(settings.redis_url).path
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ The deadlines of every topology stand here. redis-py's own defaults (5 s socket 
 retries) would let one frozen Redis hold a request for a minute.
 """
 
-import os
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +19,7 @@ from redis.asyncio import (
 )
 from redis.asyncio import Connection as TcpConnection
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.connection import AbstractConnection, RedisSSLContext
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
@@ -39,6 +38,7 @@ from service.redis.connections import (
 from service.redis.embedded import socket_of
 from service.redis.failures import NotTrusted, WrongProtocol, WrongTopology
 from service.redis.scripts import Client
+from service.redis.tls import check_tls
 from service.redis_url import RedisUrl
 
 CONNECT_TIMEOUT_S = 0.5
@@ -160,7 +160,7 @@ def connect(url: str, *, answer_within_s: float = SOCKET_TIMEOUT_S) -> Connectio
     """
     try:
         parsed = RedisUrl.parse(url)
-        _check_tls(parsed)
+        check_tls(parsed)
     except ValueError as error:
         raise SettingsError(f"PRESENCE_REDIS_URL: its value {error}") from None
     options = _options(answer_within_s)
@@ -172,21 +172,6 @@ def connect(url: str, *, answer_within_s: float = SOCKET_TIMEOUT_S) -> Connectio
         case "redis+cluster":
             return _cluster(parsed, options)
     return _standalone(parsed, options)
-
-
-def _check_tls(url: RedisUrl) -> None:
-    """Raises ValueError where the files of the `ssl_…` options cannot be used."""
-    for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
-        if name in url.tls and not os.access(url.tls[name], os.R_OK):
-            raise ValueError(f"has a bad option {name}: it cannot be read")
-    if url.is_tls or url.sentinel_tls:
-        given = {name.removeprefix("ssl_"): value for name, value in url.tls.items()}
-        try:
-            RedisSSLContext(**given).get()
-        except (OSError, ValueError) as error:  # SSLError is an OSError
-            why = getattr(error, "reason", None) or getattr(error, "strerror", None) or "no PEM"
-            names = ", ".join(url.tls)
-            raise ValueError(f"has TLS options that do not fit ({names}): {why}") from None
 
 
 def _memory() -> Connection:

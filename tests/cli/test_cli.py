@@ -223,7 +223,7 @@ def test_config(shell: Shell) -> None:
     assert rows["PRESENCE_PORT"][1:3] == ["81", "environment"]
     assert rows["PRESENCE_HOST"][1:3] == ["127.0.0.1", "default"]
     assert rows["PRESENCE_ADMIN_TOKEN"][1] == "********"
-    assert rows["PRESENCE_REDIS_URL"][1] == "redis://user:********@host:1/0"
+    assert rows["PRESENCE_REDIS_URL"][1] == "redis://:********@host:1/0"
     assert "hush" not in result.output
 
 
