@@ -1,0 +1,88 @@
+"""Servers that speak TLS, and what a store on them says."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.errors import StoreUnreachable
+from service.redis.client import connect
+from service.store.config import StoreConfig
+from service.store.keys import Keys
+from service.store.store import PresenceStore
+from service.store.writer import WRITTEN, Heartbeat
+from tests import servers
+from tests.servers import Server
+
+NOT_TRUSTED = "Redis is not trusted, or does not trust us"
+WRONG_PROTOCOL = "wrong protocol"
+NOT_REACHABLE = "Redis cannot be reached"
+
+
+@dataclass
+class Certificate:
+    """A self-signed certificate for this machine, which both ends may show."""
+
+    key: Path
+    certificate: Path
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The options of a server."""
+        return (
+            "--tls-cert-file", str(self.certificate), "--tls-key-file", str(self.key),
+            "--tls-ca-cert-file", str(self.certificate),
+        )  # fmt: skip
+
+    @property
+    def trusted(self) -> str:
+        """The option of a URL."""
+        return f"ssl_ca_certs={self.certificate}"
+
+    @property
+    def shown(self) -> str:
+        """The options of a URL with which we show it."""
+        return f"ssl_certfile={self.certificate}&ssl_keyfile={self.key}"
+
+
+@dataclass
+class Both:
+    """A server that speaks TLS on one port and plain text on the other."""
+
+    server: Server
+    tls_port: int
+
+
+@contextlib.contextmanager
+def both(own: Certificate, *options: str, port: int = 0) -> Iterator[Both]:
+    tls_port = servers.free_port(with_bus=True)
+    arguments = ("--tls-port", str(tls_port), *own.served, *options)
+    with Server("redis7", *arguments, port=port) as server:
+        yield Both(server, tls_port)
+
+
+@contextlib.asynccontextmanager
+async def store_on(url: str) -> AsyncIterator[PresenceStore]:
+    store = PresenceStore(connect(url), Keys("presence"), StoreConfig())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def works(url: str) -> None:
+    async with store_on(url) as store:
+        beat = Heartbeat("a-session-of-its-own", "/", "", "", "")
+        assert await store.heartbeat("blog", beat) in WRITTEN
+        assert (await store.stats("blog")).activeVisitors == 1
+        await store.probe()
+
+
+async def fails(url: str, says: str) -> None:
+    """Each try says the same, also one that only waits for another's."""
+    async with store_on(url) as store:
+        for _ in range(3):
+            with pytest.raises(StoreUnreachable, match=says):
+                await store.probe()
