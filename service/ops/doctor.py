@@ -32,7 +32,7 @@ from service.ops.key_kinds import KeyKinds
 from service.ops.repair import Repair
 from service.ops.shard_index import atomic, now_of, places, read_index, whole
 from service.redis.client import Connection
-from service.redis.failures import FAILURES, as_store_error, kind_of
+from service.redis.failures import FAILURES, as_store_error
 from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys, site_of
 from service.store.members import Member
@@ -91,7 +91,7 @@ class Doctor:
         Raises:
             StoreError: Redis cannot do it now.
         """
-        async with _failures():
+        async with _failures(self._connection):
             await self._connection.check_topology(self._keys.probe)
             checkup = Checkup([site] if site else [])
             tags = await self._check_keys(site, checkup)
@@ -115,7 +115,7 @@ class Doctor:
         Raises:
             StoreError: Redis cannot do it now.
         """
-        async with _failures():
+        async with _failures(self._connection):
             repair = Repair(self._client, self._keys, self._config, self._kinds)
             return await repair.repair(checkup.findings)
 
@@ -274,8 +274,8 @@ def _chunks(members: Iterable[Member]) -> Iterator[list[Member]]:
 
 
 @contextlib.asynccontextmanager
-async def _failures() -> AsyncIterator[None]:
+async def _failures(connection: Connection) -> AsyncIterator[None]:
     try:
         yield
     except FAILURES as error:
-        raise as_store_error(kind_of(error)) from error
+        raise as_store_error(connection.kind_of(error)) from error

@@ -24,7 +24,13 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import ConnectionError, MovedError, ResponseError, TimeoutError
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError,
+    MovedError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.errors import SettingsError
@@ -36,7 +42,7 @@ from service.redis.connections import (
     with_hiredis_packing,
 )
 from service.redis.embedded import socket_of
-from service.redis.failures import NotTrusted, WrongProtocol, WrongTopology
+from service.redis.failures import NotTrusted, WrongProtocol, WrongTopology, kind_of
 from service.redis.scripts import Client
 from service.redis.tls import check_tls
 from service.redis_url import RedisUrl
@@ -139,8 +145,15 @@ class Connection:
             for n in range(KEYS_LOOKED_FOR):
                 pipeline.exists(f"{key}:{n}")
             replies = await pipeline.execute(raise_on_error=False)
-            if any(isinstance(reply, MovedError) for reply in replies):
+            # Where slots are missing, or the cluster is down, no key is told where to go.
+            if any(isinstance(reply, (MovedError, ClusterDownError)) for reply in replies):
                 raise WrongTopology("cluster")
+
+    def kind_of(self, error: BaseException) -> str:
+        """The kind of a failure, as of `failures`; who did not ask for a cluster is told first of
+        all that there is one."""
+        kind = kind_of(error)
+        return "cluster" if kind == "CLUSTERDOWN" and self.topology != "cluster" else kind
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -232,8 +245,9 @@ class _Sentinels(Sentinel):
             return await super().discover_master(service_name)
         except MasterNotFoundError as error:
             for kind in (NotTrusted, WrongProtocol):
-                if any(isinstance(sentinel.last_error, kind) for sentinel in self.sentinels):
-                    raise kind("the Sentinels") from error
+                for sentinel in self.sentinels:
+                    if isinstance(sentinel.last_error, kind):
+                        raise type(sentinel.last_error)("the Sentinels") from error
             raise
 
 

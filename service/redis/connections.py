@@ -26,6 +26,7 @@ from redis.exceptions import (
 )
 
 from service.redis.diagnosis import Diagnoses, diagnosed
+from service.redis.failures import NotRedis
 
 RENEW_S = 1.0  # connections to what takes no writes are made anew, but not more often than that
 PAUSE_S = 0.1  # between two tries to reach what could not be reached
@@ -49,15 +50,14 @@ class Diagnosing(AbstractConnection):
     _diagnoses: Diagnoses  # each client has its own
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """Raises NotTrusted or WrongProtocol where redis-py only says that it failed."""
+        """Raises NotTrusted or a WrongProtocol where redis-py only says that it failed."""
         try:
             await super().connect_check_health(*args, **kwargs)
         except (ConnectionError, TimeoutError, InvalidResponse, ssl.SSLError) as error:
             host, port = getattr(self, "host", None), getattr(self, "port", None)
-            if host is None or port is None:  # a Unix socket
-                raise
+            address = None if host is None or port is None else (host, int(port))
             tls = self.ssl_context.get() if isinstance(self, SSLConnection) else None
-            told = await diagnosed(error, (host, int(port)), tls, self._diagnoses)
+            told = await diagnosed(error, address, tls, self._diagnoses)
             if told is None:
                 raise
             raise told from error
@@ -68,7 +68,8 @@ class Diagnosing(AbstractConnection):
         await super().on_connect_check_health(check_health)
         await self.send_command("PING", check_health=False)
         with contextlib.suppress(ResponseError):  # a refusal is an answer, too
-            await self.read_response()
+            if await self.read_response() not in ("PONG", b"PONG"):
+                raise NotRedis("not an answer to a PING")
 
 
 def with_diagnosis(connection_class: type[C]) -> type[C]:

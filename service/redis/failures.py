@@ -10,6 +10,7 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ConnectionError,
+    InvalidResponse,
     MaxConnectionsError,
     RedisClusterException,
     RedisError,
@@ -28,7 +29,32 @@ class NotTrusted(ConnectionError):
 
 
 class WrongProtocol(ConnectionError):
-    """One end speaks TLS and the other does not, or it is not Redis at all."""
+    """Something is there, but we do not understand each other. `kind`: why, as in
+    `_UNREACHABLE`."""
+
+    kind = "not_redis"
+
+
+class NotRedis(WrongProtocol):
+    """It answers, but not as Redis does."""
+
+
+class SpeaksTls(WrongProtocol):
+    """It speaks TLS, and was spoken to in plain text."""
+
+    kind = "speaks_tls"
+
+
+class SpeaksPlain(WrongProtocol):
+    """It is Redis in plain text, and was spoken to over TLS."""
+
+    kind = "speaks_plain"
+
+
+class NoCommonTls(WrongProtocol):
+    """Both speak TLS, but no version or no cipher of it is common to both."""
+
+    kind = "no_common_tls"
 
 
 class WrongTopology(ResponseError):
@@ -42,7 +68,12 @@ class WrongTopology(ResponseError):
 _UNREACHABLE = {
     "untrusted": "Redis is not trusted, or does not trust us: see ssl_ca_certs, ssl_certfile and "
     "ssl_check_hostname of the URL",
-    "protocol": "wrong protocol: only one of Redis's port and the URL is TLS (rediss://, ssl=true)",
+    "not_redis": "wrong protocol: what answers there is not Redis",
+    "speaks_tls": "wrong protocol: that port speaks TLS: use rediss:// or ssl=true",
+    "speaks_plain": "wrong protocol: Redis does not speak TLS on that port: use redis:// or "
+    "ssl=false, or its port for TLS",
+    "no_common_tls": "wrong protocol: no version or cipher of TLS is common to Redis and us: see "
+    "ssl_min_version and ssl_ciphers of the URL",
     "timeout": "Redis does not answer in time",
     "connection": "Redis cannot be reached",
     "pool": "all connections to Redis are in use",
@@ -73,7 +104,10 @@ _TOLD_BY = {
     "cluster support disabled": "no_cluster",
     "unknown command 'SENTINEL'": "no_sentinel",
 }
-_TOLD_OF_NODES = ("untrusted", "protocol", "AUTH", "NOPERM", "LOADING", "no_cluster")
+_TOLD_OF_NODES = (
+    "untrusted", "not_redis", "speaks_tls", "speaks_plain", "no_common_tls",
+    "AUTH", "NOPERM", "LOADING", "no_cluster",
+)  # fmt: skip
 
 
 def kind_of(error: BaseException) -> str:
@@ -85,7 +119,9 @@ def kind_of(error: BaseException) -> str:
     if isinstance(error, NotTrusted):
         return "untrusted"
     if isinstance(error, WrongProtocol):
-        return "protocol"
+        return error.kind
+    if isinstance(error, InvalidResponse):
+        return NotRedis.kind
     if isinstance(error, AskError):  # MOVED is one, too; a cluster's client follows them
         return "cluster"
     if isinstance(error, TryAgainError):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
-from service.redis.failures import FAILURES, kind_of
+from service.redis.failures import FAILURES
 from service.redis.scripts import Call, load, run
 from service.store.keys import site_of
 from service.store.runner import ScriptRunner
@@ -126,7 +126,7 @@ class DueList:
                     self._waiting.setdefault(tag, (condition, at_ms))
             if not isinstance(error, FAILURES):
                 raise
-            runner.observe_error(kind_of(error))
+            runner.observe_error(runner.connection.kind_of(error))
             self._not_before_s = time.monotonic() + RETRY_S
             return
         if len(self._entered_at) > REMEMBERED_TAGS:

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from service.errors import StoreError, StoreRefused
 from service.redis.client import DEADLINE_S, Connection
-from service.redis.failures import FAILURES, as_store_error, kind_of
+from service.redis.failures import FAILURES, as_store_error
 from service.redis.scripts import Call, Client, Command, load, run_many, run_mixed
 from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, Keys, ShardKeys
@@ -190,7 +190,7 @@ class ScriptRunner:
 
     def translated(self, error: BaseException) -> StoreError:
         """The StoreError of a failure, which is counted."""
-        kind = kind_of(error)
+        kind = self.connection.kind_of(error)
         self.observe_error(kind)
         return as_store_error(kind)
 

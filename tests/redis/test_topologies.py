@@ -18,7 +18,7 @@ from service.store.keys import Keys
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests import servers
-from tests.conftest import patient_store
+from tests.conftest import MakeService, patient_store
 from tests.servers import Server
 
 pytestmark = pytest.mark.server
@@ -144,6 +144,41 @@ async def test_a_node_of_a_cluster_is_not_taken_for_one_server(
             )
             refused = {str(each) for each in outcomes if isinstance(each, StoreError)}
             assert refused == {"this is a cluster: use redis+cluster://"}
+
+
+@pytest.mark.fault("F25")
+@pytest.mark.parametrize("first_slots", [0, 1, 9_000, 16_383])
+@pytest.mark.parametrize("covers", ["yes", "no"])
+async def test_a_node_of_a_cluster_that_is_down_is_not_taken_for_one_server(
+    first_slots: int, covers: str, make_service: MakeService
+) -> None:
+    """Slots are missing: who asked for one server is told first that this is none."""
+    told = "this is a cluster: use redis+cluster://"
+    port = servers.free_port(with_bus=True)
+    options = ("--cluster-enabled", "yes", "--cluster-require-full-coverage", covers)
+    with Server("valkey", *options, port=port) as node:
+        if first_slots:
+            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, first_slots - 1)
+        connection = connect(node.url)
+        with pytest.raises(StoreRefused) as refusal:
+            await Doctor(connection, Keys("presence")).check()
+        assert str(refusal.value) == told
+        await connection.close()
+        service = await make_service(node.url)
+        answer = await service.client.get("/readyz")
+        assert (answer.status_code, answer.json()["detail"]) == (503, told)
+        outcomes = await asyncio.gather(
+            *(service.store.stats(f"site-{n}") for n in range(20)),
+            *(service.store.heartbeat(f"site-{n}", beat()) for n in range(20)),
+            return_exceptions=True,
+        )
+        assert {str(each) for each in outcomes if isinstance(each, StoreError)} <= {told}
+        async with store_on(connect(f"redis+cluster://127.0.0.1:{port}")) as store:
+            outcomes = await asyncio.gather(
+                *(store.stats(f"site-{n}") for n in range(20)), return_exceptions=True
+            )
+            assert told not in {str(each) for each in outcomes}
+            assert any(isinstance(each, StoreError) for each in outcomes) or first_slots == 16_383
 
 
 @pytest.mark.fault("F25")
