@@ -2,7 +2,7 @@
 
 import { createEventStream, type LiveEvent } from "./event_stream.js";
 import { fetchJson } from "./fetch_json.js";
-import { normalizePath } from "./path.js";
+import { normalizePath } from "./normalize_path.js";
 
 export interface LiveStore {
   /** False while disconnected; the numbers are the last ones known. */
