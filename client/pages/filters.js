@@ -1,5 +1,6 @@
 /** What the page is filtered by: kept in its address, so that Back undoes it and the URL can be shared. */
 
+import { normalizePath } from "../src/normalize_path.js";
 import { byId, element } from "./dom.js";
 import { countryName, readablePath } from "./format.js";
 
@@ -108,9 +109,9 @@ function parsed(textOf) {
   return /** @type {Filters} */ (Object.fromEntries(NAMES.map((name) => [name, DIMENSIONS[name].parse(textOf(name))])));
 }
 
-/** Normalizes a path as the service does. @param {string} text */
+/** @param {string} text */
 function parsePath(text) {
-  const path = text.replace(/[?#].*$/s, "").normalize("NFC").replace(/(?<=.)\/+$/, "");
+  const path = normalizePath(text);
   return /^\/(?!\/)/.test(path) && new TextEncoder().encode(path).length <= 512 ? path : null;
 }
 

@@ -51,19 +51,13 @@ export function formatAge(ms) {
 }
 
 /**
- * Decodes a path for display. Invisible characters and those that change the text direction stay
- * percent-encoded.
+ * A path for display: escapes stay, for the service has decoded all but those that make another page.
+ * Invisible characters and those that change the text direction are escaped.
  *
  * @param {string} path
  */
 export function readablePath(path) {
-  let text = path;
-  try {
-    text = decodeURI(path);
-  } catch {
-    // not UTF-8: show it as it is
-  }
-  return text.replace(/[\p{C}\p{Z}]/gu, (character) => (character === " " ? " " : encodeURIComponent(character)));
+  return path.replace(/[\p{C}\p{Z}]/gu, (character) => (character === " " ? " " : encodeURIComponent(character)));
 }
 
 /** The flag emoji of a country code. @param {string} code */

@@ -206,6 +206,7 @@ def test_a_page_can_be_chosen(calm: LiveService, site: str, page: Page) -> None:
     [
         ("?page=%2Ftea%2F", 2),  # as the service spells it: /tea
         ("?page=%2Ftea%3Fq%3D1", 2),
+        ("?page=%2F%2574ea%2F%2F", 2),  # escaped once more, as who copies an address does
         ("?page=%2Fnobody", 0),  # nobody is there, and its number is shown all the same
         ("?page=foo", 3),  # no page at all
         ("?page=", 3),
@@ -220,6 +221,20 @@ def test_a_page_in_the_address(
     board = Board.open(page, calm, site, query)
     expect(board.now).to_have_text(str(here))
     expect(board.connection).to_have_text(re.compile("^Live"))
+
+
+@pytest.mark.fault("B32")
+def test_pages_that_differ_by_an_escape_look_different(
+    calm: LiveService, site: str, page: Page
+) -> None:
+    paths = ["/100%25", "/100%", "/a%2fb", "/a/b", "/%ff", "/caf%C3%A9"]
+    for path in paths:
+        calm.visitor(site).at(path)
+    board = Board.open(page, calm, site, "?page=%2Fa%252fb")
+    expect(board.now).to_have_text("1")
+    expect(page.locator("#active-label")).to_have_text("person on /a%2Fb now")
+    names = sorted(label for label, _ in board.rows())
+    assert names == ["/%FF", "/100%", "/100%25", "/a%2Fb", "/a/b", "/café"]
 
 
 def test_the_focus_is_not_lost_with_its_row(calm: LiveService, site: str, page: Page) -> None:
