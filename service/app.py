@@ -22,6 +22,7 @@ from service.api.middleware import Observed
 from service.api.rate_limits import Slots
 from service.api.routes import API_ROUTES
 from service.api.security import Security
+from service.api.share_tokens import ShareTokens
 from service.api.user_tokens import UserTokens
 from service.errors import PresenceError, RequestError, ShardCountError, TokenError
 from service.live.hub import Hub
@@ -118,6 +119,7 @@ def create_app(
     store = make_store(settings, connect(settings.redis_url), metrics)
     hub = Hub(store, settings.live_tick)
     stats: SingleFlight[tuple[str, int], Stats] = SingleFlight(lambda key: store.stats(*key))
+    share_tokens = ShareTokens(store.share_digests)
     draining = Draining(settings.drain, hub.close)
     traces = traces or provider_from_env(os.environ)
     tracing = Tracing(traces, security.addresses.is_from_trusted_proxy) if traces else None
@@ -153,6 +155,7 @@ def create_app(
                 await sweeping
                 await hub.settled()
                 await stats.settled()
+                await share_tokens.settled()
             await store.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.shutdown)
@@ -180,6 +183,7 @@ def create_app(
         streams,
         lambda: draining.is_on,
         UserTokens(),
+        share_tokens,
     )
     app.state.context = context
     app.state.demo = demo

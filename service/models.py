@@ -196,6 +196,27 @@ class SiteList(Struct, frozen=True):
     asOf: Moment
 
 
+class Share(Struct, frozen=True):
+    """A share token that holds; the token itself is not kept."""
+
+    name: str
+    madeAt: Moment
+
+
+class ShareList(Struct, frozen=True):
+    """The shares of a site, by name."""
+
+    shares: list[Share]
+
+
+class NewShare(Struct, frozen=True):
+    """A share that has just been made, with its token, which is told this once."""
+
+    name: str
+    madeAt: Moment
+    token: str
+
+
 class Session(Struct, frozen=True, omit_defaults=True):
     """One active session. For operators only."""
 

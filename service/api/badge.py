@@ -27,7 +27,7 @@ _HEIGHT, _MARGIN = 20, 6
 async def badge(request: Request) -> Response:
     """How many are here, or on one page."""
     context = context_of(request)
-    name = context.check_reader(request)
+    name = (await context.check_reader(request)).site
     label = _label(request)
     counted = await context.store.active(name, path_parameter(request))
     return Response(draw(label, f"{counted.activeVisitors:,}"), headers=_HEADERS)

@@ -11,11 +11,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from service.api.bearer_tokens import bearer
 from service.api.openapi.samples import BASE_URL
 from service.api.rate_limits import Slots
 from service.api.request_head import headers_of
 from service.api.requests.fields import check_site
 from service.api.security import Security
+from service.api.share_tokens import ShareLease, ShareTokens, digest_of
 from service.api.user_tokens import UserTokens
 from service.errors import FieldError, PresenceError, RequestError, StoreError
 from service.live.hub import Hub
@@ -35,6 +37,14 @@ RETRY_AFTER_S = "1"  # a Redis that fails over is back within seconds; clients a
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads the numbers of a site. `share` is there where a share token lets them."""
+
+    site: str
+    share: ShareLease | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The parts of one app."""
 
@@ -47,6 +57,7 @@ class Context:
     streams: Slots
     is_draining: Callable[[], bool]
     user_tokens: UserTokens
+    share_tokens: ShareTokens
 
     def check_caller(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was
@@ -62,15 +73,23 @@ class Context:
         self.security.limits.count(self.security.addresses.of_request(request.scope))
         return name, site, headers
 
-    def check_reader(self, request: Request) -> str:
-        """The site id of a request that reads, counted as by `check_caller`.
+    async def check_reader(self, request: Request) -> Reader:
+        """Who asks for numbers, counted as by `check_caller`. The only place where a share token
+        counts: it opens what asks here and nothing else.
 
         Raises:
             RequestError: 401, 403, 404, 422 or 429.
+            StoreError: Redis cannot say whether a share token holds.
         """
         name, site, headers = self.check_caller(request)
+        digest = None if site.public else digest_of(bearer(headers) or b"")
+        if digest is not None:
+            is_held = await self.share_tokens.holds(name, digest)
+            # Tokens of a site that is not there any more are still kept.
+            if is_held and self.security.find_site(name) is not None:
+                return Reader(name, self.share_tokens.lease(name, digest))
         self.security.check_reader(name, site, headers)
-        return name
+        return Reader(name)
 
     def check_guesses(self, request: Request) -> None:
         """Raises RequestError, 429, where the address has shown too many wrong tokens."""
@@ -156,10 +175,13 @@ def problem_response(error: PresenceError) -> Response:
     return Response(body, status, headers)
 
 
-def json_response(value: Any, headers: dict[str, str] | None = None) -> Response:
+def json_response(
+    value: Any, headers: dict[str, str] | None = None, *, status: int = 200
+) -> Response:
     """A struct as JSON. Live numbers are never to be cached unless a header says otherwise."""
     return Response(
         msgspec.json.encode(value),
+        status,
         headers={"Content-Type": "application/json", "Cache-Control": "no-store"} | (headers or {}),
     )
 

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.api.context import STREAMED, Context, context_of
+from service.api.context import STREAMED, Context, Reader, context_of
 from service.api.query import path_parameter
 from service.api.requests.fields import check_site
+from service.api.share_tokens import ShareLease
 from service.api.user_access import check_users_reader
 from service.errors import FieldError, StoreError
 from service.live.hub import Hub
@@ -30,7 +31,8 @@ class Live:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         context = context_of(request)
-        name, options, expires = _admit(request, context)
+        reader, options, expires = await _admit(request, context)
+        name = reader.site
         if request.method == "HEAD":
             head = Response(headers=STREAMED, media_type=_MEDIA_TYPE)
             del head.headers["content-length"]
@@ -47,7 +49,7 @@ class Live:
             context.metrics.streams.inc()
             try:
                 response = _EventStream(
-                    _events(context.hub, name, subscriber, expires),
+                    _events(context.hub, name, subscriber, expires, reader.share),
                     media_type=_MEDIA_TYPE,
                     headers=STREAMED,
                 )
@@ -56,20 +58,20 @@ class Live:
                 context.metrics.streams.dec()
 
 
-def _admit(request: Request, context: Context) -> tuple[str, SubscribeOptions, float]:
-    """The site, what is asked for, and until when it may be told, s since the epoch. A HEAD may ask
-    for what is not a page."""
+async def _admit(request: Request, context: Context) -> tuple[Reader, SubscribeOptions, float]:
+    """Who asks, for what, and until when they may be told, s since the epoch. A HEAD may ask for
+    what is not a page."""
     query = request.query_params
     wants_feed = query.get("feed") == "1"
     if query.get("users") != "1":
-        name = context.check_reader(request)
+        reader = await context.check_reader(request)
         is_head = request.method == "HEAD"
         options = SubscribeOptions(wants_feed, None if is_head else path_parameter(request))
-        return name, options, math.inf
+        return reader, options, math.inf
     name, path = check_site(request.path_params["site"]), path_parameter(request)
     verdict = check_users_reader(context, request, name, path)
     expires = verdict.expires if verdict else math.inf
-    return name, SubscribeOptions(wants_feed, path, users=True), expires
+    return Reader(name), SubscribeOptions(wants_feed, path, users=True), expires
 
 
 class _EventStream(StreamingResponse):
@@ -101,17 +103,25 @@ def _known_positions(request: Request, context: Context) -> list[str] | None:
 
 
 async def _events(
-    hub: Hub, site: str, subscriber: Subscriber, expires: float
+    hub: Hub,
+    site: str,
+    subscriber: Subscriber,
+    expires: float,
+    share: ShareLease | None = None,
 ) -> AsyncIterator[bytes]:
-    """What is sent until the service stops, or the token that let the client in expires."""
+    """What is sent until the service stops, or the token that let the client in expires or is
+    revoked."""
+    patience_s = min(COMMENT_S, share.every_s) if share else COMMENT_S
     yield b"retry: %d\n\n" % random.randint(*RECONNECT_MS)  # noqa: S311  # no secret
     while (left_s := expires - time.time()) > 0:
         try:
-            async with asyncio.timeout(min(COMMENT_S, left_s)):
+            async with asyncio.timeout(min(patience_s, left_s)):
                 event = await subscriber.take()
         except TimeoutError:
             event = b":\n\n"
         if event is None:
+            return
+        if share and not await share.holds():
             return
         if event:
             yield event

@@ -112,8 +112,16 @@ class Security:
             RequestError: 401 or 403; 404, to an operator, for an unknown site.
         """
         if not site.public:
-            require(headers, self._tokens_of(site))
-            self.require_site(name)
+            self.check_owner(name, site, headers)
+
+    def check_owner(self, name: str, site: Site, headers: Headers) -> None:
+        """Only whoever shows the site's token or the operator's.
+
+        Raises:
+            RequestError: 401 or 403; 404, to an operator, for an unknown site.
+        """
+        require(headers, self._tokens_of(site))
+        self.require_site(name)
 
     def check_operator(self, headers: Headers) -> None:
         """Only operators, who show a token, wherever they are: what a proxy, a browser under a

@@ -18,7 +18,7 @@ LONGEST = {"minutes": 2_880, "hours": 9_600, "days": 400}
 async def stats(request: Request) -> Response:
     """All numbers of a site."""
     context = context_of(request)
-    name = context.check_reader(request)
+    name = (await context.check_reader(request)).site
     limit = integer(request, "limit", TOP_LIMIT, 1, 1000)
     async with context.store.deadline():
         numbers = await context.stats.get((name, limit))
@@ -34,14 +34,14 @@ async def stats(request: Request) -> Response:
 async def active(request: Request) -> Response:
     """How many are here, or on one page."""
     context = context_of(request)
-    name = context.check_reader(request)
+    name = (await context.check_reader(request)).site
     return json_response(await context.store.active(name, path_parameter(request)))
 
 
 async def history(request: Request) -> Response:
     """The last minutes, hours or days."""
     context = context_of(request)
-    name = context.check_reader(request)
+    name = (await context.check_reader(request)).site
     asked = [unit for unit in LONGEST if unit in request.query_params] or ["minutes"]
     if len(asked) > 1:
         raise FieldError(asked[1], f"ask for {asked[0]} or for {asked[1]}, not for both")

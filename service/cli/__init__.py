@@ -14,6 +14,7 @@ from service.cli.group import PresenceGroup
 from service.cli.lua import lua
 from service.cli.serve import serve
 from service.cli.sessions import sessions
+from service.cli.share import share
 from service.cli.sites import sites
 from service.cli.stats import stats
 from service.cli.token import token
@@ -33,5 +34,6 @@ def main() -> None:
     """
 
 
-for _command in (serve, sites, stats, sessions, users, views, export, doctor, lua, token, config):
+_READ = (sites, stats, sessions, users, views, export)
+for _command in (serve, *_READ, doctor, lua, share, token, config):
     main.add_command(_command)

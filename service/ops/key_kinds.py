@@ -52,6 +52,7 @@ class KeyKinds:
             "users": Kind("hash", 30 * DAY_MS),
             "views": Kind("stream", kept),
             "types": Kind("hash", kept),
+            "shares": Kind("hash", None),
             "totals": Kind("hash", None),
             "top": Kind("zset", None),
             "uniques": Kind(self._type_of_uniques, None),

@@ -93,6 +93,7 @@ class ShardKeys:
         self.top = base + "top"
         self.types = base + "types"
         self.uniques = base + "uniques"
+        self.shares = base + "shares"
         self.user_pages = base + "user_pages"
         self.user_seen = base + "user_seen"
         self.users = base + "users"

@@ -20,6 +20,7 @@ from service.store.listings import Listings
 from service.store.reader import StoreReader
 from service.store.runner import ScriptRunner
 from service.store.shard_count import ShardCount
+from service.store.shares import StoreShares
 from service.store.site_counts import SiteCounts
 from service.store.sweeps import StoreSweeps
 from service.store.users import StoreUsers
@@ -87,6 +88,11 @@ class PresenceStore:
         self.user_states = users.states
         self.user_statuses = users.statuses
         self.count_users = users.count_users
+        shares = StoreShares(runner)
+        self.add_share = shares.add_share
+        self.remove_share = shares.remove_share
+        self.shares = shares.shares
+        self.share_digests = shares.share_digests
         self.site_names = sites.site_names
         self.sites = sites.sites
 

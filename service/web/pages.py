@@ -141,15 +141,18 @@ def _rendered(page: bytes) -> Asset:
 async def static(request: Request) -> Response:
     """A file that a page loads. While copies of two releases run, a page of the one may ask the
     other: it gets the file as it is here, not to be kept."""
+    name = request.path_params["name"]
+    if name.startswith("accent/"):
+        return _accent(request, name)
     is_current = request.path_params["version"] == assets().version
     headers = {"Cache-Control": FOR_EVER if is_current else "no-cache"}
-    return _file(request, request.path_params["name"], headers)
+    return _file(request, name, headers)
 
 
-async def accent(request: Request) -> Response:
+def _accent(request: Request, name: str) -> Response:
     """The style sheet of an accent colour. Not to be kept for ever: the version in its address is
     that of the files, and this one is made."""
-    digits = parse_accent(request.path_params["digits"])
+    digits = parse_accent(name.removeprefix("accent/").removesuffix(".css"))
     if not digits:
         raise HTTPException(404)
     css = asset_of(accent_css(digits).encode(), ".css")
@@ -174,6 +177,5 @@ PAGE_ROUTES = [
     Route("/presence.js", client),
     # Parts of the pages and of the client: not part of the documented interface.
     Route("/presence-{part}.js", client, include_in_schema=False),
-    Route("/static/{version}/accent/{digits}.css", accent, include_in_schema=False),
     Route("/static/{version}/{name:path}", static, include_in_schema=False),
 ]

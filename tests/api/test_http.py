@@ -352,7 +352,7 @@ async def test_a_bad_site_is_named(make_service: MakeService, site: str) -> None
             continue
         for method in (route.methods or set()) - {"HEAD"}:
             # Sent as it is: a client would resolve dots.
-            path = route.path.format(site=site, session_id=S, user_id="anna")
+            path = route.path.format(site=site, session_id=S, user_id="anna", name="hall")
             status, body = await raw_request(
                 service.app, method, path, json.dumps(BEAT).encode(), ADMIN
             )
@@ -793,7 +793,7 @@ async def test_an_unknown_site_is_404(make_service: MakeService, sites_file: str
     service = await make_service(SITES_FILE=sites_file, ADMIN_TOKEN="admin-token")
     for route in ROUTES:
         if "{site}" in route.path and route.path.startswith("/v1/"):
-            path = route.path.format(site="unknown", session_id=S, user_id="anna")
+            path = route.path.format(site="unknown", session_id=S, user_id="anna", name="hall")
             for method in (route.methods or set()) - {"HEAD"}:
                 answer = await service.client.request(method, path, headers=ADMIN, json=BEAT)
                 assert refusal(answer) == (404, None)

@@ -102,7 +102,8 @@ def _schema(
     """`only`: of these checks, the statuses that are expected."""
     expected = {
         "not_a_server_error": ["2xx", "3xx", "4xx"],
-        "positive_data_acceptance": ["2xx", "3xx", "404", *_BODY_LIMITS],
+        # 409: the name of a share is taken, as that of a session is not there.
+        "positive_data_acceptance": ["2xx", "3xx", "404", "409", *_BODY_LIMITS],
         "negative_data_rejection": ["400", "401", "403", "404", "405", "422", *_BODY_LIMITS],
     }
     checks = {

@@ -31,6 +31,8 @@ _TAGS = {
     "Users": "Who is here, where a site has `user_secrets` in `PRESENCE_SITES_FILE`. For the "
     "site's token, the operator's, or that of a user whose `sees` covers the page; where none is "
     "asked for, all of them.",
+    "Share": "Tokens that only read the numbers of a private site, for screens and frames. For the "
+    "site's token and the operator's.",
     "Operate": "For operators, with the bearer token of `PRESENCE_ADMIN_TOKEN`. Refused where "
     "none is set, except to this very machine under `embedded://`.",
     "Service": "The service itself.",

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from service.api.openapi.operation import SESSION, USER
+from service.api.openapi.operation import SESSION, SHARE, USER
 from service.api.requests.fields import UserId
 from service.sites import SITE_PATTERN
 from service.store.history import COMPARISONS
@@ -37,6 +37,13 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         ),
         "session_id": _parameter(
             "path", "session_id", "The session's id.", session_schema, SESSION
+        ),
+        "share_name": _parameter(
+            "path",
+            "name",
+            "What the share is called, such as the screen it is for; of the form of a site's id.",
+            {"type": "string", "pattern": SITE_PATTERN},
+            SHARE,
         ),
         "counts": query(
             "counts", "`1`: answer 200 with the numbers.", {"type": "string", "examples": ["1"]}

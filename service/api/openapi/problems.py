@@ -40,6 +40,12 @@ PROBLEMS: dict[int, tuple[str, tuple[str, ...], str | None, str]] = {
         "GET is not allowed here; allowed: POST",
     ),
     408: ("The body takes too long to arrive.", (), None, "the body takes too long"),
+    409: (
+        "There is something of that name already, or as much as there may be.",
+        (),
+        None,
+        "there is a share 'lobby' already, or 100 of this site: revoke one",
+    ),
     413: (
         "The body is too long; it is counted while it streams in.",
         (),

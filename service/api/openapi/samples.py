@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from service.api.openapi.operation import BEARER, SESSION, USER, Operation
+from service.api.openapi.operation import BEARER, SESSION, SHARE, USER, Operation
 
 BASE_URL = "http://localhost:8080"  # in examples; pages put their own address in its place
 
@@ -91,7 +91,8 @@ def _pretty(example: Any, indent: int) -> str:
 
 def _url(operation: Operation, query: str) -> str:
     path = operation.path.replace("{site}", "blog").replace("{session_id}", SESSION)
-    return f"{BASE_URL}{path.replace('{user_id}', USER)}{query}"
+    path = path.replace("{user_id}", USER).replace("{name}", SHARE)
+    return f"{BASE_URL}{path}{query}"
 
 
 def _needs_token(operation: Operation) -> bool:

@@ -67,6 +67,19 @@ def check_site(site: str) -> str:
     return site
 
 
+def check_share_name(name: str) -> str:
+    """The name of a share, which is one of a site's form.
+
+    Raises:
+        FieldError: 422, it is malformed.
+    """
+    if not is_site_id(name):
+        raise FieldError(
+            "name", "name must begin with a-z or 0-9 and be at most 63 of a-z, 0-9, . and -"
+        )
+    return name
+
+
 def check_session_id(session_id: str) -> str:
     """The session id itself.
 
