@@ -13,7 +13,6 @@ class AsgiProtocol(TimeoutProtocol):
     def on_message_begin(self) -> None:
         """A request has begun."""
         self.awaits, self.head_bytes = "head", None
-        self.idle_since = None
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -34,7 +33,7 @@ class AsgiProtocol(TimeoutProtocol):
         """All of it is here."""
         if self.is_upgrade_offered:
             return
-        self.awaits = ""
+        self.awaits, self.head_bytes = "", None
         if self.is_lingering:
             self.transport.close()
         super().on_message_complete()

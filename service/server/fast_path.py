@@ -178,7 +178,7 @@ class FastPathProtocol(TimeoutProtocol):
         """Begins the heartbeat."""
         if self.is_upgrade_offered:
             return
-        self.awaits = ""
+        self.awaits, self.head_bytes = "", None
         if self.is_lingering:
             self.transport.close()
         name = self._name

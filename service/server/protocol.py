@@ -39,9 +39,13 @@ class PlainProtocol(HttpToolsProtocol):
     is_upgrade_offered = False
 
     def data_received(self, data: bytes) -> None:
+        """Leaves a connection idle on which no request begins."""
+        self.parse(data)
+
+    def on_message_begin(self) -> None:
         """The connection is in use."""
         self._unset_keepalive_if_required()
-        self.parse(data)
+        super().on_message_begin()
 
     def parse(self, data: bytes) -> None:
         """Parses a request that offers to upgrade a second time, without the offer."""
@@ -58,6 +62,7 @@ class PlainProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self.is_upgrade_offered = True
         else:
+            self._unset_keepalive_if_required()  # the answer before it may have come in between
             scope = cast(dict[str, Any], self.scope)
             if self.parser.get_http_version() == "1.1":
                 scope[NEEDS_HOST] = True

@@ -64,14 +64,16 @@ class TimeoutProtocol(PlainProtocol):
     """uvicorn's HTTP protocol, with an end to everything.
 
     A subclass says where it is, as plain attributes, for this is on the way of every heartbeat:
-    `awaits` and `head_bytes` when a message begins, when its head is there, and when all of it is,
-    and `silent_bytes` when its head or some of its body is.
+    `awaits` when a message begins, when its head is there, and when all of it is; `head_bytes` when
+    it begins and ends, and `silent_bytes` when its head or some of its body is there.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.awaits = "head"  # what of a request is still to come: its head, its body, or nothing
-        self.head_bytes: int | None = 0  # None: the head began in the piece that is being parsed
+        # Parsed of a head, or of empty lines before the next, which may be there (RFC 9112, 2.2);
+        # None: it began, or the message before it ended, in the piece that is being parsed.
+        self.head_bytes: int | None = 0
         self.silent_bytes = 0  # parsed since the last byte of a body: trailers, mostly
         self.idle_since: float | None = None
         self.is_lingering = False
@@ -117,10 +119,17 @@ class TimeoutProtocol(PlainProtocol):
                     return
                 self.data_received(data[start : start + PIECE_BYTES])
             return
-        self.idle_since = None
         self.parse(data)
         if self.awaits:
             self._watch_what_comes_in_pieces(len(data))
+        else:
+            if self.head_bytes is None:
+                self.head_bytes = 0
+            else:
+                self._count_empty_lines(len(data))
+            # The rest of a body, whose request was answered before, has just come.
+            if self.idle_since is None and self.cycle is not None and self.cycle.response_complete:
+                self._begin_idleness()
         if self._request_timer is None:
             self._look_at_the_request_in(LOOK_S)
 
@@ -130,17 +139,31 @@ class TimeoutProtocol(PlainProtocol):
         if self.awaits == "head":
             self.head_bytes = counted = 0 if self.head_bytes is None else self.head_bytes + size
         else:
-            self.head_bytes = self.head_bytes or 0
+            self.head_bytes = 0
             self.silent_bytes = counted = self.silent_bytes + size
-        if counted >= MOST_HEAD_BYTES and not self.transport.is_closing():
-            if not self.is_waiting() or (self.awaits == "body" and not self._has_begun()):
-                self._refuse(_TOO_LARGE, ("none", "none", "431"))
-            self.transport.close()
+        if counted >= MOST_HEAD_BYTES:
+            self._refuse_the_size()
+
+    def _count_empty_lines(self, size: int) -> None:
+        """Between two requests. They leave an idle connection idle."""
+        self.head_bytes = counted = (self.head_bytes or 0) + size
+        if counted >= MOST_HEAD_BYTES:
+            self._refuse_the_size()
+
+    def _refuse_the_size(self) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._is_busy() or (self.awaits == "body" and not self._has_begun()):
+            self._refuse(_TOO_LARGE, ("none", "none", "431"))
+        self.transport.close()
+
+    def _is_busy(self) -> bool:
+        """Whether a request is not answered to the end."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def is_waiting(self) -> bool:
         """Whether a request has no answer yet, not even the beginning of one."""
-        cycle = self.cycle
-        return cycle is not None and not cycle.response_complete and not self._has_begun()
+        return self._is_busy() and not self._has_begun()
 
     def _has_begun(self) -> bool:
         """Whether an answer is being written, such as a live stream."""
@@ -255,7 +278,7 @@ class TimeoutProtocol(PlainProtocol):
     # A connection that nobody uses
 
     def _unset_keepalive_if_required(self) -> None:
-        """Notes that it is in use, as `data_received` does. uvicorn's timer, made and cancelled
+        """Notes that it is in use, for a request has begun. uvicorn's timer, made and cancelled
         for each request, costs as much as reading the request; a timer that is running finds out
         by itself."""
         self.idle_since = None
@@ -274,6 +297,10 @@ class TimeoutProtocol(PlainProtocol):
             if self._request_timer is None:
                 self._look_at_the_request_in(LOOK_S)
             return
+        if not self.awaits:  # else the next request has begun, or the rest of this one is to come
+            self._begin_idleness()
+
+    def _begin_idleness(self) -> None:
         self.idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._watch_idleness(self.timeout_keep_alive)

@@ -27,7 +27,7 @@ ABUSE_END = "<!-- end of abuse -->"
 # What comes, and what must hold; a row is shown as soon as a test is marked with it.
 ABUSE = {
     "B19": ("trailers that are spelled like headers", "nothing is read from them; they end at the balancers"),
-    "B20": ("endless trailers; a head of 70 KB in one piece", "cut off; memory stays bounded"),
+    "B20": ("endless trailers, or empty lines before a request; a head of 70 KB in one piece", "cut off; memory stays bounded"),
     "B21": ("operator endpoints through a plain proxy, two Hosts, bad Hosts, absolute targets, rebound names", "a token, always; 400 where it is not clear which host is meant"),
     "B22": ("one address names 10,000 pages", "new pages are still named; totals stay exact"),
     "B23": ("thousands of live streams, each of another page", "at most 40 KB a stream"),

@@ -600,6 +600,144 @@ async def test_a_connection_that_nobody_uses_is_closed_and_no_other() -> None:
         writer.close()
 
 
+async def sent_until_closed(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, filler: bytes
+) -> bytes:
+    """Sends the same again and again; all that comes back until the server closes."""
+    back = asyncio.create_task(reader.read())
+    async with asyncio.timeout(20):
+        while not back.done():
+            with contextlib.suppress(ConnectionError):
+                writer.write(filler)
+                await writer.drain()
+            await asyncio.wait((back,), timeout=0.05)
+    writer.close()
+    try:
+        return await back
+    except ConnectionResetError:  # with bytes on their way
+        return b""
+
+
+@pytest.mark.fault("B10")
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+@pytest.mark.parametrize("filler", [b"\r\n", b"\n", b"\r\n\r\n", b"\r", b" ", b"\0"])
+@pytest.mark.parametrize(
+    "first", [request(), request(b"", method="GET", target="/livez")], ids=["heartbeat", "GET"]
+)
+async def test_what_is_no_request_keeps_no_connection(
+    protocol: type[HttpToolsProtocol], filler: bytes, first: bytes
+) -> None:
+    """Lines that are empty may stand before a request (RFC 9112, 2.2), and are none."""
+    async with serving(protocol, 1) as served:
+        reader, writer = await served.connect()
+        writer.write(first)
+        assert (await reader.readuntil(b"\r\n\r\n")).split()[1] in (b"200", b"204")
+        await sent_until_closed(reader, writer, filler)
+        await until(lambda: not served.server.server_state.connections)
+
+
+@pytest.mark.fault("B20")
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+@pytest.mark.parametrize("filler", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("first", [b"", request(), request(None, "Expect: 100-continue")])
+async def test_empty_lines_have_an_end(
+    protocol: type[HttpToolsProtocol], filler: bytes, first: bytes
+) -> None:
+    async with serving(protocol, 60) as served:
+        reader, writer = await served.connect()
+        if first:
+            writer.write(first)
+            await reader.readuntil(b"presence-status: created")
+        back = await sent_until_closed(reader, writer, filler * 4000)
+        port = writer.get_extra_info("sockname")[1]
+        await until(lambda: not served.server.server_state.connections)
+        assert served.received[port] < 300_000
+        assert not back or b"HTTP/1.1 431 " in back
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+async def test_empty_lines_before_requests_are_ignored(protocol: type[HttpToolsProtocol]) -> None:
+    """As many as a head may be long, before each of them."""
+    async with serving(protocol, 60) as served:
+        reader, writer = await served.connect()
+        for n in range(3):
+            for _ in range(3):
+                writer.write(b"\r\n" * 5000)
+                await writer.drain()
+            writer.write(request(beat(f"/{n}")))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+        writer.write(b"\r\n" + CLOSING)
+        assert b"HTTP/1.1 204 " in await reader.read()
+        writer.close()
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
+async def test_a_request_line_that_stalls_is_cut_off(
+    protocol: type[HttpToolsProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.server.timeouts.REQUEST_S", 0.3)
+    monkeypatch.setattr("service.server.timeouts.LOOK_S", 0.1)
+    async with serving(protocol, 60) as served:
+        for begun in (b"P", b"POST", b"\r\nGET /livez", b"GET / HTTP/1.1\r", request()[:-1]):
+            reader, writer = await served.connect()
+            writer.write(request())
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(begun)
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), 10) == b"", begun
+            writer.close()
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
+async def test_the_rest_of_a_refused_request_keeps_no_connection(
+    protocol: type[HttpToolsProtocol],
+) -> None:
+    """It was answered before all of it was here, and nothing more comes."""
+    async with serving(protocol, 1, ADMIN_TOKEN="admin-token") as served:
+        reader, writer = await served.connect()
+        refused = request(b"x" * 1000, target="/v1/sites/blog/heartbeats")
+        writer.write(refused[:-500])
+        assert b"HTTP/1.1 401 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(refused[-500:])
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
+async def test_a_request_that_began_before_the_last_answer_is_not_idle(
+    protocol: type[HttpToolsProtocol],
+) -> None:
+    async with serving(protocol, 1, LIVE_TICK="0.05") as served:
+        gate = Gate(served.store)
+        reader, writer = await served.connect()
+        live = request(b"", method="GET", target="/v1/sites/blog/live")
+        writer.write(request() + live[:-10])
+        await gate.reached.wait()
+        gate.open()
+        await reader.readuntil(b"presence-status: created")
+        writer.write(live[-10:])
+        await reader.readuntil(b"event: snapshot")
+        await asyncio.sleep(1.3)  # longer than a connection may be idle
+        writer.write(b"\r\n")
+        await served.store.heartbeat("blog", Heartbeat("s" * 16, "/told", "", "", ""))
+        await reader.readuntil(b"/told")
+        writer.close()
+
+
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
+@pytest.mark.parametrize("behind", [b"\r\n", request(beat("/b")), b"nonsense", b"\r\n" * 40_000])
+async def test_nothing_behind_the_last_request_is_answered(
+    protocol: type[HttpToolsProtocol], behind: bytes
+) -> None:
+    async with serving(protocol, 60) as served:
+        reader, writer = await served.connect()
+        writer.write(CLOSING)
+        assert b"connection: close" in await reader.readuntil(b"\r\n\r\n")
+        back = await sent_until_closed(reader, writer, behind)
+        assert b"HTTP/1.1" not in back
+        assert (await served.store.active("blog", "/b")).activeVisitors == 0
+
+
 async def test_a_request_behind_one_that_was_answered_at_once_is_not_idle() -> None:
     async with serving(FastPathProtocol, 1, LIVE_TICK="0.05") as served:
         reader, writer = await served.connect()
