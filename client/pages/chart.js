@@ -2,6 +2,7 @@
 
 import uPlot from "uplot";
 import { setText } from "./dom.js";
+import { formatEstimate } from "./estimate.js";
 import { formatDay, formatDayRange, formatDayTimeRange, formatNumber, formatPeople, formatTime } from "./format.js";
 
 const HOUR_MS = 3_600_000;
@@ -151,7 +152,7 @@ export function createChart(plot, readout) {
     if (resolutionMs < HOUR_MS) {
       parts.push(`${formatNumber(Math.round(((views ?? 0) / (resolutionMs / 60_000)) * 10) / 10)} views per minute`);
     } else parts.push(`${formatNumber(views ?? 0)} ${views === 1 ? "view" : "views"}`);
-    if (typeof uniqueVisitors === "number") parts.push(`${formatNumber(uniqueVisitors)} unique`);
+    if (typeof uniqueVisitors === "number") parts.push(`${formatEstimate(uniqueVisitors, peakActive ?? 0)} unique`);
     setText(readout, `${formatMoment(at)}: ${parts.join(", ")}`);
   };
 

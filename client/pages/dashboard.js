@@ -2,6 +2,7 @@
 
 import { createCountList } from "./count_list.js";
 import { allowsMotion, byId, element, setText } from "./dom.js";
+import { formatEstimate } from "./estimate.js";
 import { countryName, flagEmoji, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
 import { createRowOrder } from "./row_order.js";
@@ -50,7 +51,7 @@ export function createDashboard(onSelect, onBrowse) {
     const noun = count === 1 ? "person" : "people";
     if (page !== null) showPhrase(byId("active-label"), `${noun} on `, page, " now");
     else setText(byId("active-label"), country !== null ? `${noun} in ${countryName(country)} now` : `${noun} here now`);
-    setText(byId("active-definition"), `with a heartbeat in the last ${formatDuration(sessionTimeoutMs)}`);
+    setText(byId("active-definition"), `active in the last ${formatDuration(sessionTimeoutMs)}`);
     const isFiltered = page !== null || country !== null;
     byId("filter").hidden = !isFiltered;
     byId("active-definition").hidden = isFiltered;
@@ -78,11 +79,11 @@ export function createDashboard(onSelect, onBrowse) {
 
   /** @param {Model} model @param {Filters} filters */
   const showTotals = (model, { page, country }) => {
-    const { totalPageViews, uniqueVisitors, uniqueVisitorsToday, trackingSince, pageStats, totalPaths } = model.numbers;
+    const { activeVisitors, totalPageViews, uniqueVisitors, uniqueVisitorsToday, trackingSince, pageStats, totalPaths } = model.numbers;
     const views = page === null || country !== null ? totalPageViews : model.viewsOf(page);
     setText(byId("views"), views === null ? "–" : formatNumber(views));
-    setText(byId("uniques"), formatNumber(uniqueVisitors));
-    setText(byId("today"), formatNumber(uniqueVisitorsToday));
+    setText(byId("uniques"), formatEstimate(uniqueVisitors, uniqueVisitorsToday, activeVisitors));
+    setText(byId("today"), formatEstimate(uniqueVisitorsToday, activeVisitors));
     setText(byId("since"), views === null ? `known of the ${formatNumber(pageStats.length)} most viewed pages` : trackingSince ? `counted since ${formatDate(trackingSince)}` : "none so far");
     const viewsOf = new Map(pageStats.flatMap(({ path, views }) => (path === "__other__" ? [] : [[path, views]])));
     const listed = orders.top([...viewsOf].slice(0, limits.top), (path) => viewsOf.get(path), limits.top);

@@ -39,9 +39,11 @@ export const formatWeekday = (ms) => longWeekday.format(ms);
 /** @param {number} count */
 export const formatPeople = (count) => `${formatNumber(count)} ${count === 1 ? "person" : "people"}`;
 
-/** A duration in seconds, from 5 minutes on in minutes: "120 s", "5 min". @param {number} ms */
+/** "2 minutes", or where these are not whole "90 seconds". @param {number} ms */
 export function formatDuration(ms) {
-  return ms < 300_000 ? `${formatNumber(ms / 1000)} s` : `${formatNumber(ms / 60_000)} min`;
+  const isWhole = ms % 60_000 === 0 || ms >= 600_000;
+  const [count, unit] = isWhole ? [Math.round(ms / 60_000), "minute"] : [ms / 1000, "second"];
+  return count === 1 ? unit : `${formatNumber(count)} ${unit}s`;
 }
 
 /** How long ago, in seconds, from 100 s on in minutes. @param {number} ms */

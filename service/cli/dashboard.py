@@ -8,6 +8,7 @@ from rich.text import Text
 
 from service.cli.cells import moment, shown
 from service.cli.columns import Space, cropped, isolated
+from service.cli.estimates import unique_visitors
 from service.cli.glyphs import encodable
 from service.models import Stats
 
@@ -53,7 +54,8 @@ def dashboard(site: str, stats: Stats, top: int, space: Space) -> list[Text]:
 
 
 def _head(site: str, stats: Stats, space: Space) -> list[Text]:
-    known = f"{stats.totalPageViews} page views, {stats.uniqueVisitors} unique visitors"
+    uniques = unique_visitors(stats, space.glyphs)
+    known = f"{stats.totalPageViews} page views, {uniques} unique visitors"
     if stats.trackingSince:
         known += f" since {moment(stats.trackingSince).short} UTC"
     lines = [

@@ -5,25 +5,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """Marks of checks, the sign that something was left out, and bars: the full cell first, then
-    what is less than one, by rising length."""
+    """Marks of checks, the signs that something was left out and that a number is not exact, and
+    bars: the full cell first, then what is less than one, by rising length."""
 
     passed: str
     failed: str
     skipped: str
     ellipsis: str
+    about: str
     bar: str
     part_bars: str
     has_isolates: bool = False  # marks that keep right-to-left text from moving its neighbours
 
 
-UNICODE = Glyphs("✓", "✗", "–", "…", "█", "▏▎▍▌▋▊▉", has_isolates=True)
-ASCII = Glyphs("ok", "!!", "--", "~", "#", "")
+UNICODE = Glyphs("✓", "✗", "–", "…", "≈", "█", "▏▎▍▌▋▊▉", has_isolates=True)
+ASCII = Glyphs("ok", "!!", "--", "~", "~", "#", "")
 
 
 def glyphs_of(encoding: str) -> Glyphs:
     """The glyphs that an encoding has."""
-    wanted = "".join((UNICODE.passed, UNICODE.failed, UNICODE.bar, UNICODE.part_bars, "\u2068"))
+    signs = UNICODE.passed + UNICODE.failed + UNICODE.about + UNICODE.bar
+    wanted = signs + UNICODE.part_bars + "\u2068"
     return UNICODE if is_encodable(wanted, encoding) else ASCII
 
 

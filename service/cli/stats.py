@@ -6,6 +6,8 @@ from rich.text import Text
 
 from service.cli.cells import moment
 from service.cli.dashboard import dashboard
+from service.cli.estimates import unique_visitors
+from service.cli.glyphs import glyphs_of
 from service.cli.group import WholeNumber
 from service.cli.printing import print_lines, space_on, stdout, table
 from service.cli.reading import hint_at_sites, open_store, reachable, run, site_argument
@@ -69,7 +71,7 @@ def _drawn(site: str, stats: Stats, top: int) -> RenderableType:
         f" active on {site} at {moment(stats.asOf)}\n",
         f"{stats.totalPageViews} page views",
         f" since {moment(stats.trackingSince)}" if stats.trackingSince else "",
-        f", {stats.uniqueVisitors} unique visitors",
+        f", {unique_visitors(stats, glyphs_of(stdout().encoding))} unique visitors",
     )
     if stats.sweepBacklog:
         headline.append(f"\n{stats.sweepBacklog} expired sessions wait to be swept", "yellow")
