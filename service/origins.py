@@ -5,6 +5,8 @@ import re
 import unicodedata
 from urllib.parse import quote, unquote
 
+from service.numbers import whole_number
+
 # The schemes whose hosts are names of the network, in the URL Standard "special", with their ports.
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
@@ -64,9 +66,12 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
     host, port = found[1], found[2]
     if not port:  # browsers leave out an empty one
         return host, None
-    if not (port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise ValueError("has a bad port: list each port, from 1 to 65535, in an origin of its own")
-    return host, int(port)
+    try:
+        return host, whole_number(port, 1, 65_535)
+    except ValueError:
+        raise ValueError(
+            "has a bad port: list each port, from 1 to 65535, in an origin of its own"
+        ) from None
 
 
 def _app_host(host: str) -> str:

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
+from service.numbers import decimal_number, whole_number
 from service.redis_url import RedisUrl, folder_of, mask_url
 from service.sites import Sites, check_token, load_sites
+from service.texts import clean, decoded
 
 PREFIX = "PRESENCE_"
 _KEPT = "file"  # the source of an operator's token that the first start has made
+_HOST_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?\Z")
 GEO_SOURCES = ("none", "cloudflare", "vercel", "cloudfront", "netlify")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -28,11 +31,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def _text(raw: str) -> str:
     return raw
-
-
-def _clean(raw: str) -> str:
-    """Without what files add around a value: a line feed at the end, a byte order mark."""
-    return raw.strip().strip("\ufeff").strip()
 
 
 def _bool(raw: str) -> bool:
@@ -45,29 +43,41 @@ def _bool(raw: str) -> bool:
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        try:
-            value = int(raw)
-        except ValueError:
-            raise ValueError("is not a whole number") from None
-        if not low <= value <= high:
-            raise ValueError(f"is not between {low} and {high}")
-        return value
-
-    return parse
+    return lambda raw: whole_number(raw, low, high)
 
 
-def _seconds(low: float, high: float) -> Callable[[str], float]:
+def _seconds(low: float, high: int) -> Callable[[str], float]:
     def parse(raw: str) -> float:
-        try:
-            value = float(raw)
-        except ValueError:
-            raise ValueError("is not a number of seconds") from None
-        if not low <= value <= high:
-            raise ValueError(f"is not between {low:g} and {high:g} seconds")
+        value = decimal_number(raw)
+        if value is None or not low <= value <= high:
+            raise ValueError(
+                f"is not a number of seconds from {low} to {high}, in plain digits, such as 30 or "
+                "0.5"
+            )
         return value
 
     return parse
+
+
+def _address(raw: str) -> str:
+    if "/" in raw:
+        raise ValueError("is more than an address: write it alone, such as 127.0.0.1")
+    if raw == "*":
+        raise ValueError("is not an address: every one is 0.0.0.0, or :: with IPv6")
+    if raw.startswith("["):
+        raise ValueError("stands in brackets: leave them out, as in ::1")
+    if raw.count(":") == 1:
+        raise ValueError("has a port: that is PRESENCE_PORT")
+    try:
+        if ":" in raw:
+            ipaddress.IPv6Address(raw)
+        elif not _HOST_NAME.match(raw):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            "is not an address or a name: 127.0.0.1 is this machine alone, 0.0.0.0 is every address"
+        ) from None
+    return raw
 
 
 def _choice(*names: str) -> Callable[[str], str]:
@@ -136,7 +146,7 @@ def _token_file(url: str) -> Path | None:
 def _kept_token(url: str) -> str:
     path = _token_file(url)
     try:
-        return check_token(_clean(path.read_text(encoding="utf-8"))) if path else ""
+        return check_token(clean(decoded(path.read_bytes()))) if path else ""
     except OSError:  # none yet, or it is not for us
         return ""
     except ValueError as error:
@@ -159,7 +169,7 @@ class Setting:
 _DAY = 86_400
 SETTINGS: tuple[Setting, ...] = (
     Setting("REDIS_URL", "embedded://", "URL", "Where everything is kept: embedded://[dir], memory://, redis://, rediss://, unix://, redis+sentinel://h:p,h:p/name, redis+cluster://h:p,h:p", _url, secret=True),
-    Setting("HOST", "127.0.0.1", "address", "Address to listen on"),
+    Setting("HOST", "127.0.0.1", "address", "Address to listen on", _address),
     Setting("PORT", "8080", "port", "Port to listen on", _integer(0, 65_535)),
     Setting("HEARTBEAT_DEDUP", "10", "s", "A repeat on the same path within this time writes nothing", _seconds(0, _DAY)),
     Setting("SESSION_TIMEOUT", "120", "s", "A session is active for this long after its last heartbeat", _seconds(0.1, _DAY)),
@@ -260,15 +270,23 @@ class Settings:
                 raw, sources[setting.name] = given[setting.name], "environment"
             else:
                 raw, sources[setting.name] = setting.default, "default"
-            given_raw, raw = raw, _clean(raw)
+            given_raw, raw = raw, clean(raw)
             raws[setting.name] = raw
+            is_typed = sources[setting.name] == "command line"
+            called = f"--{setting.name.lower()}" if is_typed else PREFIX + setting.name
             try:
                 if setting.secret and given_raw and not raw:
                     raise ValueError("is blank: give a value, or leave the variable out")
+                if setting.default and not raw:
+                    what = "option" if is_typed else "variable"
+                    raise ValueError(
+                        f"is empty: give a value, such as {setting.default}, or leave the {what} "
+                        "out"
+                    )
                 values[setting.name.lower()] = setting.parse(raw)
             except ValueError as error:
                 shown = "its value" if setting.secret else repr(raw)
-                raise SettingsError(f"{PREFIX}{setting.name}: {shown} {error}") from None
+                raise SettingsError(f"{called}: {shown} {error}") from None
         url = values["redis_url"]
         if not values["admin_token"] and (kept := _kept_token(url)):
             values["admin_token"] = raws["ADMIN_TOKEN"] = kept

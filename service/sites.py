@@ -7,7 +7,6 @@ token = "a long random text"
 user_secrets = ["another long random text"]
 """
 
-import codecs
 import re
 import tomllib
 from collections.abc import Mapping
@@ -17,14 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from service.origins import canonical_origin, matches_wildcard
+from service.texts import check_marks, clean, decoded
 
 SITE_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _SITE = re.compile(SITE_PATTERN[:-1] + r"\Z")
-_BYTE_ORDER_MARKS = {  # Windows writes them
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 def is_site_id(text: str) -> bool:
@@ -93,13 +88,9 @@ def load_sites(path: Path) -> Sites:
         ValueError: it cannot be read; the message says why and continues "PRESENCE_SITES_FILE: …".
     """
     try:
-        content = path.read_bytes()
-        marks = (name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark))
-        document = tomllib.loads(content.decode(next(marks, "utf-8")))
+        document = tomllib.loads(decoded(path.read_bytes()))
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8: save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"is not TOML: {error}") from None
     # [sites."example.org"] is understood as well: no site has only tables for its settings.
@@ -135,7 +126,7 @@ def _site(name: str, table: Any) -> Site:
         raise ValueError(f"must give {name!r} public as true or false and token as a string")
     try:
         if token:
-            token = check_token(token.strip())
+            token = check_token(clean(token))
             if not token:
                 raise ValueError("is blank: give one, or leave it out")
     except ValueError as error:
@@ -150,9 +141,12 @@ def _site(name: str, table: Any) -> Site:
 def _user_secrets(name: str, given: Any) -> tuple[str, ...]:
     if not isinstance(given, list) or not all(isinstance(secret, str) for secret in given):
         raise ValueError(f"must give the user_secrets of {name!r} as a list of texts")
-    secrets = tuple(secret.strip("\r\n") for secret in given)
-    if not all(secrets):
-        raise ValueError(f"has an empty text among the user_secrets of {name!r}")
+    try:
+        secrets = tuple(check_marks(clean(secret, "\r\n")) for secret in given)
+    except ValueError as error:
+        raise ValueError(f"has a bad text among the user_secrets of {name!r}: it {error}") from None
+    if not all(secret.strip() for secret in secrets):
+        raise ValueError(f"has an empty text among the user_secrets of {name!r}: take it out")
     return secrets
 
 
@@ -164,6 +158,7 @@ def check_token(token: str) -> str:
     """
     if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'":
         raise ValueError("stands in quotes, which would be a part of it: leave them out")
+    check_marks(token)
     if not (token.isascii() and token.isprintable()):
         raise ValueError(
             "has characters that a header cannot carry: use ASCII letters, digits and signs"

@@ -9,7 +9,10 @@ from typing import IO, Any
 import click
 
 from service.errors import FieldError, PresenceError, SettingsError, StoreError
+from service.numbers import decimal_number, whole_number
 from service.settings import Settings
+
+_LARGEST = 10**18 - 1
 
 
 class Failure(click.ClickException):
@@ -38,14 +41,35 @@ class WholeNumber(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number. Raises click.BadParameter."""
+        if not isinstance(value, str):  # a default
+            return int(value)
+        most = _LARGEST if self.max is None else int(self.max)
         try:
-            number: int = super().convert(value, param, ctx)
-        except click.BadParameter:
+            return whole_number(value, int(self.min or 0), most)
+        except ValueError:
             self.fail(f"{value!r} is not a whole number {self._describe_range()}", param, ctx)
-        return number
 
     def _describe_range(self) -> str:  # click's is a formula: x>=0
         return f"from {self.min} to {self.max}" if self.max is not None else f"from {self.min} up"
+
+
+class Hours(click.ParamType[float]):
+    """A number of hours, more than 0 and up to 24."""
+
+    name = "hours"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What stands for it in a help text."""
+        return "N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number. Raises click.BadParameter."""
+        hours = decimal_number(value) if isinstance(value, str) else float(value)
+        if hours is None or not 0 < hours <= 24:
+            self.fail(f"{value!r} is not a number of hours, such as 8 or 0.5, up to 24", param, ctx)
+        return hours
 
 
 class PresenceGroup(click.Group):

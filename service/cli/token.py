@@ -8,7 +8,7 @@ from service.api.requests.field_errors import RULES
 from service.api.requests.fields import UserAvatar, UserId, fits
 from service.api.requests.names import clean_name
 from service.api.user_tokens import MAX_SEES, User, clean_pattern, mint
-from service.cli.group import Failure
+from service.cli.group import Failure, Hours
 from service.cli.reading import site_argument
 from service.errors import FieldError
 from service.settings import Settings
@@ -29,8 +29,7 @@ from service.settings import Settings
 )
 @click.option(
     "--hours",
-    type=click.FloatRange(0, 24, min_open=True),
-    metavar="N",
+    type=Hours(),
     default=1.0,
     show_default=True,
     help="How many hours it is valid.",

@@ -8,7 +8,8 @@ import pytest
 
 SERVICE = Path(__file__).parents[2] / "service"
 GROUND = {
-    "errors", "models", "numbers", "origins", "redis_options", "redis_url", "settings", "sites"
+    "errors", "models", "numbers", "origins", "redis_options", "redis_url",
+    "settings", "sites", "texts",
 }  # fmt: skip
 # folder -> what it may import besides the ground, itself and `ops`; `app` composes, and may all.
 MAY_IMPORT = {
