@@ -3,7 +3,7 @@
 import { createCountList } from "./count_list.js";
 import { allowsMotion, byId, element, setText } from "./dom.js";
 import { formatEstimate } from "./estimate.js";
-import { countryName, flagEmoji, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
+import { countryName, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
 import { createRowOrder } from "./row_order.js";
 import { createWorldMap } from "./world_map.js";
@@ -103,7 +103,7 @@ export function createDashboard(onSelect, onBrowse) {
     const all = model.countries();
     const counts = new Map(all.flatMap(([code, count]) => (code === null ? [] : [[code, count]])));
     const known = orders.countries([...counts].slice(0, limits.countries), (code) => counts.get(code) ?? 0, limits.countries);
-    const rows = known.map(([code, count]) => ({ key: code, label: countryName(code), flag: flagEmoji(code), count }));
+    const rows = known.map(([code, count]) => ({ key: code, label: countryName(code), flag: code, count }));
     const unknown = all.find(([code]) => code === null)?.[1] ?? 0;
     const listed = rows.reduce((sum, row) => sum + row.count, unknown);
     const remainder = all.reduce((sum, [, count]) => sum + count, 0) - listed;

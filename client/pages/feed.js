@@ -1,7 +1,7 @@
 /** The activity feed: arrivals, moves and departures, newest first; can be paused. */
 
 import { allowsMotion, byId, element, setText } from "./dom.js";
-import { countryName, flagEmoji, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
+import { countryName, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
 
 const MAX_ITEMS = 40;
@@ -89,7 +89,7 @@ function createItem({ type, path, at, from, country: code, reason }) {
   else if (type === "moved") text.append(phrase("went from ", from ?? ""), " ", phrase("to ", path));
   else text.append(phrase(reason === "timeout" ? "timed out on " : "left ", path));
   if (code) {
-    const flag = element("span", "flag", flagEmoji(code));
+    const flag = element("span", "flag", code);
     flag.title = countryName(code);
     flag.ariaLabel = countryName(code);
     flag.setAttribute("role", "img");

@@ -62,11 +62,6 @@ export function readablePath(path) {
   return path.replace(/[\p{C}\p{Z}]/gu, (character) => (character === " " ? " " : encodeURIComponent(character)));
 }
 
-/** The flag emoji of a country code. @param {string} code */
-export function flagEmoji(code) {
-  return String.fromCodePoint(...[...code].map((letter) => 0x1f1a5 + letter.charCodeAt(0)));
-}
-
 /** The name of a country, or its code if it has none. @param {string} code */
 export function countryName(code) {
   try {

@@ -1,5 +1,4 @@
-"""Takes the pictures of docs/, on demand: `python -m tests.browser.screenshots [folder]`. Flags are
-seen where there is a font with emoji, such as Debian's fonts-noto-color-emoji."""
+"""Takes the pictures of docs/, on demand: `python -m tests.browser.screenshots [folder]`."""
 
 import io
 import sys
@@ -17,7 +16,7 @@ from tests.servers import Server
 
 DESK = {"width": 1280, "height": 1200}
 MOST_BYTES = 100_000
-COLOURS = 256  # fewer, and the flags lose theirs
+COLOURS = 256
 
 
 def save(page: Page, path: Path) -> None:
