@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import UnsetType
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -61,7 +62,7 @@ def _head(site: str, stats: Stats, space: Space) -> list[Text]:
     lines = [
         space.line(
             (str(stats.activeVisitors), "bold green"),
-            (f" active on {site} ", "bold"),
+            (f" active on {site}{active_users(stats)} ", "bold"),
             (f" at {moment(stats.asOf).short} UTC", "dim"),
         ),
         space.line(known),
@@ -70,6 +71,14 @@ def _head(site: str, stats: Stats, space: Space) -> list[Text]:
         waiting = f"{stats.sweepBacklog} expired sessions wait to be swept"
         lines.append(space.line((waiting, "yellow")))
     return lines
+
+
+def active_users(stats: Stats) -> str:
+    """How many users these are, to go on after the site; empty where it knows of none."""
+    count = stats.activeUsers
+    if isinstance(count, UnsetType):
+        return ""
+    return f", {count} user" if count == 1 else f", {count} users"
 
 
 def _heights(bands: Sequence[Sequence[Ranking]], taken: int, height: int | None) -> list[int]:

@@ -5,12 +5,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from service.cli.cells import moment
-from service.cli.dashboard import dashboard
+from service.cli.dashboard import active_users, dashboard
 from service.cli.estimates import unique_visitors
 from service.cli.glyphs import glyphs_of
 from service.cli.group import WholeNumber
 from service.cli.printing import print_lines, space_on, stdout, table
-from service.cli.reading import hint_at_sites, open_store, reachable, run, site_argument
+from service.cli.reading import hint_at_sites, open_store, reachable, run, site_argument, with_demo
 from service.cli.watching import View
 from service.cli.watching import watch as watch_until_stopped
 from service.models import Stats
@@ -40,6 +40,7 @@ def stats(site: str, watch: bool, top: int) -> None:
         return await store.stats(site)
 
     with reachable(settings):
+        settings = with_demo(settings, site)
         if not watch:
             run(_once(settings, site, top))
             return
@@ -68,7 +69,7 @@ async def _once(settings: Settings, site: str, top: int) -> None:
 def _drawn(site: str, stats: Stats, top: int) -> RenderableType:
     headline = Text.assemble(
         (str(stats.activeVisitors), "bold green"),
-        f" active on {site} at {moment(stats.asOf)}\n",
+        f" active on {site}{active_users(stats)} at {moment(stats.asOf)}\n",
         f"{stats.totalPageViews} page views",
         f" since {moment(stats.trackingSince)}" if stats.trackingSince else "",
         f", {unique_visitors(stats, glyphs_of(stdout().encoding))} unique visitors",

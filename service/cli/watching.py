@@ -106,9 +106,27 @@ class _Frame(Generic[T]):
 @contextlib.contextmanager
 def _told(live: Live) -> Iterator[None]:
     """While it is entered, a terminal that changes its size is drawn anew at once, and who ends
-    the command by another signal than Ctrl-C finds the screen restored as well."""
+    the command by another signal than Ctrl-C, or stops it for a while, finds the screen restored
+    as well."""
     loop = asyncio.get_running_loop()
-    handlers = {"SIGWINCH": live.refresh, "SIGTERM": _interrupt, "SIGHUP": _interrupt}
+
+    def stop_for_a_while() -> None:
+        console = live.console
+        console.set_alt_screen(False)
+        console.show_cursor(True)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)  # returns with `fg`
+        loop.add_signal_handler(signal.SIGTSTP, stop_for_a_while)
+        console.set_alt_screen(True)
+        console.show_cursor(False)
+        live.refresh()
+
+    handlers = {
+        "SIGWINCH": live.refresh,
+        "SIGTERM": _interrupt,
+        "SIGHUP": _interrupt,
+        "SIGTSTP": stop_for_a_while,
+    }
     told = []
     for name, handler in handlers.items():
         with contextlib.suppress(AttributeError, NotImplementedError, RuntimeError):  # Windows

@@ -57,6 +57,13 @@ def test_who_is_here(environ: dict[str, str]) -> None:
     assert all(re.fullmatch(r"20\d\d-.*Z", cell) for cell in anna[3:5])
 
 
+def test_stats_say_how_many_they_are(environ: dict[str, str]) -> None:
+    told = run_command("stats", "team", environ=environ)
+    assert re.match(r"\d+ active on team, 2 users at 20", told.stdout), told.stdout
+    told = run_command("stats", "plain", environ=environ)
+    assert " active on plain at 20" in told.stdout
+
+
 def test_of_one_page_and_only_so_many(environ: dict[str, str]) -> None:
     on_page = run_command("users", "team", "--path", "/docs/y?q", environ=environ)
     assert [row[0] for row in rows(on_page)] == ["anna"]

@@ -5,7 +5,9 @@ import re
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 from rich.cells import cell_len
 
 from service.cli.columns import Space
@@ -59,6 +61,15 @@ def test_lists_share_the_height(size: tuple[int, int], headings: str) -> None:
     assert len(lines) == size[1], lines
     found = [line for line in lines if line.startswith(("active by", "page views"))]
     assert "|".join(line.split("  ")[0] for line in found) == headings
+
+
+@pytest.mark.parametrize(
+    "users, said",
+    [(UNSET, "blog  at"), (0, "blog, 0 users "), (1, "blog, 1 user "), (7, "7 users")],
+)
+def test_users_are_told_where_a_site_knows_them(users: int | UnsetType, said: str) -> None:
+    (first, *_) = dashboard("blog", msgspec.structs.replace(EMPTY, activeUsers=users), 5, Space(80))
+    assert said in first.plain
 
 
 def test_without_a_height_all_is_there() -> None:
@@ -125,6 +136,8 @@ def test_a_watcher_fits_its_terminal_and_gives_it_back(
             assert all(cell_len(line) == size[0] for line in frame), frame
             assert "27" in frame[0]
             assert "team" in frame[0]
+            if command == "stats" and size[0] > 40:
+                assert "27 active on team, 27 users" in frame[0]
         assert terminal.finish(signal.SIGINT) == 0
         assert terminal.is_restored
         # Nothing is left of it, and nothing was ever erased before it was drawn anew.
@@ -142,6 +155,30 @@ def test_however_it_ends_the_screen_is_restored(
         assert terminal.finish(number) == 0
         assert terminal.is_restored
         assert "Traceback" not in terminal.text
+
+
+def test_stopped_for_a_while_it_gives_the_screen_back(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Ctrl-Z, and later `fg`."""
+    enter, leave = "\x1b[?1049h", "\x1b[?1049l"
+    with on_terminal("stats", "team", "--watch", environ=environ, cwd=tmp_path) as terminal:
+        for times in (1, 2):
+            terminal.read_while(lambda: "27 users" not in terminal.text.rpartition(enter)[2])
+            terminal.process.send_signal(signal.SIGTSTP)
+
+            def has_not_come_back(times: int = times) -> bool:
+                if terminal.text.count(leave) == times:
+                    terminal.process.send_signal(signal.SIGCONT)
+                return terminal.text.count(enter) == times
+
+            terminal.read_while(has_not_come_back)
+            between = terminal.text.rpartition(leave)[2].rpartition(enter)[0]
+            assert "\x1b[?25h" in between
+        terminal.read_while(lambda: "27 users" not in terminal.text.rpartition(enter)[2])
+        assert "\x1b[?25l" in terminal.text.rpartition(enter)[2]
+        assert terminal.finish(signal.SIGINT) == 0
+        assert terminal.is_restored
 
 
 def test_a_terminal_that_cannot_move_its_cursor(environ: dict[str, str], tmp_path: Path) -> None:
