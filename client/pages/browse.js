@@ -1,19 +1,23 @@
-/** The panel with all pages: search, grouping, and how many are on each; loaded when it is first opened. */
+/** The panel with all rows of a list: search, grouping, and how many are in each; loaded when it is first opened. */
 
+import { createCatalogues } from "./catalogues.js";
 import { element, setText } from "./dom.js";
-import { formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
+import { formatNumber } from "./format.js";
 
-const MAX_ROWS = "1000"; // the most that the service lists
 const CHUNK = 100; // rows made in one task, so that a thousand keep nobody waiting
 
-/** @typedef {{path: string, text: string, group: string, now: number, views: number | null}} Page */
+/**
+ * @typedef {import("./catalogues.js").Row} Row
+ * @typedef {import("./catalogues.js").Listed} Listed
+ */
 
 /**
  * @param {import("./api.js").SiteApi} api
- * @param {(path: string) => void} onSelect
- * @returns {() => void} opens the panel; closed, the focus is where it was
+ * @param {(name: Listed, value: string) => void} onSelect
+ * @returns {(name: Listed) => void} opens the panel with what one can filter by; closed, the focus is where it was
  */
 export function createBrowser(api, onSelect) {
+  const catalogues = createCatalogues(api);
   const search = document.createElement("input");
   search.type = "search";
   search.className = "field";
@@ -21,6 +25,7 @@ export function createBrowser(api, onSelect) {
   search.spellcheck = false;
   const isGrouped = document.createElement("input");
   isGrouped.type = "checkbox";
+  const grouping = element("label", "", isGrouped, " Group by section");
   const sum = element("output", "muted");
   const note = element("p", "muted");
   const close = element("button", "button small", "Close");
@@ -29,8 +34,7 @@ export function createBrowser(api, onSelect) {
   const area = element("div", "area", table, note);
   area.tabIndex = 0;
   area.setAttribute("role", "group");
-  area.ariaLabel = "List of pages";
-  const title = element("h2", "", "All pages");
+  const title = element("h2");
   title.id = "browse-title";
   const dialog = document.createElement("dialog");
   dialog.id = "browse";
@@ -38,28 +42,31 @@ export function createBrowser(api, onSelect) {
   dialog.append(
     element("div", "head", title, close),
     element("label", "search", "Search ", search),
-    element("p", "line", element("label", "", isGrouped, " Group by section"), sum),
+    element("p", "line", grouping, sum),
     area,
   );
   document.body.append(dialog);
-  /** @type {Page[]} */
-  let pages = [];
+  /** @type {Listed} */
+  let name = "page";
+  /** @type {Row[]} */
+  let all = [];
   let fill = 0; // of which filling is under way
 
   const render = async () => {
     const mine = ++fill;
+    const { columns, noun } = catalogues[name];
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = pages.filter(({ path, text }) => words.every((word) => text.toLowerCase().includes(word) || path.toLowerCase().includes(word)));
-    setText(sum, `${formatNumber(found.length)} of ${formatNumber(pages.length)} pages`);
-    table.replaceChildren(tableHead());
+    const found = all.filter(({ words: known }) => words.every((word) => known.includes(word)));
+    setText(sum, `${formatNumber(nameable(found))} of ${formatNumber(nameable(all))} ${noun}`);
+    table.replaceChildren(tableHead(columns));
     area.scrollTop = 0;
     let made = 0;
     for (const [group, rows] of isGrouped.checked ? groupsOf(found) : [["", found]]) {
       const body = document.createElement("tbody");
-      if (isGrouped.checked) body.append(groupRow(String(group), /** @type {Page[]} */ (rows)));
+      if (isGrouped.checked) body.append(groupRow(String(group), /** @type {Row[]} */ (rows), columns.length));
       table.append(body);
-      for (const page of /** @type {Page[]} */ (rows)) {
-        body.append(pageRow(page, choose));
+      for (const row of /** @type {Row[]} */ (rows)) {
+        body.append(tableRow(row, choose));
         if (++made % CHUNK) continue;
         await new Promise((resolve) => setTimeout(resolve));
         if (mine !== fill) return;
@@ -67,25 +74,20 @@ export function createBrowser(api, onSelect) {
     }
   };
 
-  /** @param {string} path */
-  const choose = (path) => {
+  /** @param {string} value */
+  const choose = (value) => {
     dialog.close();
-    onSelect(path);
+    onSelect(name, value);
   };
 
   const load = async () => {
+    const asked = name;
     setText(sum, "Loading");
-    const numbers = await api.fetchJson("stats", { limit: MAX_ROWS });
-    if (!numbers) return setText(sum, "The service did not answer. Close this and try again.");
-    pages = pagesOf(numbers);
-    const listed = pages.reduce((total, { now }) => total + now, 0);
-    const rest = numbers.activeVisitors - listed;
-    setText(
-      note,
-      `As of ${formatTimeWithSeconds(numbers.asOf)}.` +
-        (pages.some(({ views }) => views === null) ? ` Views are known of the ${formatNumber(numbers.pageStats.length)} most viewed pages.` : "") +
-        (rest > 0 ? ` ${formatNumber(rest)} more are on pages that are not listed.` : ""),
-    );
+    const loaded = await catalogues[asked].load();
+    if (asked !== name) return;
+    if (!loaded) return setText(sum, "The service did not answer. Close this and try again.");
+    all = loaded.rows;
+    setText(note, loaded.note);
     render();
   };
 
@@ -97,43 +99,38 @@ export function createBrowser(api, onSelect) {
     const { left, right, top, bottom } = dialog.getBoundingClientRect();
     if (target === dialog && (x < left || x > right || y < top || y > bottom)) dialog.close();
   });
-  return () => {
+  return (next) => {
     if (dialog.open) return;
+    name = next;
+    const { noun, hasGroups } = catalogues[name];
+    setText(title, `All ${noun}`);
+    area.ariaLabel = `List of ${noun}`;
+    grouping.hidden = !hasGroups;
+    isGrouped.checked &&= hasGroups;
     search.value = "";
-    pages = [];
+    all = [];
     table.replaceChildren();
+    setText(note, "");
     dialog.showModal();
     search.focus();
     load();
   };
 }
 
-/** Most people first, then most views. @param {import("./model.js").Snapshot} numbers @returns {Page[]} */
-function pagesOf({ activeByPath, pageStats }) {
-  const now = new Map(activeByPath.map(({ path, count }) => [path, count]));
-  const views = new Map(pageStats.map((page) => [page.path, page.views]));
-  views.delete("__other__");
-  return [...new Set([...now.keys(), ...views.keys()])]
-    .map((path) => ({
-      path,
-      text: readablePath(path),
-      group: readablePath(path.match(/^\/[^/]*/)?.[0] ?? path),
-      now: now.get(path) ?? 0,
-      views: views.get(path) ?? null,
-    }))
-    .sort((a, b) => b.now - a.now || (b.views ?? 0) - (a.views ?? 0) || (a.path < b.path ? -1 : 1));
+/** By group, those with most people first. @param {Row[]} rows @returns {[string, Row[]][]} */
+function groupsOf(rows) {
+  return [...Map.groupBy(rows, ({ group }) => group)].sort(([, a], [, b]) => peopleIn(b) - peopleIn(a));
 }
 
-/** By first segment, those with most people first. @param {Page[]} pages @returns {[string, Page[]][]} */
-function groupsOf(pages) {
-  return [...Map.groupBy(pages, ({ group }) => group)].sort(([, a], [, b]) => peopleOn(b) - peopleOn(a));
-}
+/** How many there are, but for the unknown. @param {Row[]} rows */
+const nameable = (rows) => rows.filter(({ value }) => value !== null).length;
 
-/** @param {Page[]} pages */
-const peopleOn = (pages) => pages.reduce((sum, { now }) => sum + now, 0);
+/** @param {Row[]} rows */
+const peopleIn = (rows) => rows.reduce((sum, { now }) => sum + now, 0);
 
-function tableHead() {
-  const cells = ["Page", "Now", "Views"].map((text) => {
+/** @param {string[]} columns */
+function tableHead(columns) {
+  const cells = columns.map((text) => {
     const cell = element("th", "", text);
     cell.setAttribute("scope", "col");
     return cell;
@@ -141,19 +138,25 @@ function tableHead() {
   return element("thead", "", element("tr", "", ...cells));
 }
 
-/** @param {string} group @param {Page[]} pages */
-function groupRow(group, pages) {
-  const head = element("th", "", element("bdi", "", group), ` · ${formatNumber(pages.length)} ${pages.length === 1 ? "page" : "pages"}`);
+/** @param {string} group @param {Row[]} rows @param {number} columns */
+function groupRow(group, rows, columns) {
+  const head = element("th", "", element("bdi", "", group), ` · ${formatNumber(rows.length)} ${rows.length === 1 ? "page" : "pages"}`);
   head.setAttribute("scope", "rowgroup");
-  return element("tr", "group", head, element("td", "", formatNumber(peopleOn(pages))), element("td"));
+  const rest = Array.from({ length: columns - 2 }, () => element("td"));
+  return element("tr", "group", head, element("td", "", formatNumber(peopleIn(rows))), ...rest);
 }
 
-/** @param {Page} page @param {(path: string) => void} onChoose */
-function pageRow({ path, text, now, views }, onChoose) {
-  const button = element("button", "", element("bdi", "", text));
-  button.setAttribute("type", "button");
-  button.addEventListener("click", () => onChoose(path));
-  const head = element("th", "", button);
+/** @param {Row} row @param {(value: string) => void} onChoose */
+function tableRow({ value, text, flag, now, views }, onChoose) {
+  const mark = element("span", "flag", flag ?? "");
+  mark.ariaHidden = "true";
+  const what = element(value === null ? "span" : "button", "", mark, element("bdi", "", text));
+  if (value !== null) {
+    what.setAttribute("type", "button");
+    what.addEventListener("click", () => onChoose(value));
+  }
+  const head = element("th", "", what);
   head.setAttribute("scope", "row");
-  return element("tr", "", head, element("td", "", formatNumber(now)), element("td", "", views === null ? "–" : formatNumber(views)));
+  const cells = views === undefined ? [now] : [now, views];
+  return element("tr", "", head, ...cells.map((count) => element("td", "", count === null ? "–" : formatNumber(count))));
 }

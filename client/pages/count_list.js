@@ -8,9 +8,9 @@ const MOVE_MS = 350;
 const DELTA_MS = 2500;
 
 /**
- * One row. `isOther`: the sum of all rows that are not listed.
+ * One row. `isOther`: the sum of all rows that are not listed; with `isPlain` nothing more is known of it.
  *
- * @typedef {{key: string, label: string, count: number, flag?: string, isPath?: boolean, isOther?: boolean}} Row
+ * @typedef {{key: string, label: string, count: number, flag?: string, isPath?: boolean, isOther?: boolean, isPlain?: boolean}} Row
  */
 
 /**
@@ -42,7 +42,7 @@ export function createCountList(list, { onSelect, onOther, showDeltas = false })
     for (const row of rows) {
       let view = views.get(row.key);
       if (!view) {
-        view = new CountRow(row, row.isOther ? onOther : onSelect);
+        view = new CountRow(row, row.isPlain ? undefined : row.isOther ? onOther : onSelect);
         views.set(row.key, view);
         if (showDeltas && !isFirst) view.showDelta(row.count);
       } else if (showDeltas) {

@@ -20,16 +20,17 @@ const ROW_LIMITS = {
 
 /**
  * @param {(name: import("./filters.js").Name, value: string) => void} onSelect called when a reader picks a row
- * @param {() => void} onBrowse called when a reader wants to see all pages
+ * @param {(name: import("./catalogues.js").Listed) => void} onBrowse called when a reader wants to see all pages or countries
  * @returns {(model: Model, filters: Filters) => void} renders a model
  */
 export function createDashboard(onSelect, onBrowse) {
   const mode = /** @type {keyof typeof ROW_LIMITS} */ (document.documentElement.dataset.mode ?? "page");
   const limits = ROW_LIMITS[mode] ?? ROW_LIMITS.page;
-  const onOther = mode === "page" ? onBrowse : undefined; // a wall has no pointer, and a frame no room
-  const pages = createCountList(byId("pages"), { onSelect: (path) => onSelect("page", path), onOther, showDeltas: true });
-  const top = createCountList(byId("top"), { onSelect: (path) => onSelect("page", path), onOther });
-  const countries = createCountList(byId("countries"), { onSelect: (code) => onSelect("country", code), showDeltas: true });
+  /** @param {import("./catalogues.js").Listed} name */
+  const browse = (name) => (mode === "page" ? () => onBrowse(name) : undefined); // a wall has no pointer, and a frame no room
+  const pages = createCountList(byId("pages"), { onSelect: (path) => onSelect("page", path), onOther: browse("page"), showDeltas: true });
+  const top = createCountList(byId("top"), { onSelect: (path) => onSelect("page", path), onOther: browse("page") });
+  const countries = createCountList(byId("countries"), { onSelect: (code) => onSelect("country", code), onOther: browse("country"), showDeltas: true });
   const map = createWorldMap((code) => onSelect("country", code));
   const now = byId("active");
   let again = () => {};
@@ -122,7 +123,7 @@ export function createDashboard(onSelect, onBrowse) {
     countries([
       ...rows,
       ...(remainder ? [{ key: "other", label: "other countries", count: remainder, isOther: true }] : []),
-      ...(unknown ? [{ key: "unknown", label: "unknown", flag: "?", count: unknown, isOther: true }] : []),
+      ...(unknown ? [{ key: "unknown", label: "unknown", flag: "?", count: unknown, isOther: true, isPlain: true }] : []),
     ], country);
     map({ places: isEmpty ? [] : places, total: model.numbers.activeVisitors, countries: counts, selected: followed });
   };
@@ -139,7 +140,7 @@ export function createDashboard(onSelect, onBrowse) {
 }
 
 /**
- * Shows words with a path among them, which stay on one line.
+ * Shows words with a path among them: on one line, or the path on a second where it has more room.
  *
  * @param {HTMLElement} node
  * @param {string} before
@@ -151,7 +152,7 @@ function showPhrase(node, before, path, after) {
   if (node.textContent === before + text + after) return;
   const where = element("bdi");
   setPath(where, text);
-  node.replaceChildren(element("span", "phrase", before, where, after));
+  node.replaceChildren(element("span", "phrase", element("span", "", before), element("span", "phrase", where, after)));
 }
 
 /** @param {string} path @param {number} count */

@@ -24,7 +24,7 @@ const isEmbed = document.documentElement.dataset.mode === "embed";
 const announce = createLiveRegion(byId("live-region"));
 const filters = createFilters(applyFilters);
 const renderDashboard = createDashboard((name, value) => filters.toggle(name, value), browse);
-/** Opens the panel with all pages. @type {(() => void) | null} */
+/** Opens the panel with all pages or countries. @type {((name: import("./catalogues.js").Listed) => void) | null} */
 let openBrowser = null;
 const history = createHistory(api);
 const feed = createFeed();
@@ -138,19 +138,19 @@ function applyFilters(before) {
   render();
 }
 
-/** Opens the panel with all pages, whose script is fetched when it is first wanted. */
-async function browse() {
+/** Opens the panel with all pages or countries, whose script is fetched when it is first wanted. @param {import("./catalogues.js").Listed} name */
+async function browse(name) {
   try {
-    openBrowser ??= (await import("./browse.js")).createBrowser(api, choosePage);
+    openBrowser ??= (await import("./browse.js")).createBrowser(api, choose);
   } catch {
     return; // offline: the page says so
   }
-  openBrowser();
+  openBrowser(name);
 }
 
-/** @param {string} path */
-function choosePage(path) {
-  if (path !== filters.current.page) filters.toggle("page", path);
+/** @param {import("./catalogues.js").Listed} name @param {string} value */
+function choose(name, value) {
+  if (value !== filters.current[name]) filters.toggle(name, value);
 }
 
 async function refresh() {

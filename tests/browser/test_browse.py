@@ -1,4 +1,4 @@
-"""The stats page's panel with all pages."""
+"""The stats page's panel with all pages, or all countries."""
 
 import re
 from typing import Literal
@@ -93,3 +93,47 @@ def test_everybody_can_use_it(board: Board, scheme: Literal["light", "dark"]) ->
     assert board.call(
         "((area) => area.scrollWidth <= area.clientWidth)(document.querySelector('#browse .area'))"
     )
+
+
+COUNTRIES = ["DE", "FR", "US", "BR", "JP", "NG", "AU", "SE", "PT", "KR"]
+
+
+def test_a_country_is_found_and_chosen(calm: LiveService, site: str, page: Page) -> None:
+    beats = [{"country": code} for n, code in enumerate(COUNTRIES) for _ in range(12 - n)]
+    calm.beat_all(site, [{"currentPath": "/", **beat} for beat in [*beats, {}, {}]])
+    board = Board.open(page, calm, site)
+    expect(board.now).to_have_text("77")
+    unknown = page.locator("#countries .other").filter(has_text="unknown")
+    expect(unknown.get_by_role("button")).to_have_count(0)  # there is nothing more to tell
+    page.get_by_role("button", name="other countries").click()
+    panel = page.get_by_role("dialog", name="All countries")
+    expect(panel.locator("output")).to_have_text("10 of 10 countries")
+    rows = panel.locator("tbody tr")
+    expect(rows).to_have_count(11)
+    expect(rows.first).to_contain_text("Germany")
+    expect(rows.last).to_have_text("?unknown2")
+    expect(panel.get_by_label("Group by section")).to_be_hidden()
+    assert faults_of(page) == []
+    for words in ("port", "PT"):  # by name or code
+        page.get_by_role("searchbox", name="Search").fill(words)
+        expect(panel.locator("output")).to_have_text("1 of 10 countries")
+    panel.get_by_role("button", name="Portugal").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(board.now).to_have_text("4")
+    expect(page).to_have_url(re.compile(r"\?country=PT$"))
+    page.go_back()
+    expect(board.now).to_have_text("77")
+
+
+def test_the_panel_serves_both_lists(calm: LiveService, board: Board, site: str) -> None:
+    page = board.page
+    calm.beat_all(site, [{"currentPath": "/docs/2", "country": code} for code in COUNTRIES])
+    expect(board.now).to_have_text("451")
+    open_panel(page)
+    page.get_by_label("Group by section").check()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="other countries").click()
+    expect(page.get_by_role("dialog", name="All countries")).to_be_visible()
+    expect(page.locator("#browse tbody tr")).to_have_count(11)
+    page.get_by_role("button", name="Close").click()
+    open_panel(page)

@@ -1,5 +1,7 @@
 """Long paths on the stats page keep their end, and all of them can be read."""
 
+import re
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -55,6 +57,24 @@ def test_choosing_a_long_path_moves_no_row(board: Board) -> None:
     board.row(LONG).get_by_role("button").click()
     expect(board.page.locator("#active-label")).to_have_text(f"people on {LONG} now")
     assert board.call(where) == pytest.approx(before, abs=1)
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_heading_uses_the_room_there_is(board: Board, site: str, width: int) -> None:
+    """A second line, before anything of the path is left out."""
+    page = board.page
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(re.sub(r"\?.*", "", page.url) + "?page=/docs/getting-started")
+    heading = page.locator("#active-label")
+    expect(heading).to_have_text("people on /docs/getting-started now")
+    for part in (".prefix", ".end"):
+        assert not is_cut(heading.locator(part))
+    board.row("/short").get_by_role("button").click()
+    expect(heading).to_have_text("person on /short now")
+    lines = (
+        "(head) => Math.round(head.offsetHeight / parseFloat(getComputedStyle(head).lineHeight))"
+    )
+    assert heading.evaluate(lines) == 1
 
 
 def test_a_last_segment_that_is_too_long_is_shortened_as_well(
