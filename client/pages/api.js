@@ -20,6 +20,8 @@ function withSessionStorage(access) {
 
 export class SiteApi {
   #token = "";
+  // Behind the #, which browsers send to nobody.
+  #share = new URLSearchParams(location.hash.slice(1)).get("share") ?? "";
 
   /** @param {string} site @param {string} root URL of the service, relative to the page */
   constructor(site, root) {
@@ -43,8 +45,14 @@ export class SiteApi {
     return `<script defer src="${new URL("presence.js", this.root)}" data-site="${this.site}"${local}></script>`;
   }
 
-  /** The token of a private site; kept for this tab only and never put into a URL. */
+  /** Whether the page's address has a share token, which only reads. */
+  get isShared() {
+    return this.#share !== "";
+  }
+
+  /** The token of a private site: that of the address, or one that was entered, kept for this tab only. */
   get token() {
+    if (/^[\x21-\x7e]+$/.test(this.#share)) return this.#share; // a header can carry it
     return withSessionStorage((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? this.#token;
   }
 

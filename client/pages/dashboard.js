@@ -11,7 +11,7 @@ import { createWorldMap } from "./world_map.js";
 /** Maximum rows of each list, by page mode. */
 const ROW_LIMITS = {
   page: { pages: 12, top: 10, countries: 6 },
-  wall: { pages: 7, top: 0, countries: 6 },
+  wall: { pages: 14, top: 0, countries: 8 },
   embed: { pages: 5, top: 0, countries: 0 },
 };
 
@@ -27,10 +27,12 @@ export function createDashboard(onSelect, onBrowse) {
   const mode = /** @type {keyof typeof ROW_LIMITS} */ (document.documentElement.dataset.mode ?? "page");
   const limits = ROW_LIMITS[mode] ?? ROW_LIMITS.page;
   /** @param {import("./catalogues.js").Listed} name */
-  const browse = (name) => (mode === "page" ? () => onBrowse(name) : undefined); // a wall has no pointer, and a frame no room
-  const pages = createCountList(byId("pages"), { onSelect: (path) => onSelect("page", path), onOther: browse("page"), showDeltas: true });
-  const top = createCountList(byId("top"), { onSelect: (path) => onSelect("page", path), onOther: browse("page") });
-  const countries = createCountList(byId("countries"), { onSelect: (code) => onSelect("country", code), onOther: browse("country"), showDeltas: true });
+  const browse = (name) => (mode === "page" ? () => onBrowse(name) : undefined); // a frame has no room
+  /** @param {import("./filters.js").Name} name */
+  const picks = (name) => (mode === "wall" ? undefined : (/** @type {string} */ value) => onSelect(name, value)); // and a wall no hand
+  const pages = createCountList(byId("pages"), { onSelect: picks("page"), onOther: browse("page"), showDeltas: true });
+  const top = createCountList(byId("top"), { onSelect: picks("page"), onOther: browse("page") });
+  const countries = createCountList(byId("countries"), { onSelect: picks("country"), onOther: browse("country"), showDeltas: true });
   const map = createWorldMap((code) => onSelect("country", code));
   const now = byId("active");
   let again = () => {};

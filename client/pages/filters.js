@@ -57,9 +57,11 @@ export function createFilters(onChange) {
   /** @param {Name} name @param {string} value */
   const createChip = (name, value) => {
     const { label, format } = DIMENSIONS[name];
+    const text = [`${label}: `, element("bdi", "", format(value))];
+    if (document.documentElement.dataset.mode === "wall") return element("li", "", element("span", "chip", ...text)); // nobody can press it
     const cross = element("span", "cross", "✕");
     cross.ariaHidden = "true";
-    const chip = element("button", "chip", `${label}: `, element("bdi", "", format(value)), cross, element("span", "visually-hidden", " (remove)"));
+    const chip = element("button", "chip", ...text, cross, element("span", "visually-hidden", " (remove)"));
     chip.setAttribute("type", "button");
     chip.addEventListener("click", () => change({ ...current, [name]: null }));
     return element("li", "", chip);
@@ -73,7 +75,7 @@ export function createFilters(onChange) {
       if (value === null) query.delete(name);
       else query.set(name, value);
     }
-    history.pushState(null, "", location.pathname + (query.size ? `?${query}` : ""));
+    history.pushState(null, "", location.pathname + (query.size ? `?${query}` : "") + location.hash);
     const hadFocus = byId("filters").contains(document.activeElement);
     follow();
     // The chip that had the focus is gone: its neighbour has it now, or what can be chosen next.

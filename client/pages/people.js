@@ -11,8 +11,9 @@ const MAX_FACES = 12;
  * Binds the list of people of the page.
  *
  * @param {() => void} onAsk when the reader wants to enter a token
+ * @param {boolean} canAsk
  */
-export function createPeople(onAsk) {
+export function createPeople(onAsk, canAsk) {
   /** By user id. @type {Map<string, User>} */
   const users = new Map();
   const list = byId("people-faces");
@@ -70,7 +71,7 @@ export function createPeople(onAsk) {
     if (activeUsers === undefined) return;
     const count = isKnown ? total : activeUsers;
     setText(byId("people-sum"), count === 1 ? "1 of them is signed in" : `${formatNumber(count)} of them are signed in`);
-    ask.hidden = isKnown;
+    ask.hidden = isKnown || !canAsk;
     if (isKnown) showFaces(asOf);
     else list.replaceChildren();
   };

@@ -14,13 +14,16 @@ import { showLocalhostNote } from "./localhost.js";
 import { Model } from "./model.js";
 import { tellWholePaths } from "./path_text.js";
 import { createPeople } from "./people.js";
+import { followWidth } from "./phone_order.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
+const REFUSED_RETRY_MS = 60_000;
 const REFRESH_MS = 15_000; // how often to fetch what the stream does not carry, while the site is changing
 
 const site = document.body.dataset.site ?? "";
 const api = new SiteApi(site, "../");
-const isEmbed = document.documentElement.dataset.mode === "embed";
+const { mode } = document.documentElement.dataset;
+const isEmbed = mode === "embed";
 const announce = createLiveRegion(byId("live-region"));
 const filters = createFilters(applyFilters);
 const renderDashboard = createDashboard((name, value) => filters.toggle(name, value), browse);
@@ -29,7 +32,7 @@ let openBrowser = null;
 const history = createHistory(api);
 const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
-const people = createPeople(() => connection.askForToken());
+const people = createPeople(() => connection.askForToken(), mode === "page" && !api.isShared);
 /** @type {Model | null} */
 let model = null;
 let isStale = false;
@@ -40,7 +43,7 @@ let withUsers = false;
 let clockOffsetMs = 0;
 
 const connection = createConnectionStatus(site, {
-  canUnlock: !isEmbed,
+  canUnlock: !isEmbed && !api.isShared,
   onRetry: () => stream.retry(),
   onToken: (token) => {
     api.token = token;
@@ -49,7 +52,9 @@ const connection = createConnectionStatus(site, {
   onChange: ({ phase }, announcement) => {
     if (announcement) announce(announcement);
     if (phase === "unauthorized") {
-      api.token = ""; // it is wrong or no longer valid
+      // It is wrong or no longer valid. A screen that nobody looks after asks again now and then.
+      if (api.isShared) setTimeout(() => stream.restart(), REFUSED_RETRY_MS);
+      else api.token = "";
       if (withUsers) {
         withUsers = false; // the numbers may be public
         queueMicrotask(() => stream.restart());
@@ -84,7 +89,7 @@ const stream = openEventStream({
 
 /** @param {import("./model.js").Snapshot} snapshot */
 function applySnapshot(snapshot) {
-  if (!withUsers && api.token && snapshot.activeUsers !== undefined) {
+  if (!withUsers && api.token && !api.isShared && snapshot.activeUsers !== undefined) {
     withUsers = true;
     queueMicrotask(() => stream.restart());
   }
@@ -153,6 +158,12 @@ function choose(name, value) {
   if (value !== filters.current[name]) filters.toggle(name, value);
 }
 
+/** Carries the share token of this page's address over to its other views. */
+function keepShare() {
+  setText(byId("private-note"), "This link opens no numbers, or not any more.");
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".wall-link, .page-link"))) link.hash = location.hash;
+}
+
 async function refresh() {
   if (!model || !connection.isLive()) return;
   // Move the chart on, even if nothing happens.
@@ -165,9 +176,12 @@ async function refresh() {
   render();
 }
 
+if (api.isShared) keepShare();
 setText(byId("script-tag"), api.scriptTag);
 showLocalhostNote();
 tellWholePaths();
+followWidth();
+if (mode === "wall") import("./wall.js").then(({ createWall }) => createWall(), () => {});
 copyOnClick(byId("copy"), byId("script-tag"));
 feed.filter(filters.current);
 setInterval(refresh, REFRESH_MS * (0.9 + Math.random() / 5));
