@@ -15,11 +15,13 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.body_budget import BodyBudget
 from service.api.context import Context, problem_response, unexpected
 from service.api.cors import PublicCors
 from service.api.intake import Intake
 from service.api.middleware import Observed
 from service.api.rate_limits import Slots
+from service.api.requests.batches import MAX_BATCH_BODY_BYTES
 from service.api.routes import API_ROUTES
 from service.api.security import Security
 from service.api.share_tokens import ShareTokens
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 STREAMS = 10_000  # live streams that one process holds: some 25 KB each
 STREAMS_EACH = 256  # those of one address, behind which a whole office may be
+BATCH_BODIES = 8  # the largest that one process holds with a token, and as many without
 
 ROUTES = [*API_ROUTES, *PAGE_ROUTES]
 
@@ -184,6 +187,8 @@ def create_app(
         lambda: draining.is_on,
         UserTokens(),
         share_tokens,
+        BodyBudget(BATCH_BODIES * MAX_BATCH_BODY_BYTES),
+        BodyBudget(BATCH_BODIES * MAX_BATCH_BODY_BYTES),
     )
     app.state.context = context
     app.state.demo = demo

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from service.api.bearer_tokens import bearer
+from service.api.body_budget import BodyBudget
 from service.api.openapi.samples import BASE_URL
 from service.api.rate_limits import Slots
 from service.api.request_head import headers_of
@@ -28,7 +29,7 @@ from service.settings import Settings
 from service.sites import Site
 from service.store.store import PresenceStore
 
-READ_TIMEOUT_S = 8.0  # for a whole body: it is at most 2 MiB
+READ_TIMEOUT_S = 8.0  # for a whole body: it is at most some MiB
 # Of answers that come bit by bit. A proxy that compresses holds back what fills no block, for as
 # long as the stream lasts, unless it may not transform (RFC 9111, 5.2.2.6); nginx collects what is
 # not to be buffered unless it is told so in a header of its own.
@@ -58,6 +59,9 @@ class Context:
     is_draining: Callable[[], bool]
     user_tokens: UserTokens
     share_tokens: ShareTokens
+    # Of batches that show a token, and of all others, which cannot keep those out.
+    backend_bodies: BodyBudget
+    open_bodies: BodyBudget
 
     def check_caller(self, request: Request) -> tuple[str, Site, dict[bytes, bytes]]:
         """The site id, what is configured of it, and the headers of a public request that was
@@ -110,8 +114,13 @@ def context_of(request: Request) -> Context:
     return context
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:
-    """The whole body, counted while it streams in.
+async def read_body(
+    receive: Receive,
+    headers: dict[bytes, bytes],
+    most: int,
+    take: Callable[[int], None] | None = None,
+) -> bytes:
+    """The whole body, counted while it streams in; `take` is told how long each piece is.
 
     Raises:
         RequestError: 413, it is longer than `most` bytes; 408, it takes too long.
@@ -124,11 +133,16 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int) ->
         async with asyncio.timeout(READ_TIMEOUT_S):
             message = await receive()
             body: bytes = message.get("body", b"")
+            if take is not None:
+                take(len(body))
             if message.get("more_body", False):
                 parts = bytearray(body)
                 while message.get("more_body", False) and len(parts) <= most:
                     message = await receive()
-                    parts += message.get("body", b"")
+                    piece = message.get("body", b"")
+                    if take is not None:
+                        take(len(piece))
+                    parts += piece
                 body = bytes(parts)
     except TimeoutError:
         raise RequestError(

@@ -9,10 +9,9 @@ from service.api.context import Context, context_of, json_response, read_body
 from service.api.geo import NOWHERE
 from service.api.heartbeat_bodies import to_beat
 from service.api.request_head import headers_of
-from service.api.requests.batches import decode_batch
+from service.api.requests.batches import MAX_BATCH_BODY_BYTES, decode_batch
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import BatchHeartbeat
-from service.api.requests.sizes import MAX_BATCH_BODY_BYTES
 from service.api.user_access import NO_USERS
 from service.api.user_tokens import NOBODY, User, Verdict
 from service.errors import FieldError, RequestError
@@ -38,7 +37,11 @@ async def heartbeats(request: Request) -> Response:
         context.security.limits.count(address)
         context.security.check_origin(name, site, headers)
         client = context.security.addresses.hash(address)
-    batch = decode_batch(await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES))
+    budget = context.backend_bodies if has_token else context.open_bodies
+    with budget.counted() as take:
+        body = await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES, take)
+        batch = decode_batch(body)
+        del body
     beats: list[Heartbeat] = []
     errors: list[ItemError] = []
     for index, item in enumerate(batch):

@@ -20,6 +20,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.api.requests.batches import MAX_BATCH_BODY_BYTES
+from tests.api.batches import full_batch
 from tests.browser.site import LiveService
 from tests.deploy.balancers import KINDS, Balancer, program
 from tests.deploy.crowd import Crowd
@@ -360,21 +362,18 @@ async def test_sizes(crowd: Crowd, balancer: Balancer) -> None:
     async with crowd.client(0) as http:
         for path, size in (
             ("heartbeat", 2_100),
-            ("heartbeats", 2_100_000),
-            ("heartbeats", 3_000_000),
+            ("heartbeats", MAX_BATCH_BODY_BYTES + 1),
+            ("heartbeats", 7_000_000),
         ):
             answer = await http.post(f"{crowd.url(0)}/{path}", content=b" " * size)
             assert answer.status_code == 413
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["detail"].startswith("the body is longer than")
         if balancer.kind == "nginx":
-            answer = await http.post(f"{crowd.url(0)}/heartbeats", content=b" " * 3_200_000)
+            answer = await http.post(f"{crowd.url(0)}/heartbeats", content=b" " * 7_400_000)
             assert answer.status_code == 413
-        beats = [
-            {"sessionId": str(uuid.uuid4()), "currentPath": f"/{'long' * 100}"} for _ in range(500)
-        ]
-        answer = await http.post(f"{crowd.url(0)}/heartbeats", json={"heartbeats": beats})
-        assert answer.json() == {"results": ["created"] * 500, "errors": []}
+        answer = await http.post(f"{crowd.url(0)}/heartbeats", content=full_batch())
+        assert answer.json() == {"results": ["created"] * 1000, "errors": []}
 
 
 async def test_plain_http_is_sent_to_https(crowd: Crowd, balancer: Balancer) -> None:

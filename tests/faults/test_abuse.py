@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.requests.sizes import MAX_BATCH_BODY_BYTES, MAX_BODY_BYTES
+from service.api.requests.batches import MAX_BATCH_BODY_BYTES
+from service.api.requests.sizes import MAX_BODY_BYTES
 from tests.browser.site import LiveService, running
 from tests.faults.keys import grammar_faults
 from tests.servers import Server, missing, wait_until

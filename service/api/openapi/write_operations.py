@@ -91,7 +91,7 @@ WRITE_OPERATIONS = [
         ("site",),
         PRIVATE_SITES,
         HeartbeatBatch,
-        "2 MiB",
+        "6 MiB",
         {"heartbeats": [_BEAT, {"sessionId": "backend-session-0001", "currentPath": "/"}]},
     ),
     Operation(

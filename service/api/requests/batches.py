@@ -1,6 +1,7 @@
 """The body of a batch of heartbeats."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,8 +11,34 @@ from msgspec import Meta, Struct
 
 from service.api.requests.heartbeats import BARE_QUOTES, BatchHeartbeat, quotes_of, without_repeats
 from service.api.requests.json_bodies import decode, decoder_of, reason, unique_members
-from service.api.requests.sizes import MAX_BATCH
+from service.api.requests.locations import MAX_CITY
+from service.api.requests.names import MAX_NAME
+from service.api.requests.paths import MAX_PATH_BYTES
+from service.api.requests.sizes import MAX_BATCH, MAX_BODY_BYTES
 from service.errors import RequestError
+
+# The longest that each member of a heartbeat can be in the most verbose JSON, which escapes all but
+# ASCII: an é, two bytes of UTF-8, is six, and an emoji, one character, twelve. The longest number
+# is one such as -1.2345678901234567e-300.
+_LONGEST = {
+    "sessionId": 64,
+    "currentPath": 3 * MAX_PATH_BYTES,
+    "pageType": 32,
+    "referrer": MAX_BODY_BYTES,  # a URL, which is ASCII
+    "country": len("undefined"),
+    "city": 12 * MAX_CITY,
+    "latitude": 24,
+    "longitude": 24,
+    "userId": 64,
+    "name": 12 * MAX_NAME,
+    "avatar": 256,
+}
+_MEBIBYTE = 1024 * 1024
+# So many heartbeats, each with all of it; as `json.dumps` writes them, with spaces. A token instead
+# of userId, name and avatar may be as long as these.
+MAX_BATCH_BODY_BYTES = _MEBIBYTE * math.ceil(
+    MAX_BATCH * sum(len(f'{{"{name}": "", ') + most for name, most in _LONGEST.items()) / _MEBIBYTE
+)
 
 
 class HeartbeatBatch(Struct, frozen=True):

@@ -93,7 +93,10 @@ def reason(error: Exception) -> str:
 
 def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The members of an object. Raises FieldError, 422, where one is there twice."""
-    members: dict[str, Any] = {}
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    members = {}
     for name, value in pairs:
         if name in members:
             raise FieldError(name[:100], "a member is there twice; send it once")

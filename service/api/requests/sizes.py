@@ -3,4 +3,3 @@
 MAX_BODY_BYTES = 2 * 1024
 MAX_TOKEN_BODY_BYTES = 8 * 1024  # of a heartbeat that tells by a token who it is
 MAX_BATCH = 1000
-MAX_BATCH_BODY_BYTES = 2 * 1024 * 1024  # 1,000 of the longest, and what stands between them

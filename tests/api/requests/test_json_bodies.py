@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.requests.batches import decode_batch
+from service.api.requests.batches import MAX_BATCH_BODY_BYTES, decode_batch
 from service.api.requests.heartbeats import HeartbeatBody, decode_heartbeat
 from service.api.requests.leaves import decode_leave
 from service.api.requests.page_views import decode_view
-from service.api.requests.sizes import MAX_BATCH_BODY_BYTES
 from service.errors import FieldError, RequestError
 from tests.api.requests.bodies import BEAT
 
