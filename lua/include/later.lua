@@ -5,15 +5,11 @@ local function entries_after(shard, known, limit, maxlen)
   -- From the known entry itself: while it is there, nothing behind it is trimmed. Where there was
   -- none, nothing is while the stream is shorter than it may be.
   local entries = redis.call('XRANGE', shard.events, known, '+', 'COUNT', limit + 2)
+  local is_lost = known == '0-0' and redis.call('XLEN', shard.events) >= maxlen
   if known ~= '0-0' then
-    if #entries == 0 or entries[1][1] ~= known then
-      return nil
-    end
-    table.remove(entries, 1)
-  elseif redis.call('XLEN', shard.events) >= maxlen then
-    return nil
+    is_lost = #entries == 0 or table.remove(entries, 1)[1] ~= known
   end
-  if #entries > limit then
+  if is_lost or #entries > limit then
     return nil
   end
   for n, entry in ipairs(entries) do

@@ -37,14 +37,11 @@ local function end_sessions(shard, members, ended_at, reason)
       add(places, place, -1)
     end
     local at = ended_at or format(ends)
-    if user == '' then
-      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country)
-    else
-      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country, 'user', user)
-      if shard.users then
-        local seen = why == 'timeout' and ends - timeout_ms or tonumber(at)
-        note_user(shard, user, id, country, path, nil, nil, seen)
-      end
+    log_event(shard, 'left', id, path, at, 'reason', why, 'country', country,
+      unpack(user ~= '' and {'user', user} or {}))
+    if user ~= '' and shard.users then
+      local seen = why == 'timeout' and ends - timeout_ms or tonumber(at)
+      note_user(shard, user, id, country, path, nil, nil, seen)
     end
   end
   write_counts(shard.pages, pages)

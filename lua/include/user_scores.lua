@@ -30,8 +30,7 @@ local function expired_users(shard, path)
   end
   local rows = #users > 0 and redis.call('HMGET', shard.users, unpack(users)) or {}
   for n, row in ipairs(rows) do
-    local scores, is_there, is_left = user_scores(shard, {users[n]}, {row}), false, false
-    local i = 0
+    local scores, i, is_there, is_left = user_scores(shard, {users[n]}, {row}), 0, false, false
     for _, _, _, _, page in string.gmatch(sessions_in(row or ''), USER_SESSION) do
       i = i + 1
       if not path or page == path then
