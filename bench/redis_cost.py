@@ -213,7 +213,8 @@ def _p5b(redis: Valkey, sessions: int, rounds: int) -> Result:
 def _pairs_of(shard: ShardKeys, hour: int) -> tuple[str, ...]:
     """The keys that the script of 0.1.0 is given: the dated ones for an hour and the next."""
     dated = (shard.uniques_of, shard.minutes_of, shard.hours_of)
-    return (*shard.all_of(hour)[:12], *(of(each) for of in dated for each in (hour, hour + 1)))
+    known = [key for key in shard.all_of(hour)[:13] if key != shard.top_order]
+    return (*known, *(of(each) for of in dated for each in (hour, hour + 1)))
 
 
 def _one_by_one(

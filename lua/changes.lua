@@ -4,7 +4,7 @@
   swept yet, who are left out of the counts (include/unswept.lua). Of a departure the log tells once
   it is swept, within 1.5 s.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

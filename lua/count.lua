@@ -2,7 +2,7 @@
   The cheapest read: how many are active, and how many on some pages, or at some places. `active`
   is counted by score; who has expired is left out of the rest (include/unswept.lua).
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

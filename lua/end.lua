@@ -1,13 +1,13 @@
 --[[
   Ends a session at once, by an operator's order.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
   KEYS[-1] session  hash  its last part is the session id
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
-  ARGV[11] remembered of those who left, users; only where the shard has 18 keys
+  ARGV[11] remembered of those who left, users; only where the shard has 19 keys
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
     outcome  'ended'

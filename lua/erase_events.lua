@@ -3,7 +3,7 @@
   in their place, so that the log still replays to `active`; and `erased`, so that whoever has read
   less than all of it takes a snapshot (changes.lua).
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[19]: the shard's keys (include/keys.lua)
   then the sessions, hashes whose last part is the session id: one that still names the user, having
   outlived its member, goes as well
 
@@ -29,7 +29,7 @@
 -- @include sessions
 local LATER = 500 -- entries that are looked at for such sessions
 local shard, user, ids, is_erased = open_shard(1), ARGV[12], {}, {}
-for k = 19, #KEYS do
+for k = 20, #KEYS do
   is_erased[string.match(KEYS[k], '([^:]+)$')] = true
 end
 
@@ -42,10 +42,9 @@ end
 if is_outdated then
   return {now_text, 'outdated'}
 end
-for k = 19, #KEYS do
-  local session = KEYS[k]
-  if redis.call('HGET', session, 'user') == user then
-    redis.call('DEL', session)
+for k = 20, #KEYS do
+  if redis.call('HGET', KEYS[k], 'user') == user then
+    redis.call('DEL', KEYS[k])
   end
 end
 for id in string.gmatch(ARGV[13], '%S+') do

@@ -2,7 +2,7 @@
   Ends sessions of a user, and forgets them with the last one: their row, and when they were last
   seen.
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[19]: the shard's keys (include/keys.lua)
   then the sessions that may be ended, hashes whose last part is the session id
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
@@ -28,7 +28,7 @@
 -- @include user_row
 -- @include users
 local shard, user, hash_of = open_shard(1), ARGV[11], {}
-for k = 19, #KEYS do
+for k = 20, #KEYS do
   hash_of[string.match(KEYS[k], '([^:]+)$')] = KEYS[k]
 end
 

@@ -1,20 +1,19 @@
 --[[
   Heartbeats of one or more site shards. Each shard is decided and written in one atomic step.
 
-  KEYS      for each shard its 15 keys, or 18 (include/keys.lua), then for each of its heartbeats
+  KEYS      for each shard its 16 keys, or 19 (include/keys.lua), then for each of its heartbeats
             the session hash, whose last part is the session id, and the string that marks its view
   ARGV[1]   now, ms since the epoch; empty: ask TIME
   ARGV[2]   the hour the dated keys are for, hours since the epoch
   ARGV[3]   to ARGV[10]: the settings (include/settings.lua)
-  then for each shard the number of its heartbeats, at least 1, negative where it has 18 keys, and
-  for each of these
+  then for each shard the number of its heartbeats, negative if it has 19 keys, and for each of these
   ARGV[+1]  path, after the country, and the user if known: "<country or --> [<user> ]<path>"
   ARGV[+2]  empty: nothing more; or the keyed hash of the client's address, if it is limited, then,
             if any, a space and a JSON object: type, referrer, city, latitude, longitude, and of the
             user name and avatar
-  ARGV[-1]  remembered of those who left, users; only where a shard has 18 keys
+  ARGV[-1]  remembered of those who left, users; only where a shard has 19 keys
 
-  A shard is at most once in a call, and a session at most once among a shard's heartbeats.
+  A shard is at most once in a call, has a heartbeat at least, and of a session only one.
 
   Returns {now, 'stale'}, nothing was written: ARGV[2] is not this hour; or
   {now, status, outcome …, status, outcome …}: for each shard a status, then its outcomes
@@ -30,7 +29,7 @@
 -- @include settings
 -- @include index
 -- @include member
-local SHARD_KEYS, expires = 15, format(now + timeout_ms)
+local SHARD_KEYS, expires = 16, format(now + timeout_ms)
 local midnight = now - now % DAY_MS
 -- Who was seen before that has expired, or was not counted among today's visitors.
 local earliest = math.max(midnight, now - timeout_ms + 1)
@@ -105,6 +104,7 @@ end
 -- @include sessions
 -- @include history
 -- @include visitors
+-- @include top
 -- @include views
 -- @include pending_writes
 local change_user, user_with_room

@@ -6,7 +6,7 @@
   two connections. So the goodbye of an unknown session is kept for the grace, with its path, and
   heartbeat.lua ends a session that is created on that path meanwhile at the same moment.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
   KEYS[-1] session  hash  its last part is the session id
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME

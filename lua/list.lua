@@ -3,7 +3,7 @@
   found and read on from in one step: whoever beats meanwhile moves towards the end and comes again,
   and nobody is missed.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

@@ -2,13 +2,13 @@
   Counts pages, countries, places and users anew from `active`: for `presence doctor --repair`, after
   somebody has edited keys by hand. Takes time in proportion to the active sessions.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'counted', pages, countries, places}: how many
-  counters were written; then, where there are 18 keys, users: how many are here
+  counters were written; then, where there are 19 keys, users: how many are here
 ]]
 -- @include clock
 -- @include hour

@@ -3,7 +3,7 @@
   counted by score. Counters have expired sessions until they are swept; `expired…` says how many
   of which name, to be taken off (include/unswept.lua). No key of a single session is read.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -13,7 +13,7 @@
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'fresh', active, backlog, pages, countries,
            places, expiredPages, expiredCountries, expiredPlaces, views, since, top, paths, event};
-           where there are 18 keys, users at the end
+           where there are 19 keys, users at the end
     active     active sessions
     backlog    expired sessions beyond those that are taken off
     pages      {path, count, …}, most first, equal ones by path; as many more than asked for as

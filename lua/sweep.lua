@@ -1,13 +1,13 @@
 --[[
   Removes sessions whose time has come, oldest first, and notes how many are active.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
   ARGV[11] sessions to remove at most, sessions
-  ARGV[12] remembered of those who left, users; only where there are 18 keys
+  ARGV[12] remembered of those who left, users; only where there are 19 keys
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'swept', removed, backlog, next}
     removed  sessions removed

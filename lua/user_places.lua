@@ -2,7 +2,7 @@
   Which users are on which pages, or what has changed of that since a reader last looked. Where a
   site is split, only who compares the shards can count each user once.
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

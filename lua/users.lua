@@ -2,7 +2,7 @@
   Lists users who are here, or on a page, in the order of `user_pages`: by page, then by id. A user
   who is on several pages comes once for each.
 
-  KEYS[1]  to KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[19]: the shard's keys (include/keys.lua)
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch

@@ -1,7 +1,7 @@
 --[[
   Records an explicit page view: once per session and path within the dedup window.
 
-  KEYS[1]  to KEYS[15] or KEYS[18]: the shard's keys (include/keys.lua)
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
   KEYS[-2] session  hash    its last part is the session id
   KEYS[-1] viewed   string  marks the view of this session and path
 
@@ -26,6 +26,7 @@
 -- @include tally
 -- @include history
 -- @include visitors
+-- @include top
 -- @include views
 local shard, session, marker, path = open_shard(1), KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[11]
 local client = redis.call('EXISTS', session) == 0 and ARGV[14] or '' -- who is here is not limited

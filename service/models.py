@@ -25,8 +25,9 @@ class PathCount(Struct, frozen=True):
 
 
 class PathViews(Struct, frozen=True):
-    """How often a page was viewed. `path` is `__other__` for all beyond MAX_PATHS; `pageType` is
-    the last that was given, where sites are split in any one shard."""
+    """How often a page was viewed. Beyond MAX_PATHS the pages least viewed are counted together, as
+    `__other__`, and one that was among them has too few `views`, by at most all views divided by
+    MAX_PATHS. `pageType` is the last that was given, where sites are split in any one shard."""
 
     path: str
     views: Count

@@ -180,7 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("VIEWS_MAXLEN", "100000", "entries", "Length the views stream of each shard is trimmed to, about", _integer(1, 2**40)),
     Setting("EVENTS_MAXLEN", "10000", "entries", "Length the events stream of each shard is trimmed to, about", _integer(1, 2**40)),
     Setting("SHARDS", "1", "shards", "Shards that one site is split into", _integer(1, 1024)),
-    Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; a new one takes the row of one viewed once, or counts as __other__", _integer(1, 10_000_000)),
+    Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; a new one takes the row of the one least viewed", _integer(1, 10_000_000)),
     Setting("USERS_KEPT", "100000", "users", "Users of a site who are not here any more and are remembered, for 30 days at most", _integer(1, 10_000_000)),
     Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
     Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token, user_secrets; without it any site is counted", _sites_file),

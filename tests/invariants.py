@@ -15,7 +15,7 @@ from service.store.members import Member
 from service.store.store import PresenceStore
 
 # Kept for ever: page views in all and by page, and who was ever here.
-ENDLESS = ("totals", "top", "uniques")
+ENDLESS = ("totals", "top", "top_order", "uniques")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Shard:
     events: list[tuple[str, dict[str, str]]]
     totals: dict[str, str]
     top: dict[str, float]
+    top_order: dict[str, float]
+    types: dict[str, str]
     views: list[tuple[str, dict[str, str]]]
     users: dict[str, str]
     user_seen: dict[str, float]
@@ -49,9 +51,12 @@ async def read(client: Any, keys: ShardKeys, now: int) -> Shard:
     """Reads a shard in few round trips, of which most of a check would be else."""
     names = [name async for name in client.scan_iter(match=f"{keys.base}*", count=1000)]
     pipeline = client.pipeline(transaction=False)
-    for name in (keys.active, keys.pages, keys.countries, keys.places, keys.top, keys.user_seen):
+    for name in (
+        keys.active, keys.pages, keys.countries, keys.places, keys.top, keys.top_order,
+        keys.user_seen,
+    ):  # fmt: skip
         pipeline.zrange(name, 0, -1, withscores=True)
-    for name in (keys.located, keys.totals, keys.users):
+    for name in (keys.located, keys.totals, keys.types, keys.users):
         pipeline.hgetall(name)
     pipeline.xrange(keys.events)
     pipeline.xrange(keys.views)
@@ -59,8 +64,8 @@ async def read(client: Any, keys: ShardKeys, now: int) -> Shard:
     for name in names:
         pipeline.pttl(name)
     (
-        active, pages, countries, places, top, user_seen, located, totals, users, events, views,
-        user_pages, *lives,
+        active, pages, countries, places, top, top_order, user_seen, located, totals, types, users,
+        events, views, user_pages, *lives,
     ) = await pipeline.execute()  # fmt: skip
     sessions = [keys.session(member.partition(" ")[0]) for member, _ in unexpired(active, now)]
     pipeline = client.pipeline(transaction=False)
@@ -70,8 +75,8 @@ async def read(client: Any, keys: ShardKeys, now: int) -> Shard:
     ends = await ends_of(client, sessions)
     return Shard(
         active, dict(pages), dict(countries), located, dict(places), events, totals, dict(top),
-        views, users, dict(user_seen), user_pages, list(zip(hashes, ends, strict=True)),
-        dict(zip(names, lives, strict=True)),
+        dict(top_order), types, views, users, dict(user_seen), user_pages,
+        list(zip(hashes, ends, strict=True)), dict(zip(names, lives, strict=True)),
     )  # fmt: skip
 
 
@@ -183,6 +188,11 @@ def views_add_up(shard: Shard, config: StoreConfig) -> None:
     """4: totals, top and the stream count the same views, one per session, path and window."""
     total = int(shard.totals.get("views", 0))
     assert total == sum(shard.top.values())
+    assert shard.types.keys() <= shard.top.keys()  # a type goes with its row
+    assert shard.top_order.keys() in (set(), shard.top.keys() - {"__other__"})
+    for path, stood in shard.top_order.items():
+        taken = round(stood % 1 * 1_000_000)
+        assert taken < stood <= shard.top[path] + taken + 0.999999, path
     if total < config.views_maxlen:
         assert total == len(shard.views)
     assert len(shard.views) <= total

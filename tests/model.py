@@ -61,6 +61,37 @@ class User:
 
 
 @dataclass
+class Top:
+    """Which paths have a row, at most `limit`: the Space-Saving of Metwally, Agrawal and El Abbadi,
+    but a row says only what was counted while the path had it.
+
+    `own`: what the rows say; `taken`: where the paths stood whose rows they took.
+    """
+
+    limit: int
+    own: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    others: int = 0
+
+    def count(self, path: str, views: int = 1) -> None:
+        """Counts views of a path that came at once."""
+        if path not in self.own:
+            self.own[path] = self.taken[path] = 0
+            if len(self.own) > self.limit:
+                self.taken[path] = self._give_up(path)
+        self.own[path] += views
+
+    def _give_up(self, newcomer: str) -> int:
+        """Whoever stands lowest goes, of equal ones who came first."""
+        lowest = min(
+            self.own.keys() - {newcomer},
+            key=lambda path: (self.own[path] + self.taken[path], self.taken[path], path),
+        )
+        self.others += self.own[lowest]
+        return self.own.pop(lowest) + self.taken.pop(lowest)
+
+
+@dataclass
 class Site:
     """One site under the given rules."""
 

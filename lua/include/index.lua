@@ -5,7 +5,7 @@ local function renew_index(first_key, has_users)
   for index = first_key, first_key + 5 do
     redis.call('PEXPIRE', KEYS[index], site_idle_ms)
   end
-  for index = first_key + 15, first_key + (has_users and 17 or 0) do
+  for index = first_key + 16, first_key + (has_users and 18 or 0) do
     redis.call('PEXPIRE', KEYS[index], 2592000000) -- 30 days, as include/users.lua says
   end
 end

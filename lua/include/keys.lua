@@ -12,25 +12,26 @@
 --    9 totals          hash    views, since
 --   10 top             zset    path -> views
 --   11 types           hash    path -> page type
---   12 uniques         HLL     session ids ever
---   13 uniques of day  HLL     session ids of the day of ARGV[2]
---   14 minutes         hash    of the hour ARGV[2]: views:MM, peak:MM
---   15 hours           hash    of the day of ARGV[2]: views:HH, peak:HH
+--   12 top_order       zset    path -> where it stands in `top` (include/top.lua); once that is full
+--   13 uniques         HLL     session ids ever
+--   14 uniques of day  HLL     session ids of the day of ARGV[2]
+--   15 minutes         hash    of the hour ARGV[2]: views:MM, peak:MM
+--   16 hours           hash    of the day of ARGV[2]: views:HH, peak:HH
 --
 -- and of sites that know who somebody is three more (include/users.lua):
 --
---   16 user_pages      zset    "<path><tab><user>" of users who are here, all of score 0
---   17 user_seen       zset    user who is not here any more -> when last seen, ms
---   18 users           hash    user -> "<seen><tab><told><tab><name><tab><avatar>", then for each
+--   17 user_pages      zset    "<path><tab><user>" of users who are here, all of score 0
+--   18 user_seen       zset    user who is not here any more -> when last seen, ms
+--   19 users           hash    user -> "<seen><tab><told><tab><name><tab><avatar>", then for each
 --                              session that is here "<tab><id> <since> <country or --> <path>"
 local function open_shard(k)
-  local has_users = string.sub(KEYS[k + 17] or '', -6) == ':users'
+  local has_users = string.sub(KEYS[k + 18] or '', -6) == ':users'
   return {
     active = KEYS[k], pages = KEYS[k + 1], countries = KEYS[k + 2], events = KEYS[k + 3],
     located = KEYS[k + 4], places = KEYS[k + 5], newcomers = KEYS[k + 6], views = KEYS[k + 7],
-    totals = KEYS[k + 8], top = KEYS[k + 9], types = KEYS[k + 10], uniques = KEYS[k + 11],
-    uniques_of_day = KEYS[k + 12], minutes = KEYS[k + 13], hours = KEYS[k + 14], first_key = k,
-    user_pages = has_users and KEYS[k + 15], user_seen = has_users and KEYS[k + 16],
-    users = has_users and KEYS[k + 17],
+    totals = KEYS[k + 8], top = KEYS[k + 9], types = KEYS[k + 10], top_order = KEYS[k + 11],
+    uniques = KEYS[k + 12], uniques_of_day = KEYS[k + 13], minutes = KEYS[k + 14],
+    hours = KEYS[k + 15], user_pages = has_users and KEYS[k + 16], first_key = k,
+    user_seen = has_users and KEYS[k + 17], users = has_users and KEYS[k + 18],
   }
 end

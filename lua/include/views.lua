@@ -56,19 +56,17 @@ local function write_views(shard, views)
     redis.call('HSETNX', shard.totals, 'since', now_text)
   end
   local room = ARGV[9] - redis.call('ZCARD', shard.top) -- for rows of paths not counted before
+  room = room == 0 and redis.call('ZSCORE', shard.top, '__other__') and 1 or room
   for _, path in ipairs(views.paths) do
     local count = views.of[path]
     if room > 0 then
-      room = room - (tonumber(redis.call('ZINCRBY', shard.top, count, path)) == count and 1 or 0)
+      if tonumber(redis.call('ZINCRBY', shard.top, count, path)) == count then
+        room = room - 1
+        redis.call('DEL', shard.top_order) -- it lists every row, or none
+      end
     elseif not redis.call('ZADD', shard.top, 'XX', 'INCR', count, path) then
-      -- A path that was viewed once, and not again since, gives its row up; its view stays counted.
-      local once = redis.call('ZRANGEBYSCORE', shard.top, 1, 1, 'LIMIT', 0, 1)[1]
-      if once and once ~= '__other__' then
-        redis.call('ZREM', shard.top, once)
-        redis.call('HDEL', shard.types, once)
-        redis.call('ZINCRBY', shard.top, 1, '__other__')
-        redis.call('ZADD', shard.top, count, path)
-      else
+      local is_safe, is_taken = pcall(take_row, shard, path, count, views.types)
+      if not (is_safe and is_taken) then
         redis.call('ZINCRBY', shard.top, count, '__other__')
         views.types[path] = nil
       end

@@ -1,6 +1,7 @@
 """`presence doctor`."""
 
 import contextlib
+from collections import Counter
 
 import click
 from rich.text import Text
@@ -20,6 +21,7 @@ from service.settings import Settings
 from service.store.keys import Keys
 
 _SHOWN = 20  # findings of one kind; the rest are counted
+_NAMED = 5  # paths that --prune-paths names; the rest are counted
 _TITLES = (
     "key of a wrong type",
     "invariant 1, counters are what the members add up to",
@@ -58,9 +60,16 @@ _STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
     "--prune-paths",
     "is_pruned",
     is_flag=True,
-    help="First drop the rows of paths viewed only once; their views count as __other__.",
+    help="First give up the rows of paths that were seldom viewed; their views count as __other__.",
 )
-def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
+@click.option(
+    "--at-most",
+    "most",
+    metavar="VIEWS",
+    type=click.IntRange(min=1),
+    help="With --prune-paths: of paths viewed at most so often.  [default: 1]",
+)
+def doctor(site: str | None, repair: bool, is_pruned: bool, most: int | None) -> None:
     """Check that the data in Redis of SITE, or of every site, is consistent.
 
     It can run at any time, on a busy site too. Exit code 1 means that something is wrong, or with
@@ -77,16 +86,21 @@ def doctor(site: str | None, repair: bool, is_pruned: bool) -> None:
     5  every key has a TTL, except the all-time totals
     6  a user is here exactly when a session of theirs is, on exactly their pages
     """
+    if most and not is_pruned:
+        raise click.UsageError("--at-most says which rows --prune-paths gives up: give both.")
+    pruned_to = (most or 1) if is_pruned else None
     settings = Settings.from_env()
     with reachable(settings):
         with contextlib.suppress(StoreError):  # the check below reports it
             settings = with_demo(settings, site)
-        is_well = run(_examine(settings, site, repair, is_pruned))
+        is_well = run(_examine(settings, site, repair, pruned_to))
     if not is_well:
         click.get_current_context().exit(1)
 
 
-async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned: bool) -> bool:
+async def _examine(
+    settings: Settings, site: str | None, repair: bool, pruned_to: int | None
+) -> bool:
     with contextlib.suppress(StoreError):  # the check below reports it
         async with open_store(settings):
             pass  # split as these settings say; otherwise nothing would be found, and all be well
@@ -107,11 +121,14 @@ async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned
             checkup = await doctor.check(site)
             if site is not None and checkup.keys == 0:
                 raise Failure(f"nothing is kept of a site {site!r}")
-            if is_pruned:
+            if pruned_to is not None:
                 status.stop()  # it would stand in the middle of what is printed
                 for name in checkup.sites:
-                    paths = sum([await prune_paths(connection, k) for k in keys.of_site(name)])
-                    stdout().print(Text(f"{name}: gave up {paths:,} paths viewed once", "cyan"))
+                    rows: Counter[str] = Counter()
+                    for shard in keys.of_site(name):
+                        rows.update(dict(await prune_paths(connection, shard, pruned_to)))
+                    line = f"{name}: {_given_up(rows, pruned_to)}"
+                    stdout().print(Text(shown(line), "cyan"), soft_wrap=True)
                 status.start()
                 checkup = await doctor.check(site)
             status.stop()
@@ -126,6 +143,18 @@ async def _examine(settings: Settings, site: str | None, repair: bool, is_pruned
             return _report(checkup)
     finally:
         await connection.close()
+
+
+def _given_up(rows: Counter[str], most: int) -> str:
+    """What --prune-paths did; the paths with most views of those that it gave up are named."""
+    times = "once" if most == 1 else f"at most {most:,} times"
+    if not rows:
+        return "no path was viewed so seldom"
+    named = [f"{path} ({views:,})" for path, views in rows.most_common(_NAMED)]
+    if len(rows) > len(named):
+        named.append(f"and {len(rows) - len(named):,} more")
+    paths = f"{len(rows):,} path{'s' * (len(rows) > 1)}"
+    return f"gave up the rows of {paths} viewed {times}: {', '.join(named)}"
 
 
 def _report(checkup: Checkup) -> bool:

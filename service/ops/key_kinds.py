@@ -55,6 +55,7 @@ class KeyKinds:
             "shares": Kind("hash", None),
             "totals": Kind("hash", None),
             "top": Kind("zset", None),
+            "top_order": Kind("zset", None),
             "uniques": Kind(self._type_of_uniques, None),
         }
         parts = {

@@ -1,7 +1,8 @@
-"""Moves paths that were viewed once from rows of their own to `__other__`."""
+"""Moves paths that were seldom viewed from rows of their own to `__other__`."""
 
 from typing import Any
 
+from service.ops.shard_index import pairs
 from service.redis.client import Connection
 from service.store.keys import ShardKeys
 
@@ -9,8 +10,11 @@ _CHUNK = 500
 OTHER = "__other__"
 
 
-async def prune_paths(connection: Connection, shard: ShardKeys) -> int:
-    """Counts the views of these paths under `__other__`; returns how many paths there were.
+async def prune_paths(
+    connection: Connection, shard: ShardKeys, most: int = 1
+) -> list[tuple[str, int]]:
+    """Counts the views of paths that were viewed at most so often under `__other__`; returns these
+    paths with their views, least first.
 
     They are taken out of `top` in one step and counted again in the next. Who is killed between
     the two leaves `top` short of the totals, which doctor reports as invariant 4.
@@ -18,14 +22,17 @@ async def prune_paths(connection: Connection, shard: ShardKeys) -> int:
     client: Any = connection.client
     # Plain commands: those of redis-py's methods fail in a transaction on a cluster.
     pipeline = client.pipeline(transaction=True)
-    pipeline.execute_command("ZRANGEBYSCORE", shard.top, 1, 1)
-    pipeline.execute_command("ZREMRANGEBYSCORE", shard.top, 1, 1)
-    names, _ = await pipeline.execute()
-    if not names:
-        return 0
+    pipeline.execute_command("ZRANGEBYSCORE", shard.top, 1, most, "WITHSCORES")
+    pipeline.execute_command("ZREMRANGEBYSCORE", shard.top, 1, most)
+    pipeline.execute_command("DEL", shard.top_order)  # made anew when there is no room again
+    found, *_ = await pipeline.execute()
+    rows = [(str(path), int(float(views))) for path, views in pairs(found)]
+    if not rows:
+        return []
+    paths = [path for path, _ in rows]
     pipeline = client.pipeline(transaction=True)
-    pipeline.execute_command("ZINCRBY", shard.top, len(names), OTHER)
-    for start in range(0, len(names), _CHUNK):
-        pipeline.execute_command("HDEL", shard.types, *names[start : start + _CHUNK])
+    pipeline.execute_command("ZINCRBY", shard.top, sum(views for _, views in rows), OTHER)
+    for start in range(0, len(paths), _CHUNK):
+        pipeline.execute_command("HDEL", shard.types, *paths[start : start + _CHUNK])
     await pipeline.execute()
-    return len(names) - (OTHER in names)
+    return [row for row in rows if row[0] != OTHER]

@@ -115,15 +115,15 @@ def places(located: dict[str, str]) -> list[str]:
 
 def _appended(info: Any) -> int | None:
     """Entries that a stream ever had; None: there is no stream, or this Redis does not say."""
-    count = dict(_pairs(info or ())).get("entries-added")
+    count = dict(pairs(info or ())).get("entries-added")
     return None if count is None else int(count)
 
 
 def _scores(reply: Any) -> dict[str, float] | None:
-    return None if reply is None else {name: float(score) for name, score in _pairs(reply)}
+    return None if reply is None else {name: float(score) for name, score in pairs(reply)}
 
 
-def _pairs(reply: Any) -> Iterable[tuple[Any, Any]]:
+def pairs(reply: Any) -> Iterable[tuple[Any, Any]]:
     """Pairs, however they came: flat (RESP2), as lists of two, or as a map (RESP3)."""
     if isinstance(reply, dict):
         return reply.items()

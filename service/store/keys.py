@@ -92,6 +92,7 @@ class ShardKeys:
         self.totals = base + "totals"
         self.top = base + "top"
         self.types = base + "types"
+        self.top_order = base + "top_order"
         self.uniques = base + "uniques"
         self.shares = base + "shares"
         self.user_pages = base + "user_pages"
@@ -139,6 +140,7 @@ class ShardKeys:
                     self.totals,
                     self.top,
                     self.types,
+                    self.top_order,
                     self.uniques,
                     self.uniques_of(hour),
                     self.minutes_of(hour),

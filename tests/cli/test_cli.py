@@ -257,6 +257,38 @@ def test_doctor(shell: Shell, valkey: Server, key_prefix: str) -> None:
     assert shell("doctor", "--repair").exit_code == 1
 
 
+@pytest.mark.parametrize(
+    "most, said",
+    [
+        ((), "no path was viewed so seldom"),
+        (("--at-most", "2"), "gave up the rows of 1 path viewed at most 2 times: /1 (2)"),
+        (("--at-most", "9"), "gave up the rows of 2 paths viewed at most 9 times: /0 (3), /1 (2)"),
+    ],
+)
+def test_doctor_tells_what_gave_up_its_row(shell: Shell, most: tuple[str, ...], said: str) -> None:
+    result = shell("doctor", "blog", "--prune-paths", *most)
+    assert (result.exit_code, result.stdout) == (0, f"blog: {said}\nblog: all is well\n")
+
+
+def test_doctor_names_a_few_of_many_that_gave_up_their_rows(
+    shell: Shell, valkey: Server, key_prefix: str
+) -> None:
+    keys = Keys(key_prefix).of_site("blog")[0]
+    valkey.client.zadd(keys.top, {f"/once/{n}": 1 for n in range(1_200)})
+    result = shell("doctor", "--prune-paths")
+    assert result.stdout.startswith(
+        "blog: gave up the rows of 1,200 paths viewed once: /once/0 (1)"
+    )
+    assert ", and 1,195 more\n" in result.stdout
+
+
+def test_how_seldom_is_only_said_of_paths_to_prune(shell: Shell) -> None:
+    for args in (("--at-most", "2"), ("--prune-paths", "--at-most", "0")):
+        result = shell("doctor", *args)
+        assert result.exit_code == 2
+        assert "--at-most" in result.stderr
+
+
 def test_doctor_counts_what_it_does_not_show(shell: Shell, valkey: Server, key_prefix: str) -> None:
     keys = Keys(key_prefix).of_site("blog")[0]
     valkey.client.zadd(keys.pages, {f"/ghost/{n}": 1 for n in range(50)})

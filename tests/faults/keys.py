@@ -24,6 +24,7 @@ SHAPES = {
     r"totals": ("hash", r"views|since"),
     r"top": ("zset", rf"{_PATH}|__other__"),
     r"types": ("hash", _PATH),
+    r"top_order": ("zset", _PATH),
     r"uniques(?::\d{8})?": ("string", ""),
     r"minutes:\d{10}": ("hash", r"(?:views|peak):\d\d"),
     r"hours:\d{8}": ("hash", r"(?:views|peak):\d\d"),

@@ -1,6 +1,7 @@
 """The doctor: a healthy site is well, and whatever is broken by hand is named, and only that."""
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -52,20 +53,36 @@ async def fill(store: PresenceStore) -> None:
 
 @pytest.mark.fault("B22")
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_paths_viewed_once_give_up_their_rows(
-    backend: str, request: pytest.FixtureRequest, key_prefix: str
+@pytest.mark.parametrize(
+    "most, left",
+    [
+        (1, {"/0": 9, "/1": 3, "/2": 2, "__other__": 17}),
+        (2, {"/0": 9, "/1": 3, "__other__": 19}),
+        (8, {"/0": 9, "__other__": 22}),
+        (1_000_000, {"__other__": 31}),
+    ],
+)
+async def test_paths_seldom_viewed_give_up_their_rows(
+    backend: str, most: int, left: dict[str, int], request: pytest.FixtureRequest, key_prefix: str
 ) -> None:
     async for make in store_factory(url_of(request, backend), key_prefix):
         store = make(Clock())
-        beats = [Heartbeat(i, f"/{n}", "", "", '{"type":"post"}') for n, i in enumerate(IDS)]
-        await store.heartbeats(SITE, [*beats, Heartbeat(IDS[1], "/0", "", "", "")])
+        paths = ["/0"] * 9 + ["/1"] * 3 + ["/2"] * 2 + [f"/{n}" for n in range(3, 19)]
+        details = '{"type":"post"}'
+        beats = [Heartbeat(i, path, "", "", details) for path, i in zip(paths, IDS, strict=True)]
+        await store.heartbeats(SITE, [*beats, Heartbeat(IDS[0], "/19", "", "", "")])
         (shard,) = store.keys.of_site(SITE)
-        assert await prune_paths(store.connection, shard) == 29
-        assert await prune_paths(store.connection, shard) == 0
+        given_up = await prune_paths(store.connection, shard, most)
+        assert dict(given_up) == {
+            path: views for path, views in Counter([*paths, "/19"]).items() if views <= most
+        }
+        assert given_up == sorted(given_up, key=lambda row: (row[1], row[0]))
+        assert await prune_paths(store.connection, shard, most) == []
         rows = {row.path: row.views for row in (await store.stats(SITE)).pageStats}
-        assert rows == {"/0": 2, "__other__": 29}
+        assert rows == left
         client: Any = store.connection.client
-        assert await client.hgetall(shard.types) == {"/0": "post"}
+        types = dict.fromkeys(left.keys() - {"__other__"}, "post")
+        assert await client.hgetall(shard.types) == types
         assert not (await Doctor(store.connection, store.keys).check(SITE)).findings
 
 
@@ -214,6 +231,7 @@ HARM: dict[str, tuple[Harm, list[tuple[int, str, str]]]] = {
         "views",
         "totals",
         "top",
+        "top_order",
         "types",
         "uniques",
     )

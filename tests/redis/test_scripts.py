@@ -35,7 +35,7 @@ def beat(session: str = S, path: str = "/") -> Heartbeat:
 
 # The text
 
-SHARD_KEYS, USER_KEYS, SETTINGS = 15, 3, range(3, 11)
+SHARD_KEYS, USER_KEYS, SETTINGS = 16, 3, range(3, 11)
 PARTS = sorted(path.stem for path in (LUA / "include").glob("*.lua"))
 USER_READERS = ("user_places", "users")
 USER_WRITERS = ("erase_events", "erase_user")

@@ -137,7 +137,7 @@ def test_hours_and_days_are_utc(hour: int, hour_name: str, day_name: str) -> Non
 
 def test_the_last_keys_are_those_of_an_hour_and_its_day() -> None:
     keys = Keys().of_session("blog", S)
-    assert keys.all_of(NOW_HOUR // 24 * 24 + 23)[12:] == (
+    assert keys.all_of(NOW_HOUR // 24 * 24 + 23)[13:] == (
         "presence:{blog}:uniques:20300317",
         "presence:{blog}:minutes:2030031723",
         "presence:{blog}:hours:20300317",

@@ -231,6 +231,8 @@ class PresenceMachine(RuleBasedStateMachine):
         else:  # which of them have a row depends on what travelled together
             others = top.pop("__other__", 0)
             assert all(count <= views[path] for path, count in top.items())
+            most = len(model.views) / RULES.max_paths
+            assert all(count - top.get(path, 0) <= most for path, count in views.items())
             assert others or self.shards > 1  # each shard has its own MAX_PATHS
         assert (stats.sweepBacklog, stats.asOf) == (0, self.now)
         assert stats.activeUsers == (len(model.users_here()) if site == KNOWS_USERS else UNSET)
