@@ -16,15 +16,18 @@ _STAY_S = (20.0, 240.0)
 _READ_S = (4.0, 40.0)  # on one page
 _SAYS_GOODBYE = 0.8  # the others are not heard of again, as on a phone that is put away
 
-# Path -> how likely somebody goes there, and what kind of page it is.
-_PAGES = {
+# Path, of which client/demo/shop.js has what is there -> how likely somebody goes there, and what
+# kind of page it is.
+PAGES = {
     "/demo": (8, "page"),
     "/demo/tea": (6, "list"),
     "/demo/tea/sencha": (4, "product"),
     "/demo/tea/earl-grey": (3, "product"),
+    "/demo/tea/darjeeling": (2, "product"),
     "/demo/tea/rooibos": (2, "product"),
     "/demo/cups": (3, "list"),
     "/demo/cups/blue": (2, "product"),
+    "/demo/cups/white": (1, "product"),
     "/demo/blog/how-to-brew": (4, "article"),
     "/demo/blog/a-visit-to-uji": (2, "article"),
     "/demo/about": (1, "page"),
@@ -68,7 +71,7 @@ class _Visitor:
     beats_at: float
 
     def beat(self) -> Heartbeat:
-        details = {"type": _PAGES[self.path][1]}
+        details = {"type": PAGES[self.path][1]}
         if self.referrer:
             details["referrer"] = self.referrer
         if self.town.city:
@@ -129,4 +132,4 @@ class Visitors:
         )
 
     def _page(self) -> str:
-        return self._chance.choices(list(_PAGES), [weight for weight, _ in _PAGES.values()])[0]
+        return self._chance.choices(list(PAGES), [weight for weight, _ in PAGES.values()])[0]

@@ -1,21 +1,18 @@
 """Who is here, in a real browser: on the stats page, and on a document of the demo."""
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from service.api.user_tokens import User, mint
 from tests.browser.board import Board
 from tests.browser.conftest import MakeLive, NewContext, SitesFile, Watched
+from tests.browser.demo import running_demo
 from tests.browser.site import LiveService
-from tests.servers import Server, free_port, wait_until
+from tests.servers import Server
 
 SECRET = "a secret of at least thirty-two bytes"
 SITES = f"""
@@ -138,42 +135,22 @@ def token_of(user: str, name: str, *sees: str) -> str:
 def test_the_demo_has_a_document(
     tmp_path: Path, valkey: Server, new_context: NewContext, key_prefix: str
 ) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "service", "serve", "--demo", "--port", str(port)]
-    environ = os.environ | {
-        "PRESENCE_REDIS_URL": valkey.url,
-        "PRESENCE_KEY_PREFIX": key_prefix,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL) as process:
-        try:
-            page = new_context().new_page()
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: is_up(url), what="the demo")
-            page.goto(f"{url}/demo/document")
-            expect(page.locator("presence-faces li").first).to_be_visible()
-            again = page.context.new_page()
-            again.goto(f"{url}/demo/document")
-            expect(again.locator("presence-faces li").first).to_be_visible()
-            users = again.evaluate(
-                """async () => {
-                    const own = `/demo/token?guest=${localStorage.demoGuest}`;
-                    const token = await (await fetch(own)).text();
-                    const headers = { Authorization: `Bearer ${token}` };
-                    const url = "/v1/sites/demo/users?path=/demo/document";
-                    return (await (await fetch(url, { headers })).json()).users;
-                }"""
-            )
-            # However many windows there are, a guest is one.
-            assert [user["name"] for user in users].count("You") == 1
-            page.context.close()  # they say goodbye while somebody hears it
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def is_up(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
+    with running_demo(tmp_path, valkey.url, key_prefix) as url:
+        page = new_context().new_page()
+        page.goto(f"{url}/demo/document")
+        expect(page.locator("presence-faces li").first).to_be_visible()
+        again = page.context.new_page()
+        again.goto(f"{url}/demo/document")
+        expect(again.locator("presence-faces li").first).to_be_visible()
+        users = again.evaluate(
+            """async () => {
+                const own = `/demo/token?guest=${localStorage.demoGuest}`;
+                const token = await (await fetch(own)).text();
+                const headers = { Authorization: `Bearer ${token}` };
+                const url = "/v1/sites/demo/users?path=/demo/document";
+                return (await (await fetch(url, { headers })).json()).users;
+            }"""
+        )
+        # However many windows there are, a guest is one.
+        assert [user["name"] for user in users].count("You") == 1
+        page.context.close()  # they say goodbye while somebody hears it

@@ -1,5 +1,8 @@
 """`presence serve --demo`: a site to walk around in, and visitors who come, move on and leave."""
 
+import re
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -8,7 +11,7 @@ from service.settings import Settings
 from service.web.demo import SITE
 from service.web.demo_document import PATH, Colleagues
 from service.web.demo_steps import TICK_S
-from service.web.demo_visitors import VISITORS, Visitors
+from service.web.demo_visitors import PAGES, VISITORS, Visitors
 from tests.conftest import Clock, MakeStore
 from tests.invariants import check
 
@@ -33,6 +36,11 @@ async def test_visitors_come_and_go(make_store: MakeStore) -> None:
     kinds = {happening.type for happening in await store.last_events(SITE, places)}
     assert "moved" in kinds
     await check(store, SITE, clock.now_ms or 0)
+
+
+def test_visitors_walk_about_in_what_there_is() -> None:
+    shop = Path(__file__).parents[2] / "client" / "demo" / "shop.js"
+    assert set(PAGES) == set(re.findall(r'^  "(/demo[^"]*)": {', shop.read_text(), re.MULTILINE))
 
 
 async def test_colleagues_open_a_document_and_leave_it(make_store: MakeStore) -> None:
@@ -63,7 +71,8 @@ async def test_colleagues_open_a_document_and_leave_it(make_store: MakeStore) ->
         ("/demo/token?guest=0123456789ABCDEF", 422, "{", "application/problem+json"),
         ("/demo/token?guest=0123456789abcdef", 200, "eyJ", "text/plain"),
         ("/demo/demo.js", 200, "//", "text/javascript"),
-        ("/demo/demo.css", 200, "body", "text/css"),
+        ("/demo/shop.js", 200, "//", "text/javascript"),
+        ("/demo/demo.css", 200, "*", "text/css"),
         ("/demo/other.js", 404, "{", "application/problem+json"),
         ("/demo/../settings.py", 404, "{", "application/problem+json"),
     ],
