@@ -29,6 +29,8 @@ const filters = createFilters(applyFilters);
 const renderDashboard = createDashboard((name, value) => filters.toggle(name, value), browse);
 /** Opens the panel with all pages or countries. @type {((name: import("./catalogues.js").Listed) => void) | null} */
 let openBrowser = null;
+/** Opens the panel for sharing. @type {((filters: import("./filters.js").Filters) => void) | null} */
+let openShare = null;
 const history = createHistory(api);
 const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
@@ -59,7 +61,7 @@ const connection = createConnectionStatus(site, {
         withUsers = false; // the numbers may be public
         queueMicrotask(() => stream.restart());
       }
-      byId("dashboard").hidden = byId("filters").hidden = byId("welcome").hidden = true;
+      byId("dashboard").hidden = byId("share-open").hidden = byId("filters").hidden = byId("welcome").hidden = true;
     }
     if (phase !== "live") isHistoryLoaded = false; // the history will have a gap
     updateTitle();
@@ -113,7 +115,7 @@ function render() {
   // An embed is for readers of a site, who do not install anything.
   const isEmpty = !isEmbed && !activeVisitors && trackingSince === null;
   byId("welcome").hidden = !isEmpty;
-  byId("dashboard").hidden = byId("filters").hidden = isEmpty;
+  byId("dashboard").hidden = byId("filters").hidden = byId("share-open").hidden = isEmpty;
   if (isEmpty) troubleshooting.start();
   else troubleshooting.stop();
   renderDashboard(model, filters.current);
@@ -164,6 +166,16 @@ function keepShare() {
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".wall-link, .page-link"))) link.hash = location.hash;
 }
 
+/** Opens the panel for sharing, whose script is fetched when it is first wanted. */
+async function share() {
+  try {
+    openShare ??= (await import("./share.js")).createShare(api);
+  } catch {
+    return; // offline: the page says so
+  }
+  openShare(filters.current);
+}
+
 async function refresh() {
   if (!model || !connection.isLive()) return;
   // Move the chart on, even if nothing happens.
@@ -176,6 +188,7 @@ async function refresh() {
   render();
 }
 
+byId("share-open").addEventListener("click", share);
 if (api.isShared) keepShare();
 setText(byId("script-tag"), api.scriptTag);
 showLocalhostNote();
