@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from service.ops.shard_index import pairs
 from service.redis.client import Connection
+from service.redis.replies import pairs_of
 from service.store.keys import ShardKeys
 
 _CHUNK = 500
@@ -26,7 +26,7 @@ async def prune_paths(
     pipeline.execute_command("ZREMRANGEBYSCORE", shard.top, 1, most)
     pipeline.execute_command("DEL", shard.top_order)  # made anew when there is no room again
     found, *_ = await pipeline.execute()
-    rows = [(str(path), int(float(views))) for path, views in pairs(found)]
+    rows = [(str(path), int(float(views))) for path, views in pairs_of(found)]
     if not rows:
         return []
     paths = [path for path, _ in rows]

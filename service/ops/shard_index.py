@@ -1,6 +1,5 @@
 """Reads all that there is of a site shard, in one step, for `presence doctor`."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from service.ops.invariants import COUNTERS, EVENT_REPLAY, HASHES, USERS, VIEWS
+from service.redis.replies import appended, pairs_of
 from service.store.keys import ShardKeys
 
 
@@ -67,10 +67,10 @@ async def read_index(client: Any, keys: ShardKeys) -> ShardIndex:
         located,
         events,
         # Before Redis 7 nobody counts what was trimmed: then the log is taken as trimmed.
-        not events or _appended(events_info) == len(events),
+        not events or appended(events_info) == len(events),
         totals,
         _scores(top),
-        _appended(views_info),
+        appended(views_info),
         users,
         _scores(user_pages),
         _scores(user_seen),
@@ -113,23 +113,8 @@ def places(located: dict[str, str]) -> list[str]:
     return [rest if first.isdigit() else f"{first} {rest}" for first, _, rest in texts]
 
 
-def _appended(info: Any) -> int | None:
-    """Entries that a stream ever had; None: there is no stream, or this Redis does not say."""
-    count = dict(pairs(info or ())).get("entries-added")
-    return None if count is None else int(count)
-
-
 def _scores(reply: Any) -> dict[str, float] | None:
-    return None if reply is None else {name: float(score) for name, score in pairs(reply)}
-
-
-def pairs(reply: Any) -> Iterable[tuple[Any, Any]]:
-    """Pairs, however they came: flat (RESP2), as lists of two, or as a map (RESP3)."""
-    if isinstance(reply, dict):
-        return reply.items()
-    if reply and isinstance(reply[0], list):
-        return ((name, value) for name, value in reply)
-    return zip(reply[::2], reply[1::2], strict=True)
+    return None if reply is None else {name: float(score) for name, score in pairs_of(reply)}
 
 
 def whole(text: str | None) -> int | None:
