@@ -331,6 +331,41 @@ class ViewPage(Struct, frozen=True):
     next: str
 
 
+class LoggedEvent(Struct, frozen=True, omit_defaults=True):
+    """What happened to a session, by the log. For operators and the site's own backend.
+
+    `identified`: it goes on as another user, or as nobody. `erased` is of nobody: entries before it
+    are gone, for a user was erased or the site repaired. `at` is the moment; of a `left` the true
+    one, before it was logged. `from` and `fromUserId`: what `path` and `userId` were before.
+    `gapBefore`: the log does not reach back to what was read before. `next`: what to give as
+    `after` to go on behind this one; only in NDJSON, with the last of each page.
+    """
+
+    id: str
+    at: Moment
+    type: Annotated[str, _one_of("joined", "moved", "identified", "left", "erased")]
+    sessionId: str | None = None
+    path: str | None = None
+    from_: str | None = field(default=None, name="from")
+    country: str | None = None
+    userId: str | None = None
+    fromUserId: str | None = None
+    reason: Annotated[str, _one_of("timeout", "leave", "ended")] | None = None
+    gapBefore: bool = False
+    next: str | None = None
+
+
+class EventPage(Struct, frozen=True):
+    """Some of what happened, in the order of the log; `next` is what to give as `after` for what
+    follows, of which there is some already if `more`. `truncatedBefore`, where the log does not
+    reach back to `after`: the id of the event before which some may be missing."""
+
+    events: list[LoggedEvent]
+    next: str
+    more: bool
+    truncatedBefore: str | UnsetType = UNSET
+
+
 class Ready(Struct, frozen=True):
     """A write has reached Redis."""
 

@@ -1,6 +1,7 @@
 """The six invariants of presence in Redis, read with plain commands; true after any history."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
+from service.models import LoggedEvent
 from service.store.config import StoreConfig
 from service.store.keys import ShardKeys
 from service.store.members import Member
@@ -153,8 +155,13 @@ def log_replays(shard: Shard, maxlen: int) -> None:
     `active`."""
     if len(shard.events) >= maxlen:
         return  # its beginning may be trimmed
+    assert here_after(shard.events) == {member for member, _ in shard.active}
+
+
+def here_after(events: Iterable[tuple[str, Mapping[str, str]]]) -> set[str]:
+    """The members that a whole log leaves in `active`, of which each entry fits what was before."""
     here: set[str] = set()
-    for entry_id, event in shard.events:
+    for entry_id, event in events:
         if event["type"] == "erased":
             continue
         is_at = Member(event["session"], event["country"], event["path"], event.get("user", ""))
@@ -181,7 +188,24 @@ def log_replays(shard: Shard, maxlen: int) -> None:
                 here.remove(member)
             case _:
                 raise AssertionError(f"{entry_id}: {event}")
-    assert here == {member for member, _ in shard.active}
+    return here
+
+
+def as_logged(event: LoggedEvent) -> tuple[str, dict[str, str]]:
+    """The entry of the log that an event was told of, but for its shard."""
+    fields = {
+        "type": event.type,
+        "session": event.sessionId,
+        "path": event.path,
+        "from": event.from_,
+        "at": str(event.at),
+        "country": event.country or "--",
+        "user": event.userId,
+        "reason": event.reason,
+        "was": event.fromUserId or ("" if event.type == "identified" else None),
+    }
+    known = {name: text for name, text in fields.items() if text is not None}
+    return event.id.partition("/")[0], known
 
 
 def views_add_up(shard: Shard, config: StoreConfig) -> None:

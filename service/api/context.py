@@ -107,6 +107,15 @@ class Context:
         self.security.require_site(name)
         return name
 
+    def check_owner(self, request: Request) -> str:
+        """The site id of a request of the operator or of the site's own backend. Raises
+        RequestError."""
+        self.check_guesses(request)
+        name = check_site(request.path_params["site"])
+        site = self.security.site_or_unknown(name)
+        self.security.check_owner(name, site, headers_of(request.scope))
+        return name
+
 
 def context_of(request: Request) -> Context:
     """The context of the app that serves a request."""

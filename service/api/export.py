@@ -1,4 +1,5 @@
-"""Page views as lines of CSV or NDJSON, the same over HTTP and on the command line."""
+"""Page views as lines of CSV or NDJSON, and events as NDJSON, the same over HTTP and on the command
+line."""
 
 import csv
 import io
@@ -6,7 +7,7 @@ import re
 
 import msgspec
 
-from service.models import View
+from service.models import EventPage, View
 
 _COLUMNS = ("id", "at", "sessionId", "path", "pageType", "referrer", "country")
 CSV_HEADER = ",".join(_COLUMNS) + "\r\n"
@@ -35,3 +36,11 @@ def _as_text(cell: str) -> str:
 def ndjson_row(view: View) -> str:
     """One JSON object and a line feed."""
     return msgspec.json.encode(view).decode() + "\n"
+
+
+def event_lines(page: EventPage) -> str:
+    """One JSON object and a line feed for each event; the last says in `next` where to go on, so
+    that whoever keeps the lines keeps their place as well."""
+    *events, last = page.events
+    lines = [*events, msgspec.structs.replace(last, next=page.next)]
+    return msgspec.json.Encoder().encode_lines(lines).decode()

@@ -7,6 +7,7 @@ from starlette.routing import Route
 from service.api import (
     badge,
     docs,
+    events,
     health,
     heartbeat,
     heartbeat_batches,
@@ -40,6 +41,7 @@ API_ROUTES = [
     Route(f"{_SITE}/sessions/{{session_id}}", sessions.session, methods=["GET", "DELETE"]),
     Route(f"{_SITE}/shares", shares.shares),
     Route(f"{_SITE}/shares/{{name}}", shares.share, methods=["POST", "DELETE"]),
+    Route(f"{_SITE}/events", events.events),
     Route("/livez", health.livez),
     Route("/readyz", health.readyz),
     Route("/metrics", health.metrics),

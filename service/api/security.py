@@ -120,7 +120,14 @@ class Security:
         Raises:
             RequestError: 401 or 403; 404, to an operator, for an unknown site.
         """
-        require(headers, self._tokens_of(site))
+        tokens = self._tokens_of(site)
+        if not tokens and site.public:
+            raise RequestError(
+                403,
+                "this endpoint is off: set PRESENCE_ADMIN_TOKEN, or a token of the site in "
+                "PRESENCE_SITES_FILE, and send it as Bearer",
+            )
+        require(headers, tokens, self._where_token_is)
         self.require_site(name)
 
     def check_operator(self, headers: Headers) -> None:
@@ -134,8 +141,12 @@ class Security:
             raise RequestError(
                 403, "operator endpoints are off: set PRESENCE_ADMIN_TOKEN and send it as Bearer"
             )
-        where = "; it is in the file admin-token of the data folder" if self._is_token_kept else ""
-        require(headers, [self._admin_token], where)
+        require(headers, [self._admin_token], self._where_token_is)
+
+    @property
+    def _where_token_is(self) -> str:
+        """What is said to whoever shows no token, of one that nobody has chosen."""
+        return "; it is in the file admin-token of the data folder" if self._is_token_kept else ""
 
     def check_metrics(self, headers: Headers) -> None:
         """Raises RequestError, 401 or 403, where a metrics token is set and this is not it."""

@@ -4,9 +4,8 @@ the operator's."""
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.context import Context, context_of, json_response
-from service.api.request_head import headers_of
-from service.api.requests.fields import check_share_name, check_site
+from service.api.context import context_of, json_response
+from service.api.requests.fields import check_share_name
 from service.api.share_tokens import digest_of, make_share_token
 from service.errors import RequestError
 from service.models import NewShare
@@ -16,13 +15,13 @@ from service.store.shares import MOST_SHARES
 async def shares(request: Request) -> Response:
     """The shares of a site, without their tokens, which nobody has kept."""
     context = context_of(request)
-    return json_response(await context.store.shares(_check_owner(request, context)))
+    return json_response(await context.store.shares(context.check_owner(request)))
 
 
 async def share(request: Request) -> Response:
     """POST makes a share of that name, and tells its token this once; DELETE revokes it."""
     context = context_of(request)
-    site = _check_owner(request, context)
+    site = context.check_owner(request)
     name = check_share_name(request.path_params["name"])
     if request.method == "DELETE":
         try:
@@ -42,12 +41,3 @@ async def share(request: Request) -> Response:
         )
     context.share_tokens.forget(site)
     return json_response(NewShare(made.name, made.madeAt, token), status=201)
-
-
-def _check_owner(request: Request, context: Context) -> str:
-    """The site, for whoever has shown its token or the operator's. Raises RequestError."""
-    context.check_guesses(request)
-    name = check_site(request.path_params["site"])
-    site = context.security.site_or_unknown(name)
-    context.security.check_owner(name, site, headers_of(request.scope))
-    return name

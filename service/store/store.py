@@ -14,6 +14,7 @@ from service.store.batcher import Batcher
 from service.store.config import StoreConfig
 from service.store.due import DueList
 from service.store.erase import StoreErasure
+from service.store.events import StoreEvents
 from service.store.history import StoreHistory
 from service.store.keys import Keys, ShardKeys
 from service.store.listings import Listings
@@ -83,6 +84,9 @@ class PresenceStore:
         self.sessions = listings.sessions
         self.views = listings.views
         self.last_views_position = listings.last_views_position
+        events = StoreEvents(runner)
+        self.events = events.events
+        self.newest_events = events.newest_events
         self.users = users.users
         self.user = users.user
         self.user_states = users.states

@@ -515,6 +515,9 @@ async def test_a_bad_session_id_is_named(make_service: MakeService, given: Any) 
         *((f"views?after={a}", "after") for a in ("x", "-", "1-", "-1", "1-2-3", "%2B", "9" * 30)),
         ("views?format=xml", "format"),
         ("views?format=", "format"),
+        *((f"events?limit={limit}", "limit") for limit in ("0", "1001", "x")),
+        *((f"events?after={a}", "after") for a in ("x", "1-", "1,2", "1-0/2", "1-0/0,2-0/1")),
+        *((f"events?format={kind}", "format") for kind in ("csv", "")),
     ],
 )
 async def test_a_bad_parameter_is_named(make_service: MakeService, url: str, field: str) -> None:
@@ -820,6 +823,8 @@ ASKED: list[tuple[str, str, Any]] = [
     *(("GET", url, None) for url in ("badge.svg", "badge.svg?label=x", "live?feed=1", "nothing")),
     *(("GET", url, None) for url in ("stats?limit=0", "active?path=x", "history?minutes=x")),
     *(("GET", url, None) for url in ("sessions", f"sessions/{S}", "views", "views?format=csv")),
+    *(("GET", url, None) for url in ("events", "events?format=ndjson", "events?limit=x")),
+    ("HEAD", "events", None),
     *(("GET", url, None) for url in ("users", "users?path=/a", "users?path=x", "users/anna")),
     ("POST", "users/status", {"userIds": ["anna"]}),
     ("POST", "users/status", {}),
@@ -843,6 +848,7 @@ ASKED: list[tuple[str, str, Any]] = [
             "heartbeats",
             "leave",
             "views",
+            "events",
             "users",
             "users/anna",
             "users/status",
@@ -1005,7 +1011,9 @@ async def test_preflight(
         assert "access-control-allow-credentials" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/v1/sites", f"{SITE}/sessions", f"{SITE}/views", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/v1/sites", f"{SITE}/sessions", f"{SITE}/views", f"{SITE}/events", "/metrics"]
+)
 async def test_no_page_may_read_what_is_for_operators(make_service: MakeService, path: str) -> None:
     service = await make_service(ADMIN_TOKEN="admin-token")
     answer = await service.client.get(path, headers=ADMIN | {"Origin": "https://any.example"})
@@ -1191,6 +1199,8 @@ OPERATOR_ROUTES = [
     ("DELETE", f"{SITE}/sessions/{S}"),
     ("GET", f"{SITE}/views"),
     ("GET", f"{SITE}/views?format=csv"),
+    ("GET", f"{SITE}/events"),
+    ("GET", f"{SITE}/events?format=ndjson"),
 ]
 
 
@@ -1402,6 +1412,107 @@ async def test_views_as_csv_and_ndjson(make_service: MakeService) -> None:
     ]
     empty = await service.client.get("/v1/sites/empty/views?format=csv", headers=ADMIN)
     assert list(csv.reader(io.StringIO(empty.text))) == [rows[0]]
+
+
+# token -> status of a public site with a token, one without, a private and an unknown one
+@pytest.mark.parametrize("admin_token", ["admin-token", ""])
+@pytest.mark.parametrize(
+    "token, statuses",
+    [
+        (None, (401, None, 401, 401)),
+        ("wrong", (403, None, 403, 403)),
+        ("own-token", (200, None, 403, 403)),
+        ("closed-token", (403, None, 200, 403)),
+        ("admin-token", (200, 200, 200, 404)),
+    ],
+)
+async def test_events_are_for_the_operator_and_the_site(
+    make_service: MakeService,
+    sites_file: str,
+    admin_token: str,
+    token: str | None,
+    statuses: tuple[int | None, ...],
+) -> None:
+    service = await make_service(SITES_FILE=sites_file, ADMIN_TOKEN=admin_token)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    without = (401 if token is None else 403) if admin_token else 403
+    for site, status in zip(("own", "blog", "closed", "unknown"), statuses, strict=True):
+        expected = without if status is None else status
+        if token == "admin-token" and not admin_token:
+            expected = 403
+        for query in ("", "?format=ndjson"):
+            answer = await service.client.get(f"/v1/sites/{site}/events{query}", headers=headers)
+            assert answer.status_code == expected, (site, answer.text)
+            assert ("www-authenticate" in answer.headers) == (expected == 401)
+
+
+async def test_wrong_tokens_for_events_are_limited(make_service: MakeService) -> None:
+    service = await make_service(ADMIN_TOKEN="admin-token", REQUESTS_PER_SECOND="2")
+    wrong = {"Authorization": "Bearer wrong"}
+    answers = [await service.client.get(f"{SITE}/events", headers=wrong) for _ in range(9)]
+    assert {answer.status_code for answer in answers} == {403, 429}
+
+
+async def test_the_log_of_events(make_service: MakeService) -> None:
+    service = await make_service(ADMIN_TOKEN="admin-token")
+    service.store.clock = Clock()
+    await beat(service, country="DE")
+    await beat(service, currentPath="/b")
+    ended = await service.client.delete(f"{SITE}/sessions/{S}", headers=ADMIN)
+    assert ended.status_code == 204
+    answer = await service.client.get(f"{SITE}/events", headers=ADMIN)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    page = answer.json()
+    ids = [event.pop("id") for event in page["events"]]
+    same = {"at": NOW, "sessionId": S, "country": "DE"}
+    assert page == {
+        "events": [
+            {"type": "joined", "path": "/a", **same},
+            {"type": "moved", "path": "/b", "from": "/a", **same},
+            {"type": "left", "path": "/b", "reason": "ended", **same},
+        ],
+        "next": ids[2],
+        "more": False,
+    }
+    # One by one, and from any of them on.
+    seen, after, is_more = [], "", True
+    while is_more:
+        url = f"{SITE}/events?limit=1&after={after}"
+        page = (await service.client.get(url, headers=ADMIN)).json()
+        seen += [event["id"] for event in page["events"]]
+        after, is_more = page["next"], page["more"]
+    assert seen == ids
+    rest = (await service.client.get(f"{SITE}/events?after={ids[0]}", headers=ADMIN)).json()
+    assert [event["id"] for event in rest["events"]] == ids[1:]
+    none = await service.client.get("/v1/sites/empty/events", headers=ADMIN)
+    assert none.json() == {"events": [], "next": "0", "more": False}
+
+
+async def test_events_as_ndjson(make_service: MakeService) -> None:
+    service = await make_service(ADMIN_TOKEN="admin-token", EVENTS_MAXLEN="100")
+    for n in range(450):
+        await beat(service, currentPath=f"/{n}")
+    url = f"{SITE}/events?format=ndjson"
+    # limit=40: all of it comes, however small the pages it is read in
+    answer = await service.client.get(f"{url}&limit=40", headers=ADMIN)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["path"] for line in lines][-3:] == ["/447", "/448", "/449"]
+    assert 100 <= len(lines) < 450
+    # Where there is a gap is said, and where to go on after each page and at the end.
+    assert [n for n, line in enumerate(lines) if "gapBefore" in line] == [0]
+    marked = [n for n, line in enumerate(lines) if "next" in line]
+    assert marked == [*range(39, len(lines) - 1, 40), len(lines) - 1]
+    for n in marked:
+        rest = await service.client.get(f"{url}&after={lines[n]['next']}", headers=ADMIN)
+        told = [json.loads(line)["id"] for line in rest.text.splitlines()]
+        assert told == [line["id"] for line in lines[n + 1 :]]
+    assert (await service.client.get(f"{SITE}/events?limit=9", headers=ADMIN)).json()[
+        "truncatedBefore"
+    ] == lines[0]["id"]
+    none = await service.client.get("/v1/sites/empty/events?format=ndjson", headers=ADMIN)
+    assert (none.status_code, none.text) == (200, "")
 
 
 # The service itself
@@ -1673,6 +1784,8 @@ NEEDS_REDIS: list[tuple[str, str, Any]] = [
     ("DELETE", f"{SITE}/sessions/{S}", None),
     ("GET", f"{SITE}/views", None),
     ("GET", f"{SITE}/views?format=csv", None),
+    ("GET", f"{SITE}/events", None),
+    ("GET", f"{SITE}/events?format=ndjson", None),
     ("GET", "/readyz", None),
 ]
 

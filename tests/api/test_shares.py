@@ -43,7 +43,7 @@ OTHERS = {
     *("heartbeat", "heartbeats", "leave", "recordView"),
     *("users", "userStatuses", "user", "eraseUser"),
     *("shares", "makeShare", "revokeShare"),
-    *("sites", "sessions", "session", "endSession", "views"),
+    *("sites", "sessions", "session", "endSession", "views", "events"),
     *("livez", "readyz", "metrics", "openapi", "docs", "start", "statsPage", "client"),
 }
 

@@ -66,6 +66,8 @@ async def an_hour(service: Service, clock: Clock) -> None:
         clock.advance(61_000)
     ended = await client.delete(f"{SITE}/sessions/{SESSIONS[30]}", headers=OPERATOR)
     assert ended.status_code == 204
+    for keys in service.store.keys.of_site("blog"):
+        await service.store.sweep(keys.tag)  # the service does so when it comes to it
 
 
 def as_it_is(answer: str) -> Any:
@@ -106,6 +108,18 @@ def view_lines(answer: str) -> Any:
     return _without_ids([json.loads(line) for line in answer.splitlines()])
 
 
+def events(answer: str) -> Any:
+    page = json.loads(answer)
+    assert not page["more"]
+    return _without_ids(page["events"])
+
+
+def event_lines(answer: str) -> Any:
+    *rows, last = [json.loads(line) for line in answer.splitlines()]
+    del last["next"]
+    return _without_ids([*rows, last])
+
+
 def csv_rows(answer: str) -> Any:
     head, *rows = answer.splitlines()
     return head, sorted(row.partition(",")[2] for row in rows)
@@ -130,6 +144,8 @@ def csv_rows(answer: str) -> Any:
         (f"{SITE}/views?limit=1000", views),
         (f"{SITE}/views?format=ndjson", view_lines),
         (f"{SITE}/views?format=csv", csv_rows),
+        (f"{SITE}/events?limit=1000", events),
+        (f"{SITE}/events?format=ndjson&limit=1000", event_lines),
     ],
 )
 async def test_every_read(pair: Pair, path: str, seen: Callable[[str], Any]) -> None:
@@ -166,6 +182,7 @@ async def test_counts_with_a_heartbeat(pair: Pair) -> None:
     [
         ("sessions?limit=7", "sessions", ("nextCursor", "cursor")),
         ("views?limit=7", "views", ("next", "after")),
+        ("events?limit=7", "events", ("next", "after")),
     ],
 )
 async def test_pages_miss_nothing_and_repeat_nothing(
@@ -178,7 +195,10 @@ async def test_pages_miss_nothing_and_repeat_nothing(
         while True:
             url = f"{SITE}/{endpoint}{more}"
             page = (await service.client.get(url, headers=OPERATOR)).json()
-            found += [f"{row['sessionId']} {row.get('path', '')}" for row in page[rows]]
+            found += [
+                str([row.get(name) for name in ("sessionId", "path", "type", "at")])
+                for row in page[rows]
+            ]
             if not page[rows] or not page[go_on[0]]:
                 break
             assert len(page[rows]) <= 7

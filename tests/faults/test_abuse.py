@@ -383,6 +383,7 @@ def test_ids_are_never_shown_to_the_public(service: LiveService, client: httpx.C
         said.append(client.get(url).text)
     for method, url in [
         ("GET", f"{SITE}/sessions"), ("GET", f"{SITE}/sessions/{ids[0]}"), ("GET", f"{SITE}/views"),
+        ("GET", f"{SITE}/events"), ("GET", f"{SITE}/events?format=ndjson"),
         ("DELETE", f"{SITE}/sessions/{ids[0]}"), ("GET", "/v1/sites"),
     ]:  # fmt: skip
         answer = client.request(method, url)

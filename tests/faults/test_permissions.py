@@ -78,7 +78,7 @@ async def do_everything(service: Service) -> None:
     assert (await client.delete(f"{site}/sessions/{S}", headers=OPERATOR)).status_code == 204
     for what in (
         "stats", "active?path=/a", "history", "history?hours=3", "sessions", "sessions?path=/0xx",
-        f"sessions/{1:032d}", "views", "views?format=csv", "badge.svg",
+        f"sessions/{1:032d}", "views", "views?format=csv", "events", "badge.svg",
     ):  # fmt: skip
         answer = await client.get(f"{site}/{what}", headers=OPERATOR)
         assert answer.status_code == 200, (what, answer.text)

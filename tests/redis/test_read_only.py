@@ -84,6 +84,9 @@ async def test_a_replica_answers_all_that_is_read(pair: tuple[Server, Server], s
         assert [row.activeVisitors for row in (await reader.sites(["blog"])).sites] == [10]
         assert await reader.last_events("blog", positions)
         assert len((await reader.views("blog", after="0", limit=100)).views) == 50
+        told = (await reader.events("blog", after="", limit=1000)).events
+        assert told[-9:] == (await reader.newest_events("blog", 9)).events
+        assert {event.sessionId for event in told} == set(IDS)
         points = (await reader.history("blog", "minutes", 3)).points
         assert sum(point.views or 0 for point in points) == 50
         assert points[-1].peakActive == 10

@@ -94,6 +94,8 @@ def _without_times(value: Any) -> Any:
         return {name: _without_times(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_without_times(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\d{13}-\d+", "ID", value)
     is_time = isinstance(value, int) and not isinstance(value, bool) and value > 10**12
     return "time" if is_time else value
 

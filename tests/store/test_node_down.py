@@ -35,6 +35,8 @@ READS = [
     f"sessions/{SESSION}",
     "views",
     "views?format=ndjson",
+    "events",
+    "events?format=ndjson",
     "badge.svg",
 ]
 

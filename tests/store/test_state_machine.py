@@ -25,6 +25,7 @@ from msgspec import UNSET
 from service.redis.client import Connection, connect
 from service.store.config import StoreConfig
 from service.store.keys import Keys
+from service.store.members import Member
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
 from tests import invariants
@@ -197,9 +198,14 @@ class PresenceMachine(RuleBasedStateMachine):
             assert (sweep.backlog, sweep.now_ms) == (0, self.now)
             assert sweep.next_ms is None or sweep.next_ms > self.now
         logged = self.run(self.logged_events(site))
+        by_session = events_by_session(logged)
         for session_id in IDS:
             expected = self.model[site].events_of(session_id)
-            assert Counter(logged.get(session_id, [])) == Counter(expected)
+            assert Counter(by_session.get(session_id, [])) == Counter(expected)
+        assert invariants.here_after(logged) == {
+            str(Member(session.id, session.country, session.path, session.user))
+            for session in self.model[site].sessions.values()
+        }
 
     @rule(site=sites, path=paths)
     def count(self, site: str, path: str) -> None:
@@ -313,10 +319,15 @@ class PresenceMachine(RuleBasedStateMachine):
                 # A departure may be missing still, or come late: nobody has swept since.
                 assert not Counter(written) - Counter(expected)
 
-    async def logged_events(self, site: str) -> dict[str, list[Event]]:
-        client: Any = self.store.connection.client
-        logs = [await client.xrange(keys.events) for keys in self.store.keys.of_site(site)]
-        return events_by_session(itertools.chain(*logs))
+    async def logged_events(self, site: str) -> list[tuple[str, dict[str, str]]]:
+        """The log as it is told, a few entries at a time."""
+        events: list[tuple[str, dict[str, str]]] = []
+        after, is_more = "", True
+        while is_more:
+            page = await self.store.events(site, after=after, limit=5)
+            after, is_more = page.next, page.more
+            events += map(invariants.as_logged, page.events)
+        return events
 
     async def forget(self) -> None:
         """Deletes all keys: each step of the next history looks through those that are there."""

@@ -33,8 +33,9 @@ _TAGS = {
     "asked for, all of them.",
     "Share": "Tokens that only read the numbers of a private site, for screens and frames. For the "
     "site's token and the operator's.",
-    "Operate": "For operators, with the bearer token of `PRESENCE_ADMIN_TOKEN`. Refused where "
-    "none is set, except to this very machine under `embedded://`.",
+    "Operate": "For operators, with the bearer token of `PRESENCE_ADMIN_TOKEN`; the log of events "
+    "for the site's own token, too. Refused where none is set, except to this very machine under "
+    "`embedded://`.",
     "Service": "The service itself.",
 }
 _ABOUT = (

@@ -8,6 +8,7 @@ from service.api.openapi.operation import (
     SESSION,
     SITE,
     TEXT,
+    USER,
     Answer,
     Operation,
 )
@@ -30,6 +31,16 @@ _VIEW = {
     "pageType": "article",
     "referrer": "example.org",
     "country": "DE",
+}
+_EVENT = {
+    "id": "1764000000000-0",
+    "at": 1_764_000_000_000,
+    "type": "moved",
+    "sessionId": SESSION,
+    "path": "/blog/hello",
+    "from": "/",
+    "country": "DE",
+    "userId": USER,
 }
 
 OPERATOR_OPERATIONS = [
@@ -127,6 +138,30 @@ OPERATOR_OPERATIONS = [
         ],
         _PROBLEMS,
         ("site", "after", "viewsLimit", "format"),
+        OPERATOR,
+        query="?limit=1",
+    ),
+    Operation(
+        "GET",
+        f"{SITE}/events",
+        "events",
+        "Operate",
+        "Log of events",
+        "Who joined, moved and left, in order, with users where there are any; for the operator's "
+        "token or the site's. Give `next` as `after` to go on, where sites are split as for page "
+        "views. Where the log was trimmed in between, `truncatedBefore` names the event before "
+        "which some may be missing, and the event itself has `gapBefore`. As NDJSON all of it "
+        "after `after` is streamed; the last event of each page has `next`.",
+        [
+            Answer(
+                200,
+                "Events",
+                {JSON: models.EventPage, "application/x-ndjson": TEXT},
+                example={"events": [_EVENT], "next": "1764000000000-0", "more": False},
+            )
+        ],
+        _PROBLEMS,
+        ("site", "after", "eventsLimit", "eventsFormat"),
         OPERATOR,
         query="?limit=1",
     ),

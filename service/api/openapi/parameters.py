@@ -8,6 +8,7 @@ import msgspec
 from service.api.openapi.operation import SESSION, SHARE, USER
 from service.api.requests.fields import UserId
 from service.sites import SITE_PATTERN
+from service.store.events import MOST_EVENTS
 from service.store.history import COMPARISONS
 
 
@@ -104,6 +105,12 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             "format",
             "How to write them.",
             {"type": "string", "enum": ["json", "csv", "ndjson"], "default": "json"},
+        ),
+        "eventsLimit": query("limit", "Events, at most.", _whole(1, MOST_EVENTS, MOST_EVENTS)),
+        "eventsFormat": query(
+            "format",
+            "How to write them.",
+            {"type": "string", "enum": ["json", "ndjson"], "default": "json"},
         ),
         "watchedUsers": query(
             "users",
