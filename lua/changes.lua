@@ -22,11 +22,8 @@
     events   {id, type, path, from or '', country or '', at in ms, reason or '', id, …}, in order
     users    {user, …} of these events, some more than once; it is not there where it is empty
 ]]
--- @include clock
 -- @include hour
 -- @include keys
--- @include member
--- @include tally
 -- @include places
 -- @include unswept
 -- @include later

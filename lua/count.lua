@@ -14,16 +14,13 @@
     active   active sessions
     count    active sessions on that page, or at that place
 ]]
--- @include clock
 -- @include hour
 -- @include keys
--- @include member
 local shard = open_shard(1)
 local reply = {now_text, format(redis.call('ZCOUNT', shard.active, '(' .. now_text, '+inf'))}
 if #ARGV == 3 then
   return reply
 end
--- @include tally
 -- @include places
 -- @include unswept
 local kind = ARGV[3]

@@ -13,7 +13,6 @@
     outcome  'ended'
              'unknown'  there is no such session, nothing was written
 ]]
--- @include clock
 -- @include hour
 -- @include settings
 -- @include keys
@@ -23,7 +22,6 @@
 -- @include places
 -- @include located
 -- @include sessions
--- @include user_row
 -- @include users
 local shard, session = open_shard(1), KEYS[#KEYS]
 

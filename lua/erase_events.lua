@@ -21,7 +21,6 @@
              'outdated'  the user is here again, or these sessions may have later entries: nothing
                          was written
 ]]
--- @include clock
 -- @include hour
 -- @include settings
 -- @include keys

@@ -15,7 +15,6 @@
     outcome  'forgotten'
              'here'  more sessions of theirs are here
 ]]
--- @include clock
 -- @include hour
 -- @include settings
 -- @include keys
@@ -25,7 +24,6 @@
 -- @include places
 -- @include located
 -- @include sessions
--- @include user_row
 -- @include users
 local shard, user, hash_of = open_shard(1), ARGV[11], {}
 for k = 20, #KEYS do

@@ -24,7 +24,6 @@
              'limited'  the address has opened too many sessions, nothing was written
              nil        this one failed, or one before it in its shard
 ]]
--- @include clock
 -- @include hour
 -- @include settings
 -- @include index
@@ -109,7 +108,6 @@ end
 -- @include pending_writes
 local change_user, user_with_room
 if has_users then
--- @include user_row
 -- @include users
 -- @include identity
 end

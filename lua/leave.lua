@@ -20,7 +20,6 @@
              'unknown'  there is no such session; `expires` is until when the goodbye is kept, or
                         empty
 ]]
--- @include clock
 -- @include hour
 -- @include settings
 -- @include keys

@@ -13,7 +13,6 @@
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'listed', member, score, member, score …}
 ]]
--- @include clock
 -- @include hour
 -- @include keys
 local active, score, member, limit = open_shard(1).active, ARGV[3], ARGV[4], tonumber(ARGV[5])

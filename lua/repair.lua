@@ -10,11 +10,8 @@
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'counted', pages, countries, places}: how many
   counters were written; then, where there are 19 keys, users: how many are here
 ]]
--- @include clock
 -- @include hour
 -- @include keys
--- @include member
--- @include tally
 -- @include places
 -- @include unswept
 -- @include user_row

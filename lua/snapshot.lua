@@ -29,11 +29,8 @@
     event      id of the last entry in events; '0-0': there is none
     users      users who are here
 ]]
--- @include clock
 -- @include hour
 -- @include keys
--- @include member
--- @include tally
 -- @include places
 -- @include unswept
 -- @include ranking

@@ -14,7 +14,6 @@
     backlog  expired sessions still waiting
     next     when the next session expires, ms; empty: nobody is left
 ]]
--- @include clock
 -- @include hour
 -- @include settings
 -- @include keys
@@ -24,7 +23,6 @@
 -- @include places
 -- @include located
 -- @include sessions
--- @include user_row
 -- @include users
 -- @include history
 local shard, limit = open_shard(1), ARGV[11]

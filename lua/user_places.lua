@@ -19,11 +19,8 @@
     places   {"<path><tab><user>", …}, some more than once
     users    {user, …} who have come, moved or gone, in any order
 ]]
--- @include clock
 -- @include hour
 -- @include keys
--- @include member
--- @include tally
 -- @include places
 -- @include unswept
 -- @include later

@@ -16,11 +16,8 @@
     rows    {row, …}: what `users` has of each of them
     scores  {score, …}: when each of the sessions in these rows expires, ms, in order
 ]]
--- @include clock
 -- @include hour
 -- @include keys
--- @include member
--- @include tally
 -- @include places
 -- @include unswept
 -- @include user_row

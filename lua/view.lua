@@ -20,7 +20,6 @@
              'limited'  the address has brought too many sessions that are not here, nothing was
                         written
 ]]
--- @include clock
 -- @include hour
 -- @include keys
 -- @include tally

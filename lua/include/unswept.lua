@@ -1,3 +1,5 @@
+-- @include member
+-- @include tally
 -- Adds up where these sessions are that end at `ends`, ms: a session once, though it may be among
 -- them with its old member and its new one.
 local function add_places(places, shard, ids, ends)

@@ -1,3 +1,4 @@
+-- @include user_row
 -- Who is here, where a site knows it: a row for each user (include/keys.lua says of what), the
 -- pages they are on, and when those who left were last seen. A row is kept for 30 days after that,
 -- and at most as many of those who left as the last argument says.

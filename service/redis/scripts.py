@@ -38,16 +38,24 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script `lua/<name>.lua`, with each `-- @include part` line replaced by
-    `lua/include/<part>.lua`.
+    `lua/include/<part>.lua`, and by nothing where that is there already: a part names those that it
+    needs.
 
     Raises:
         FileNotFoundError: there is no such script or part.
     """
+    included: set[str] = set()
 
     def part(match: re.Match[str]) -> str:
-        return (LUA / "include" / f"{match[1]}.lua").read_text(encoding="utf-8")
+        if match[1] in included:
+            return ""
+        included.add(match[1])
+        return expanded(LUA / "include" / f"{match[1]}.lua")
 
-    text = _INCLUDE.sub(part, (LUA / f"{name}.lua").read_text(encoding="utf-8"))
+    def expanded(path: Path) -> str:
+        return _INCLUDE.sub(part, path.read_text(encoding="utf-8"))
+
+    text = expanded(LUA / f"{name}.lua")
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -161,7 +161,7 @@ def test_the_sizes_that_were_promised() -> None:
 
 
 def test_every_part_is_included_somewhere() -> None:
-    texts = [path.read_text() for path in LUA.glob("*.lua")]
+    texts = [path.read_text() for path in LUA.rglob("*.lua")]
     assert {part for text in texts for part in re.findall(r"-- @include (\w+)\n", text)} == {*PARTS}
     for name in NAMES:
         assert "@include" not in load(name).text
