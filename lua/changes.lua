@@ -24,7 +24,6 @@
 ]]
 -- @include hour
 -- @include keys
--- @include places
 -- @include unswept
 -- @include later
 local FIELDS = {'type', 'path', 'from', 'country', 'at', 'reason'}

@@ -21,7 +21,6 @@ local reply = {now_text, format(redis.call('ZCOUNT', shard.active, '(' .. now_te
 if #ARGV == 3 then
   return reply
 end
--- @include places
 -- @include unswept
 local kind = ARGV[3]
 local expired = unswept_of(shard)[kind]

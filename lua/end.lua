@@ -17,10 +17,7 @@
 -- @include settings
 -- @include keys
 -- @include member
--- @include tally
 -- @include counters
--- @include places
--- @include located
 -- @include sessions
 -- @include users
 local shard, session = open_shard(1), KEYS[#KEYS]

@@ -19,10 +19,7 @@
 -- @include settings
 -- @include keys
 -- @include member
--- @include tally
 -- @include counters
--- @include places
--- @include located
 -- @include sessions
 -- @include users
 local shard, user, hash_of = open_shard(1), ARGV[11], {}

@@ -1,16 +1,18 @@
 --[[
   Heartbeats of one or more site shards. Each shard is decided and written in one atomic step.
 
-  KEYS      for each shard its 16 keys, or 19 (include/keys.lua), then for each of its heartbeats
-            the session hash, whose last part is the session id, and the string that marks its view
+  KEYS      for each shard its 16 keys, or 19 (include/keys.lua), and where a heartbeat has sources the
+            hash `sources` of the day; then for each of its heartbeats the session hash, whose last
+            part is the session id, and the string that marks its view
   ARGV[1]   now, ms since the epoch; empty: ask TIME
   ARGV[2]   the hour the dated keys are for, hours since the epoch
   ARGV[3]   to ARGV[10]: the settings (include/settings.lua)
-  then for each shard the number of its heartbeats, negative if it has 19 keys, and for each of these
+  then for each shard the number of its heartbeats, and .5 where it has that hash, negative if it has
+  19 keys; and for each of these
   ARGV[+1]  path, after the country, and the user if known: "<country or --> [<user> ]<path>"
   ARGV[+2]  empty: nothing more; or the keyed hash of the client's address, if it is limited, then,
-            if any, a space and a JSON object: type, referrer, city, latitude, longitude, and of the
-            user name and avatar
+            if any, a space and a JSON object: type, referrer, city, latitude, longitude, sources
+            (include/counters.lua), and of the user name and avatar
   ARGV[-1]  remembered of those who left, users; only where a shard has 19 keys
 
   A shard is at most once in a call, has a heartbeat at least, and of a session only one.
@@ -42,6 +44,10 @@ while KEYS[key] do
   local first_key, first_arg, at = key + SHARD_KEYS, arg + 1, #reply + 1
   if count < 0 then -- a site that knows who somebody is
     count, first_key, has_users = -count, first_key + 3, true
+  end
+  local day = count % 1 > 0 and KEYS[first_key]
+  if day then -- somebody says where they come from
+    count, first_key = count - 0.5, first_key + 1
   end
   local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
   local members, renewed, left, is_old = {}, nil, nil, false
@@ -81,12 +87,12 @@ while KEYS[key] do
   if renewed then
     redis.call('ZADD', active, unpack(renewed))
     if is_old then
-      renew_index(key, first_key - key > SHARD_KEYS)
+      renew_index(key, first_key - key >= SHARD_KEYS + 3)
     end
   end
   if left then
     rest[#rest + 1] = {key = key, first_key = first_key, first_arg = first_arg, at = at,
-      left = left, id_at = id_at, members = members, scores = scores}
+      left = left, members = members, scores = scores, day = day}
   end
   key, arg = first_key + 2 * count, first_arg + 2 * count
 end
@@ -96,10 +102,7 @@ end
 
 -- Then the rest: arrivals, moves, and what a score does not tell.
 -- @include keys
--- @include tally
 -- @include counters
--- @include places
--- @include located
 -- @include sessions
 -- @include history
 -- @include visitors
@@ -180,7 +183,7 @@ local function decide_all(changes, part)
 end
 
 for _, part in ipairs(rest) do
-  local changes = new_changes(open_shard(part.key))
+  local changes = new_changes(open_shard(part.key), part.day)
   -- What was decided is written, even where a later heartbeat fails.
   local is_decided, failure = pcall(decide_all, changes, part)
   local is_written, status = pcall(write_changes, changes)

@@ -19,7 +19,8 @@
     pages      {path, count, …}, most first, equal ones by path; as many more than asked for as
                there are expired ones
     countries  {country or --, count, …}, likewise
-    places     {"<latitude> <longitude> <country or --> <city>", count, …}, likewise
+    places     {"<latitude> <longitude> <country or --> <city>", count, …}, likewise; among them, so
+               that there are more, all {"<source, medium, campaign or device> <name>", count, …}
     expired…   {name, count, …}, in no order
     views      page views ever
     since      when the first was, ms; empty: there was none
@@ -31,10 +32,10 @@
 ]]
 -- @include hour
 -- @include keys
--- @include places
 -- @include unswept
 -- @include ranking
 local COUNTRIES_LIMIT = 1000 -- more than there are
+local SOURCES_LIMIT = 2000 -- more than two days have names for
 local pages_limit, top_limit, places_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local shard = open_shard(1)
 
@@ -60,6 +61,15 @@ local function top_pages()
   return rows
 end
 
+-- Among the places are the names of sources. Each session that says how it came has a device.
+local function highest_places(limit)
+  local rows = highest(shard.places, limit)
+  local known = rows[1] and redis.call('ZMSCORE', shard.places, 'device desktop', 'device phone',
+    'device tablet', 'device --') or {}
+  local has_sources = known[1] or known[2] or known[3] or known[4]
+  return has_sources and highest(shard.places, limit + SOURCES_LIMIT) or rows
+end
+
 local unswept = unswept_of(shard)
 local pages, countries, places = flat(unswept.pages), flat(unswept.countries), flat(unswept.places)
 local totals = redis.call('HMGET', shard.totals, 'views', 'since')
@@ -71,7 +81,7 @@ local reply = {
   format(unswept.backlog),
   highest(shard.pages, pages_limit + #pages / 2),
   highest(shard.countries, COUNTRIES_LIMIT),
-  highest(shard.places, places_limit + #places / 2),
+  highest_places(places_limit + #places / 2),
   pages, countries, places,
   totals[1] or '0',
   totals[2] or '',

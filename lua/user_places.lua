@@ -21,7 +21,6 @@
 ]]
 -- @include hour
 -- @include keys
--- @include places
 -- @include unswept
 -- @include later
 -- @include user_row

@@ -18,7 +18,6 @@
 ]]
 -- @include hour
 -- @include keys
--- @include places
 -- @include unswept
 -- @include user_row
 -- @include user_scores

@@ -51,9 +51,38 @@ class Location(Struct, frozen=True):
     count: Count
 
 
+class SourceCount(Struct, frozen=True):
+    """How many came from a source; null: directly."""
+
+    source: str | None
+    count: Count
+
+
+class MediumCount(Struct, frozen=True):
+    """How many came by a medium."""
+
+    medium: str
+    count: Count
+
+
+class CampaignCount(Struct, frozen=True):
+    """How many came by a campaign."""
+
+    campaign: str
+    count: Count
+
+
+class DeviceCount(Struct, frozen=True):
+    """How many have such a device; null: it is not known."""
+
+    device: Annotated[str, _one_of("desktop", "phone", "tablet")] | None
+    count: Count
+
+
 class Stats(Struct, frozen=True):
     """A site as it was at `asOf`. `activeUsers` is there where the site knows who somebody is: how
-    many of them are here."""
+    many of them are here. How people came is there where somebody is here whose page says it; in
+    each of these lists `__other__` is all beyond the first 50, and what had no name on its day."""
 
     activeVisitors: Count
     activeByPath: list[PathCount]
@@ -69,6 +98,10 @@ class Stats(Struct, frozen=True):
     sweepBacklog: Count
     asOf: Moment
     activeUsers: Count | UnsetType = UNSET
+    activeBySource: list[SourceCount] | UnsetType = UNSET
+    activeByMedium: list[MediumCount] | UnsetType = UNSET
+    activeByCampaign: list[CampaignCount] | UnsetType = UNSET
+    activeByDevice: list[DeviceCount] | UnsetType = UNSET
 
 
 class SessionEvent(Struct, frozen=True, omit_defaults=True):
@@ -179,6 +212,18 @@ class History(Struct, frozen=True):
     resolutionMs: Duration
     points: list[Point]
     trackingSince: Moment | None
+    asOf: Moment
+
+
+class Arrivals(Struct, frozen=True):
+    """How the sessions came that began within the last days (UTC), most first. Each day has names
+    for the first 200 of a kind; `__other__` is the rest."""
+
+    sources: list[SourceCount]
+    mediums: list[MediumCount]
+    campaigns: list[CampaignCount]
+    devices: list[DeviceCount]
+    days: Count
     asOf: Moment
 
 

@@ -50,6 +50,7 @@ class Session:
     is_leaving: bool = False
     user: str = ""
     identified: int = 0  # since when it is this user's
+    sources: tuple[str, ...] = ()
 
 
 @dataclass
@@ -102,11 +103,12 @@ class Site:
     uniques: set[str] = field(default_factory=set)
     uniques_by_day: dict[int, set[str]] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
+    sources_by_day: dict[int, Counter[str]] = field(default_factory=dict)
     _viewed: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def heartbeat(
         self, now: int, session_id: str, path: str, country: str = "--", place: str = "",
-        user: str = "", name: str = "",
+        user: str = "", name: str = "", sources: tuple[str, ...] = (),
     ) -> str:  # fmt: skip
         """Session S is on page P, and whose it is, if that is known."""
         self.expire(now)
@@ -116,8 +118,9 @@ class Site:
         if session is None:
             ends_at = now + self.rules.session_timeout_ms
             self.sessions[session_id] = Session(
-                session_id, path, country, place, now, now, ends_at, False, user, now
+                session_id, path, country, place, now, now, ends_at, False, user, now, sources
             )
+            self.sources_by_day.setdefault(now // DAY_MS, Counter()).update(sources)
             self.events.append(Event("joined", session_id, path, now, country, user=user))
             outcome = "created"
         elif session.path != path:
@@ -242,6 +245,10 @@ class Site:
         """Active sessions by place, likewise; only those whose place is known."""
         places = (session.place for session in self.sessions.values())
         return ranked(Counter(place for place in places if place))
+
+    def by_source(self) -> Counter[str]:
+        """Active sessions by how they came; only those of whom it is known."""
+        return Counter(name for session in self.sessions.values() for name in session.sources)
 
     def unique_today(self, now: int) -> int:
         """Distinct session ids of the UTC day of `now`."""

@@ -29,7 +29,7 @@ local function create(changes, beat, was, is_view)
   end
   redis.call('HSET', beat.session, unpack(fields))
   redis.call('PEXPIREAT', beat.session, goodbye or expires)
-  add_place(shard, beat)
+  note(changes, beat)
   if beat.user then
     note_user(shard, beat.user, beat.id, beat.country, nil, beat.path, details)
   end

@@ -5,8 +5,11 @@
 --    2 pages           zset    path -> active sessions on it
 --    3 countries       zset    country or -- -> active sessions
 --    4 events          stream  joined, moved, left; identified, erased (include/users.lua)
---    5 located         hash    id -> "<ms> <place>": those ending from then on were at that place
---    6 places          zset    "<latitude> <longitude> <country or --> <city>" -> active sessions
+--    5 located         hash    id -> "<ms> <name>[<tab><name> …]": those ending from then on are
+--                              counted by these names in places
+--    6 places          zset    "<latitude> <longitude> <country or --> <city>", and of those who say
+--                              how they came "<source, medium, campaign or device> <name>"
+--                              -> active sessions
 --    7 newcomers       hash    keyed hash of a client's address -> new sessions this minute
 --    8 views           stream  page views
 --    9 totals          hash    views, since

@@ -1,8 +1,9 @@
 -- What heartbeats change of a shard is added up, and written once.
-local function new_changes(shard)
+-- `day`: the hash of today's sources, where a heartbeat has some.
+local function new_changes(shard, day)
   return {
     shard = shard, members = {}, pages = {}, countries = {}, events = {}, visitors = {},
-    views = new_views(), created = 0, is_old = false,
+    views = new_views(), created = 0, is_old = false, day = day,
   }
 end
 

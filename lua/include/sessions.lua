@@ -32,10 +32,7 @@ local function end_sessions(shard, members, ended_at, reason)
     local why = reason or (ends == score and 'timeout' or 'leave')
     add(pages, path, -1)
     add(countries, country, -1)
-    local place = has_places and take_place(shard, id, ends)
-    if place then
-      add(places, place, -1)
-    end
+    local _ = has_places and take_noted(shard, places, id, ends)
     local at = ended_at or format(ends)
     log_event(shard, 'left', id, path, at, 'reason', why, 'country', country,
       unpack(user ~= '' and {'user', user} or {}))

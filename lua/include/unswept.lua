@@ -1,17 +1,17 @@
 -- @include member
 -- @include tally
--- Adds up where these sessions are that end at `ends`, ms: a session once, though it may be among
--- them with its old member and its new one.
+-- Adds up where these sessions are, and how they came, that end at `ends`, ms: a session once, though
+-- it may be among them with its old member and its new one.
 local function add_places(places, shard, ids, ends)
   local CHUNK, is_counted = 500, {}
   for first = 1, #ids, CHUNK do
     local last = math.min(first + CHUNK - 1, #ids)
     for n, held in ipairs(redis.call('HMGET', shard.located, unpack(ids, first, last))) do
       local id = ids[first + n - 1]
-      local place = not is_counted[id] and place_of(held, ends[first + n - 1])
-      if place then
+      local names = not is_counted[id] and noted_of(held, ends[first + n - 1])
+      if names then
         is_counted[id] = true
-        add(places, place, 1)
+        add_noted(places, names, 1)
       end
     end
   end

@@ -12,6 +12,7 @@ from service.api.request_head import headers_of
 from service.api.requests.batches import MAX_BATCH_BODY_BYTES, decode_batch
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import BatchHeartbeat
+from service.api.sources import names_of
 from service.api.user_access import NO_USERS
 from service.api.user_tokens import NOBODY, User, Verdict
 from service.errors import FieldError, RequestError
@@ -49,7 +50,10 @@ async def heartbeats(request: Request) -> Response:
             if isinstance(item, RequestError):
                 raise item
             verdict = _verdict_on(context, name, site, item, has_token=has_token)
-            beats.append(to_beat(item, client, NOWHERE, verdict))
+            sources = ""
+            if item.source is not None:
+                sources = names_of(item, item.device or "--", {}, site)
+            beats.append(to_beat(item, client, NOWHERE, verdict, sources))
         except RequestError as error:
             errors.append(ItemError(index, error.field or "heartbeats", error.detail))
     # Each counts as a request of its own would: the batch itself has counted for the first.

@@ -10,12 +10,17 @@ from service.store.writer import Heartbeat
 
 
 def to_beat(
-    heartbeat: HeartbeatBody, client: str, place: Place, verdict: Verdict = NOBODY
+    heartbeat: HeartbeatBody,
+    client: str,
+    place: Place,
+    verdict: Verdict = NOBODY,
+    sources: str = "",
 ) -> Heartbeat:
-    """A heartbeat as the script takes it; what its body says of the place wins over headers."""
+    """A heartbeat as the script takes it; what its body says of the place wins over headers.
+    `sources`: names of how it came; empty: it does not say."""
     user = verdict.user
     user_id = user.id if user else ""
-    if place is NOWHERE and is_bare(heartbeat):
+    if place is NOWHERE and not sources and is_bare(heartbeat):
         session_id, path = heartbeat.sessionId, heartbeat.currentPath
         return Heartbeat(session_id, path, "", client, verdict.details, user_id)
     country = known_country(heartbeat.country or "") or place.country or ""
@@ -32,6 +37,8 @@ def to_beat(
     if latitude is not None and longitude is not None:
         details["latitude"] = _tenths(latitude)
         details["longitude"] = _tenths(longitude)
+    if sources:
+        details["sources"] = sources
     if verdict.details:
         details |= msgspec.json.decode(verdict.details)
     return Heartbeat(
@@ -41,6 +48,7 @@ def to_beat(
         client,
         msgspec.json.encode(details).decode() if details else "",
         user_id,
+        bool(sources),
     )
 
 

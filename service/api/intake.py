@@ -15,12 +15,15 @@ from starlette.types import Receive, Scope, Send
 from service.api.address_limits import limited
 from service.api.context import Context, problem, unexpected
 from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
+from service.api.devices import device_of
 from service.api.geo import NOWHERE, place_of
 from service.api.heartbeat_bodies import to_beat
 from service.api.heartbeat_path import TEMPLATE
 from service.api.request_head import check_host, is_host
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import decode_heartbeat
+from service.api.sources import names_of
+from service.api.user_tokens import NOBODY
 from service.errors import PresenceError, RequestError
 from service.sites import Site
 from service.store.waiters import Waiter
@@ -133,10 +136,13 @@ class Intake:
         hold makes it one of nobody. Raises RequestError, 400 or 422."""
         heartbeat = decode_heartbeat(body)
         place = NOWHERE if self._geo_headers == "none" else place_of(headers, self._geo_headers)
+        sources = ""
+        if heartbeat.source is not None:
+            sources = names_of(heartbeat, device_of(headers), headers, site)
         if heartbeat.userToken is None:
-            return to_beat(heartbeat, client, place), cors
+            return to_beat(heartbeat, client, place, NOBODY, sources), cors
         verdict = self.context.user_tokens.verify(name, site, heartbeat.userToken)
-        return to_beat(heartbeat, client, place, verdict), telling_user(cors, verdict.word)
+        return to_beat(heartbeat, client, place, verdict, sources), telling_user(cors, verdict.word)
 
     def begin(
         self,

@@ -31,6 +31,7 @@ API_ROUTES = [
     Route(f"{_SITE}/stats", stats.stats, middleware=_GZIPPED),
     Route(f"{_SITE}/active", stats.active),
     Route(f"{_SITE}/history", stats.history, middleware=_GZIPPED),
+    Route(f"{_SITE}/sources", stats.sources, middleware=_GZIPPED),
     Route(f"{_SITE}/badge.svg", badge.badge),
     Route(f"{_SITE}/live", live.Live(), methods=["GET"]),
     Route(f"{_SITE}/users", users.users),

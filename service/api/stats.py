@@ -12,6 +12,7 @@ from service.errors import FieldError
 from service.store.history import COMPARISONS
 from service.store.merge import TOP_LIMIT
 
+MOST_DAYS = 31  # of sources: a table for each, of each shard
 LONGEST = {"minutes": 2_880, "hours": 9_600, "days": 400}
 
 
@@ -54,3 +55,11 @@ async def history(request: Request) -> Response:
     if unit == "minutes" and compare not in (None, "day"):
         raise FieldError("compare", "minutes are kept for two days; compare hours or days")
     return json_response(await context.store.history(name, unit, length, every, compare))
+
+
+async def sources(request: Request) -> Response:
+    """How the sessions of the last days came."""
+    context = context_of(request)
+    name = (await context.check_reader(request)).site
+    days = integer(request, "days", 1, 1, MOST_DAYS)
+    return json_response(await context.store.arrivals(name, days))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from msgspec import UnsetType
 from rich.cells import cell_len
@@ -39,19 +40,41 @@ def dashboard(site: str, stats: Stats, top: int, space: Space) -> list[Text]:
     head = _head(site, stats, space)
     paths = [(row.count, row.path) for row in stats.activeByPath]
     lands = [(row.count, row.country or "unknown") for row in stats.activeByCountry]
+    came = [
+        Ranking(f"active by {kind}", [(n, name) for name, n in names[:top]], len(names))
+        for kind, names in sources_of(stats).items()
+    ]
     viewed = [(row.views, row.path) for row in stats.pageStats]
     rankings = [
         Ranking("active by page", paths[:top], len(paths)),
         Ranking("active by country", lands[:top], len(lands)),
+        *came,
         Ranking("page views", viewed[:top], max(len(viewed), stats.totalPaths), "blue"),
     ]
-    pages, countries, views = rankings
-    bands = [[pages, countries], [views]] if space.width >= _WIDE else [[r] for r in rankings]
+    beside = 2 if space.width >= _WIDE else 1
+    *active, views = rankings
+    bands = [[*active[n : n + beside]] for n in range(0, len(active), beside)] + [[views]]
     bands = [known for band in bands if (known := [r for r in band if r.rows])]
     lines = list(head)
     for band, height in zip(bands, _heights(bands, len(head), space.height), strict=False):
         lines += [Text(), *_side_by_side(band, height, space)]
     return space.fitted(lines)
+
+
+def sources_of(stats: Stats) -> dict[str, list[tuple[str, int]]]:
+    """How those came who are here, by kind; nothing where no page says it."""
+    lists: dict[str, Sequence[Any] | UnsetType] = {
+        "source": stats.activeBySource,
+        "medium": stats.activeByMedium,
+        "campaign": stats.activeByCampaign,
+        "device": stats.activeByDevice,
+    }
+    nameless = {"source": "direct", "device": "unknown"}
+    return {
+        kind: [(getattr(row, kind) or nameless[kind], row.count) for row in rows]
+        for kind, rows in lists.items()
+        if rows
+    }
 
 
 def _head(site: str, stats: Stats, space: Space) -> list[Text]:

@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from service.cli.cells import moment
-from service.cli.dashboard import active_users, dashboard
+from service.cli.dashboard import active_users, dashboard, sources_of
 from service.cli.estimates import unique_visitors
 from service.cli.glyphs import glyphs_of
 from service.cli.group import WholeNumber
@@ -83,6 +83,9 @@ def _drawn(site: str, stats: Stats, top: int) -> RenderableType:
     if stats.activeByCountry:
         countries = [(row.count, row.country or "unknown") for row in stats.activeByCountry[:top]]
         parts += ["", table(("active#", "country"), countries)]
+    for kind, names in sources_of(stats).items():
+        rows = [(count, name) for name, count in names[:top]]
+        parts += ["", table(("active#", kind), rows)]
     if stats.pageStats:
         pages = [(row.views, row.path, row.pageType) for row in stats.pageStats[:top]]
         parts += ["", table(("views#", "page", "type"), pages)]

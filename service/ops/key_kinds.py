@@ -64,6 +64,7 @@ class KeyKinds:
             "uniques": Kind(self._type_of_uniques, kept),
             "minutes": Kind("hash", 2 * DAY_MS),
             "hours": Kind("hash", kept),
+            "sources": Kind("hash", kept),
         }
         return (parts if rest else kinds).get(first) if tag else None
 

@@ -108,9 +108,11 @@ async def now_of(client: Any) -> int:
 
 
 def places(located: dict[str, str]) -> list[str]:
-    """Where sessions are: a value is `<ms> <place>`, in 0.1.0 it was the place alone."""
+    """Where sessions are, and how they came: a value is `<ms> <name>`, or several names with tabs
+    between them; in 0.1.0 it was the place alone."""
     texts = (value.partition(" ") for value in located.values())
-    return [rest if first.isdigit() else f"{first} {rest}" for first, _, rest in texts]
+    noted = (rest if first.isdigit() else f"{first} {rest}" for first, _, rest in texts)
+    return [name for names in noted for name in names.split("\t")]
 
 
 def _scores(reply: Any) -> dict[str, float] | None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from redis.exceptions import ClusterCrossSlotError, ResponseError, TryAgainError
@@ -28,6 +28,7 @@ class _Unfinished(NamedTuple):
 
 _Batch = Batch[ShardKeys, Any, str]
 _KEY = attrgetter("key")
+_HAS_SOURCES = itemgetter(6)  # of a Heartbeat
 
 
 class BatchSender:
@@ -139,9 +140,13 @@ class BatchSender:
             count = len(batch.items)
             if keys.has_users:
                 count, has_users = -count, True
-            args.append(count)
+            if True in map(_HAS_SOURCES, batch.items):
+                all_keys.append(keys.sources_of(hour))
+                args.append(f"{count}.5")
+            else:
+                args.append(count)
             session, viewed = keys.session_prefix, keys.viewed_prefix
-            for session_id, path, country, client, details, user in batch.items:
+            for session_id, path, country, client, details, user, _ in batch.items:
                 all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
                 place = f"{country or '--'} {user} {path}" if user else f"{country or '--'} {path}"
                 args += (place, f"{client} {details}" if details else client)

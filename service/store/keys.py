@@ -122,6 +122,10 @@ class ShardKeys:
         """Views and peaks per hour of the day of an hour."""
         return f"{self.base}hours:{day_text(hour // HOURS_PER_DAY)}"
 
+    def sources_of(self, hour: int) -> str:
+        """How sessions came that began on the day of an hour: names, and of each kind how many."""
+        return f"{self.base}sources:{day_text(hour // HOURS_PER_DAY)}"
+
     def all_of(self, hour: int) -> tuple[str, ...]:
         """The first KEYS of every script of a shard, in the order of lua/include/keys.lua; those of
         users only where the site has some."""

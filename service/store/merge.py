@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from service import models
 from service.store.event_log import ERASED
+from service.store.sources import counts_of_kinds, split_sources
 
 EVENTS_SHOWN = 20  # arrivals, moves and departures told with one event of a stream
 TOP_LIMIT = 50
@@ -48,6 +49,7 @@ class ShardSnapshot(NamedTuple):
     pages: list[str]
     countries: list[str]
     places: list[str]
+    sources: list[str]
     views: int
     since: int | None
     top: list[str]
@@ -63,13 +65,15 @@ class ShardSnapshot(NamedTuple):
         now, _, active, backlog, pages, countries, places, *rest = reply
         expired_pages, expired_countries, expired_places, views, since, top, paths, *rest = rest
         event, *users = rest
+        places, sources = split_sources(_without(places, expired_places))
         return cls(
             int(now),
             int(active),
             int(backlog),
             _without(pages, expired_pages),
             _without(countries, expired_countries),
-            _without(places, expired_places),
+            places,
+            sources,
             int(views),
             int(since) if since else None,
             top,
@@ -190,6 +194,7 @@ def merge_snapshots(
         sweepBacklog=sum(part.backlog for part in parts),
         asOf=min(part.now for part in parts),
         activeUsers=UNSET if users is None else users,
+        **counts_of_kinds(dict(sums_of(part.sources for part in parts)), TOP_LIMIT),
     )
 
 

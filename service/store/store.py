@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S, Connection
+from service.store.arrivals import StoreArrivals
 from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
 from service.store.config import StoreConfig
@@ -80,6 +81,7 @@ class PresenceStore:
         self.on_pages = reader.on_pages
         self.changes = reader.changes
         self.history = StoreHistory(runner, reader).history
+        self.arrivals = StoreArrivals(runner, reader).arrivals
         self.session = listings.session
         self.sessions = listings.sessions
         self.views = listings.views

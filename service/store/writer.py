@@ -22,7 +22,7 @@ WRITTEN = OUTCOMES - {"limited"}
 class Heartbeat(NamedTuple):
     """A heartbeat as it is handed to the script. `client` is the keyed hash of an address, empty
     where no limit applies; `details` is JSON or empty; `user` is the id of a user, empty where
-    nobody knows who it is."""
+    nobody knows who it is; `has_sources`: details say how the session came."""
 
     session_id: str
     path: str
@@ -30,6 +30,7 @@ class Heartbeat(NamedTuple):
     client: str
     details: str
     user: str = ""
+    has_sources: bool = False
 
 
 class PageView(NamedTuple):

@@ -15,6 +15,10 @@ FULL: dict[str, Any] = {
     "city": "😀" * 64,
     "latitude": NUMBER,
     "longitude": NUMBER,
+    "source": "s" * 64,
+    "medium": "m" * 64,
+    "campaign": "c" * 64,
+    "device": "desktop",
 }
 FULL_USER = {"userId": "u" * 64, "name": "😀" * 64, "avatar": "https://".ljust(256, "a")}
 

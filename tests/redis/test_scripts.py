@@ -3,14 +3,14 @@ cost what they should."""
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.exceptions import ReadOnlyError
 
-from service.redis.scripts import LUA, Call, load, run, run_many
+from service.redis.scripts import LUA, Call, Client, load, run, run_many
 from service.store import keys as key_names
 from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, Keys
@@ -71,6 +71,34 @@ def test_a_site_without_users_has_no_key_and_no_argument_more() -> None:
     keys = Keys(has_users=lambda site: site == "known")
     assert len(keys.of_session("blog", S).all_of(0)) == SHARD_KEYS
     assert len(keys.of_session("known", S).all_of(0)) == SHARD_KEYS + USER_KEYS
+
+
+async def test_who_does_not_say_how_they_came_has_no_byte_more(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a whole batch of them; somebody who says it brings one key, and two characters."""
+    sent: list[Call] = []
+
+    async def recorded(client: Client, calls: Sequence[Call]) -> list[Any]:
+        sent.extend(calls)
+        return await run_many(client, calls)
+
+    monkeypatch.setattr("service.store.runner.run_many", recorded)
+    store = make_store(Clock())
+    keys, hour = store.keys.of_session("blog", S), NOW // MS_PER_HOUR
+    others = [f"session-{n:010d}" for n in range(3)]
+    plain = [Heartbeat(session, "/a", "DE", "client", "") for session in (S, *others)]
+    told = Heartbeat(S, "/a", "DE", "client", '{"sources":"device phone"}', "", True)
+    of_all = [name for one in plain for name in (keys.session(one[0]), keys.viewed(one[0], "/a"))]
+    settings = [str(NOW), hour, *store.config.heartbeat_arguments]
+    rest = ["DE /a", "client"] * 3
+    await store.heartbeats("blog", plain)
+    await store.heartbeats("blog", [told, *plain[1:]])
+    without, with_sources = (call for call in sent if call.script.name == "heartbeat")
+    assert [*without.keys] == [*keys.all_of(hour), *of_all]
+    assert [*without.args] == [*settings, 4, "DE /a", "client", *rest]
+    assert [*with_sources.keys] == [*keys.all_of(hour), keys.sources_of(hour), *of_all]
+    assert [*with_sources.args] == [*settings, "4.5", "DE /a", f"client {told.details}", *rest]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -141,14 +141,17 @@ ANNA, BORIS, CHEN, DORA = (
 async def fill(url: str) -> None:
     """Puts into a Redis what the pages show."""
     berlin = '{"city":"Berlin","latitude":"52.5","longitude":"13.4"}'
-    post = '{"type":"post","referrer":"search.example"}'
+    post = (
+        '{"type":"post","referrer":"search.example",'
+        '"sources":"source search.example\\tdevice phone"}'
+    )
     client = "9f86d081884c7d65"
     store = patient_store(url, Keys(), StoreConfig(new_sessions_per_minute=60))
     for step in (
         store.heartbeat("blog", Heartbeat(DORA, "/", "US", client, "")),
         store.heartbeat("blog", Heartbeat(ANNA, "/", "DE", client, berlin)),
         store.heartbeat("blog", Heartbeat(BORIS, "/", "", client, "")),
-        store.heartbeat("blog", Heartbeat(CHEN, "/blog/hello", "US", client, post)),
+        store.heartbeat("blog", Heartbeat(CHEN, "/blog/hello", "US", client, post, "", True)),
         store.heartbeat("blog", Heartbeat(ANNA, "/pricing", "DE", client, "")),
         store.view("blog", PageView(BORIS, "/")),
         store.end("blog", DORA),
@@ -236,7 +239,7 @@ def test_every_key_has_a_command() -> None:
     for key in (names - of_users) | {"presence:due", "presence:sites"}:
         assert re.search(re.escape(key) + r"[\s'\"]", commands), key
     for key in (keys.session_prefix, keys.viewed_prefix, f"{keys.uniques}:", f"{keys.base}minutes:",
-                f"{keys.base}hours:"):  # fmt: skip
+                f"{keys.base}hours:", f"{keys.base}sources:"):  # fmt: skip
         assert key in commands, key
 
 

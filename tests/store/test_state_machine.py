@@ -22,10 +22,12 @@ from hypothesis.stateful import (
 )
 from msgspec import UNSET
 
+from service.models import Stats
 from service.redis.client import Connection, connect
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.members import Member
+from service.store.sources import KINDS
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
 from tests import invariants
@@ -44,6 +46,11 @@ PLACES = {
     "DE": ("DE", '{"latitude":"52.5","longitude":"13.4","city":"Berlin"}', "52.5 13.4 DE Berlin"),
     "FR": ("FR", '{"type":"post","referrer":"example.org"}', ""),
 }
+SOURCES = {
+    "": (),
+    "ad": ("source example.org", "medium cpc", "campaign a b", "device phone"),
+    "direct": ("source --", "device desktop"),
+}
 _numbers = itertools.count()
 
 sites = st.sampled_from(SITES)
@@ -51,7 +58,9 @@ ids = st.sampled_from(IDS)
 paths = st.sampled_from(["/", "/a", "/b c", "/d", "/e"])
 places = st.sampled_from(sorted(PLACES))
 users = st.sampled_from(["", "", "anna", "bob"])
-beats = st.tuples(ids, paths, places, users, st.booleans())
+arrivals = st.sampled_from(sorted(SOURCES))
+beats = st.tuples(ids, paths, places, users, st.booleans(), arrivals)
+Beat = tuple[str, str, str, str, bool, str]
 # Every rule has its border, to the millisecond; the rest lands anywhere.
 pauses = st.one_of(
     st.sampled_from(
@@ -122,23 +131,31 @@ class PresenceMachine(RuleBasedStateMachine):
         return self.clock.now_ms
 
     @rule(site=sites, given=st.lists(beats, min_size=1, max_size=6))
-    def heartbeats(self, site: str, given: list[tuple[str, str, str, str, bool]]) -> None:
+    def heartbeats(self, site: str, given: list[Beat]) -> None:
         # Two shards that are told two names in one millisecond have no order.
         beats = [
-            (i, path, at, user, f"{user} {self.now % 3}" if user and is_named else "")
-            for i, path, at, user, is_named in (
-                given if site == KNOWS_USERS else [(*beat[:3], "", False) for beat in given]
+            (i, path, at, user, f"{user} {self.now % 3}" if user and is_named else "", came)
+            for i, path, at, user, is_named, came in (
+                given if site == KNOWS_USERS else [(*b[:3], "", False, b[5]) for b in given]
             )
         ]
         batch = [
-            Heartbeat(i, path, PLACES[at][0].strip("-"), "", _details(PLACES[at][1], name), user)
-            for i, path, at, user, name in beats
+            Heartbeat(
+                i,
+                path,
+                PLACES[at][0].strip("-"),
+                "",
+                _details(PLACES[at][1], name, SOURCES[came]),
+                user,
+                bool(came),
+            )
+            for i, path, at, user, name, came in beats
         ]
         expected = {
             n: self.model[site].heartbeat(
-                self.now, i, path, PLACES[at][0], PLACES[at][2], user, name
+                self.now, i, path, PLACES[at][0], PLACES[at][2], user, name, SOURCES[came]
             )
-            for n, (i, path, at, user, name) in in_turns(beats, lambda beat: beat[0])
+            for n, (i, path, at, user, name, came) in in_turns(beats, lambda beat: beat[0])
         }
         outcomes = self.run(self.store.heartbeats(site, batch))
         assert dict(enumerate(outcomes)) == expected
@@ -225,6 +242,7 @@ class PresenceMachine(RuleBasedStateMachine):
             (f"{at.latitude} {at.longitude} {at.country} {at.city}", at.count)
             for at in stats.visitorLocations
         ] == model.by_place()
+        assert _by_source(stats) == model.by_source()
         assert stats.totalPageViews == len(model.views)
         assert stats.trackingSince == (model.views[0].at if model.views else None)
         assert stats.uniqueVisitors == len(model.uniques)
@@ -242,6 +260,14 @@ class PresenceMachine(RuleBasedStateMachine):
             assert others or self.shards > 1  # each shard has its own MAX_PATHS
         assert (stats.sweepBacklog, stats.asOf) == (0, self.now)
         assert stats.activeUsers == (len(model.users_here()) if site == KNOWS_USERS else UNSET)
+
+    @rule(site=sites, days=st.integers(1, 3))
+    def arrivals(self, site: str, days: int) -> None:
+        model, today = self.model[site], self.now // DAY_MS
+        tables = (model.sources_by_day.get(today - n, Counter()) for n in range(days))
+        expected = sum(tables, Counter[str]())
+        found = self.run(self.store.arrivals(site, days))
+        assert _names(found.sources, found.mediums, found.campaigns, found.devices) == expected
 
     @rule(
         site=sites,
@@ -356,8 +382,24 @@ def events_by_session(entries: Iterable[tuple[str, dict[str, str]]]) -> dict[str
     return logged
 
 
-def _details(text: str, name: str) -> str:
-    return json.dumps(json.loads(text or "{}") | ({"name": name} if name else {}))
+def _details(text: str, name: str, sources: tuple[str, ...]) -> str:
+    told = {"name": name, "sources": "\t".join(sources)}
+    return json.dumps(json.loads(text or "{}") | {key: said for key, said in told.items() if said})
+
+
+def _by_source(stats: Stats) -> Counter[str]:
+    lists = (
+        stats.activeBySource, stats.activeByMedium, stats.activeByCampaign, stats.activeByDevice,
+    )  # fmt: skip
+    return _names(*(() if rows is UNSET else rows for rows in lists))
+
+
+def _names(*lists: Iterable[Any]) -> Counter[str]:
+    """Rows by source, medium, campaign and device, by the names they are counted by."""
+    counts: Counter[str] = Counter()
+    for kind, rows in zip(KINDS, lists, strict=True):
+        counts.update({f"{kind} {getattr(row, kind) or '--'}": row.count for row in rows})
+    return counts
 
 
 def _without_departures(events: list[Event]) -> list[Event]:

@@ -8,6 +8,7 @@ from service.api.requests.names import MAX_NAME, UserName
 from service.api.requests.paths import PagePath
 from service.api.requests.referrers import ReferrerHost
 from service.api.requests.sizes import MAX_BODY_BYTES
+from service.api.requests.source_texts import MAX_SOURCE_TEXT, SourceText
 
 CUSTOM_TYPES: dict[type, dict[str, Any]] = {
     PagePath: {
@@ -43,5 +44,11 @@ CUSTOM_TYPES: dict[type, dict[str, Any]] = {
         "pattern": rf"^[^{CONTROLS}{INVISIBLE}]*$",
         "description": "At most 64 characters, none of them a control character or invisible.",
         "examples": ["Anna Ek"],
+    },
+    SourceText: {
+        "type": "string",
+        "description": f"Its first {MAX_SOURCE_TEXT} characters are kept, without those that "
+        "cannot be shown. Of a source that is a URL only the host is.",
+        "examples": ["newsletter"],
     },
 }

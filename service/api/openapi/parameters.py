@@ -54,6 +54,7 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         "minutes": query("minutes", "How many minutes.", _whole(1, 2880, 30)),
         "hours": query("hours", "How many hours, instead of minutes.", _whole(1, 9600)),
         "days": query("days", "How many days (UTC), instead of minutes.", _whole(1, 400)),
+        "sourceDays": query("days", "How many days (UTC), today included.", _whole(1, 31, 1)),
         "every": query("every", "How many of these make one point.", _whole(1, 2880, 1)),
         "compare": query(
             "compare",

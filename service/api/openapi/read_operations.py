@@ -105,6 +105,42 @@ READ_OPERATIONS = [
     ),
     Operation(
         "GET",
+        f"{SITE}/sources",
+        "sources",
+        "Read",
+        "How the sessions of the last days came",
+        "Of pages that say it, with `presence-source.js` or the `source` of a heartbeat. Sessions "
+        "count on the day on which they begin; how those came who are here now is in `stats`. Each "
+        "day of a shard has names for the first 200 sources, mediums and campaigns; the rest is "
+        "`__other__`.",
+        [
+            Answer(
+                200,
+                "The sessions by source, medium, campaign and device",
+                {JSON: models.Arrivals},
+                example={
+                    "sources": [
+                        {"source": "example.org", "count": 12},
+                        {"source": None, "count": 9},
+                    ],
+                    "mediums": [{"medium": "email", "count": 3}],
+                    "campaigns": [{"campaign": "spring", "count": 3}],
+                    "devices": [
+                        {"device": "phone", "count": 13},
+                        {"device": "desktop", "count": 8},
+                    ],
+                    "days": 1,
+                    "asOf": AS_OF,
+                },
+            )
+        ],
+        _PROBLEMS,
+        ("site", "sourceDays"),
+        PRIVATE_SITES,
+        query="?days=7",
+    ),
+    Operation(
+        "GET",
         f"{SITE}/live",
         "live",
         "Read",

@@ -15,6 +15,7 @@ from service.api.requests.locations import MAX_CITY
 from service.api.requests.names import MAX_NAME
 from service.api.requests.paths import MAX_PATH_BYTES
 from service.api.requests.sizes import MAX_BATCH, MAX_BODY_BYTES
+from service.api.requests.source_texts import MAX_SOURCE_TEXT
 from service.errors import RequestError
 
 # The longest that each member of a heartbeat can be in the most verbose JSON, which escapes all but
@@ -32,6 +33,10 @@ _LONGEST = {
     "userId": 64,
     "name": 12 * MAX_NAME,
     "avatar": 256,
+    "source": MAX_SOURCE_TEXT,  # this and the next two in ASCII: what is longer is cut anyway
+    "medium": MAX_SOURCE_TEXT,
+    "campaign": MAX_SOURCE_TEXT,
+    "device": len("desktop"),
 }
 _MEBIBYTE = 1024 * 1024
 # So many heartbeats, each with all of it; as `json.dumps` writes them, with spaces. A token instead

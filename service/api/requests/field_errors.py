@@ -11,6 +11,7 @@ RULES = {
     "sessionId": "must be 16 to 64 of A-Z, a-z, 0-9, _ and -; a UUID fits",
     "pageType": "must be 1 to 32 of a-z, 0-9, _ and -",
     "country": "must be two letters, such as DE; leave it out where it is not known",
+    "device": "must be desktop, phone or tablet",
     "userId": "must be 1 to 64 of A-Z, a-z, 0-9, _ . : @ and -",
     "name": "must be at most 64 characters, without control characters and invisible ones",
     "avatar": "must be an https URL of at most 256 bytes",

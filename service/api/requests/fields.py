@@ -24,6 +24,10 @@ PageType = Annotated[
     str,
     Meta(pattern=r"^[a-z0-9_-]{1,32}" + END, description="1 to 32 of a-z, 0-9, _ and -"),
 ]
+Device = Annotated[
+    str,
+    Meta(pattern=r"^(?:desktop|phone|tablet)" + END, description="desktop, phone or tablet"),
+]
 UserToken = Annotated[
     str, Meta(description="a token that the site's backend has signed: who somebody is")
 ]

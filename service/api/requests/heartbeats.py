@@ -5,16 +5,26 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from service.api.requests.fields import PageType, SessionId, UserAvatar, UserId, UserToken
+from service.api.requests.fields import (
+    Device,
+    PageType,
+    SessionId,
+    UserAvatar,
+    UserId,
+    UserToken,
+)
 from service.api.requests.json_bodies import decode, decoder_of, refuse_repeated_members
 from service.api.requests.locations import City, Country, Latitude, Longitude
 from service.api.requests.names import UserName
 from service.api.requests.paths import PagePath
 from service.api.requests.referrers import ReferrerHost
+from service.api.requests.source_texts import SourceText
 
 
 class HeartbeatBody(Struct, frozen=True):
-    """Session S is on page P, and what is known of it. Unknown members are ignored."""
+    """Session S is on page P, and what is known of it. Unknown members are ignored. With `source`,
+    empty where somebody came directly, it says how the session came, which counts when it begins;
+    `medium` and `campaign` are part of that."""
 
     sessionId: SessionId
     currentPath: PagePath
@@ -25,15 +35,19 @@ class HeartbeatBody(Struct, frozen=True):
     latitude: Latitude | None = None
     longitude: Longitude | None = None
     userToken: UserToken | None = None
+    source: SourceText | None = None
+    medium: SourceText | None = None
+    campaign: SourceText | None = None
 
 
 class BatchHeartbeat(HeartbeatBody, frozen=True):
     """A heartbeat of a batch. With the site's or the operator's token it may say who somebody is
-    without a token of theirs."""
+    without a token of theirs. `device` counts with a `source`."""
 
     userId: UserId | None = None
     name: UserName | None = None
     avatar: UserAvatar | None = None
+    device: Device | None = None
 
 
 _HEARTBEAT = decoder_of(HeartbeatBody)
@@ -76,8 +90,9 @@ def quotes_of(beat: HeartbeatBody) -> int:
     quotes = BARE_QUOTES + 4 * (4 - texts.count(None)) + 2 * (2 - numbers.count(None))
     if beat.userToken is not None:
         quotes += 4
+    quotes += 4 * (3 - (beat.source, beat.medium, beat.campaign).count(None))
     if isinstance(beat, BatchHeartbeat):
-        quotes += 4 * (3 - (beat.userId, beat.name, beat.avatar).count(None))
+        quotes += 4 * (4 - (beat.userId, beat.name, beat.avatar, beat.device).count(None))
     return quotes
 
 

@@ -13,6 +13,7 @@ from service.api.requests.locations import City, clean_city
 from service.api.requests.names import UserName, clean_name
 from service.api.requests.paths import PagePath, clean_path
 from service.api.requests.referrers import ReferrerHost, clean_referrer
+from service.api.requests.source_texts import SourceText, clean_source_text
 from service.errors import FieldError, RequestError
 
 _JSON_NAMES = {
@@ -28,6 +29,7 @@ _CLEANERS: dict[type, Callable[[str], str]] = {
     ReferrerHost: clean_referrer,
     City: clean_city,
     UserName: clean_name,
+    SourceText: clean_source_text,
 }
 
 
