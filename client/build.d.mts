@@ -2,6 +2,7 @@ export interface BuiltFile {
   readonly name: string;
   readonly entry: string;
   readonly isTag: boolean;
+  readonly saysSource?: boolean;
   readonly maxBytes: number;
   readonly maxGzipBytes: number;
 }

@@ -2,6 +2,7 @@
  * Builds the client into ../service/web/static:
  *
  *   presence.js       the script tag
+ *   presence-source.js  the script tag that also says how the visitor came
  *   presence-live.js  the lazy-loaded part: live numbers, locks, and rules
  *   presence-faces.js   the element <presence-faces>
  *   presence-client.js  the npm package as one module, for pages without a bundler
@@ -24,6 +25,7 @@ export const FILES = [
   { name: "presence-live.js", entry: "src/lazy.ts", isTag: false, maxBytes: 4096, maxGzipBytes: 1720 },
   { name: "presence-faces.js", entry: "src/faces_element.ts", isTag: false, maxBytes: 8192, maxGzipBytes: 3900 },
   { name: "presence-client.js", entry: "src/index.ts", isTag: false, maxBytes: 14336, maxGzipBytes: 5600 },
+  { name: "presence-source.js", entry: "src/client.ts", isTag: true, saysSource: true, maxBytes: 2560, maxGzipBytes: 1340 },
 ];
 
 /** Captures what precedes `createClient`, its body, and the object it returns. */
@@ -33,7 +35,7 @@ const FORM =
 /**
  * Inlines the body of `createClient` at the top level, which saves 15 bytes.
  */
-const inlineClient = {
+const inlineClient = (saysSource) => ({
   name: "inline client",
   setup(build) {
     build.onLoad({ filter: /src\/client\.ts$/ }, async ({ path }) => {
@@ -44,25 +46,27 @@ const inlineClient = {
       return {
         loader: "ts",
         contents: `import { loadLazy, options, url } from "./script_tag.js";
+${saysSource ? 'import { sendHeartbeat } from "./source_tag.js";' : ""}
 ${head}${body}
 self.presence = {
 ${api}`,
       };
     });
   },
-};
+});
 
 /** Bundles one file; unminified for tests. */
-export const bundle = async ({ entry, isTag }, isMinified = true) => {
+export const bundle = async ({ entry, isTag, saysSource }, isMinified = true) => {
   const bundled = await build({
     absWorkingDir: here("."),
     entryPoints: [entry],
-    plugins: isTag ? [inlineClient] : [],
+    plugins: isTag ? [inlineClient(saysSource)] : [],
     bundle: true,
     write: false,
     format: "esm",
     target: "es2022",
-    define: isTag ? { sendHeartbeat: "fetch" } : {}, // tokens are for the npm package only
+    // Tokens are for the npm package only.
+    define: isTag && !saysSource ? { sendHeartbeat: "fetch" } : {},
     minifySyntax: isMinified,
   });
   const [{ text }] = bundled.outputFiles;

@@ -5,6 +5,7 @@
  */
 
 import { createClient } from "./client.js";
+import { tellSource } from "./source.js";
 import type { UsersCallback } from "./live_users.js";
 import type { FetchUserToken, TokenSource } from "./user_token.js";
 import type {
@@ -36,6 +37,11 @@ export interface PresenceOptions {
   readonly allowLocalhost?: boolean;
   /** `false`: send nothing before the first `heartbeat()`, for example until the visitor consents. */
   readonly auto?: boolean;
+  /**
+   * Say how the visitor came: by `utm_source`, `utm_medium`, `utm_campaign` or `ref` of the address, or the
+   * host of the referrer; a text is said instead of the source. Default: nothing is said.
+   */
+  readonly source?: boolean | string;
   /**
    * Gives a token of the user who is signed in, made by your own backend; null if nobody is. It is
    * called when a token is needed and some time before one expires, never twice at once.
@@ -70,6 +76,13 @@ const identified = (url: string, user: FetchUserToken): typeof fetch => {
   };
 };
 
+/** What heartbeats go through, where they say more than who is where. */
+const senderOf = ({ source, user }: PresenceOptions, url: string): typeof fetch | undefined => {
+  const send = user && identified(url, user);
+  if (!source) return send;
+  return tellSource(send ?? ((...request) => fetch(...request)), source === true ? undefined : source);
+};
+
 /** Without a document, as in server-side rendering, nobody is counted. */
 const NOOP_CLIENT: Presence = {
   heartbeat() {},
@@ -92,12 +105,7 @@ export const createPresence = (options: PresenceOptions): Presence => {
   if (typeof document == "undefined") return NOOP_CLIENT;
   latest =
     running.get(url) ??
-    createClient(
-      toAttributes(options),
-      url,
-      loadLazy,
-      options.user && identified(url, options.user),
-    );
+    createClient(toAttributes(options), url, loadLazy, senderOf(options, url));
   latestUrl = url;
   running.set(url, latest);
   return latest;

@@ -14,6 +14,8 @@ export interface Attributes {
   readonly respectDnt?: string | undefined;
   /** Present: count localhost and automated browsers. */
   readonly allowLocalhost?: string | undefined;
+  /** Of presence-source.js: what to say of where the visitor comes from. */
+  readonly source?: string | undefined;
   /** `false`: send nothing before the first `heartbeat()`. */
   readonly auto?: string | undefined;
 }

@@ -14,6 +14,8 @@ import type { Presence } from "../src/types.js";
 const built = (name: string) =>
   readFileSync(new URL(`../../service/web/static/${name}`, import.meta.url), "utf8");
 
+const named = (name: string) => FILES.find((file) => file.name == name)!;
+
 /** presence.js and presence-live.js. */
 export interface Script {
   readonly tag: string;
@@ -23,6 +25,12 @@ export interface Script {
 export const SCRIPTS: Record<string, Script> = {
   source: { tag: await bundle(FILES[0]!, false), lazy: await bundle(FILES[1]!, false) },
   built: { tag: built("presence.js"), lazy: built("presence-live.js") },
+};
+
+/** presence-source.js. */
+export const SOURCE_SCRIPTS: Record<string, Script> = {
+  source: { tag: await bundle(named("presence-source.js"), false), lazy: await bundle(FILES[1]!, false) },
+  built: { tag: built("presence-source.js"), lazy: built("presence-live.js") },
 };
 
 export const API = "https://presence.example.org";
@@ -37,7 +45,7 @@ export interface Sent {
   readonly url: string;
   readonly what: string;
   readonly tab: string;
-  readonly body: { sessionId: string; currentPath?: string };
+  readonly body: { sessionId: string; currentPath?: string; source?: string; medium?: string; campaign?: string };
   readonly init?: RequestInit;
 }
 
@@ -120,6 +128,7 @@ export class Tab {
     this.isHidden = options.isHidden ?? false;
     const { window } = new JSDOM(`<!doctype html><body>${options.html ?? ""}</body>`, {
       url: options.host + path,
+      ...(options.referrer && { referrer: options.referrer }),
       runScripts: "outside-only",
       pretendToBeVisual: true,
     });
