@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 import click
 
 from service.cli.cells import ago, moment, session_id
-from service.cli.columns import Column, Columns
+from service.cli.columns import Column
+from service.cli.following import RowPrinter
 from service.cli.group import WholeNumber
-from service.cli.printing import print_lines, print_list, print_tsv, space_on, stdout
+from service.cli.printing import print_list
 from service.cli.reading import (
     full_ids_option,
     hint_at_sites,
@@ -34,6 +34,8 @@ _COLUMNS = (
     Column("referrer", usual=20, least=10, rank=3),
     Column("country", usual=7, rank=2),
 )
+
+_FOLLOWED = (Column("at, UTC"), *_COLUMNS[1:])
 
 
 @click.command(short_help="Show the last page views of a site.")
@@ -78,12 +80,13 @@ async def _show(settings: Settings, site: str, last: int, full_ids: bool) -> Non
 
 async def _follow(settings: Settings, site: str, last: int, full_ids: bool) -> None:
     async with open_store(settings) as store:
-        printer = _Printer(full_ids)
+        # Who follows is shown what comes now: only the first views can be of another day.
+        printer = RowPrinter(_FOLLOWED, {0: 8, 2: 36} if full_ids else {0: 8})
         views, after = await _last(store, site, last)
         if not views:
             await hint_at_sites(store, site)
         while True:
-            printer.print(views)
+            printer.print([_row(view, moment(view.at), full_ids) for view in views])
             page = await store.views(site, after=after, limit=_PAGE)
             views, after = page.views, page.next
             if not views:
@@ -98,38 +101,6 @@ async def _last(store: PresenceStore, site: str, last: int) -> tuple[Sequence[Vi
         kept.extend(page.views)
         page = await store.views(site, after=page.next, limit=_PAGE)
     return kept, page.next
-
-
-class _Printer:
-    """Prints views as they come. Their columns cannot be measured, so the terminal's width alone
-    decides; below a new header when that changes."""
-
-    def __init__(self, full_ids: bool) -> None:
-        self._full_ids = full_ids
-        self._console = stdout()
-        self._columns: Columns | None = None
-
-    def print(self, views: Sequence[View]) -> None:
-        rows = [_row(view, moment(view.at), self._full_ids) for view in views]
-        if not self._console.is_terminal:
-            print_tsv(rows)
-            return
-        space = space_on(self._console)
-        if self._columns is None or self._columns.width != space.width:
-            self._columns = Columns(self._widths(views), space)
-            print_lines(self._console, [self._columns.header()])
-        print_lines(self._console, map(self._columns.line, rows))
-
-    def _widths(self, views: Sequence[View]) -> tuple[Column, ...]:
-        # Who follows is shown what comes now: only the first views can be of another day.
-        at = max((len(moment(view.at).short) for view in views), default=8)
-        session = max((len(view.sessionId) for view in views), default=36)
-        return (
-            Column("at, UTC", usual=at),
-            _COLUMNS[1],
-            replace(_COLUMNS[2], usual=session) if self._full_ids else _COLUMNS[2],
-            *_COLUMNS[3:],
-        )
 
 
 def _row(view: View, at: str, full_ids: bool) -> tuple[object, ...]:
