@@ -9,6 +9,7 @@ import click
 from service import __version__
 from service.cli.config import config
 from service.cli.doctor import doctor
+from service.cli.events import events
 from service.cli.export import export
 from service.cli.group import PresenceGroup
 from service.cli.lua import lua
@@ -34,6 +35,6 @@ def main() -> None:
     """
 
 
-_READ = (sites, stats, sessions, users, views, export)
+_READ = (sites, stats, sessions, users, views, events, export)
 for _command in (serve, *_READ, doctor, lua, share, token, config):
     main.add_command(_command)

@@ -230,6 +230,10 @@ def _paths_and_ids(text: str) -> Any:
     return sorted(line.split("\t")[1:3] for line in text.splitlines())
 
 
+def _sessions_and_paths(text: str) -> Any:
+    return sorted([line.split("\t")[n] for n in (1, 2, 4)] for line in text.splitlines())
+
+
 def _but_the_moment(text: str) -> Any:
     return re.sub(r"20\d\d-\S+", "", text)
 
@@ -241,6 +245,8 @@ def _but_the_moment(text: str) -> Any:
         (("sessions", "blog"), _ids_and_paths),
         (("sessions", "blog", "--path", "/1", "--limit", "0"), _ids_and_paths),
         (("views", "blog", "--last", "100"), _paths_and_ids),
+        (("events", "blog", "--last", "100"), _sessions_and_paths),
+        (("events", "blog", "--after", "0"), _sessions_and_paths),
         (("export", "blog", "--format", "ndjson"), lambda text: len(text.splitlines())),
         (("export", "blog", "--format", "csv"), lambda text: len(text.splitlines())),
         (("doctor",), as_it_is),

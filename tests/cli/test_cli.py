@@ -39,6 +39,7 @@ COMMANDS = (
     "sessions",
     "users",
     "views",
+    "events",
     "export",
     "doctor",
     "lua",
@@ -120,6 +121,14 @@ def test_commands_come_in_the_order_in_which_they_are_needed(shell: Shell) -> No
         (("stats", "blog"), {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "cannot be reached"),
         (("doctor",), {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "cannot be reached"),
         (("views", "blog"), {"PRESENCE_REDIS_URL": "memory://"}, 1, "nothing to read"),
+        (("events", "blog", "--after", "x"), {}, 2, "presence: after must be a stream id such as"),
+        (("events", "blog", "-n", "1001"), {}, 2, "'1001' is not a whole number from 0 to 1000"),
+        (
+            ("events", "blog", "--follow"),
+            {"PRESENCE_REDIS_URL": "redis://127.0.0.1:1"},
+            1,
+            "cannot be reached",
+        ),
         (("serve", "--workers", "2"), {"PRESENCE_REDIS_URL": "memory://"}, 2, "one process"),
         (("serve", "--demo", "--workers", "2"), {}, 2, "--demo is for one process"),
         (("serve", "--port", "70000"), {}, 2, "'70000' is not a whole number from 0 to 65535"),
@@ -196,6 +205,55 @@ def test_views(shell: Shell) -> None:
     lines = [line.split("\t") for line in shell("views", "blog").stdout.splitlines()]
     assert [line[1:3] for line in lines] == [[f"/{n % 2}", i] for n, i in enumerate(IDS)]
     assert len(shell("views", "blog", "--last", "2").stdout.splitlines()) == 2
+
+
+def test_events(shell: Shell) -> None:
+    lines = [line.split("\t") for line in shell("events", "blog").stdout.splitlines()]
+    assert [line[1:5] for line in lines] == [
+        ["joined", f"/{n % 2}", "", i] for n, i in enumerate(IDS)
+    ]
+    assert len(shell("events", "blog", "--last", "2").stdout.splitlines()) == 2
+    told = [json.loads(line) for line in shell("events", "blog", "--json").stdout.splitlines()]
+    assert [event["sessionId"] for event in told] == IDS
+    assert [event.get("next") for event in told] == [None] * 4 + [told[-1]["id"]]
+    rest = shell("events", "blog", "--after", told[2]["id"]).stdout.splitlines()
+    assert [line.split("\t")[4] for line in rest] == IDS[3:]
+    everything = shell("events", "blog", "--after", "0", "--json").stdout
+    assert everything == shell("events", "blog", "--json").stdout
+    assert shell("events", "blog", "--json", "--after", told[-1]["next"]).output == ""
+
+
+def test_events_that_are_gone_are_told(shell: Shell, valkey: Server, key_prefix: str) -> None:
+    after = shell("events", "blog", "--json").stdout.splitlines()[-1]
+    valkey.client.delete(Keys(key_prefix).of_site("blog")[0].events)
+    asyncio.run(_come_late(shell))
+    done = shell("events", "blog", "--after", json.loads(after)["next"])
+    assert done.stdout.split("\t")[1:3] == ["joined", "/late"]
+    assert re.fullmatch(r"some events before \S+ are not kept any more\n", done.stderr)
+
+
+def test_events_are_followed_over_a_restart_of_redis(tmp_path: Path) -> None:
+    """Nothing is skipped or repeated, and what was wrong is said once."""
+    with Server("valkey", "--appendonly", "yes", "--appendfsync", "always") as server:
+        shell = Shell({"PRESENCE_REDIS_URL": server.url, "PRESENCE_KEY_PREFIX": "presence"})
+        asyncio.run(_fill(server.url, "presence"))
+        with start("events", "blog", "-f", "--json", cwd=tmp_path, **shell.environ) as process:
+            assert process.stdout is not None
+            seen = [json.loads(process.stdout.readline()) for _ in IDS]
+            server.kill()
+            wait_until(
+                lambda: "trying again" in (tmp_path / "stderr").read_text(), what="a message"
+            )
+            server.start()
+            for _ in range(3):
+                asyncio.run(_come_late(shell))
+            seen += [json.loads(process.stdout.readline()) for _ in range(3)]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+    assert [event["path"] for event in seen][-3:] == ["/late"] * 3
+    assert len({event["id"] for event in seen}) == 8
+    assert not any("gapBefore" in event for event in seen)
+    assert (tmp_path / "stderr").read_text().count("trying again") == 1
 
 
 @pytest.mark.parametrize("to_file", [False, True])
@@ -633,7 +691,11 @@ async def _many_views(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     "args, first, code",
-    [(("views", "blog", "--follow"), IDS[0], 0), (("stats", "blog", "--watch"), "5 active", 0)],
+    [
+        (("views", "blog", "--follow"), IDS[0], 0),
+        (("events", "blog", "--follow"), IDS[0], 0),
+        (("stats", "blog", "--watch"), "5 active", 0),
+    ],
 )
 def test_following_goes_on_until_ctrl_c(
     shell: Shell, tmp_path: Path, args: tuple[str, ...], first: str, code: int
@@ -719,7 +781,14 @@ def test_no_name_id_or_time_is_broken(
 
 @pytest.mark.parametrize(
     "command",
-    [("stats",), ("sessions",), ("views",), ("export", "--format", "csv")],
+    [
+        ("stats",),
+        ("sessions",),
+        ("views",),
+        ("events",),
+        ("events", "--json"),
+        ("export", "--format", "csv"),
+    ],
     ids=lambda command: command[0],
 )
 def test_a_site_that_nobody_knows(shell: Shell, command: tuple[str, ...]) -> None:

@@ -57,6 +57,7 @@ def environ(valkey: Server, key_prefix: str, tmp_path: Path) -> dict[str, str]:
 LISTS = [
     pytest.param("sessions", 0, r"session +page +last seen", id="sessions"),
     pytest.param("views", 2, r" +at +page +session", id="views"),
+    pytest.param("events", 4, r" +at +event +page", id="events"),
     pytest.param("users", 0, r"user +.*last seen +page", id="users"),
 ]
 
@@ -103,10 +104,11 @@ def test_scripts_are_given_everything(
     whose = {user for _, _, _, user in BEATS if user} if command == "users" else set(IDS)
     assert {row[id_column] for row in rows} == whose
     times = [cell for row in rows for cell in row if re.fullmatch(r"20\d\d-.*\.\d{3}Z", cell)]
-    assert len(times) == len(rows) * (1 if command == "views" else 2)
+    assert len(times) == len(rows) * (1 if command in ("views", "events") else 2)
     if command != "users":
-        assert {row[1] for row in rows} == {escaped(path) for _, path, _, _ in BEATS}
-        assert {len(row) for row in rows} == {7 if command == "sessions" else 6}
+        page = 2 if command == "events" else 1
+        assert {row[page] for row in rows} == {escaped(path) for _, path, _, _ in BEATS}
+        assert {len(row) for row in rows} == {{"sessions": 7, "events": 8}.get(command, 6)}
 
 
 @pytest.mark.parametrize("command, id_column, header", LISTS)
@@ -149,6 +151,7 @@ def test_no_color(environ: dict[str, str], tmp_path: Path) -> None:
     (("sessions", "team", "--path", "/none"), "nobody is on /none"),
     (("users", "team", "--path", "/none"), "no user is on /none"),
     (("views", "team", "--last", "0"), "no page view of team is shown"),
+    (("events", "team", "--last", "0"), "no event of team is shown"),
 ])  # fmt: skip
 def test_nothing_is_said_to_be_nothing(
     environ: dict[str, str], tmp_path: Path, command: tuple[str, ...], said: str
