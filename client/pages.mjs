@@ -56,6 +56,7 @@ async function script(name) {
 
 const files = {
   "reference.js": await script("reference"),
+  "pill.js": await script("pill"),
   "start.js": await script("start"),
   "stats.js": await script("stats"),
   ...Object.fromEntries(await Promise.all(LATER.map(async (name) => [`${name}.js`, await script(name)]))),

@@ -1,4 +1,4 @@
-/** The panel for sharing: link, wall, frame, badge and counter, each with a preview and Copy; loaded when it is first opened. */
+/** The panel for sharing: link, wall, frame, pill, badge and counter, each with a preview and Copy; loaded when it is first opened. */
 
 import { byId, copyOnClick, element, setText } from "./dom.js";
 import { createShareTokens } from "./share_tokens.js";
@@ -50,7 +50,7 @@ export function createShare(api) {
   /** @type {import("./filters.js").Filters} */
   let filters = { page: null, country: null };
 
-  const parts = /** @type {const} */ (["link", "wall", "frame", "badge", "counter"]).map((kind) => createPart(kind));
+  const parts = /** @type {const} */ (["link", "wall", "frame", "pill", "badge", "counter"]).map((kind) => createPart(kind));
   list.append(...parts.map(({ node }) => node));
 
   /** @returns {Choice} */
@@ -83,11 +83,12 @@ export function createShare(api) {
   };
 }
 
-const TITLES = { link: "Link", wall: "Wall", frame: "Frame", badge: "Badge", counter: "Counter" };
+const TITLES = { link: "Link", wall: "Wall", frame: "Frame", pill: "Pill", badge: "Badge", counter: "Counter" };
 const HINTS = {
   link: "What you see here, with its filters.",
   wall: "For a screen: the number fills it, and panels take turns.",
   frame: "For another page. Where the operator has listed the site’s origins, only these may show it.",
+  pill: "One line in another page, for which the same holds.",
   badge: "A picture, where scripts do not run.",
   counter: "The live number in your own words and type.",
 };
@@ -132,6 +133,11 @@ function pictureOf(kind, badge) {
     return [image];
   }
   if (kind === "counter") return [element("p", "", "Here now: ", element("b", "", number))];
+  if (kind === "pill") {
+    const dot = element("span", "status-dot");
+    dot.style.background = "var(--accent)";
+    return [dot, element("p", "", element("b", "", number), " here now")];
+  }
   const bars = [...byId("pages").querySelectorAll(".row")].slice(0, kind === "frame" ? 3 : 5).map((row) => {
     const bar = element("i");
     bar.style.width = `${100 * Number(/** @type {HTMLElement} */ (row).style.getPropertyValue("--share"))}%`;
@@ -163,9 +169,13 @@ function snippetOf(kind, api, filters, { theme, accent, share }) {
   if (kind === "wall") return address("wall");
   if (kind === "badge") return `<img alt="people here now" src="${escaped(pathOf(api, filters))}">`;
   if (kind === "counter") return `${api.scriptTag}\nHere now: <b data-presence-count${page === null ? "" : `="${escaped(page)}"`}></b>`;
+  if (kind === "pill") return `<iframe src="${escaped(address("pill"))}" title="People on ${api.site} now" width="230" height="46" style="border: 0; color-scheme: ${schemeOf(theme)}"></iframe>`;
   const scheme = theme in SCHEMES ? `; color-scheme: ${SCHEMES[/** @type {keyof typeof SCHEMES} */ (theme)]}` : "";
   return `<iframe src="${escaped(address("embed"))}" title="People on ${api.site} now" width="360" height="420" style="border: 0${scheme}"></iframe>`;
 }
+
+/** The colour scheme of a frame that lets the page around it show through. @param {string} theme */
+const schemeOf = (theme) => theme.replace("transparent-", "").replace(/^(transparent)?$/, "light dark");
 
 /** As a value of an attribute between quotes. @param {string} text */
 const escaped = (text) => text.replace(/&/g, "&amp;").replace(/"/g, "&quot;").replace(/</g, "&lt;");

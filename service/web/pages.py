@@ -24,6 +24,7 @@ from service.web.demo import SITE as DEMO_SITE
 from service.web.look import style_links, theme_of
 
 _ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
+_PILL = Template((STATIC / "pill.html").read_text(encoding="utf-8"))
 _START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
 _STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
 _OPERATORS = (
@@ -79,10 +80,11 @@ async def stats(request: Request) -> Response:
     asks for a token."""
     name = check_site(request.path_params["site"])
     site = context_of(request).security.site_or_unknown(name)
-    is_embedded = "embed" in request.query_params
+    is_pill = "pill" in request.query_params
+    is_embedded = is_pill or "embed" in request.query_params
     mode = "embed" if is_embedded else "wall" if "wall" in request.query_params else "page"
     static = f"../static/{assets().version}"
-    page = _STATS.substitute(
+    page = (_PILL if is_pill else _STATS).substitute(
         static=static,
         modes="" if mode == "page" else f'<link rel="stylesheet" href="{static}/modes.css">\n',
         look=style_links(request.query_params, static),

@@ -12,7 +12,7 @@ from tests.browser.test_accessible import faults_of
 from tests.browser.test_shared import private  # noqa: F401  # a fixture
 from tests.browser.web import answer_page, web_server
 
-KINDS = ("Link", "Wall", "Frame", "Badge", "Counter")
+KINDS = ("Link", "Wall", "Frame", "Pill", "Badge", "Counter")
 
 
 def open_panel(page: Page) -> Locator:
@@ -46,6 +46,8 @@ CHOICES: list[tuple[str, str, str, dict[str, str]]] = [
             "Wall": "@/sites/~?wall",
             "Frame": '<iframe src="@/sites/~?embed" title="People on ~ now" width="360" '
             'height="420" style="border: 0"></iframe>',
+            "Pill": '<iframe src="@/sites/~?pill" title="People on ~ now" width="230" '
+            'height="46" style="border: 0; color-scheme: light dark"></iframe>',
             "Badge": '<img alt="people here now" src="@/v1/sites/~/badge.svg">',
             "Counter": '<script defer src="@/presence.js" data-site="~" data-allow-localhost>'
             "</script>\nHere now: <b data-presence-count></b>",
@@ -70,6 +72,9 @@ CHOICES: list[tuple[str, str, str, dict[str, str]]] = [
             "Link": "@/sites/~?country=DE&theme=transparent-light",
             "Frame": '<iframe src="@/sites/~?embed&amp;country=DE&amp;theme=transparent-light" '
             'title="People on ~ now" width="360" height="420" '
+            'style="border: 0; color-scheme: light"></iframe>',
+            "Pill": '<iframe src="@/sites/~?pill&amp;country=DE&amp;theme=transparent-light" '
+            'title="People on ~ now" width="230" height="46" '
             'style="border: 0; color-scheme: light"></iframe>',
         },
     ),
@@ -111,10 +116,12 @@ def test_what_is_copied_works(calm: LiveService, site: str, board: Board) -> Non
     for kind in ("Link", "Wall"):
         page.goto(texts[kind])
         expect(board.now).to_have_text("3")
-    body = texts["Frame"] + texts["Badge"] + texts["Counter"]
+    body = texts["Frame"] + texts["Pill"] + texts["Badge"] + texts["Counter"]
     with web_server(lambda request: answer_page(request, body)) as port:
         page.goto(f"http://127.0.0.1:{port}/")
-        expect(page.frame_locator("iframe").locator("#active")).to_have_text(re.compile("[34]"))
+        frame, pill = (page.frame_locator("iframe").nth(n) for n in (0, 1))
+        expect(frame.locator("#active")).to_have_text(re.compile("[34]"))
+        expect(pill.locator("#count")).to_have_text(re.compile("[34]"))
         expect(page.locator("[data-presence-count]")).to_have_text(re.compile("[34]"))
         assert page.locator("img").evaluate("(image) => image.decode().then(() => image.width)")
 

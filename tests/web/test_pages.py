@@ -66,7 +66,7 @@ class _Outline(HTMLParser):
             self.inline.append(data)
 
 
-PAGES = ["/", "/sites/blog", "/sites/blog?wall", "/sites/blog?embed"]
+PAGES = ["/", "/sites/blog", "/sites/blog?wall", "/sites/blog?embed", "/sites/blog?pill"]
 STRICT = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -97,7 +97,7 @@ async def test_a_page_loads_from_here_only_and_has_nothing_inline(
     policy = policy_of(page.headers["content-security-policy"])
     ancestors = policy.pop("frame-ancestors")
     assert policy == STRICT
-    assert ancestors == ("*" if "embed" in path else "'none'")
+    assert ancestors == ("*" if re.search("embed|pill", path) else "'none'")
 
     outline = _Outline(page.text)
     assert outline.inline == []
@@ -119,6 +119,9 @@ async def test_a_page_loads_from_here_only_and_has_nothing_inline(
         ("/sites/blog", False, 200, "'none'"),
         ("/sites/blog?embed", False, 200, "*"),
         ("/sites/blog?embed=1", False, 200, "*"),
+        ("/sites/blog?pill", False, 200, "*"),
+        ("/sites/example.org?pill", True, 200, "https://example.org https://www.example.org"),
+        ("/sites/secret?pill", True, 200, "*"),
         ("/sites/example.org", True, 200, "'none'"),
         ("/sites/example.org?wall", True, 200, "'none'"),
         ("/sites/example.org?embed", True, 200, "https://example.org https://www.example.org"),

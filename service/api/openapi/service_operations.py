@@ -69,9 +69,9 @@ SERVICE_OPERATIONS = [
         "statsPage",
         "Service",
         "The live stats page",
-        "For people. `?wall` is for a screen on a wall, `?embed` for a frame: pages of the site's "
-        "origins may show it, any page where none are configured. For a site that is private or "
-        "not there it asks for a token, and no frame may show it.",
+        "For people. `?wall` is for a screen on a wall, `?embed` and `?pill` for a frame: pages "
+        "of the site's origins may show it, any page where none are configured. For a site "
+        "that is private or not there it asks for a token, and no frame may show it.",
         [Answer(200, "The page", {"text/html": TEXT})],
         (422,),
         ("site", "theme", "accent"),

@@ -1,0 +1,46 @@
+/** The pill: how many are here, or on one page, in a line of another page. */
+
+import { normalizePath } from "../src/normalize_path.js";
+import { SiteApi } from "./api.js";
+import { byId, setText } from "./dom.js";
+import { openEventStream } from "./event_stream.js";
+import { formatNumber } from "./format.js";
+import { Model } from "./model.js";
+
+const REFUSED_RETRY_MS = 60_000;
+
+const api = new SiteApi(document.body.dataset.site ?? "", "../");
+const query = new URLSearchParams(location.search);
+const asked = query.get("page");
+const page = asked === null ? null : normalizePath(asked);
+const country = /^[a-z]{2}$/i.exec(query.get("country") ?? "")?.[0].toUpperCase() ?? null;
+/** @type {Model | null} */
+let model = null;
+
+const stream = openEventStream({
+  url: () => api.url("live", { ...(page !== null && { path: page }), ...(country && { feed: "1" }) }),
+  headers: () => api.headers(),
+  fetchSnapshot: () => api.fetchJson("stats"),
+  onMessage: ({ event, data }) => {
+    const update = JSON.parse(data);
+    if (event === "snapshot") model = new Model(update);
+    else model?.apply(update);
+    if (!model) return;
+    const count = model.countOf({ page, country });
+    setText(byId("count"), formatNumber(count));
+    setText(byId("noun"), `${count === 1 ? "person" : "people"} here now`);
+  },
+  onStatus: ({ phase }) => {
+    // A new attempt does not make old numbers current.
+    if (phase !== "connecting") document.documentElement.dataset.connection = phase;
+    if (phase !== "unauthorized") return;
+    setText(byId("count"), "–");
+    setText(byId("noun"), "not public");
+    setTimeout(() => stream.restart(), REFUSED_RETRY_MS);
+  },
+  onActivity: () => {},
+});
+
+const link = /** @type {HTMLAnchorElement} */ (byId("pill"));
+link.search = `${new URLSearchParams({ ...(page !== null && { page }), ...(country && { country }) })}`;
+if (api.isShared) link.hash = location.hash;

@@ -1,0 +1,61 @@
+"""`?pill`: one line in another page."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import NewContext, Watched
+from tests.browser.site import LiveService
+from tests.browser.test_accessible import faults_of
+from tests.browser.test_shared import make_share, private  # noqa: F401  # a fixture
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "query, count, noun",
+    [("", "3", "people"), ("&page=/a", "1", "person"), ("&country=de", "1", "person")],
+)
+def test_it_counts_live(
+    calm: LiveService,
+    site: str,
+    new_context: NewContext,
+    scheme: str,
+    query: str,
+    count: str,
+    noun: str,
+) -> None:
+    calm.beat_all(site, [{"currentPath": "/"}] * 2 + [{"currentPath": "/a", "country": "DE"}])
+    context = new_context(color_scheme=scheme, viewport={"width": 230, "height": 46})
+    page = context.new_page()
+    page.goto(f"{calm.url}/sites/{site}?pill&accent=f0c{query}")
+    expect(page.locator("#pill")).to_have_text(re.compile(rf"^{count}\s+{noun} here now$"))
+    assert faults_of(page) == []
+    box = page.locator("#pill").bounding_box()
+    assert box
+    assert box["height"] >= 44
+    assert page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    ) == [230, 46]
+    calm.visitor(site, country="DE").at("/a")
+    expect(page.locator("#count")).to_have_text(str(int(count) + 1))
+    with page.expect_popup() as opened:
+        page.locator("#pill").click()
+    expect(opened.value.locator("#active")).to_have_text(str(int(count) + 1))
+
+
+def test_a_private_site(
+    private: LiveService,  # noqa: F811
+    new_context: NewContext,
+    watched: Watched,
+) -> None:
+    watched.allowed += ["status of 401"]
+    page = new_context().new_page()
+    page.goto(f"{private.url}/sites/intranet?pill")
+    expect(page.locator("#pill")).to_have_text(re.compile(r"^–\s+not public$"))
+    page.goto("about:blank")
+    page.goto(f"{private.url}/sites/intranet?pill#share={make_share(private)}")
+    expect(page.locator("#count")).to_have_text("2")
+    with page.expect_popup() as opened:
+        page.locator("#pill").click()
+    expect(opened.value.locator("#active")).to_have_text("2")
