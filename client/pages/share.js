@@ -169,7 +169,7 @@ function snippetOf(kind, api, filters, { theme, accent, share }) {
   if (kind === "wall") return address("wall");
   if (kind === "badge") return `<img alt="people here now" src="${escaped(pathOf(api, filters))}">`;
   if (kind === "counter") return `${api.scriptTag}\nHere now: <b data-presence-count${page === null ? "" : `="${escaped(page)}"`}></b>`;
-  if (kind === "pill") return `<iframe src="${escaped(address("pill"))}" title="People on ${api.site} now" width="230" height="46" style="border: 0; color-scheme: ${schemeOf(theme)}"></iframe>`;
+  if (kind === "pill") return `<iframe src="${escaped(address("pill"))}" title="People on ${api.site} now" width="270" height="46" style="border: 0; color-scheme: ${schemeOf(theme)}"></iframe>`;
   const scheme = theme in SCHEMES ? `; color-scheme: ${SCHEMES[/** @type {keyof typeof SCHEMES} */ (theme)]}` : "";
   return `<iframe src="${escaped(address("embed"))}" title="People on ${api.site} now" width="360" height="420" style="border: 0${scheme}"></iframe>`;
 }

@@ -38,7 +38,7 @@ token = "owned-token"
 """
 # Operations that a share token opens. Every other one answers as if it were any text; where it
 # takes no token at all, such as for a heartbeat, it is open with a share token as well.
-OPENED = {"stats", "active", "history", "live", "badge"}
+OPENED = {"stats", "active", "history", "sources", "live", "badge"}
 OTHERS = {
     *("heartbeat", "heartbeats", "leave", "recordView"),
     *("users", "userStatuses", "user", "eraseUser"),

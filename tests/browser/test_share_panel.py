@@ -46,7 +46,7 @@ CHOICES: list[tuple[str, str, str, dict[str, str]]] = [
             "Wall": "@/sites/~?wall",
             "Frame": '<iframe src="@/sites/~?embed" title="People on ~ now" width="360" '
             'height="420" style="border: 0"></iframe>',
-            "Pill": '<iframe src="@/sites/~?pill" title="People on ~ now" width="230" '
+            "Pill": '<iframe src="@/sites/~?pill" title="People on ~ now" width="270" '
             'height="46" style="border: 0; color-scheme: light dark"></iframe>',
             "Badge": '<img alt="people here now" src="@/v1/sites/~/badge.svg">',
             "Counter": '<script defer src="@/presence.js" data-site="~" data-allow-localhost>'
@@ -74,7 +74,7 @@ CHOICES: list[tuple[str, str, str, dict[str, str]]] = [
             'title="People on ~ now" width="360" height="420" '
             'style="border: 0; color-scheme: light"></iframe>',
             "Pill": '<iframe src="@/sites/~?pill&amp;country=DE&amp;theme=transparent-light" '
-            'title="People on ~ now" width="230" height="46" '
+            'title="People on ~ now" width="270" height="46" '
             'style="border: 0; color-scheme: light"></iframe>',
         },
     ),

@@ -26,8 +26,8 @@ SHARE_OPERATIONS = [
         "Share",
         "Make a share",
         "The answer has its token, this once. It opens what reads numbers (`stats`, `active`, "
-        "`history`, `live` without users, `badge.svg`) on this site, and nothing else. A site has "
-        "at most 100.",
+        "`history`, `sources`, `live` without users, `badge.svg`) on this site, and nothing else. A "
+        "site has at most 100.",
         [
             Answer(
                 201,
