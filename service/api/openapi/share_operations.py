@@ -26,7 +26,7 @@ SHARE_OPERATIONS = [
         "Share",
         "Make a share",
         "The answer has its token, this once. It opens what reads numbers (`stats`, `active`, "
-        "`history`, `sources`, `live` without users, `badge.svg`) on this site, and nothing else. A "
+        "`history`, `sources`, `live` without users, `badge.svg`) on this site and nothing else. A "
         "site has at most 100.",
         [
             Answer(
