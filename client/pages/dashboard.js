@@ -3,9 +3,10 @@
 import { createCountList } from "./count_list.js";
 import { allowsMotion, byId, element, setText } from "./dom.js";
 import { formatEstimate } from "./estimate.js";
-import { countryName, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
+import { cameFrom, countryName, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
 import { createRowOrder } from "./row_order.js";
+import { createSources } from "./sources.js";
 import { createWorldMap } from "./world_map.js";
 
 /** Maximum rows of each list, by page mode. */
@@ -39,11 +40,12 @@ export function createDashboard(onSelect, onBrowse) {
   /** @param {string} id */
   const orderOf = (id) => createRowOrder(byId(id), () => again());
   const orders = { pages: orderOf("pages"), top: orderOf("top"), countries: orderOf("countries") };
+  const showSources = createSources((source) => onSelect("source", source), orderOf);
 
   /** @param {Model} model @param {Filters} filters */
   const showActive = (model, filters) => {
     const { activeVisitors, sessionTimeoutMs } = model.numbers;
-    const { page, country } = filters;
+    const { page, country, source } = filters;
     const count = model.countOf(filters);
     const text = formatNumber(count);
     if (now.textContent !== text && now.textContent !== "–" && allowsMotion()) {
@@ -53,15 +55,16 @@ export function createDashboard(onSelect, onBrowse) {
     now.style.setProperty("--digits", String(text.length));
     const noun = count === 1 ? "person" : "people";
     if (page !== null) showPhrase(byId("active-label"), `${noun} on `, page, " now");
-    else setText(byId("active-label"), country !== null ? `${noun} in ${countryName(country)} now` : `${noun} here now`);
+    else setText(byId("active-label"), `${noun} ${country !== null ? `in ${countryName(country)}` : source !== null ? cameFrom(source) : "here"} now`);
     setText(byId("active-definition"), `active in the last ${formatDuration(sessionTimeoutMs)}`);
-    const isFiltered = page !== null || country !== null;
+    const isFiltered = page !== null || country !== null || source !== null;
     byId("filter").hidden = !isFiltered;
     byId("active-definition").hidden = isFiltered;
     setText(
       byId("filter"),
       `of ${formatPeople(activeVisitors)} on the site.` +
         (page !== null && country !== null ? " From all countries: those of a page are not counted by country." : "") +
+        (source !== null && (page !== null || country !== null) ? " From all sources: only the whole site is counted by source." : "") +
         (page !== null && count === 0 && model.viewsOf(page) === 0 ? " No view of this page was ever counted: is its address right?" : ""),
     );
   };
@@ -137,6 +140,7 @@ export function createDashboard(onSelect, onBrowse) {
     showPages(model, filters);
     showTotals(model, filters);
     showCountries(model, filters);
+    showSources(model, filters);
   };
   return render;
 }

@@ -23,7 +23,7 @@ export function createFeed() {
   let pendingCount = 0;
   let isPaused = false;
   /** @type {import("./filters.js").Filters} */
-  let filters = { page: null, country: null };
+  let filters = { page: null, country: null, source: null };
 
   /** @param {SessionEvent} event */
   const matches = ({ path, from, country }) =>

@@ -2,7 +2,7 @@
 
 import { normalizePath } from "../src/normalize_path.js";
 import { byId, element } from "./dom.js";
-import { countryName, readablePath } from "./format.js";
+import { countryName, readablePath, sourceName } from "./format.js";
 
 /**
  * One thing to filter by, such as the page.
@@ -17,6 +17,7 @@ import { countryName, readablePath } from "./format.js";
 const DIMENSIONS = {
   page: { label: "Page", parse: parsePath, format: readablePath },
   country: { label: "Country", parse: parseCountry, format: countryName },
+  source: { label: "Source", parse: parseSource, format: sourceName },
 };
 
 /** @typedef {keyof typeof DIMENSIONS} Name */
@@ -120,4 +121,9 @@ function parsePath(text) {
 /** @param {string} text */
 function parseCountry(text) {
   return /^[a-z]{2}$/i.test(text) ? text.toUpperCase() : null;
+}
+
+/** Normalizes a source as the service does. @param {string} text */
+function parseSource(text) {
+  return text.normalize("NFC").replace(/\s+/g, " ").trim().slice(0, 64).toLowerCase() || null;
 }

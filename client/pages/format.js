@@ -62,6 +62,21 @@ export function readablePath(path) {
   return path.replace(/[\p{C}\p{Z}]/gu, (character) => (character === " " ? " " : encodeURIComponent(character)));
 }
 
+/** A source for readers; the service calls those who came directly `--`. @param {string} source */
+export function sourceName(source) {
+  return source === "--" ? "direct" : source;
+}
+
+/** "from news.example", of people. @param {string} source */
+export function cameFrom(source) {
+  return source === "--" ? "who came directly" : `from ${source}`;
+}
+
+/** @param {string} device */
+export function deviceName(device) {
+  return { desktop: "Desktop", phone: "Phone", tablet: "Tablet" }[device] ?? "unknown";
+}
+
 /** The name of a country, or its code if it has none. @param {string} code */
 export function countryName(code) {
   try {

@@ -21,6 +21,9 @@
  * @property {number} sessionTimeoutMs
  * @property {number} asOf
  * @property {number} [activeUsers]  of sites that know who somebody is
+ * @property {{source: string | null, count: number}[]} [activeBySource]  of sites whose pages say how people came
+ * @property {{campaign: string, count: number}[]} [activeByCampaign]
+ * @property {{device: string | null, count: number}[]} [activeByDevice]
  * @property {SessionEvent[]} [feed]
  *
  * @typedef {Pick<Snapshot, "activeVisitors" | "activeByPath" | "totalPageViews" | "uniqueVisitors" | "asOf" | "feed">} Change
@@ -58,7 +61,9 @@ export class Model {
   /** Updates what changes do not carry: countries, places, top pages. @param {Snapshot} later */
   refresh(later) {
     const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers, activeByCountry } = later;
+    const { activeBySource, activeByCampaign, activeByDevice } = later;
     Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers });
+    Object.assign(this.numbers, { activeBySource, activeByCampaign, activeByDevice });
     this.#setCountries(activeByCountry);
   }
 
@@ -85,13 +90,14 @@ export class Model {
   }
 
   /**
-   * Visitors that the filters leave. Nobody tells how many of a page are in a country: with both, those on
-   * the page.
+   * Visitors that the filters leave. Nobody tells how many of a page are in a country or came from a source: with
+   * several, those of the first of page, country and source.
    *
    * @param {import("./filters.js").Filters} filters
    */
-  countOf({ page, country }) {
+  countOf({ page, country, source }) {
     if (page !== null) return this.countOn(page);
+    if (country === null && source !== null) return this.sources().get(source) ?? 0;
     return country === null ? this.numbers.activeVisitors : (this.#countries.get(country) ?? 0);
   }
 
@@ -133,6 +139,21 @@ export class Model {
     const isIn = (row) => country === null || row.country === country;
     const places = this.numbers.visitorLocations.filter(isIn);
     return { places, elsewhere: Math.max(0, sumOf(this.#placed.filter(isIn)) - sumOf(places)) };
+  }
+
+  /** Visitors by source; `--`: they came directly. Empty: no page says it. @returns {Map<string, number>} */
+  sources() {
+    return new Map(this.numbers.activeBySource?.map(({ source, count }) => [source ?? "--", count]));
+  }
+
+  /** @returns {Map<string, number>} */
+  campaigns() {
+    return new Map(this.numbers.activeByCampaign?.map(({ campaign, count }) => [campaign, count]));
+  }
+
+  /** @returns {Map<string, number>} */
+  devices() {
+    return new Map(this.numbers.activeByDevice?.map(({ device, count }) => [device ?? "--", count]));
   }
 
   /** Countries with visitors; null: unknown. */

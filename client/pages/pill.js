@@ -26,7 +26,7 @@ const stream = openEventStream({
     if (event === "snapshot") model = new Model(update);
     else model?.apply(update);
     if (!model) return;
-    const count = model.countOf({ page, country });
+    const count = model.countOf({ page, country, source: null });
     setText(byId("count"), formatNumber(count));
     setText(byId("noun"), `${count === 1 ? "person" : "people"} here now`);
   },

@@ -48,7 +48,7 @@ export function createShare(api) {
   );
   document.body.append(dialog);
   /** @type {import("./filters.js").Filters} */
-  let filters = { page: null, country: null };
+  let filters = { page: null, country: null, source: null };
 
   const parts = /** @type {const} */ (["link", "wall", "frame", "pill", "badge", "counter"]).map((kind) => createPart(kind));
   list.append(...parts.map(({ node }) => node));
@@ -158,8 +158,8 @@ function pathOf(api, { page }) {
  * @param {Choice} choice
  */
 function snippetOf(kind, api, filters, { theme, accent, share }) {
-  const { page, country } = filters;
-  const query = new URLSearchParams({ ...(page !== null && { page }), ...(country !== null && { country }), ...(theme && { theme }), ...(accent && { accent }) });
+  const { page, country, source } = filters;
+  const query = new URLSearchParams({ ...(page !== null && { page }), ...(country !== null && { country }), ...(source !== null && { source }), ...(theme && { theme }), ...(accent && { accent }) });
   /** @param {string} mode */
   const address = (mode) => {
     const asked = [mode, query.toString()].filter(Boolean).join("&");

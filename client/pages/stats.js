@@ -7,7 +7,7 @@ import { byId, copyOnClick, setText } from "./dom.js";
 import { openEventStream } from "./event_stream.js";
 import { createFeed } from "./feed.js";
 import { createFilters } from "./filters.js";
-import { countryName, formatNumber, formatPeople, readablePath } from "./format.js";
+import { cameFrom, countryName, formatNumber, formatPeople, readablePath } from "./format.js";
 import { createHistory } from "./history.js";
 import { createLiveRegion } from "./live_region.js";
 import { showLocalhostNote } from "./localhost.js";
@@ -126,8 +126,10 @@ function render() {
 
 /** Where those are that the number counts. */
 function whereabouts() {
-  const { page, country } = filters.current;
-  return page !== null ? `on ${readablePath(page)}` : country !== null ? `in ${countryName(country)}` : "here";
+  const { page, country, source } = filters.current;
+  if (page !== null) return `on ${readablePath(page)}`;
+  if (country !== null) return `in ${countryName(country)}`;
+  return source === null ? "here" : cameFrom(source);
 }
 
 function updateTitle() {
