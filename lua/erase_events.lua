@@ -1,17 +1,17 @@
 --[[
-  Erases sessions from `events`, because a user was in them. What their entries add up to is written
-  in their place, so that the log still replays to `active`; and `erased`, so that whoever has read
-  less than all of it takes a snapshot (changes.lua).
+  Erases sessions from `events`, for themselves or because a user was in them. What their entries
+  add up to is written in their place, so that the log still replays to `active`; and `erased`, so
+  that whoever has read less than all of it takes a snapshot (changes.lua).
 
-  KEYS[1]  to KEYS[19]: the shard's keys (include/keys.lua)
-  then the sessions, hashes whose last part is the session id: one that still names the user, having
-  outlived its member, goes as well
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
+  then the sessions, hashes whose last part is the session id: one that has outlived its member, and
+  still names the user if there is one, goes as well
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
   ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
   ARGV[11] the last entry that was looked at, a stream id
-  ARGV[12] id of the user
+  ARGV[12] id of the user; empty: whoever was in them
   ARGV[13] what is erased, entries: their ids, with spaces between them
   ARGV[14] who joined by what is written for it, entries: JSON, {{session, path, at, 'country',
            country, …}, …}
@@ -28,26 +28,30 @@
 -- @include sessions
 local LATER = 500 -- entries that are looked at for such sessions
 local shard, user, ids, is_erased = open_shard(1), ARGV[12], {}, {}
-for k = 20, #KEYS do
+local first_session = shard.users and 20 or 17
+for k = first_session, #KEYS do
   is_erased[string.match(KEYS[k], '([^:]+)$')] = true
 end
 
 local later = redis.call('XRANGE', shard.events, '(' .. ARGV[11], '+', 'COUNT', LATER)
 local is_outdated = #later == LATER
-  or sessions_in(redis.call('HGET', shard.users, user) or '') ~= ''
+  or (user ~= '' and sessions_in(redis.call('HGET', shard.users, user) or '') ~= '')
 for _, entry in ipairs(later) do
   is_outdated = is_outdated or is_erased[entry[2][4]]
 end
 if is_outdated then
   return {now_text, 'outdated'}
 end
-for k = 20, #KEYS do
-  if redis.call('HGET', KEYS[k], 'user') == user then
+for k = first_session, #KEYS do
+  if user == '' or redis.call('HGET', KEYS[k], 'user') == user then
     redis.call('DEL', KEYS[k])
   end
 end
 for id in string.gmatch(ARGV[13], '%S+') do
   ids[#ids + 1] = id
+end
+if #ids == 0 then
+  return {now_text, 'erased'}
 end
 for first = 1, #ids, 1000 do
   redis.call('XDEL', shard.events, unpack(ids, first, math.min(first + 999, #ids)))

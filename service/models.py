@@ -411,6 +411,15 @@ class EventPage(Struct, frozen=True):
     truncatedBefore: str | UnsetType = UNSET
 
 
+class Erased(Struct, frozen=True):
+    """What was erased of a session or a user: sessions that were here and are ended, and entries in
+    the logs of events and of page views."""
+
+    sessionsEnded: Count
+    eventsErased: Count
+    viewsErased: Count
+
+
 class Ready(Struct, frozen=True):
     """A write has reached Redis."""
 

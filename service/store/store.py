@@ -104,7 +104,9 @@ class PresenceStore:
 
         sweeps = StoreSweeps(runner)
         self.sweep = sweeps.sweep
-        self.erase_user = StoreErasure(runner).erase_user
+        erasure = StoreErasure(runner, writer.end, sweeps.sweep)
+        self.erase_session = erasure.erase_session
+        self.erase_user = erasure.erase_user
         self.sweep_many = sweeps.sweep_many
         self.claim = due.claim
         self.agree_on_shards = ShardCount(runner).agree

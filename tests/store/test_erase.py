@@ -1,4 +1,4 @@
-"""Erased means: nothing that Redis holds names the user, and all else is as it was."""
+"""Erased: nothing that Redis holds names the user or the session, and all else is as it was."""
 
 import asyncio
 import itertools
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from service.errors import StoreBusy
+from service.models import Erased
 from service.ops.doctor import Doctor
 from service.store import erase
 from service.store.store import PresenceStore
-from service.store.writer import Heartbeat
+from service.store.writer import Heartbeat, PageView
 from tests import invariants
 from tests.conftest import NOW, Clock, MakeStore
 
@@ -36,6 +37,8 @@ async def everything(store: PresenceStore) -> AsyncIterator[str]:
     client: Any = store.connection.client
     async for key in client.scan_iter(match=f"{store.keys.prefix}:*", count=1000):
         yield key
+        if ":uniques" in key:  # hashes of ids; those of fakeredis are sets of the ids themselves
+            continue
         match await client.type(key):
             case "hash":
                 yield str(await client.hgetall(key))
@@ -43,11 +46,8 @@ async def everything(store: PresenceStore) -> AsyncIterator[str]:
                 yield str(await client.zrange(key, 0, -1, withscores=True))
             case "stream":
                 yield str(await client.xrange(key))
-            case "set":  # a HyperLogLog of fakeredis
-                yield str(await client.smembers(key))
             case "string":
-                if ":uniques" not in key:
-                    yield str(await client.get(key))
+                yield str(await client.get(key))
 
 
 async def holds(store: PresenceStore, text: str) -> bool:
@@ -58,7 +58,7 @@ async def check(store: PresenceStore) -> None:
     """Everything fits together, and nothing names her."""
     assert not await holds(store, "secret")
     assert not await holds(store, "Secret")
-    await invariants.check(store, SITE, int(store.clock()))
+    await invariants.check(store, SITE, int(store.clock()), views_erased=True)
     assert (await store.user(SITE, ANNA)) is None
 
 
@@ -83,7 +83,8 @@ async def test_nothing_names_a_user_who_is_erased(make_store: MakeStore, shards:
     await beat(store, 8)
     clock.advance(1_000)
     assert await holds(store, ANNA)
-    await store.erase_user(SITE, ANNA)
+    erased = await store.erase_user(SITE, ANNA)
+    assert erased == Erased(sessionsEnded=4, eventsErased=17, viewsErased=9)
     await check(store)
     (bob,) = (await store.users(SITE, limit=9, cursor=None, path=None)).users
     assert (bob.userId, bob.sessions, bob.paths, bob.since) == ("bob", 2, ["/a", "/b"], NOW)
@@ -94,7 +95,7 @@ async def test_nothing_names_a_user_who_is_erased(make_store: MakeStore, shards:
     assert await beat(store, 3, "", "/c") == "refreshed"
     assert await beat(store, 4, "bob", "/d") == "moved"
     assert await beat(store, 0, ANNA) == "created"
-    await invariants.check(store, SITE, int(clock()))
+    await invariants.check(store, SITE, int(clock()), views_erased=True)
     await store.erase_user(SITE, ANNA)
     await check(store)
 
@@ -154,7 +155,7 @@ async def test_part_of_an_id_is_not_the_id(make_store: MakeStore) -> None:
     await store.erase_user(SITE, "ann")
     page = await store.users(SITE, limit=9, cursor=None, path=None)
     assert {row.userId for row in page.users} == {"anna", "an", "a:n", "xann"}
-    await invariants.check(store, SITE, NOW)
+    await invariants.check(store, SITE, NOW, views_erased=True)
 
 
 @pytest.mark.parametrize("is_ahead", [False, True])
@@ -251,3 +252,96 @@ async def test_who_goes_on_coming_is_told_to_be_stopped(
             await store.erase_user(SITE, ANNA)
     await store.erase_user(SITE, ANNA)
     await check(store)
+
+
+async def is_here(store: PresenceStore, n: int) -> None:
+    await beat(store, n)
+    await beat(store, n, "", "/b")
+
+
+async def has_left(store: PresenceStore, n: int) -> None:
+    await is_here(store, n)
+    await store.end(SITE, session_of(n))
+
+
+async def says_goodbye(store: PresenceStore, n: int) -> None:
+    await is_here(store, n)
+    await store.leave(SITE, session_of(n))
+
+
+async def said_goodbye_first(store: PresenceStore, n: int) -> None:
+    await store.leave(SITE, session_of(n), "/a")
+
+
+async def only_viewed(store: PresenceStore, n: int) -> None:
+    await store.view(SITE, PageView(session_of(n), "/a", "", "example.org"))
+
+
+@SHARDS
+@pytest.mark.parametrize("has_users", [False, True])
+@pytest.mark.parametrize(
+    ("lives", "erased"),
+    [
+        (is_here, Erased(1, 3, 2)),
+        (has_left, Erased(0, 3, 2)),
+        (says_goodbye, Erased(1, 3, 2)),
+        (said_goodbye_first, Erased(0, 0, 0)),
+        (only_viewed, Erased(0, 0, 1)),
+    ],
+)
+async def test_nothing_names_a_session_that_is_erased(
+    make_store: MakeStore, shards: int, has_users: bool, lives: Any, erased: Erased
+) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards, has_users=has_users, heartbeat_dedup_ms=0)
+    for n in (1, 2):  # two of a kind, and one of them goes
+        await lives(store, n)
+        await beat(store, 10 + n)
+    before = await store.stats(SITE)
+    assert await store.erase_session(SITE, session_of(1)) == erased
+    assert not await holds(store, session_of(1))
+    assert await holds(store, session_of(2))
+    await invariants.check(store, SITE, int(clock()), views_erased=True)
+    after = await store.stats(SITE)
+    assert after.totalPageViews == before.totalPageViews
+    assert after.activeVisitors == before.activeVisitors - erased.sessionsEnded
+    assert await store.erase_session(SITE, session_of(1)) == Erased(0, 0, 0)
+    assert await beat(store, 1) == "created"  # as somebody who was never there: a view, too
+    assert (await store.stats(SITE)).totalPageViews == before.totalPageViews + 1
+    await invariants.check(store, SITE, int(clock()), views_erased=True)
+
+
+@SHARDS
+async def test_a_session_that_expired_unswept_leaves_no_trace(
+    make_store: MakeStore, shards: int
+) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards)
+    for n in range(400):  # more than one sweep removes
+        await beat(store, n)
+    clock.advance(120_000)
+    assert await store.erase_session(SITE, session_of(7)) == Erased(0, 2, 1)
+    for keys in store.keys.of_site(SITE):  # nor does a later sweep write of it
+        await store.sweep(keys.tag, 1_000)
+    assert not await holds(store, session_of(7))
+    await invariants.check(store, SITE, int(clock()), views_erased=True)
+
+
+async def test_a_session_that_goes_on_coming_is_told_to_be_stopped(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(Clock(), heartbeat_dedup_ms=0)
+    await beat(store, 0)
+    commands, pages = store._runner.commands, itertools.count()
+
+    async def comes_again(*args: Any) -> list[Any]:
+        replies = await commands(*args)
+        await beat(store, 0, "", f"/{next(pages)}")
+        return replies
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._runner, "commands", comes_again)
+        with pytest.raises(StoreBusy, match="goes on coming"):
+            await store.erase_session(SITE, session_of(0))
+    await store.erase_session(SITE, session_of(0))
+    assert not await holds(store, session_of(0))
