@@ -75,6 +75,8 @@ def store_config_of(settings: Settings) -> StoreConfig:
         site_idle_ms=ms(settings.site_idle),
         events_maxlen=settings.events_maxlen,
         views_maxlen=settings.views_maxlen,
+        events_days=settings.events_days,
+        views_days=settings.views_days,
         max_paths=settings.max_paths,
         new_sessions_per_minute=settings.new_sessions_per_minute,
         users_kept=settings.users_kept,
@@ -139,6 +141,8 @@ def create_app(
         others = [asyncio.create_task(observe_process(metrics), name="pulse")]
         if asking is not None:
             others.append(asking)
+        if store.retention.is_on:
+            others.append(asyncio.create_task(store.retention.run(), name="retention"))
         if demo:
             visitors = Visitors(store, settings.heartbeat_interval)
             colleagues = Colleagues(store, settings.heartbeat_interval)

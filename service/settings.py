@@ -179,6 +179,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("VIEWS_FROM_HEARTBEATS", "true", "true, false", "Whether a heartbeat that creates or moves a session also records a page view", _bool),
     Setting("VIEWS_MAXLEN", "100000", "entries", "Length the views stream of each shard is trimmed to, about", _integer(1, 2**40)),
     Setting("EVENTS_MAXLEN", "10000", "entries", "Length the events stream of each shard is trimmed to, about", _integer(1, 2**40)),
+    Setting("VIEWS_DAYS", "0", "days", "After so many days a page view is forgotten, its count is not; 0: never for its age", _integer(0, 400)),
+    Setting("EVENTS_DAYS", "0", "days", "After so many days an event is forgotten; 0: never for its age", _integer(0, 400)),
     Setting("SHARDS", "1", "shards", "Shards that one site is split into", _integer(1, 1024)),
     Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; a new one takes the row of the one least viewed", _integer(1, 10_000_000)),
     Setting("USERS_KEPT", "100000", "users", "Users of a site who are not here any more and are remembered, for 30 days at most", _integer(1, 10_000_000)),
@@ -217,6 +219,8 @@ class Settings:
     views_from_heartbeats: bool
     views_maxlen: int
     events_maxlen: int
+    views_days: int
+    events_days: int
     shards: int
     max_paths: int
     users_kept: int

@@ -47,11 +47,13 @@ async def sessions(request: Request) -> Response:
 
 
 async def session(request: Request) -> Response:
-    """One active session; DELETE ends it at once."""
+    """One active session; DELETE ends it at once, and with `erase=1` erases all of it."""
     context = context_of(request)
     name = context.check_operator(request)
     session_id = check_session_id(request.path_params["session_id"])
     if request.method == "DELETE":
+        if request.query_params.get("erase") == "1":
+            return json_response(await context.store.erase_session(name, session_id))
         if not await context.store.end(name, session_id):
             raise _unknown(session_id)
         return Response(status_code=204)

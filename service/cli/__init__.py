@@ -9,6 +9,7 @@ import click
 from service import __version__
 from service.cli.config import config
 from service.cli.doctor import doctor
+from service.cli.erase import delete_site, erase
 from service.cli.events import events
 from service.cli.export import export
 from service.cli.group import PresenceGroup
@@ -36,5 +37,6 @@ def main() -> None:
 
 
 _READ = (sites, stats, sessions, users, views, events, export)
-for _command in (serve, *_READ, doctor, lua, share, token, config):
+_OPERATE = (doctor, erase, delete_site, share, token)
+for _command in (serve, *_READ, *_OPERATE, lua, config):
     main.add_command(_command)

@@ -34,6 +34,8 @@ class KeyKinds:
             return Kind("zset", 400 * DAY_MS)
         if key == keys.probe:
             return Kind("string", 60_000)
+        if key == keys.retention:
+            return Kind("string", 3_240_000)
         if key == keys.shard_count:
             return Kind("string", 400 * DAY_MS)
         tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")

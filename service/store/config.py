@@ -6,7 +6,8 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """Timeouts, windows and limits of sessions and views. Times in ms, lengths in entries."""
+    """Timeouts, windows and limits of sessions and views. Times in ms, but where a name says
+    days; lengths in entries."""
 
     heartbeat_dedup_ms: int = 10_000
     session_timeout_ms: int = 120_000
@@ -19,6 +20,8 @@ class StoreConfig:
     max_paths: int = 10_000
     new_sessions_per_minute: int = 0
     users_kept: int = 100_000
+    views_days: int = 0
+    events_days: int = 0
 
     @cached_property
     def arguments(self) -> tuple[int, ...]:

@@ -172,6 +172,7 @@ class Keys:
         self.sites = f"{prefix}:sites"
         self.probe = f"{prefix}:probe"
         self.shard_count = f"{prefix}:shards"
+        self.retention = f"{prefix}:retention"
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
     def _make(self, tag: str) -> ShardKeys:

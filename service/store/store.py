@@ -20,6 +20,7 @@ from service.store.history import StoreHistory
 from service.store.keys import Keys, ShardKeys
 from service.store.listings import Listings
 from service.store.reader import StoreReader
+from service.store.retention import Retention
 from service.store.runner import ScriptRunner
 from service.store.shard_count import ShardCount
 from service.store.shares import StoreShares
@@ -109,6 +110,9 @@ class PresenceStore:
         self.erase_user = erasure.erase_user
         self.sweep_many = sweeps.sweep_many
         self.claim = due.claim
+        self.retention = Retention(
+            runner, sites, views_days=config.views_days, events_days=config.events_days
+        )
         self.agree_on_shards = ShardCount(runner).agree
 
     @property

@@ -1352,6 +1352,14 @@ async def test_one_session(make_service: MakeService) -> None:
     assert refusal(await service.client.delete(url, headers=ADMIN)) == (404, None)
     assert (await service.client.get(f"{SITE}/active")).json()["activeVisitors"] == 0
     assert await beat(service, currentPath="/x") == "created"
+    names = ("sessionsEnded", "eventsErased", "viewsErased")
+    for numbers in ((1, 4, 1), (0, 0, 0)):  # it joined, left and joined, and left for this
+        erased = await service.client.delete(url, params={"erase": "1"}, headers=ADMIN)
+        assert (erased.status_code, erased.json()) == (200, dict(zip(names, numbers, strict=True)))
+    stats = (await service.client.get(f"{SITE}/stats")).json()
+    assert (stats["activeVisitors"], stats["totalPageViews"]) == (0, 1)
+    views = (await service.client.get(f"{SITE}/views", headers=ADMIN)).json()
+    assert views["views"] == []
 
 
 async def test_the_log_of_views(make_service: MakeService) -> None:

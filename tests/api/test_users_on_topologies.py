@@ -18,7 +18,7 @@ from service.store.paging import write_user_cursor
 from tests import invariants
 from tests.conftest import now_of, store_factory, url_of
 from tests.faults.copies import copies
-from tests.store.test_erase_user import everything
+from tests.store.test_erase import everything
 
 SECRET = "a secret of at least thirty-two bytes"
 SITES = f"""

@@ -31,14 +31,14 @@ class Finished:
         return self.stdout + self.stderr
 
 
-def run_command(*args: str, environ: dict[str, str]) -> Finished:
-    """Runs a command in this process; `serve`, which configures logs and listens to signals, in
-    one of its own."""
+def run_command(*args: str, environ: dict[str, str], typed: str = "") -> Finished:
+    """Runs a command in this process, with what is typed at it; `serve`, which configures logs and
+    listens to signals, in one of its own."""
     if args[:1] == ("serve",):
         done = subprocess.run(
             [sys.executable, "-m", "service", *args],
             cwd=ROOT, env=os.environ | environ, capture_output=True, timeout=60,
         )  # fmt: skip
         return Finished(done.returncode, done.stdout, done.stderr.decode())
-    result = CliRunner().invoke(main, args, env=environ)
+    result = CliRunner().invoke(main, args, input=typed, env=environ)
     return Finished(result.exit_code, result.stdout_bytes, result.stderr)

@@ -106,11 +106,21 @@ OPERATOR_OPERATIONS = [
         f"{SITE}/sessions/{{session_id}}",
         "endSession",
         "Operate",
-        "End a session at once",
-        "It is gone from every count with this answer. Its next heartbeat creates it anew.",
-        [Answer(204, "It has ended")],
+        "End a session at once, or erase it",
+        "It is gone from every count with this answer. Its next heartbeat creates it anew. With "
+        "`erase=1`, its entries in the logs of events and page views go as well, whether it is "
+        "here or not; what was counted stays counted.",
+        [
+            Answer(204, "It has ended"),
+            Answer(
+                200,
+                "With `erase=1`: what there was",
+                {JSON: models.Erased},
+                example={"sessionsEnded": 1, "eventsErased": 3, "viewsErased": 2},
+            ),
+        ],
         _PROBLEMS,
-        ("site", "session_id"),
+        ("site", "session_id", "erase"),
         OPERATOR,
     ),
     Operation(

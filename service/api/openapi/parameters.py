@@ -119,6 +119,11 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             "`Authorization`.",
             {"type": "string", "examples": ["1"]},
         ),
+        "erase": query(
+            "erase",
+            "`1`: also erase all that is kept of it.",
+            {"type": "string", "examples": ["1"]},
+        ),
         "feed": query(
             "feed", "`1`: events say what happened, too.", {"type": "string", "examples": ["1"]}
         ),

@@ -1,0 +1,57 @@
+"""Deletes a site: every key of it, and its name from the lists."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from service.redis.client import Connection
+from service.store.keys import Keys, site_of
+
+_CHUNK = 500
+_PASSING = ("session:", "viewed:")  # the keys of one session, which expire by themselves
+
+
+async def delete_site(
+    connection: Connection, keys: Keys, site: str, progress: Callable[[int], None]
+) -> int:
+    """Deletes all that is kept of a site; returns how many keys that was.
+
+    First what names a session, then all counters and logs of a shard in one step, so that whoever
+    sends a heartbeat meanwhile finds a site that is new or one that is whole. Where it fails on its
+    way, deleting again does the rest.
+
+    Args:
+        progress: told how many keys are gone so far.
+
+    Raises:
+        RedisError: Redis cannot do it now.
+    """
+    client: Any = connection.client
+    deleted = 0
+    shards: dict[str, list[str]] = {}
+    async for names in _keys_of(client, keys, site):
+        passing: dict[str, list[str]] = {}
+        for name in names:
+            tag, _, rest = name[len(keys.prefix) + 2 :].partition("}:")
+            (passing if rest.startswith(_PASSING) else shards).setdefault(tag, []).append(name)
+        for some in passing.values():  # of one slot each
+            deleted += await client.unlink(*some)
+        progress(deleted)
+    for tag, names in shards.items():
+        deleted += await client.unlink(*names)
+        progress(deleted)
+        await client.zrem(keys.due, tag)
+    await client.zrem(keys.sites, site)
+    return deleted
+
+
+async def _keys_of(client: Any, keys: Keys, site: str) -> AsyncIterator[Sequence[str]]:
+    """The keys of a site, of other numbers of shards too; on a cluster those of all primaries."""
+    names: list[str] = []
+    async for name in client.scan_iter(match=f"{keys.prefix}:{{{site}[}}/]*", count=_CHUNK):
+        tag = name[len(keys.prefix) + 2 :].partition("}")[0]
+        if site_of(tag) == site:
+            names.append(name)
+        if len(names) == _CHUNK:
+            yield names
+            names = []
+    yield names

@@ -1,0 +1,82 @@
+"""Forgets the logs of page views and of events after so many days, for whoever asks for that.
+
+One copy an hour does it, for every site that was ever heard of: also where nobody comes any more.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import structlog
+
+from service.errors import StoreError
+from service.redis.scripts import Command
+from service.store.runner import ScriptRunner
+from service.store.site_counts import SiteCounts
+
+DAY_MS = 86_400_000
+EVERY_S = 3600.0  # what is too old stays for this much longer at most
+SITES_AT_ONCE = 100
+
+log = structlog.get_logger(__name__)
+
+
+class Retention:
+    """Trims logs by age.
+
+    Args:
+        views_days: after how many days page views are forgotten; 0: never for their age.
+        events_days: the same of events.
+    """
+
+    def __init__(
+        self, runner: ScriptRunner, sites: SiteCounts, *, views_days: int, events_days: int
+    ) -> None:
+        self._runner = runner
+        self._sites = sites
+        self._views_ms = views_days * DAY_MS
+        self._events_ms = events_days * DAY_MS
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is forgotten for its age."""
+        return bool(self._views_ms or self._events_ms)
+
+    async def run(self) -> None:
+        """Runs until it is cancelled. Failures are outlived, and logged."""
+        while True:
+            try:
+                if await self._claim():
+                    log.info("logs_trimmed", entries=await self.trim())
+            except StoreError as error:
+                log.warning("retention_failed", reason=error.detail)
+            # Copies that started together part ways.
+            await asyncio.sleep(EVERY_S * random.uniform(0.2, 0.3))  # noqa: S311
+
+    async def trim(self) -> int:
+        """Forgets what is too old, on all sites; how many entries there were. Raises StoreError."""
+        trimmed, after = 0, ""
+        while names := await self._sites.site_names(after, SITES_AT_ONCE):
+            trimmed += sum(await self._runner.commands(self._trims(names)))
+            after = names[-1]
+        return trimmed
+
+    def _trims(self, sites: Sequence[str]) -> list[Command]:
+        now_ms = self._runner.about_now_ms()
+        return [
+            # Exactly: of a small site an inexact one would keep a hundred entries for ever.
+            ("XTRIM", stream, "MINID", "=", f"{now_ms - life_ms}")
+            for site in sites
+            for shard in self._runner.keys.of_site(site)
+            for stream, life_ms in (
+                (shard.views, self._views_ms),
+                (shard.events, self._events_ms),
+            )
+            if life_ms
+        ]
+
+    async def _claim(self) -> bool:
+        """Whether it is this copy's turn, which comes once in EVERY_S to one of them."""
+        key, life_ms = self._runner.keys.retention, int(EVERY_S * 900)
+        (claimed,) = await self._runner.commands([("SET", key, "1", "NX", "PX", life_ms)])
+        return bool(claimed)
