@@ -65,7 +65,7 @@ async def do_everything(service: Service) -> None:
         return answer.status_code
 
     place = {"country": "DE", "city": "Köln", "latitude": 50.9, "longitude": 7.0}
-    beat = {"sessionId": S, "currentPath": "/a", "pageType": "post", **place}
+    beat = {"sessionId": S, "currentPath": "/a", "pageType": "post", "source": "news", **place}
     for path in ("/a", "/a", "/b"):
         assert await post("heartbeat", beat | {"currentPath": path}) == 204
     many = [{"sessionId": f"{n:032d}", "currentPath": f"/{n % 3}", **place} for n in range(20)]
