@@ -33,6 +33,7 @@ PAGES = {
     "/demo/about": (1, "page"),
 }
 _REFERRERS = ("", "", "news.example", "search.example", "social.example")
+_DEVICES = ("phone", "phone", "phone", "desktop", "desktop", "tablet")
 
 
 class _Town(NamedTuple):
@@ -77,7 +78,10 @@ class _Visitor:
         if self.town.city:
             details["city"] = self.town.city
             details["latitude"], details["longitude"] = self.town.latitude, self.town.longitude
-        return Heartbeat(self.session_id, self.path, self.town.country, "", json.dumps(details))
+        device = _DEVICES[int(self.session_id, 16) % len(_DEVICES)]
+        details["sources"] = f"source {self.referrer or '--'}\tdevice {device}"
+        text = json.dumps(details)
+        return Heartbeat(self.session_id, self.path, self.town.country, "", text, "", True)
 
 
 class Visitors:

@@ -32,6 +32,8 @@ async def test_visitors_come_and_go(make_store: MakeStore) -> None:
     assert stats.uniqueVisitors > VISITORS
     assert {row.country for row in stats.activeByCountry} > {None}
     assert stats.visitorLocations
+    assert {row.source for row in stats.activeBySource or ()} > {None}
+    assert stats.activeByDevice
     assert {row.pageType for row in stats.pageStats} > {"article", "product"}
     kinds = {happening.type for happening in await store.last_events(SITE, places)}
     assert "moved" in kinds
