@@ -63,6 +63,7 @@ STARTERS = {"EmbeddedServer", "LiveService", "Server", "cluster"}
 # Of a whole module; not worth to be made on every worker.
 SHARED_FIXTURES = {
     "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "packages",
+    "postgres",
     "prometheus", "service_with_users", "shared", "valkey_environ",
 }  # fmt: skip
 
