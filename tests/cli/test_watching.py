@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from service.cli.columns import Space
 from service.cli.dashboard import bar_of, dashboard
-from service.models import CountryCount, PathCount, PathViews, Stats
+from service.models import CountryCount, DeviceCount, PathCount, PathViews, SourceCount, Stats
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.writer import Heartbeat
@@ -45,6 +45,25 @@ def test_a_dashboard_fits(size: tuple[int, int], stats: Stats, encoding: str) ->
     text = "\n".join(line.plain for line in lines)
     assert "\x1b" not in text
     text.encode(encoding)
+
+
+@pytest.mark.parametrize("size", [(60, None), (120, None), (120, 30), (40, 8)], ids=str)
+def test_it_says_how_people_came(size: tuple[int, int | None]) -> None:
+    """Where pages say it; those who came by no link are `direct`."""
+    stats = msgspec.structs.replace(
+        FULL,
+        activeBySource=[SourceCount("news.example", 3), SourceCount(None, 2)],
+        activeByMedium=[],
+        activeByDevice=[DeviceCount("phone", 4), DeviceCount(None, 1)],
+    )
+    width, height = size
+    text = "\n".join(line.plain for line in dashboard("blog", stats, 3, Space(width, height)))
+    if height != 8:
+        for said in ("active by source", "news.example", "direct", "active by device", "unknown"):
+            assert said in text, said
+    assert "active by medium" not in text
+    assert len(text.splitlines()) <= (height or 1000)
+    assert "active by source" not in str(dashboard("blog", FULL, 3, Space(width, height)))
 
 
 @pytest.mark.parametrize(
