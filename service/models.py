@@ -380,7 +380,7 @@ class LoggedEvent(Struct, frozen=True, omit_defaults=True):
     """What happened to a session, by the log. For operators and the site's own backend.
 
     `identified`: it goes on as another user, or as nobody. `erased` is of nobody: entries before it
-    are gone, for a user was erased or the site repaired. `at` is the moment; of a `left` the true
+    are gone, for somebody was erased or the site repaired. `at` is the moment; of a `left` the true
     one, before it was logged. `from` and `fromUserId`: what `path` and `userId` were before.
     `gapBefore`: the log does not reach back to what was read before. `next`: what to give as
     `after` to go on behind this one; only in NDJSON, with the last of each page.

@@ -123,6 +123,7 @@ class StoreEvents:
 
     async def _trimmed(self, shards: Sequence[tuple[int, ShardKeys]]) -> set[int]:
         """Of these shards, by number, those whose log has ever lost an entry."""
+        config = self._runner.config
         infos = (
             await self._runner.commands(("XINFO", "STREAM", keys.events) for _, keys in shards)
             if shards
@@ -132,8 +133,10 @@ class StoreEvents:
         for (n, _), info in zip(shards, infos, strict=True):
             length = int(dict(pairs_of(info))["length"])
             ever = appended(info)
-            # Before Redis 7 nobody counts what was trimmed: then a full log is taken as trimmed.
-            if ever > length if ever is not None else length >= self._runner.config.events_maxlen:
+            # Before Redis 7 nobody counts what was trimmed: then a log that may have been is taken
+            # as trimmed.
+            may_be = length >= config.events_maxlen or config.events_days > 0
+            if may_be if ever is None else ever > length:
                 lost.add(n)
         return lost
 

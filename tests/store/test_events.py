@@ -173,6 +173,22 @@ async def test_what_was_trimmed_is_told(make_store: MakeStore) -> None:
     assert (await store.newest_events("team", 9)).truncatedBefore is UNSET
 
 
+async def test_what_was_trimmed_for_its_age_is_told(make_store: MakeStore) -> None:
+    store = make_store(events_days=7)
+    await filled(store, 5)
+    told, _ = await read_on(store, "", 9)
+    client: Any = store.connection.client
+    moment = int(told[-1].id.partition("-")[0]) + 1
+    await asyncio.sleep(0.002)  # ids begin with the millisecond
+    await filled(store, 5, 5)
+    stream = store.keys.of_site("team")[0].events
+    await client.execute_command("XTRIM", stream, "MINID", "=", f"{moment}")
+    for after in ("", told[0].id):
+        page = await store.events("team", after=after, limit=9)
+        assert page.truncatedBefore == page.events[0].id
+        assert len(page.events) == 5
+
+
 async def test_of_a_split_site_each_gap_is_told(make_store: MakeStore) -> None:
     store = make_store(shards=3, events_maxlen=100)
     await store.heartbeats("team", [beat(n) for n in range(60)])
