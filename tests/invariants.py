@@ -222,8 +222,9 @@ def views_add_up(shard: Shard, config: StoreConfig, *, has_all: bool) -> None:
     assert shard.types.keys() <= shard.top.keys()  # a type goes with its row
     assert shard.top_order.keys() in (set(), shard.top.keys() - {"__other__"})
     for path, stood in shard.top_order.items():
-        taken = round(stood % 1 * 1_000_000)
-        assert taken < stood <= shard.top[path] + taken + 0.999999, path
+        part = stood % 1
+        taken = round(part * 10_000_000 / (1 - part))  # exact up to 30 million
+        assert taken < stood < shard.top[path] + taken + 1, path
     if total < config.views_maxlen and has_all:
         assert total == len(shard.views)
     assert len(shard.views) <= total

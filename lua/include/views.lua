@@ -45,7 +45,7 @@ end
 
 -- What counts every view comes first, so that another key's wrong type leaves them in agreement.
 local function write_views(shard, views)
-  local total = #views.entries
+  local total, gone = #views.entries, {}
   if total == 0 then
     return
   end
@@ -65,15 +65,15 @@ local function write_views(shard, views)
         redis.call('DEL', shard.top_order) -- it lists every row, or none
       end
     elseif not redis.call('ZADD', shard.top, 'XX', 'INCR', count, path) then
-      local is_safe, is_taken = pcall(take_row, shard, path, count, views.types)
+      local is_safe, is_taken = pcall(take_row, shard, path, count, gone)
       if not (is_safe and is_taken) then
         redis.call('ZINCRBY', shard.top, count, '__other__')
-        views.types[path] = nil
+        gone[path] = true
       end
     end
   end
   for path, page_type in pairs(views.types) do
-    if redis.call('HSET', shard.types, path, page_type) == 1 then
+    if not gone[path] and redis.call('HSET', shard.types, path, page_type) == 1 then
       redis.call('PEXPIRE', shard.types, VIEWS_LIFE_MS)
     end
   end

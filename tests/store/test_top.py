@@ -46,11 +46,14 @@ class Visits:
             assert await self.store.view(SITE, view) == "recorded"
             self.views[path] += 1
 
-    async def rows(self) -> dict[str, int]:
+    async def rows(self, *, views_erased: bool = False) -> dict[str, int]:
         """What `top` says, over all shards, after a look at what must always hold."""
         rows: Counter[str] = Counter()
-        for shard in await invariants.check(self.store, SITE, int(self.store.clock())):
+        for shard in await invariants.check(
+            self.store, SITE, int(self.store.clock()), views_erased=views_erased
+        ):
             rows.update({path: int(views) for path, views in shard.top.items()})
+            assert shard.types == dict.fromkeys(shard.top.keys() - {"__other__"}, "post")
         assert rows.total() == self.views.total()
         most = self.views.total() / self.store.config.max_paths
         for path, views in self.views.items():
@@ -171,6 +174,27 @@ async def test_rows_of_an_earlier_release_are_given_up(make_store: MakeStore) ->
         ("/a", 2), ("/b", 2), ("/new", 2), ("__other__", 4),
     ]  # fmt: skip
     await invariants.check(visits.store, SITE, int(visits.store.clock()))
+
+
+@pytest.mark.fault("B22")
+@pytest.mark.parametrize("millions", [0.5, 1, 1.5, 3, 25])
+async def test_rows_of_millions_of_views_are_given_up_like_others(
+    make_store: MakeStore, millions: float
+) -> None:
+    visits, top = Visits(make_store(Clock(), max_paths=3)), Top(3)
+    (keys,) = visits.store.keys.of_site(SITE)
+    for n, path in enumerate(("/a", "/b", "/c")):
+        await visits.one_by_one(path)
+        more = int(millions * 1_000_000) + n
+        await visits.client.zincrby(keys.top, more, path)
+        await visits.client.hincrby(keys.totals, "views", more)
+        visits.views[path] += more
+        top.count(path, more + 1)
+    for path in "xyzxyzxvxwxxyy":  # each of them is kept while others stand lower
+        await visits.one_by_one(f"/{path}")
+        top.count(f"/{path}")
+        rows = await visits.rows(views_erased=True)
+        assert rows == top.own | ({"__other__": top.others} if top.others else {})
 
 
 async def test_where_there_is_room_again_nobody_gives_up_a_row(make_store: MakeStore) -> None:
