@@ -91,7 +91,7 @@ class UserTokens:
         remembered = self._verdicts.get(token)
         if remembered is not None:
             verdict, site_name = remembered
-            if site_name == name and self._clock() < verdict.expires:
+            if site_name == name and self.holds(verdict):
                 return verdict
         if len(token) > MAX_TOKEN or not site.user_secrets:
             return INVALID
@@ -103,6 +103,10 @@ class UserTokens:
             self._verdicts.pop(token, None)
             self._verdicts[token] = verdict, name
         return verdict
+
+    def holds(self, verdict: Verdict) -> bool:
+        """Whether the token of a verdict has not expired since."""
+        return self._clock() < verdict.expires
 
     def _verified(self, name: str, site: Site, token: str) -> Verdict:
         now = self._clock()
