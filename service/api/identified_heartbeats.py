@@ -30,7 +30,7 @@ class IdentifiedHeartbeats:
         return known[:2]
 
     def add(self, name: str, body: bytes, heartbeat: HeartbeatBody, verdict: Verdict) -> None:
-        """Remembers a heartbeat if its token held: of others anybody can make as many as they like."""
+        """Remembers a heartbeat if its token held; others anybody can make without end."""
         if verdict.user is None:
             return
         if len(self._by_body) >= REMEMBERED:
