@@ -179,7 +179,7 @@ def _joined(logs: Iterable[SessionLog], user: str) -> Iterator[tuple[str, ...]]:
     """What these logs add up to, as erase_events.lua takes it."""
     for _, entries in logs:
         for member, at in here_after(fields for _, fields in entries).items():
-            if member.user != user:
+            if not user or member.user != user:  # nobody's session is here as well
                 known = ("user", member.user) if member.user else ()
                 yield (member.session, member.path, at, "country", member.country, *known)
 
