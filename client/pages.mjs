@@ -17,7 +17,7 @@ const require = createRequire(import.meta.url);
 const STATIC = new URL("../service/web/static/", import.meta.url);
 
 // Parts of the stats page that few visits need: files of their own, beside the page's.
-const LATER = ["faces", "browse", "share", "wall"];
+const LATER = ["faces", "browse", "share", "sites", "wall"];
 
 /** Removes two unused line types from uPlot, which saves 1 kB. */
 const smallerUplot = {

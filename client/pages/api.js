@@ -3,6 +3,7 @@
 import { isLocalhost } from "./localhost.js";
 
 const TOKEN_KEY = "presence-token ";
+const OPERATOR_KEY = "presence-operator";
 
 /**
  * Runs `access` on sessionStorage; returns null where the browser denies access, as in a third-party frame.
@@ -53,12 +54,21 @@ export class SiteApi {
   /** The token of a private site: that of the address, or one that was entered, kept for this tab only. */
   get token() {
     if (/^[\x21-\x7e]+$/.test(this.#share)) return this.#share; // a header can carry it
-    return withSessionStorage((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? this.#token;
+    return withSessionStorage((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? (this.operatorToken || this.#token);
   }
 
   set token(token) {
     this.#token = token;
     withSessionStorage((storage) => storage.setItem(TOKEN_KEY + this.site, token));
+  }
+
+  /** A token that has proven to be the operator's, which opens all sites, kept for this tab only; or empty. */
+  get operatorToken() {
+    return withSessionStorage((storage) => storage.getItem(OPERATOR_KEY)) ?? "";
+  }
+
+  set operatorToken(token) {
+    withSessionStorage((storage) => (token ? storage.setItem(OPERATOR_KEY, token) : storage.removeItem(OPERATOR_KEY)));
   }
 
   /** Authorization for a private site. @returns {Record<string, string>} */

@@ -98,8 +98,8 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
 
   tokenForm.addEventListener("submit", (event) => {
     event.preventDefault();
-    isAsked = false;
     const entered = token.value.trim();
+    isAsked = false;
     if (/^[\x21-\x7e]+$/.test(entered)) onToken(entered);
     else rejectToken(); // not allowed in a header
   });
@@ -108,14 +108,15 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
 
   return {
     show,
-    /** Lets the reader enter a token, to see more. */
-    askForToken: () => {
-      setText(byId("token-form-title"), "Names are not public.");
-      setText(byId("token-form-text"), "Enter the site's token to see who is here.");
+    /** Lets the reader enter a token, to see more. @param {string} title @param {string} text */
+    askForToken: (title, text) => {
+      setText(byId("token-form-title"), title);
+      setText(byId("token-form-text"), text);
       isAsked = true;
       tokenForm.hidden = false;
       token.focus();
     },
+    rejectToken,
     /** Records that the server has sent something. */
     recordActivity: () => {
       lastActivityAt = Date.now();

@@ -13,6 +13,7 @@ import { createLiveRegion } from "./live_region.js";
 import { showLocalhostNote } from "./localhost.js";
 import { Model } from "./model.js";
 import { tellWholePaths } from "./path_text.js";
+import { createOperator } from "./operator.js";
 import { createPeople } from "./people.js";
 import { followWidth } from "./phone_order.js";
 import { createTroubleshooting } from "./troubleshooting.js";
@@ -34,7 +35,7 @@ let openShare = null;
 const history = createHistory(api);
 const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
-const people = createPeople(() => connection.askForToken(), mode === "page" && !api.isShared);
+const people = createPeople(() => connection.askForToken("Names are not public.", "Enter the site's token to see who is here."), mode === "page" && !api.isShared);
 /** @type {Model | null} */
 let model = null;
 let isStale = false;
@@ -50,6 +51,7 @@ const connection = createConnectionStatus(site, {
   onToken: (token) => {
     api.token = token;
     stream.restart();
+    if (mode === "page") operator.prove(token);
   },
   onChange: ({ phase }, announcement) => {
     if (announcement) announce(announcement);
@@ -65,6 +67,15 @@ const connection = createConnectionStatus(site, {
     }
     if (phase !== "live") isHistoryLoaded = false; // the history will have a gap
     updateTitle();
+  },
+});
+
+const operator = createOperator(api, {
+  ask: () => connection.askForToken("All sites are for operators.", "Enter the operator's token to switch between them."),
+  onRefused: () => {
+    api.token = "";
+    operator.start();
+    connection.rejectToken();
   },
 });
 
@@ -192,6 +203,7 @@ async function refresh() {
 
 byId("share-open").addEventListener("click", share);
 if (api.isShared) keepShare();
+else if (mode === "page") operator.start();
 setText(byId("script-tag"), api.scriptTag);
 showLocalhostNote();
 tellWholePaths();
