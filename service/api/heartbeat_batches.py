@@ -41,7 +41,7 @@ async def heartbeats(request: Request) -> Response:
     budget = context.backend_bodies if has_token else context.open_bodies
     with budget.counted() as take:
         body = await read_body(request.receive, headers, MAX_BATCH_BODY_BYTES, take)
-        batch = decode_batch(body)
+        batch = await decode_batch(body)
         del body
     beats: list[Heartbeat] = []
     errors: list[ItemError] = []

@@ -1,5 +1,6 @@
 """The body of a batch of heartbeats."""
 
+import asyncio
 import json
 import math
 import re
@@ -16,7 +17,7 @@ from service.api.requests.names import MAX_NAME
 from service.api.requests.paths import MAX_PATH_BYTES
 from service.api.requests.sizes import MAX_BATCH, MAX_BODY_BYTES
 from service.api.requests.source_texts import MAX_SOURCE_TEXT
-from service.errors import RequestError
+from service.errors import FieldError, RequestError
 
 # The longest that each member of a heartbeat can be in the most verbose JSON, which escapes all but
 # ASCII: an é, two bytes of UTF-8, is six, and an emoji, one character, twelve. The longest number
@@ -63,9 +64,18 @@ _BATCH = decoder_of(HeartbeatBatch)
 _RAW_BATCH = decoder_of(_RawBatch)
 
 
-def decode_batch(body: bytes) -> Sequence[BatchHeartbeat | RequestError]:
+# Without its members and white space a batch is 16 bytes, and a heartbeat is at most 6 KiB. What is
+# beyond these is parsed by nobody: half a million members take a second.
+_MOST_BESIDE = 16 * 1024
+_MOST_OF_ONE = 64 * 1024
+# After so many bytes, or escapes, it is somebody else's turn.
+_BYTES_AT_ONCE = 256 * 1024
+_ESCAPES_AT_ONCE = 16 * 1024
+
+
+async def decode_batch(body: bytes) -> Sequence[BatchHeartbeat | RequestError]:
     """The heartbeats of a batch from its JSON, in order; in the place of an invalid one, what is
-    wrong with it.
+    wrong with it. Where it takes long, others have their turn in between.
 
     Raises:
         RequestError: 400, the body is not a JSON object.
@@ -74,37 +84,73 @@ def decode_batch(body: bytes) -> Sequence[BatchHeartbeat | RequestError]:
     try:
         beats = _BATCH.decode(body).heartbeats
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return _decode_one_by_one(body)
+        return await _decode_one_by_one(body)
     quotes = body.count(b'"') - 2
     if quotes != BARE_QUOTES * len(beats) and quotes != sum(map(quotes_of, beats)):
-        return _decode_one_by_one(body)
+        return await _decode_one_by_one(body)
     return beats
 
 
-def _decode_one_by_one(body: bytes) -> list[BatchHeartbeat | RequestError]:
-    body = _LONE_SURROGATES.sub(_as_nul, body)
-    batch = decode(_RAW_BATCH, body)
-    try:
-        unique_members(json.loads(body.decode(), object_pairs_hook=list, parse_int=len))
-    except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"the body is not a JSON object: {reason(error)}") from None
+async def _decode_one_by_one(body: bytes) -> list[BatchHeartbeat | RequestError]:
+    body = await _without_lone_surrogates(body)
+    raws = [bytes(raw) for raw in decode(_RAW_BATCH, body).heartbeats]
+    _check_what_is_beside(body, raws)
     decoded: list[BatchHeartbeat | RequestError] = []
-    for raw in batch.heartbeats:
+    waiting = 0
+    for raw in raws:
+        waiting += len(raw)
+        if waiting > _BYTES_AT_ONCE:
+            waiting = 0
+            await asyncio.sleep(0)
         try:
-            decoded.append(without_repeats(decode(_BATCH_HEARTBEAT, bytes(raw)), bytes(raw)))
+            decoded.append(_decode_one(raw))
         except RequestError as error:
             decoded.append(error)
     return decoded
 
 
+def _decode_one(raw: bytes) -> BatchHeartbeat:
+    if len(raw) > _MOST_OF_ONE:
+        raise FieldError("heartbeats", f"a heartbeat is at most {_MOST_OF_ONE >> 10} KiB of JSON")
+    return without_repeats(decode(_BATCH_HEARTBEAT, raw), raw)
+
+
+def _check_what_is_beside(body: bytes, raws: list[bytes]) -> None:
+    """Raises RequestError where there is much beside the heartbeats, or a member twice."""
+    pieces, end = [], 0
+    for raw in raws:
+        begin = body.find(raw, end)
+        # One that stands in a text, or is short, may stay as it is.
+        pieces += [body[end:begin], b"{}" if raw.startswith(b"{") and b'"' in raw else raw]
+        end = begin + len(raw)
+    beside = b"".join([*pieces, body[end:]]).translate(None, b" \t\r\n")
+    if len(beside) > _MOST_BESIDE + sum(map(len, pieces[1::2])) + len(raws):
+        raise FieldError("heartbeats", "the body must have no more than the member heartbeats")
+    try:
+        unique_members(json.loads(beside.decode(), object_pairs_hook=list, parse_int=len))
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is not a JSON object: {reason(error)}") from None
+
+
 # An escaped lone surrogate is JSON, but not to msgspec. A NUL in its place is refused where it
 # matters, in a string of that one heartbeat.
-_LONE_SURROGATES = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
+_SURROGATES = re.compile(
+    rb"(?<!\\)(?:\\\\)*+(?P<first>\\u[dD](?:[89abAB][0-9a-fA-F]{2}"
+    rb"(?P<second>\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2}))"
 )
 
 
-def _as_nul(escape: re.Match[bytes]) -> bytes:
-    return b"\\u0000" if escape["lone"] else escape[0]
+_MAYBE_SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]")  # found faster
+
+
+async def _without_lone_surrogates(body: bytes) -> bytes:
+    if not _MAYBE_SURROGATES.search(body):
+        return body
+    pieces, end = [], 0
+    for count, found in enumerate(_SURROGATES.finditer(body), 1):
+        if found["second"] is None:
+            pieces += [body[end : found.start("first")], b"\\u0000"]
+            end = found.end()
+        if count % _ESCAPES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return b"".join([*pieces, body[end:]])
