@@ -260,7 +260,12 @@ def test_nor_does_one_while_redis_has_a_fault(
 ) -> None:
     response = _checked(case, faulty_service, session)
     assert response.status_code < 500 or response.status_code == 503
-    assert response.elapsed < 2
+    for _ in range(5):
+        if response.elapsed < 2:
+            return
+        # A machine that is busy is late now and then; a service without a deadline, always.
+        response = case.call(base_url=faulty_service, session=session, headers=_AUTHORIZED)
+    pytest.fail(f"no answer within 2 s, but {response.elapsed:.1f} s")
 
 
 @_of_users.parametrize()  # type: ignore[untyped-decorator]
