@@ -9,6 +9,8 @@ from service.numbers import whole_number
 
 # The schemes whose hosts are names of the network, in the URL Standard "special", with their ports.
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
+# What is left of the beginning without a ://, as of http:example.org, https//a.org and //a.org.
+_BEGINNING = re.compile(r"(?:(https?)(?:[:;][/\\]*|[/\\]+))?[/\\]*", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?\Z")
 _BELOW = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
@@ -39,11 +41,11 @@ def canonical_origin(text: str) -> str:
 def _canonical(text: str) -> str:
     if text in ("*", ""):
         raise ValueError("is not an origin: leave `origins` out to let any page write")
-    if text == "null":
+    if text.lower() == "null":
         raise ValueError("is every sandboxed frame and every local file: it cannot be let in")
     scheme, separator, rest = text.partition("://")
     if not separator:
-        raise ValueError(f"has no scheme: write https://{text}")
+        raise ValueError(f"has no scheme: write {_with_scheme(text)}")
     scheme = scheme.lower()
     if not _SCHEME.match(scheme):
         raise ValueError("has a bad scheme: write https://host[:port]")
@@ -57,6 +59,18 @@ def _canonical(text: str) -> str:
     if port is None or port == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{shown}"
     return f"{scheme}://{shown}:{port}"
+
+
+def _with_scheme(text: str) -> str:
+    """What somebody may have meant who has left out the scheme, or part of it."""
+    found = _BEGINNING.match(text)
+    scheme, end = (found[1] or "https", found.end()) if found else ("https", 0)
+    meant = f"{scheme.lower()}://{re.split('[/?#]', text[end:])[0]}"
+    try:
+        _canonical(meant)
+    except ValueError:
+        return "https://host[:port]"
+    return meant
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
