@@ -18,8 +18,7 @@
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
     outcome  'erased'
-             'outdated'  the user is here again, or these sessions may have later entries: nothing
-                         was written
+             'outdated'  the user is here again, or the log is not what it was: nothing was written
 ]]
 -- @include hour
 -- @include settings
@@ -33,9 +32,13 @@ for k = first_session, #KEYS do
   is_erased[string.match(KEYS[k], '([^:]+)$')] = true
 end
 
+for id in string.gmatch(ARGV[13], '%S+') do
+  ids[#ids + 1] = id
+end
 local later = redis.call('XRANGE', shard.events, '(' .. ARGV[11], '+', 'COUNT', LATER)
 local is_outdated = #later == LATER
   or (user ~= '' and sessions_in(redis.call('HGET', shard.users, user) or '') ~= '')
+  or (ids[1] and #redis.call('XRANGE', shard.events, ids[1], ids[1]) == 0) -- the site was deleted
 for _, entry in ipairs(later) do
   is_outdated = is_outdated or is_erased[entry[2][4]]
 end
@@ -46,9 +49,6 @@ for k = first_session, #KEYS do
   if user == '' or redis.call('HGET', KEYS[k], 'user') == user then
     redis.call('DEL', KEYS[k])
   end
-end
-for id in string.gmatch(ARGV[13], '%S+') do
-  ids[#ids + 1] = id
 end
 if #ids == 0 then
   return {now_text, 'erased'}

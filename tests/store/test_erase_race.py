@@ -1,5 +1,5 @@
-"""Sessions, users and logs go while visitors come, move, log in and say goodbye: what is left fits
-together."""
+"""Sessions, users, logs and whole sites go while visitors come, move, log in and say goodbye: what
+is left fits together."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.errors import StoreBusy
+from service.ops.delete_site import delete_site
 from service.ops.doctor import Doctor
 from service.store.retention import Retention
 from service.store.site_counts import SiteCounts
@@ -36,6 +37,10 @@ async def erase_users(store: PresenceStore, chance: random.Random) -> None:
     await store.erase_user(SITE, chance.choice(USERS[1:]))
 
 
+async def delete(store: PresenceStore, chance: random.Random) -> None:
+    await delete_site(store.connection, store.keys, SITE, lambda keys: None)
+
+
 async def trim(store: PresenceStore, chance: random.Random) -> None:
     await Retention(store._runner, SiteCounts(store._runner), views_days=1, events_days=0).trim()
 
@@ -44,7 +49,9 @@ Way = Callable[[PresenceStore, random.Random], Coroutine[Any, Any, None]]
 
 
 @pytest.mark.parametrize("has_users", [False, True])
-@pytest.mark.parametrize("ways", [[erase_sessions], [erase_sessions, erase_users, trim]], ids=len)
+@pytest.mark.parametrize(
+    "ways", [[erase_sessions], [delete], [erase_sessions, erase_users, delete, trim]]
+)
 async def test_what_is_left_fits_together(
     make_store: MakeStore, ways: list[Way], has_users: bool
 ) -> None:
