@@ -103,10 +103,22 @@ def _key_prefix(raw: str) -> str:
 def _networks(raw: str) -> tuple[Network, ...]:
     try:
         return tuple(
-            ipaddress.ip_network(part, strict=False) for part in re.split(r"[,\s]+", raw) if part
+            _unmapped(ipaddress.ip_network(part, strict=False))
+            for part in re.split(r"[,\s]+", raw)
+            if part
         )
     except ValueError as error:
         raise ValueError(f"is not a list of CIDRs such as 10.0.0.0/8,::1: {error}") from None
+
+
+def _unmapped(network: Network) -> Network:
+    """As its addresses are compared: ::ffff:10.0.0.0/104 is 10.0.0.0/8."""
+    if isinstance(network, ipaddress.IPv4Network) or network.prefixlen < 96:
+        return network
+    mapped = network.network_address.ipv4_mapped
+    if mapped is None:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
 
 
 # Headers to which each proxy adds an address, or more.

@@ -112,6 +112,8 @@ async def _decode_one_by_one(body: bytes) -> list[BatchHeartbeat | RequestError]
 def _decode_one(raw: bytes) -> BatchHeartbeat:
     if len(raw) > _MOST_OF_ONE:
         raise FieldError("heartbeats", f"a heartbeat is at most {_MOST_OF_ONE >> 10} KiB of JSON")
+    if not raw.startswith(b"{"):
+        raise FieldError("heartbeats", "a heartbeat must be a JSON object")
     return without_repeats(decode(_BATCH_HEARTBEAT, raw), raw)
 
 

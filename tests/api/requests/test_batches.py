@@ -45,6 +45,8 @@ MANY = ",".join(f'"{n:x}":0' for n in range(500_000))
         ([f'{GOOD[:-1]},"x":[{"{}," * 100_000}1]}}'], "heartbeats"),
         ([GOOD[:-1] + " " * 50_000 + ',"x":"{}"}'], None),
         (["1"], "heartbeats"),
+        (["null"], "heartbeats"),
+        (["[]", '"{}"', "true"], "heartbeats"),
         (['"{}"', "{ }"], ""),
     ],
 )
@@ -57,7 +59,8 @@ async def test_one_that_is_wrong_and_its_neighbours(beats: list[str], wrong: str
     for item in those:
         assert isinstance(item, RequestError) == (wrong is not None)
         if isinstance(item, RequestError) and wrong:
-            assert (item.field or "heartbeats") == wrong
+            assert item.field == wrong
+            assert "the body" not in item.detail
 
 
 @pytest.mark.parametrize(
