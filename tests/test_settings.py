@@ -91,6 +91,8 @@ TABLE: dict[str, tuple[Good, Bad]] = {
     "VIEWS_FROM_HEARTBEATS": A_BOOL,
     "VIEWS_MAXLEN": whole(1, 2**40),
     "EVENTS_MAXLEN": whole(1, 2**40),
+    "VIEWS_DAYS": whole(0, 400),
+    "EVENTS_DAYS": whole(0, 400),
     "SHARDS": whole(1, 1024),
     "MAX_PATHS": whole(1, 10_000_000),
     "USERS_KEPT": whole(1, 10_000_000),
