@@ -17,14 +17,17 @@ _PAYMENTS = frozenset(
         "amazonpay.com",
         "arcot.com",
         "authorize.net",
+        "billing.stripe.com",
         "bluesnap.com",
         "braintreegateway.com",
+        "buy.stripe.com",
         "cardinalcommerce.com",
         "checkout.com",
         "checkout.stripe.com",
         "giropay.de",
         "gocardless.com",
         "hooks.stripe.com",
+        "invoice.stripe.com",
         "klarna.com",
         "mollie.com",
         "paddle.com",
@@ -71,9 +74,16 @@ def _is_own(source: str, headers: Mapping[bytes, bytes], site: Site) -> bool:
         here = urlsplit(headers.get(b"origin", b"").decode("latin-1")).hostname or ""
     except ValueError:
         here = ""
-    return source == here.removeprefix("www.") or bool(
+    here = here.removeprefix("www.")
+    if source == here or _is_below(source, here) or _is_below(here, source):
+        return True
+    return bool(
         site.origins and any(site.allows(f"https://{host}") for host in (source, f"www.{source}"))
     )
+
+
+def _is_below(host: str, domain: str) -> bool:
+    return "." in domain and host.endswith("." + domain)
 
 
 def _is_payment(source: str) -> bool:

@@ -47,7 +47,11 @@ SOURCES = {
     "shop.example": None,  # its own host
     "www.shop.example": None,
     "https://shop.example/a": None,
+    "blog.shop.example": None,  # below its own
+    "workshop.example": "workshop.example",
+    "example": "example",  # a name, not the domain that its own is below
     "checkout.stripe.com": None,
+    "buy.stripe.com": None,
     "www.paypal.com": None,
     "stripe.com": "stripe.com",
     "notpaypal.com": "notpaypal.com",
@@ -101,6 +105,20 @@ async def test_configured_origins_are_no_sources(make_service: MakeService, tmp_
     stats = await read(service, "stats")
     assert stats["activeBySource"] == [
         {"source": None, "count": 2}, {"source": "grown.example", "count": 1},
+    ]  # fmt: skip
+
+
+async def test_the_domain_that_the_own_host_is_below_is_no_source(
+    make_service: MakeService,
+) -> None:
+    service = await make_service()
+    for n, source in enumerate(("example.org", "https://www.example.org/", "other.example.org")):
+        beat = {"sessionId": f"session-{n:08d}", "currentPath": "/", "source": source}
+        headers = {"Origin": "https://shop.example.org", "User-Agent": IPHONE}
+        await service.client.post(f"{SITE}/heartbeat", json=beat, headers=headers)
+    stats = await read(service, "stats")
+    assert stats["activeBySource"] == [
+        {"source": None, "count": 2}, {"source": "other.example.org", "count": 1},
     ]  # fmt: skip
 
 
