@@ -6,6 +6,7 @@ import gc
 import inspect
 import itertools
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -33,9 +34,14 @@ _numbers = itertools.count()
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Where no bytecode is to be written beside the source, it goes into pytest's cache: else each
+    """What tests start can be ended by Ctrl-C, also where a shell runs them in the background,
+    which ignores it.
+
+    Where no bytecode is to be written beside the source, it goes into pytest's cache: else each
     worker compiles all tests, and each of the hundreds of services that tests start compiles all
     that it imports, which takes longer than the start itself."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     cache: pytest.Cache | None = getattr(config, "cache", None)
     if not sys.dont_write_bytecode or hasattr(config, "workerinput") or cache is None:
         return

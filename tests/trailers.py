@@ -25,6 +25,7 @@ READ = {
     "Last-Event-ID": "1-1",
     "Origin": "https://shop.example",
     "Purpose": "prefetch",
+    "Sec-CH-UA-Mobile": "?1",
     "Sec-GPC": "1",
     "Sec-Purpose": "prefetch",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",

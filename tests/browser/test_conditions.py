@@ -38,7 +38,7 @@ def test_without_javascript_the_start_page_waits_for_nothing(
 SEEN = """(selectors) => selectors.map(([selector, property]) =>
   getComputedStyle(document.querySelector(selector))[property])"""
 COLOURED = [
-    (".land", "backgroundColor"),
+    (".map [data-people]", "fill"),
     ("#map-dots circle", "fill"),
     (".swatch.people", "borderTopColor"),
     (".swatch.views", "backgroundColor"),

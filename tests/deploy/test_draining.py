@@ -137,7 +137,7 @@ def test_the_end_of_the_drain(
         service.close()
 
 
-@pytest.mark.parametrize("path, size", [("heartbeat", 30_000), ("heartbeats", 2_200_000)])
+@pytest.mark.parametrize("path, size", [("heartbeat", 30_000), ("heartbeats", 6_500_000)])
 def test_a_refusal_is_not_lost_in_a_reset(
     service: LiveService, connect: Callable[[int], Wire], path: str, size: int
 ) -> None:

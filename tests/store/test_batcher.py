@@ -450,7 +450,7 @@ async def _race(chance: random.Random, lanes: int, max_batch: int) -> None:
         return [answer(batch, moved) for batch in batches]
 
     batcher: Batcher[int, int, tuple[int, int]] = Batcher(
-        send, lane_of.__getitem__, max_batch=max_batch
+        send, lane_of.__getitem__, max_batch=max_batch, max_wait_s=600, patience_s=600
     )
 
     async def caller(n: int) -> None:
