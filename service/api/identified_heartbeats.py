@@ -2,11 +2,13 @@
 
 import msgspec
 
+from service.api.remembered import Remembered
 from service.api.requests.heartbeats import HeartbeatBody
 from service.api.user_tokens import UserTokens, Verdict
 
-# Heartbeats, some 40 MB; beyond them the oldest are read again.
-REMEMBERED = 50_000
+REMEMBERED = 50_000  # heartbeats, some 40 MB; beyond them the oldest are read again
+# Bytes of a body; longer ones are read each time. Members that nobody knows may make one long.
+MOST_BYTES = 1024
 
 
 class IdentifiedHeartbeats:
@@ -20,7 +22,8 @@ class IdentifiedHeartbeats:
     def __init__(self, tokens: UserTokens) -> None:
         self._tokens = tokens
         # Each with its site: one that is sent to another site is read again.
-        self._by_body: dict[bytes, tuple[HeartbeatBody, Verdict, str]] = {}
+        self._by_body: Remembered[bytes, tuple[HeartbeatBody, Verdict, str]]
+        self._by_body = Remembered(REMEMBERED)
 
     def get(self, name: str, body: bytes) -> tuple[HeartbeatBody, Verdict] | None:
         """What a body says, to the site `name`, and whose token it has; None: it is to be read."""
@@ -31,11 +34,7 @@ class IdentifiedHeartbeats:
 
     def add(self, name: str, body: bytes, heartbeat: HeartbeatBody, verdict: Verdict) -> None:
         """Remembers a heartbeat if its token held; others anybody can make without end."""
-        if verdict.user is None:
-            return
-        if len(self._by_body) >= REMEMBERED:
-            for oldest in list(self._by_body)[: REMEMBERED // 10]:
-                del self._by_body[oldest]
-        self._by_body.pop(body, None)
-        # The token is in the body.
-        self._by_body[body] = msgspec.structs.replace(heartbeat, userToken=None), verdict, name
+        if verdict.user is not None and len(body) <= MOST_BYTES:
+            # The token is in the body.
+            known = msgspec.structs.replace(heartbeat, userToken=None)
+            self._by_body.add(body, (known, verdict, name))

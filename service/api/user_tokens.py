@@ -10,6 +10,7 @@ import jwt
 import msgspec
 from msgspec import Meta, Struct
 
+from service.api.remembered import Remembered
 from service.api.requests.fields import UserAvatar, UserId
 from service.api.requests.json_bodies import decode_text
 from service.api.requests.names import UserName
@@ -84,7 +85,7 @@ class UserTokens:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         # By token, and each with its site: one that is shown to another site is verified again.
-        self._verdicts: dict[str, tuple[Verdict, str]] = {}
+        self._verdicts: Remembered[str, tuple[Verdict, str]] = Remembered(REMEMBERED)
 
     def verify(self, name: str, site: Site, token: str) -> Verdict:
         """Whose a token is, for the site `name`. Nothing is raised: a token may hold anything."""
@@ -97,11 +98,7 @@ class UserTokens:
             return INVALID
         verdict = self._verified(name, site, token)
         if verdict.user is not None:
-            if len(self._verdicts) >= REMEMBERED:
-                for oldest in list(self._verdicts)[: REMEMBERED // 10]:
-                    del self._verdicts[oldest]
-            self._verdicts.pop(token, None)
-            self._verdicts[token] = verdict, name
+            self._verdicts.add(token, (verdict, name))
         return verdict
 
     def holds(self, verdict: Verdict) -> bool:

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from service.api import identified_heartbeats
-from service.api.identified_heartbeats import IdentifiedHeartbeats
+from service.api.identified_heartbeats import MOST_BYTES, IdentifiedHeartbeats
 from service.api.requests.heartbeats import decode_heartbeat
 from service.api.user_tokens import LEEWAY_S, User, UserTokens, Verdict, mint
 from service.sites import Site
@@ -66,12 +65,12 @@ def test_one_whose_token_does_not_hold_is_not(token: str) -> None:
     assert known.get("team", body_of(token)) is None
 
 
-def test_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identified_heartbeats, "REMEMBERED", 20)
+def test_a_long_one_is_not() -> None:
+    """Members that nobody knows may make a body long: a user cannot fill the memory with them."""
     tokens = UserTokens(Clock())
     known = IdentifiedHeartbeats(tokens)
-    token = mint(SECRET, "team", User("anna"), expires=NOW + 60)
-    bodies = [body_of(token, f"/{n}") for n in range(21)]
-    for body in bodies:
-        read(known, tokens, "team", body)
-    assert [known.get("team", body) is not None for body in bodies] == [False] * 2 + [True] * 19
+    body = body_of(mint(SECRET, "team", User("anna"), expires=NOW + 60))
+    for length, is_known in ((MOST_BYTES, True), (MOST_BYTES + 1, False)):
+        padded = body[:-1] + b" " * (length - len(body)) + b"}"
+        assert read(known, tokens, "team", padded).word == "ok"
+        assert (known.get("team", padded) is not None) == is_known

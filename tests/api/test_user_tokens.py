@@ -12,10 +12,10 @@ from typing import Any
 import jwt
 import pytest
 
+from service.api.remembered import Remembered
 from service.api.user_tokens import (
     LEEWAY_S,
     LIFE_S,
-    REMEMBERED,
     User,
     UserTokens,
     clean_pattern,
@@ -164,17 +164,23 @@ def test_a_token_is_remembered_until_it_expires(monkeypatch: pytest.MonkeyPatch)
         assert (tokens.verify(SITE, CONFIGURED, token).word, verified) == (word, times), moment
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """Anybody can make tokens that do not hold; of those that do, the oldest go."""
+def test_only_what_holds_is_remembered() -> None:
+    """Anybody can make tokens that do not."""
     tokens = UserTokens(clock=lambda: NOW)
     for n in range(10):
         tokens.verify(SITE, CONFIGURED, f"a.b.{n}")
-    kept = vars(tokens)["_verdicts"]
-    assert not kept
-    kept |= {f"a.b.{n}": (None, SITE) for n in range(REMEMBERED)}
+    assert vars(tokens)["_verdicts"].get("a.b.1") is None
     assert tokens.verify(SITE, CONFIGURED, sign()).word == "ok"
-    assert len(kept) == REMEMBERED * 9 // 10 + 1
-    assert sign() in kept
+    assert vars(tokens)["_verdicts"].get(sign())
+
+
+def test_the_oldest_are_forgotten() -> None:
+    remembered: Remembered[int, int] = Remembered(20)
+    for n in (*range(20), 0):  # the first one comes again
+        remembered.add(n, -n)
+    assert [n for n in range(20) if remembered.get(n) is None] == []
+    remembered.add(20, -20)
+    assert [n for n in range(21) if remembered.get(n) is None] == [1, 2]
 
 
 @pytest.mark.parametrize(
