@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from service.store.config import StoreConfig
 from service.store.keys import Keys
+from service.store.retention import TURN_MS
 
 DAY_MS = 86_400_000
 
@@ -35,7 +36,7 @@ class KeyKinds:
         if key == keys.probe:
             return Kind("string", 60_000)
         if key == keys.retention:
-            return Kind("string", 3_240_000)
+            return Kind("string", TURN_MS)
         if key == keys.shard_count:
             return Kind("string", 400 * DAY_MS)
         tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")

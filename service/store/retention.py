@@ -11,11 +11,15 @@ import structlog
 
 from service.errors import StoreError
 from service.redis.scripts import Command
+from service.store.keys import HOURS_PER_DAY, MS_PER_HOUR
 from service.store.runner import ScriptRunner
 from service.store.site_counts import SiteCounts
 
-DAY_MS = 86_400_000
-EVERY_S = 3600.0  # what is too old stays for this much longer at most
+DAY_MS = HOURS_PER_DAY * MS_PER_HOUR
+LOOK_S = 900.0  # each copy looks so often whether it is its turn
+# Of a turn, in which nobody else has one. With LOOK_S after it, what is too old stays for an hour
+# at most.
+TURN_MS = MS_PER_HOUR - int(LOOK_S * 1000)
 SITES_AT_ONCE = 100
 
 log = structlog.get_logger(__name__)
@@ -51,7 +55,7 @@ class Retention:
             except StoreError as error:
                 log.warning("retention_failed", reason=error.detail)
             # Copies that started together part ways.
-            await asyncio.sleep(EVERY_S * random.uniform(0.2, 0.3))  # noqa: S311
+            await asyncio.sleep(LOOK_S * random.uniform(0.8, 1.0))  # noqa: S311
 
     async def trim(self) -> int:
         """Forgets what is too old, on all sites; how many entries there were. Raises StoreError."""
@@ -76,7 +80,7 @@ class Retention:
         ]
 
     async def _claim(self) -> bool:
-        """Whether it is this copy's turn, which comes once in EVERY_S to one of them."""
-        key, life_ms = self._runner.keys.retention, int(EVERY_S * 900)
-        (claimed,) = await self._runner.commands([("SET", key, "1", "NX", "PX", life_ms)])
+        """Whether it is this copy's turn, which one of them has about once an hour."""
+        key = self._runner.keys.retention
+        (claimed,) = await self._runner.commands([("SET", key, "1", "NX", "PX", TURN_MS)])
         return bool(claimed)
