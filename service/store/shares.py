@@ -47,8 +47,9 @@ class StoreShares:
         return frozenset(row.split()[0] for row in (await self._rows(site)).values())
 
     async def _rows(self, site: str) -> Mapping[str, str]:
+        rows: Mapping[str, str]
         (rows,) = await self._runner.commands([("HGETALL", self._key(site))])
-        return rows  # type: ignore[no-any-return]
+        return rows
 
     def _key(self, site: str) -> str:
         return self._runner.keys.of_site(site)[0].shares

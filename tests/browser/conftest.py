@@ -18,6 +18,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.browser import private_site
 from tests.browser.site import LiveService, running
 from tests.servers import Server, missing
 
@@ -216,3 +217,12 @@ def sites_file(tmp_path: Path) -> SitesFile:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def private(make_live: MakeLive, sites_file: SitesFile) -> LiveService:
+    """A service with a private site, and two on it, of whom one is known."""
+    live = make_live(SITES_FILE=sites_file(private_site.SITES), SESSION_TIMEOUT="600")
+    beats = [{"currentPath": "/"}, {"currentPath": "/pricing", "userId": "anna"}]
+    live.beat_all("intranet", beats, token="open-sesame")
+    return live

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewContext, Watched
+from tests.browser.private_site import make_share
 from tests.browser.site import LiveService
 from tests.browser.test_accessible import faults_of
-from tests.browser.test_shared import make_share, private  # noqa: F401  # a fixture
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -45,7 +45,7 @@ def test_it_counts_live(
 
 
 def test_a_private_site(
-    private: LiveService,  # noqa: F811
+    private: LiveService,
     new_context: NewContext,
     watched: Watched,
 ) -> None:

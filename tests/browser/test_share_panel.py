@@ -9,7 +9,6 @@ from tests.browser.board import Board
 from tests.browser.conftest import NewContext, Watched
 from tests.browser.site import LiveService
 from tests.browser.test_accessible import faults_of
-from tests.browser.test_shared import private  # noqa: F401  # a fixture
 from tests.browser.web import answer_page, web_server
 
 KINDS = ("Link", "Wall", "Frame", "Pill", "Badge", "Counter")
@@ -183,7 +182,7 @@ def test_everybody_can_read_it(
 
 
 def test_a_private_site(
-    private: LiveService,  # noqa: F811
+    private: LiveService,
     new_context: NewContext,
     watched: Watched,
 ) -> None:

@@ -1,46 +1,15 @@
 """A private site, shown by the address of a wall or a frame alone."""
 
-import json
 import re
-import urllib.request
 
 import pytest
 from playwright.sync_api import Page, Request, expect
 
 from tests.browser.board import Board
-from tests.browser.conftest import MakeLive, NewContext, SitesFile, Watched
+from tests.browser.conftest import NewContext, Watched
+from tests.browser.private_site import ask, make_share
 from tests.browser.site import LiveService
 from tests.browser.web import answer_page, web_server
-
-SITES = """
-[intranet]
-public = false
-token = "open-sesame"
-user_secrets = ["a secret of thirty-two bytes, or more"]
-[public]
-"""
-
-
-@pytest.fixture
-def private(make_live: MakeLive, sites_file: SitesFile) -> LiveService:
-    """A service with a private site, and two on it, of whom one is known."""
-    live = make_live(SITES_FILE=sites_file(SITES), SESSION_TIMEOUT="600")
-    beats = [{"currentPath": "/"}, {"currentPath": "/pricing", "userId": "anna"}]
-    live.beat_all("intranet", beats, token="open-sesame")
-    return live
-
-
-def ask(live: LiveService, method: str, path: str) -> bytes:
-    request = urllib.request.Request(live.url + path, method=method)
-    request.add_header("Authorization", "Bearer open-sesame")
-    with urllib.request.urlopen(request) as answer:
-        content: bytes = answer.read()
-        return content
-
-
-def make_share(live: LiveService, name: str = "lobby") -> str:
-    made = json.loads(ask(live, "POST", f"/v1/sites/intranet/shares/{name}"))
-    return str(made["token"])
 
 
 def note_requests(page: Page) -> list[Request]:

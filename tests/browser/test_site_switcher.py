@@ -7,9 +7,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.board import Board
 from tests.browser.conftest import MakeLive, NewContext, SitesFile, Watched
+from tests.browser.private_site import make_share
 from tests.browser.site import LiveService
 from tests.browser.test_accessible import faults_of
-from tests.browser.test_shared import make_share
 
 OPERATOR = "the operator's own token, of 32 bytes or more".replace(" ", "-")
 SITES = """
