@@ -54,13 +54,20 @@ async function script(name) {
   return `${notice}${code}\n`;
 }
 
+/** uPlot's style sheet without the rules of titles and legends, which the chart does not have. */
+function chartSheet() {
+  const sheet = readFileSync(require.resolve("uplot/dist/uPlot.min.css"), "utf8");
+  const rules = sheet.match(/[^{}]*\{[^}]*\}/g) ?? [];
+  return `${rules.filter((rule) => !/^\.u-(title|legend|inline|series)/.test(rule.trim())).join("")}\n`;
+}
+
 const files = {
   "reference.js": await script("reference"),
   "pill.js": await script("pill"),
   "start.js": await script("start"),
   "stats.js": await script("stats"),
   ...Object.fromEntries(await Promise.all(LATER.map(async (name) => [`${name}.js`, await script(name)]))),
-  "uplot.css": readFileSync(require.resolve("uplot/dist/uPlot.min.css"), "utf8").trimEnd() + "\n",
+  "uplot.css": chartSheet(),
   "world.svg": world(),
 };
 
