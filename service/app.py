@@ -47,6 +47,8 @@ from service.web.demo_document import ROUTE as DEMO_TOKEN
 from service.web.demo_document import Colleagues
 from service.web.demo_visitors import Visitors
 from service.web.pages import PAGE_ROUTES, refusal
+from service.webhooks.pace import Pace
+from service.webhooks.senders import start_senders, stop_senders
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -143,6 +145,8 @@ def create_app(
             others.append(asking)
         if store.retention.is_on:
             others.append(asyncio.create_task(store.retention.run(), name="retention"))
+        pace = Pace(grace_s=settings.heartbeat_interval)
+        senders = start_senders(store, settings.sites, metrics, pace)
         if demo:
             visitors = Visitors(store, settings.heartbeat_interval)
             colleagues = Colleagues(store, settings.heartbeat_interval)
@@ -155,6 +159,7 @@ def create_app(
             for task in others:
                 task.cancel()
             await asyncio.wait(others)
+            await stop_senders(senders)
             hub.close()
             sweeper.stop()
             # Told twice to stop, it is cancelled here; what was accepted is still written below.

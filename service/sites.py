@@ -5,6 +5,8 @@ origins = ["https://example.org", "https://www.example.org"]
 public = false
 token = "a long random text"
 user_secrets = ["another long random text"]
+
+Its webhooks are read by webhook_tables.py.
 """
 
 import re
@@ -17,6 +19,7 @@ from typing import Any
 
 from service.origins import canonical_origin, matches_wildcard
 from service.texts import check_marks, clean, decoded
+from service.webhook_tables import Webhook, webhooks_of
 
 SITE_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _SITE = re.compile(SITE_PATTERN[:-1] + r"\Z")
@@ -42,6 +45,7 @@ class Site:
     public: bool = True
     token: str = ""
     user_secrets: tuple[str, ...] = field(default=(), repr=False)
+    webhooks: tuple[Webhook, ...] = ()
 
     def allows(self, origin: str) -> bool:
         """Whether pages of an origin may write."""
@@ -111,7 +115,7 @@ def _site(name: str, table: Any) -> Site:
         raise ValueError(f"has a bad site id {name!r}: a-z, 0-9, . and -, at most 63 characters")
     if not isinstance(table, dict):
         raise ValueError(f'must give {name!r} as a table: ["{name}"]')
-    unknown = set(table) - {"origins", "public", "token", "user_secrets"}
+    unknown = set(table) - {"origins", "public", "token", "user_secrets", "webhooks"}
     if unknown:
         first = sorted(unknown)[0]
         hint = ""
@@ -132,8 +136,10 @@ def _site(name: str, table: Any) -> Site:
     except ValueError as error:
         raise ValueError(f"has a bad token for {name!r}: it {error}") from None
     user_secrets = _user_secrets(name, table.get("user_secrets", []))
+    webhooks = webhooks_of(name, table.get("webhooks", []), has_users=bool(user_secrets))
     try:
-        return Site(frozenset(map(canonical_origin, origins)), public, token, user_secrets)
+        allowed = frozenset(map(canonical_origin, origins))
+        return Site(allowed, public, token, user_secrets, webhooks)
     except ValueError as error:
         raise ValueError(f"has a bad origin for {name!r}: {error}") from None
 

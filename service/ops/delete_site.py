@@ -43,6 +43,8 @@ async def delete_site(
         progress(deleted)
     # The lists before the keys: whoever comes to a shard that is empty enters both again.
     await client.zrem(keys.sites, site)
+    async for name in client.scan_iter(match=keys.webhook(site, "*"), count=_CHUNK):
+        deleted += await client.unlink(name)
     hour = int(time.time()) // 3600
     for tag, found in shards.items():
         await client.zrem(keys.due, tag)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.retention import TURN_MS
+from service.store.webhooks import WEBHOOK_LIFE_MS
 
 DAY_MS = 86_400_000
 
@@ -39,6 +40,8 @@ class KeyKinds:
             return Kind("string", TURN_MS)
         if key == keys.shard_count:
             return Kind("string", 400 * DAY_MS)
+        if key.startswith(keys.webhooks):
+            return Kind("hash", WEBHOOK_LIFE_MS)
         tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")
         first, _, rest = name.partition(":")
         idle, kept = config.site_idle_ms, 400 * DAY_MS

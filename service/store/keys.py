@@ -173,10 +173,16 @@ class Keys:
         self.probe = f"{prefix}:probe"
         self.shard_count = f"{prefix}:shards"
         self.retention = f"{prefix}:retention"
+        self.webhooks = f"{prefix}:webhook:"
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
     def _make(self, tag: str) -> ShardKeys:
         return ShardKeys(self.prefix, tag, has_users=self._has_users(site_of(tag)))
+
+    def webhook(self, site: str, name: str) -> str:
+        """What is kept of an endpoint that events of a site are sent to. Not one of its shards:
+        there is one of it, into however many the site is split."""
+        return f"{self.webhooks}{site}:{name}"
 
     def of_session(self, site: str, session_id: str) -> ShardKeys:
         """The shard a session of a site lives in."""

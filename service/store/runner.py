@@ -79,7 +79,7 @@ class ScriptRunner:
         replies = await run_many(client, calls_of(self.hour()))
         for reply in replies:
             if isinstance(reply, list):
-                self._learn_clock(reply[0])
+                self.learn_clock(reply[0])
         stale = [n for n, reply in enumerate(replies) if _is_stale(reply)]
         if stale:
             calls = calls_of(self.hour())
@@ -134,7 +134,7 @@ class ScriptRunner:
                     replies = await ask(self.hour())
                 for reply, *_ in replies:
                     if isinstance(reply, list):
-                        self._learn_clock(reply[0])
+                        self.learn_clock(reply[0])
                 if any(_is_stale(reply[0]) for reply in replies):
                     replies = await ask(self.hour())
         for reply in replies:
@@ -175,7 +175,8 @@ class ScriptRunner:
         given = self.clock()
         return int(given) if given else int(time.time() * 1000 + self._clock_offset_ms)
 
-    def _learn_clock(self, now_text: str) -> None:
+    def learn_clock(self, now_text: str) -> None:
+        """Takes note of Redis's time, ms, as a reply says it."""
         if not self.clock():
             self._clock_offset_ms = int(now_text) - time.time() * 1000
 

@@ -27,6 +27,7 @@ from service.store.shares import StoreShares
 from service.store.site_counts import SiteCounts
 from service.store.sweeps import StoreSweeps
 from service.store.users import StoreUsers
+from service.store.webhooks import StoreWebhooks
 from service.store.writer import Heartbeat, StoreWriter
 
 
@@ -100,6 +101,7 @@ class PresenceStore:
         self.remove_share = shares.remove_share
         self.shares = shares.shares
         self.share_digests = shares.share_digests
+        self.webhooks = StoreWebhooks(runner)
         self.site_names = sites.site_names
         self.sites = sites.sites
 

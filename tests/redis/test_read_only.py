@@ -21,6 +21,7 @@ IDS = [f"session-{n:08d}" for n in range(40)]
 PLACE = '{"latitude":"52.5","longitude":"13.4","city":"Berlin"}'
 READS = (
     "changes", "count", "list", "sites", "snapshot", "user_places", "users",
+    "webhook_here",
 )  # fmt: skip
 RULES = StoreConfig()
 
@@ -84,6 +85,8 @@ async def test_a_replica_answers_all_that_is_read(pair: tuple[Server, Server], s
         assert [row.activeVisitors for row in (await reader.sites(["blog"])).sites] == [10]
         assert await reader.last_events("blog", positions)
         assert len((await reader.views("blog", after="0", limit=100)).views) == 50
+        here = await reader.webhooks.here("blog", "/here")
+        assert (here.positions, here.active, here.on_page) == (positions, 40, 10)  # unswept, too
         told = (await reader.events("blog", after="", limit=1000)).events
         assert told[-9:] == (await reader.newest_events("blog", 9)).events
         assert {event.sessionId for event in told} == set(IDS)
@@ -115,6 +118,8 @@ def test_there_are_no_other_scripts_that_read() -> None:
         "repair",
         "sweep",
         "view",
+        "webhook_lease",
+        "webhook_move",
     }
     assert {script.stem for script in LUA.glob("*.lua")} == writing | set(READS)
 

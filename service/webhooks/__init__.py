@@ -1,0 +1,1 @@
+"""Tells other systems what happens on a site: derives it from the log, signs it, sends it."""

@@ -1,0 +1,51 @@
+"""Finds out where a host is, and refuses what an endpoint may not reach."""
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any, NamedTuple
+
+from service.webhook_tables import Webhook, is_public
+
+
+class NotDelivered(Exception):
+    """A try failed. `reason` goes into logs and status: nothing of a URL or a body is in it."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+class Place(NamedTuple):
+    """An address that a socket can connect to."""
+
+    family: socket.AddressFamily
+    address: tuple[Any, ...]
+
+
+async def places_of(webhook: Webhook) -> list[Place]:
+    """Where the host of an endpoint is now: these very addresses are to be connected to, for a
+    name that is looked up again may lead elsewhere.
+
+    Raises:
+        NotDelivered: nowhere, or nowhere where it may be.
+    """
+    host = webhook.url.hostname
+    assert host is not None
+    port = webhook.url.port or (443 if webhook.url.scheme == "https" else 80)
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise NotDelivered("the name of its host is not known") from None
+    places = [Place(family, address) for family, _, _, _, address in found]
+    allowed = [place for place in places if webhook.allow_private or _is_public(place)]
+    if not allowed:
+        raise NotDelivered("its host is in a private network: see allow_private")
+    return allowed
+
+
+def _is_public(place: Place) -> bool:
+    text = str(place.address[0]).partition("%")[0]  # fe80::1%eth0
+    return is_public(ipaddress.ip_address(text))
