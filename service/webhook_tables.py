@@ -142,7 +142,7 @@ def _check_thresholds(
     if "page.above" in events and path is None:
         raise ValueError("has page.above and needs path, such as /checkout")
     for key, value, used_by in (
-        ("above", above, rising),
+        ("above", above, comparing),
         ("below", below, comparing),
         ("path", path, sorted(events & {"page.above"})),
     ):

@@ -74,10 +74,8 @@ def derive(steps: Iterable[Step], ends: int, **rules: Any) -> list[Told]:
     given: dict[str, Any] = {"path": "/p", "above": 2, "below": 2} | rules
     if not set(wanted) & {"page.above"}:
         del given["path"]
-    if not set(wanted) & {"page.above", "active.above"}:
-        del given["above"]
     if not set(wanted) & {"page.above", "active.above", "active.below"}:
-        del given["below"]
+        del given["above"], given["below"]
     given = {key: value for key, value in given.items() if value is not None}
     derivation = Derivation("blog", webhook_to(URL, events=wanted, **given))
     derivation.positions = ["0-0"]
