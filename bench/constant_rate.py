@@ -64,7 +64,7 @@ def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WAR
     free = deque(by_number)
     due_of: dict[int, float] = {}
     answers = Answers()
-    place = 0
+    sent = 0
     clock = time.perf_counter
     due = clock() + 0.1
     counts_from = due + warm_up_s
@@ -74,14 +74,14 @@ def send(port: int, wanted: Sequence[bytes], rate: float, warm_up_s: float = WAR
         if now > last:
             answers.bad += len(wanted) - answers.answered
             break
-        while place < len(wanted) and due <= now and free:
+        while sent < len(wanted) and due <= now and free:
             number = free.popleft()
             due_of[number] = due
-            by_number[number].send(wanted[place])
-            place += 1
+            by_number[number].send(wanted[sent])
+            sent += 1
             due += numbers.expovariate(rate)
             now = clock()
-        wait = max(0.0, due - now) if place < len(wanted) and free else 0.1
+        wait = max(0.0, due - now) if sent < len(wanted) and free else 0.1
         # epoll waits in whole milliseconds, select in microseconds.
         if not select.select([poll], [], [], wait)[0]:
             continue

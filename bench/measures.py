@@ -23,11 +23,11 @@ ENTRIES: dict[str, tuple[str, ...]] = {
 ATTEMPTS = 2
 
 
-def _place(id: str) -> tuple[int, str]:
+def _by_number(id: str) -> tuple[int, str]:
     return int(id[1:].rstrip("b")), id
 
 
-IDS = tuple(sorted((id for ids in ENTRIES.values() for id in ids), key=_place))
+IDS = tuple(sorted((id for ids in ENTRIES.values() for id in ids), key=_by_number))
 
 
 def run_all(context: Context) -> list[Result]:
@@ -45,7 +45,7 @@ def run_all(context: Context) -> list[Result]:
                 given = [not_measured(id, "", "", why) for id in wanted]
         if wanted:
             results += [result for result in given if context.wants(result.id)]
-    return sorted(results, key=lambda result: _place(result.id))
+    return sorted(results, key=lambda result: _by_number(result.id))
 
 
 def _load(module: str) -> Measure:

@@ -56,9 +56,9 @@ def _bars(axes: Any, cases: dict[str, Any], service: str, redis: str) -> None:
     axes.barh(names, program, 0.65, color=service, label="service")
     rest = [cases[name]["redis_us"] for name in names]
     axes.barh(names, rest, 0.65, left=program, color=redis, label="Redis")
-    for place, name in enumerate(names):
+    for row, name in enumerate(names):
         weight = "bold" if name == "this service" else None
-        axes.text(totals[name], place, f" {totals[name]:.0f}", va="center", weight=weight)
+        axes.text(totals[name], row, f" {totals[name]:.0f}", va="center", weight=weight)
     axes.set_xlim(right=1.1 * max(totals.values()))
     axes.set_xlabel("µs of CPU per heartbeat")
     axes.grid(axis="x")

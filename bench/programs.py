@@ -27,7 +27,7 @@ _UVICORN = (
 
 
 @dataclass(frozen=True)
-class Place:
+class Setup:
     """Where a program is to run, and for what."""
 
     redis: Valkey
@@ -73,29 +73,29 @@ def service_environ(
     }
 
 
-def _service(place: Place, **more: str) -> Program:
-    command = [sys.executable, "-m", "service", "serve", "--port", str(place.port)]
-    environ = service_environ(place.redis, place.folder, place.sites, place.dedup_s) | more
-    log = place.folder / "service.log"
+def _service(setup: Setup, **more: str) -> Program:
+    command = [sys.executable, "-m", "service", "serve", "--port", str(setup.port)]
+    environ = service_environ(setup.redis, setup.folder, setup.sites, setup.dedup_s) | more
+    log = setup.folder / "service.log"
     return Program("service", command, SERVICE_CORE, log, environ, ROOT)
 
 
-def _service_with_users(place: Place) -> Program:
-    file = place.folder / "users.toml"
+def _service_with_users(setup: Setup) -> Program:
+    file = setup.folder / "users.toml"
     file.write_text(
         f'["{mix.site(0)}"]\norigins = ["{mix.ORIGIN}"]\nuser_secrets = ["{USER_SECRET}"]\n'
     )
-    return _service(place, PRESENCE_SITES_FILE=str(file))
+    return _service(setup, PRESENCE_SITES_FILE=str(file))
 
 
-def _uvicorn(name: str, place: Place) -> Program:
+def _uvicorn(name: str, setup: Setup) -> Program:
     app = f"bench.peers.{name}:app"
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(place.port), *_UVICORN]
-    log = place.folder / f"{name}.log"
-    return Program(name, command, SERVICE_CORE, log, place.rules, ROOT)
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(setup.port), *_UVICORN]
+    log = setup.folder / f"{name}.log"
+    return Program(name, command, SERVICE_CORE, log, setup.rules, ROOT)
 
 
-def _fastify(place: Place) -> Program:
+def _fastify(setup: Setup) -> Program:
     here = PEERS / "fastify"
     if not (here / "node_modules" / "ioredis").exists():
         if shutil.which("npm") is None:
@@ -104,22 +104,22 @@ def _fastify(place: Place) -> Program:
         done = subprocess.run(command, cwd=here, capture_output=True, text=True)
         if done.returncode:
             raise Missing(f"what npm install brings: {done.stderr[-300:]}")
-    environ = {**place.rules, "NODE_ENV": "production"}
-    log = place.folder / "fastify.log"
+    environ = {**setup.rules, "NODE_ENV": "production"}
+    log = setup.folder / "fastify.log"
     return Program("fastify", ["node", str(here / "server.js")], SERVICE_CORE, log, environ)
 
 
-def _nginx(place: Place) -> Program:
+def _nginx(setup: Setup) -> Program:
     here = PEERS / "nginx"
     if not Path("/usr/lib/nginx/modules/ngx_http_lua_module.so").exists():
         raise Missing("the packages libnginx-mod-http-lua, lua-nginx-redis and lua-cjson")
     words = {
-        **place.rules,
+        **setup.rules,
         "HERE": str(here),
         "SCRIPT": str(PEERS / "heartbeats.lua"),
-        "REDIS_PORT": str(place.redis.port),
+        "REDIS_PORT": str(setup.redis.port),
     }
-    return _start_nginx("nginx", here / "nginx.conf", words, place.folder, SERVICE_CORE)
+    return _start_nginx("nginx", here / "nginx.conf", words, setup.folder, SERVICE_CORE)
 
 
 def _start_nginx(
@@ -138,7 +138,7 @@ def _start_nginx(
     return Program(name, command, core, folder / f"{name}.log")
 
 
-_STARTS: dict[str, Callable[[Place], Program]] = {
+_STARTS: dict[str, Callable[[Setup], Program]] = {
     "service": _service,
     # For clients that say whose address is theirs, of whom there can be many on one machine.
     "service-behind-proxy": partial(_service, PRESENCE_TRUSTED_PROXIES="127.0.0.1/32"),
@@ -163,7 +163,7 @@ def started(
 ) -> Iterator[tuple[Program, int]]:
     """The program, and its port; ended with the block."""
     port = free_port()
-    with _STARTS[name](Place(redis, folder, port, sites, dedup_s)) as program:
+    with _STARTS[name](Setup(redis, folder, port, sites, dedup_s)) as program:
         program.wait_for(port)
         yield program, port
 

@@ -10,9 +10,9 @@
   ARGV[4]  where the last answer stopped, "<path><tab><user>"; empty: from the beginning
   ARGV[5]  rows to return at most, users; 0: only the total
 
-  Returns {now, 'stale'}, as heartbeat.lua; or {now, 'users', total, places, rows, scores}
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, 'users', total, user_pages, rows, scores}
     total   users who are here, or on that page
-    places  {"<path><tab><user>", …}
+    user_pages  {"<path><tab><user>", …}
     rows    {row, …}: what `users` has of each of them
     scores  {score, …}: when each of the sessions in these rows expires, ms, in order
 ]]
@@ -30,15 +30,15 @@ end
 if position ~= '' then
   from = '(' .. position
 end
-local places = limit > 0
+local user_pages = limit > 0
   and redis.call('ZRANGEBYLEX', shard.user_pages, from, to, 'LIMIT', 0, limit) or {}
 local users = {}
-for n, place in ipairs(places) do
-  users[n] = string.match(place, '[^\t]*$')
+for n, user_page in ipairs(user_pages) do
+  users[n] = string.match(user_page, '[^\t]*$')
 end
 local rows = #users > 0 and redis.call('HMGET', shard.users, unpack(users)) or {}
 local scores = user_scores(shard, users, rows)
 for n, row in ipairs(rows) do
   rows[n] = row or ''
 end
-return {now_text, 'users', count_users(shard, path ~= '' and path), places, rows, scores}
+return {now_text, 'users', count_users(shard, path ~= '' and path), user_pages, rows, scores}

@@ -161,7 +161,7 @@ _BatchOutcome = Annotated[
 
 
 class ItemError(Struct, frozen=True):
-    """What is wrong with a heartbeat of a batch: its place from 0 on, the field (`heartbeats`: it
+    """What is wrong with a heartbeat of a batch: its index from 0 on, the field (`heartbeats`: it
     is not an object at all), and what would be right."""
 
     index: Count

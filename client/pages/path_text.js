@@ -31,7 +31,7 @@ export function tellWholePaths() {
     current = null;
     if (tip.matches(":popover-open")) tip.hidePopover();
   };
-  const place = () => {
+  const position = () => {
     if (!current?.isConnected) return hide();
     const { left, bottom, top } = current.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = tip;
@@ -49,10 +49,10 @@ export function tellWholePaths() {
     current = path;
     setText(tip, path.textContent ?? "");
     tip.showPopover();
-    place();
+    position();
   };
   for (const type of ["pointerover", "focusin", "click"]) document.addEventListener(type, show); // click: a tap
   document.addEventListener("focusout", hide);
-  document.addEventListener("scroll", () => current && place(), { capture: true, passive: true });
+  document.addEventListener("scroll", () => current && position(), { capture: true, passive: true });
   document.addEventListener("keydown", ({ key }) => key === "Escape" && hide());
 }

@@ -58,11 +58,11 @@ for (const pre of all("[role=tabpanel] pre")) {
 const codes = all(".example code").map((code) => ({ code, text: code.textContent ?? "" }));
 let site = SITE;
 
-/** Where an example leads, below this page's own address. @param {HTMLElement} place */
-const urlOf = (place) => new URL((place.dataset.url ?? "").replace(`/sites/${SITE}/`, `/sites/${site}/`), new URL("./", document.baseURI));
+/** Where an example leads, below this page's own address. @param {HTMLElement} form */
+const urlOf = (form) => new URL((form.dataset.url ?? "").replace(`/sites/${SITE}/`, `/sites/${site}/`), new URL("./", document.baseURI));
 
-for (const place of all(".send")) {
-  const operation = /** @type {HTMLElement} */ (place.closest(".operation"));
+for (const form of all(".send")) {
+  const operation = /** @type {HTMLElement} */ (form.closest(".operation"));
   const button = element("button", "button primary small", "Send");
   button.setAttribute("type", "button");
   const field = /** @type {HTMLInputElement} */ (element("input", "field"));
@@ -72,9 +72,9 @@ for (const place of all(".send")) {
   field.pattern = "[a-z0-9][a-z0-9.\\-]{0,62}";
   const result = element("div", "result");
   result.setAttribute("aria-live", "polite");
-  if (place.dataset.url?.includes("/sites/")) place.append(field);
-  place.append(button, result);
-  place.hidden = false;
+  if (form.dataset.url?.includes("/sites/")) form.append(field);
+  form.append(button, result);
+  form.hidden = false;
   field.addEventListener("input", () => {
     if (!field.validity.valid || !field.value) return;
     site = field.value;
@@ -86,7 +86,7 @@ for (const place of all(".send")) {
     let line = "The service did not answer.";
     let text = "";
     try {
-      const response = await fetch(urlOf(place), { credentials: "omit" });
+      const response = await fetch(urlOf(form), { credentials: "omit" });
       line = `${response.status} ${response.statusText}`.trim();
       text = await response.text();
       if (response.headers.get("Content-Type")?.includes("json")) text = JSON.stringify(JSON.parse(text), null, 2);

@@ -28,7 +28,7 @@ def csv_row(view: View) -> str:
 
 
 def _as_text(cell: str) -> str:
-    """The cell with an apostrophe before each place where a formula could begin."""
+    """The cell with an apostrophe wherever a formula could begin."""
     guarded = _FORMULA.sub(r"\1\2'", cell)
     return "'" + guarded if guarded.startswith(_BLANK_STARTS) else guarded
 
@@ -40,7 +40,7 @@ def ndjson_row(view: View) -> str:
 
 def event_lines(page: EventPage) -> str:
     """One JSON object and a line feed for each event; the last says in `next` where to go on, so
-    that whoever keeps the lines keeps their place as well."""
+    that whoever keeps the lines keeps the position as well."""
     *events, last = page.events
     lines = [*events, msgspec.structs.replace(last, next=page.next)]
     return msgspec.json.Encoder().encode_lines(lines).decode()

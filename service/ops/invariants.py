@@ -70,7 +70,7 @@ def life_faults(
             case "moved" | "identified":
                 origin = origin_of(event)
                 if is_whole and origin not in at:
-                    what = f"{kind} from {origin.place} without being there"
+                    what = f"{kind} from {origin.page_and_user} without being there"
                     yield session, f"{what} (event {entry_id})"
                 at.discard(origin)
                 at.add(member)
@@ -94,7 +94,9 @@ def life_faults(
 
 
 def _on(members: set[Member]) -> str:
-    return f"on {', '.join(sorted(member.place for member in members))}" if members else "gone"
+    return (
+        f"on {', '.join(sorted(member.page_and_user for member in members))}" if members else "gone"
+    )
 
 
 def events_to_append(
@@ -128,8 +130,8 @@ def user_faults(
     sessions: dict[str, list[tuple[str, str, str]]] = {user: [] for user in rows}
     for member in members:
         if member.user:
-            place = (member.session, member.country, member.path)
-            sessions.setdefault(member.user, []).append(place)
+            session = (member.session, member.country, member.path)
+            sessions.setdefault(member.user, []).append(session)
     for user, expected in sorted(sessions.items()):
         row = [session.split(" ", 3) for session in rows.get(user, "").split("\t")[4:]]
         kept = sorted((parts[0], *parts[2:]) for parts in row)

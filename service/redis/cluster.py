@@ -249,8 +249,8 @@ class ClusterLane:
         return _result_of(made)
 
     async def replies(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
-        """The replies of many; those of one node travel together, in order. An error stands in
-        the place of its reply.
+        """The replies of many; those of one node travel together, in order. An error stands
+        for its reply.
 
         Raises:
             RedisClusterException: no node can be reached that says where the slots are.

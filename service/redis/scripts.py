@@ -91,7 +91,7 @@ async def run(client: Client, call: Call) -> Any:
 
 
 async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
-    """The replies of many calls, in order; an error of one call stands in its place.
+    """The replies of many calls, in order; an error of one call stands for its reply.
 
     Those of one script that follow one another travel in one pipeline (on a cluster: one for each
     node), so that calls on the same site shard are carried out in order. Those refused because the
@@ -112,7 +112,7 @@ async def run_many(client: Client, calls: Sequence[Call]) -> list[Any]:
 
 async def run_mixed(client: Client, calls: Sequence[Call | Command]) -> list[Any]:
     """The replies of calls and plain commands that only read, sent as one, in order; an error of
-    one stands in its place. Raises as `run_many`."""
+    one stands for its reply. Raises as `run_many`."""
     commands = [call.evalsha() if isinstance(call, Call) else call for call in calls]
     replies = await _pipelined(client, commands)
     for n, call in enumerate(calls):

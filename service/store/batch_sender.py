@@ -148,8 +148,8 @@ class BatchSender:
             session, viewed = keys.session_prefix, keys.viewed_prefix
             for session_id, path, country, client, details, user, _ in batch.items:
                 all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
-                place = f"{country or '--'} {user} {path}" if user else f"{country or '--'} {path}"
-                args += (place, f"{client} {details}" if details else client)
+                member = f"{country or '--'} {user} {path}" if user else f"{country or '--'} {path}"
+                args += (member, f"{client} {details}" if details else client)
         if has_users:
             args.append(runner.config.users_kept)
         return Call(load("heartbeat"), all_keys, args)

@@ -43,7 +43,7 @@ Send = Callable[[list[Batch[K, T, R]]], Awaitable[list[Answer[R]]]]
 class Batcher(Generic[K, T, R]):
     """Sends submitted items in batches, and gives each caller the result of its item.
 
-    A result is bound to its item by its place in its batch, and a batch never changes once it is
+    A result is bound to its item by its index in its batch, and a batch never changes once it is
     sent, so results and callers cannot be mixed up. Items of one key keep their order.
 
     Args:

@@ -27,6 +27,6 @@ class Member(NamedTuple):
         return f"{self.session} {self.country} {user}{self.path}"
 
     @property
-    def place(self) -> str:
+    def page_and_user(self) -> str:
         """The page, and whose the session is there, if that is known."""
         return f"{self.path} as {self.user}" if self.user else self.path

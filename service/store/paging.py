@@ -30,9 +30,9 @@ def read_cursor(cursor: str) -> tuple[int, float, str]:
         raise FieldError("cursor", _NO_CURSOR) from None
 
 
-def write_user_cursor(place: str) -> str:
+def write_user_cursor(user_page: str) -> str:
     """Where a listing of users stopped, as a string for URLs."""
-    return base64.urlsafe_b64encode(place.encode()).decode()
+    return base64.urlsafe_b64encode(user_page.encode()).decode()
 
 
 def read_user_cursor(cursor: str) -> str:
@@ -42,12 +42,12 @@ def read_user_cursor(cursor: str) -> str:
         FieldError: it is not a cursor.
     """
     try:
-        place = base64.b64decode(cursor.encode(), b"-_", validate=True).decode()
+        user_page = base64.b64decode(cursor.encode(), b"-_", validate=True).decode()
     except (ValueError, UnicodeError):
-        place = ""
-    if not place.startswith("/") or place.count("\t") != 1:
+        user_page = ""
+    if not user_page.startswith("/") or user_page.count("\t") != 1:
         raise FieldError("cursor", _NO_CURSOR)
-    return place
+    return user_page
 
 
 def stream_position(entry_id: str) -> tuple[int, int]:

@@ -69,7 +69,7 @@ class ScriptRunner:
         )
 
     async def replies(self, calls_of: CallsOf, client: Client | None = None) -> list[Any]:
-        """Returns the replies in order; an error stands in the place of its call. Calls with the
+        """Returns the replies in order; an error stands for the reply of its call. Calls with the
         keys of an hour that is over are repeated, once, with those of Redis's own hour.
 
         Raises:
@@ -202,7 +202,7 @@ class ScriptRunner:
         return reply
 
     def error_of(self, reply: Exception) -> StoreError:
-        """The StoreError of an error that stands in the place of a reply."""
+        """The StoreError of an error that stands for a reply."""
         return reply if isinstance(reply, StoreError) else self.translated(reply)
 
 

@@ -34,8 +34,8 @@ class StoreSweeps:
     async def sweep_many(
         self, tags: Sequence[str], limit: int = SWEEP_LIMIT
     ) -> list[Sweep | StoreError]:
-        """Like `sweep`, for many site shards in one pipeline; what one refuses stands in its
-        place."""
+        """Like `sweep`, for many site shards in one pipeline; a refusal is the
+        result of its own shard."""
         runner = self._runner
         shards = [runner.keys.of_tag(tag) for tag in tags]
         args = (*runner.config.arguments, limit)

@@ -33,7 +33,7 @@ class UserCounts:
         maxlen = self._runner.config.events_maxlen
         async with users.lock:  # what is read first is applied first
             replies = await self._runner.read(
-                "user_places",
+                "user_pages",
                 self._runner.keys.of_site(site),
                 lambda n: (maxlen, users.positions[n], path or ""),
             )
@@ -51,20 +51,20 @@ class _SiteUsers:
         self._shards_with: dict[str | None, Counter[str]] = {}
 
     async def apply(self, replies: list[list[Any]], path: str | None) -> int:
-        """Takes over what each shard says (lua/user_places.lua); the users on the page now."""
+        """Takes over what each shard says (lua/user_pages.lua); the users on the page now."""
         expired: Counter[str] = Counter()
-        for n, (_, status, position, gone, places, users) in enumerate(replies):
-            await self._move(n, self._pages[n].keys() if status == "all" else users, places)
+        for n, (_, status, position, gone, user_pages, users) in enumerate(replies):
+            await self._move(n, self._pages[n].keys() if status == "all" else users, user_pages)
             self.positions[n] = position
             expired.update(gone)
         here = self._shards_with.get(path, Counter())
         return len(here) - sum(here[user] == shards for user, shards in expired.items())
 
-    async def _move(self, shard: int, users: Iterable[str], places: Iterable[str]) -> None:
-        """These users are at these places of a shard now, and at no other."""
+    async def _move(self, shard: int, users: Iterable[str], user_pages: Iterable[str]) -> None:
+        """These users are on these pages of a shard now, and at no other."""
         now: dict[str, set[str]] = {user: set() for user in users}
-        for place in places:
-            page, _, user = place.partition("\t")
+        for user_page in user_pages:
+            page, _, user = user_page.partition("\t")
             now.setdefault(user, set()).add(sys.intern(page))
         for done, (user, pages) in enumerate(now.items(), 1):
             if done % MOVED_AT_ONCE == 0:

@@ -82,15 +82,15 @@ class StoreUsers:
             while True:
                 args = (path or "", position, limit)
                 replies = await self._read("users", shards, lambda n, args=args: args)  # type: ignore[misc]
-                places, has_more = _first_places(replies, limit)
-                states = await self._states_of(site, replies, places)
-                for position in places:
+                user_pages, has_more = _first_user_pages(replies, limit)
+                states = await self._states_of(site, replies, user_pages)
+                for position in user_pages:
                     page, _, user = position.partition("\t")
                     state = states.get(user)
                     if state and page in (state.paths if path else in_order(state.paths)[:1]):
                         found.append(state.row(user))
                         if len(found) == limit:
-                            has_more = has_more or position != places[-1]
+                            has_more = has_more or position != user_pages[-1]
                             break
                 if not has_more or len(found) == limit:
                     break
@@ -99,15 +99,17 @@ class StoreUsers:
         return models.UserPage(found, total, next_cursor, min(int(reply[0]) for reply in replies))
 
     async def _states_of(
-        self, site: str, replies: list[list[Any]], places: list[str]
+        self, site: str, replies: list[list[Any]], user_pages: list[str]
     ) -> dict[str, UserState]:
         if len(replies) > 1:  # other shards may know more of them
-            return await self.states(site, [place.partition("\t")[2] for place in places])
+            return await self.states(
+                site, [user_page.partition("\t")[2] for user_page in user_pages]
+            )
         ((now, _, _, listed, rows, scores),) = replies
         moments = map(float, scores)
         return {
-            place.partition("\t")[2]: _state_of(row, int(now), moments, self._timeout_ms)
-            for place, row in zip(listed, rows, strict=True)
+            user_page.partition("\t")[2]: _state_of(row, int(now), moments, self._timeout_ms)
+            for user_page, row in zip(listed, rows, strict=True)
             if row
         }
 
@@ -214,12 +216,14 @@ def in_order(paths: Iterable[str]) -> list[str]:
     return sorted(paths, key=str.encode)
 
 
-def _first_places(replies: list[list[Any]], limit: int) -> tuple[list[str], bool]:
-    """The first places of all shards, in order, and whether there may be more."""
-    places = in_order({place for reply in replies for place in reply[3]})
+def _first_user_pages(replies: list[list[Any]], limit: int) -> tuple[list[str], bool]:
+    """The first entries of `user_pages` of all shards, in order, and whether there may be more."""
+    user_pages = in_order({user_page for reply in replies for user_page in reply[3]})
     # A shard that has listed as many as it was asked for may have more behind its last.
     stops = [reply[3][-1].encode() for reply in replies if len(reply[3]) == limit]
-    known = [place for place in places if all(place.encode() <= stop for stop in stops)]
+    known = [
+        user_page for user_page in user_pages if all(user_page.encode() <= stop for stop in stops)
+    ]
     return known[:limit], bool(stops) or len(known) > limit
 
 

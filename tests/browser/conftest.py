@@ -105,8 +105,8 @@ class Watched:
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning"):
-            place = message.location.get("url", "")
-            self.faults.append(f"{message.type}: {message.text} {place}")
+            url = message.location.get("url", "")
+            self.faults.append(f"{message.type}: {message.text} {url}")
 
     def _check_host(self, url: str) -> None:
         parts = urlsplit(url)

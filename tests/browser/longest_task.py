@@ -89,9 +89,13 @@ def main(arrivals: int, seconds: float) -> None:
     """Starts a service, a Valkey and Chromium, and measures."""
     with (
         Server("valkey") as server,
-        tempfile.TemporaryDirectory() as place,
+        tempfile.TemporaryDirectory() as folder,
         running(
-            Path(place), server.url, SESSION_TIMEOUT="120", HEARTBEAT_INTERVAL="30", LIVE_TICK="0.5"
+            Path(folder),
+            server.url,
+            SESSION_TIMEOUT="120",
+            HEARTBEAT_INTERVAL="30",
+            LIVE_TICK="0.5",
         ) as service,
         sync_playwright() as playwright,
     ):

@@ -75,9 +75,9 @@ def main(folder: Path) -> None:
     """Starts a service with a busy site, and takes the pictures."""
     with (
         Server("valkey") as server,
-        tempfile.TemporaryDirectory() as place,
+        tempfile.TemporaryDirectory() as service_folder,
         running(
-            Path(place),
+            Path(service_folder),
             server.url,
             SESSION_TIMEOUT="120",
             HEARTBEAT_INTERVAL="30",

@@ -86,11 +86,11 @@ class Balancer:
             if not has_ipv6():
                 text = re.sub(r"listen \[::\].*", "", text)
             # Folders that only root may write to, and as few processes as there are cores here.
-            places = "".join(
+            temp_paths = "".join(
                 f"{what}_temp_path {self.folder}/{what};\n"
                 for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
             )
-            return text.replace("\nhttp {\n", f"\nhttp {{\n{places}")
+            return text.replace("\nhttp {\n", f"\nhttp {{\n{temp_paths}")
         v6 = r"\g<1>{0},:::{0} v6only" if has_ipv6() else r"\g<1>{0}"
         text = re.sub(r"(bind :)443,:::443 v6only", v6.format(self.port), text)
         return re.sub(r"(bind :)80,:::80 v6only", v6.format(self.plain_port), text)

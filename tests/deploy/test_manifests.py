@@ -45,7 +45,7 @@ def compose_text() -> str:
 
 
 def compose() -> dict[str, Any]:
-    """As YAML has it, with what is shared in its place."""
+    """As YAML has it, with anchors resolved."""
     found: dict[str, Any] = yaml.safe_load(compose_text())
     return found
 

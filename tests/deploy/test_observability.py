@@ -92,7 +92,7 @@ def test_every_metric_named_is_there(exposed: str) -> None:
 
 def test_dashboard() -> None:
     """Nothing overlaps, everything has a name, a unit and a source that can be chosen."""
-    places: set[tuple[int, int]] = set()
+    taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]
         cells = {
@@ -100,9 +100,9 @@ def test_dashboard() -> None:
             for x in range(at["x"], at["x"] + at["w"])
             for y in range(at["y"], at["y"] + at["h"])
         }
-        assert not places & cells
+        assert not taken & cells
         assert at["x"] + at["w"] <= 24
-        places |= cells
+        taken |= cells
         assert panel["title"]
         if panel["type"] != "row":
             assert panel["fieldConfig"]["defaults"]["unit"]

@@ -31,6 +31,6 @@ def measured(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
         for name, figure in figures.items()
     }
     print(json.dumps(line))
-    if place := os.environ.get("FAULTS_REPORT"):
-        with Path(place).open("a") as file:
+    if report := os.environ.get("FAULTS_REPORT"):
+        with Path(report).open("a") as file:
             file.write(json.dumps(line) + "\n")

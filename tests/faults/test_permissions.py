@@ -109,12 +109,12 @@ async def use(service: Service, key_prefix: str) -> None:
     assert await store.changes("empty", nowhere)
     for keys in store.keys.of_site("blog"):
         await store.sweep(keys.tag)  # of whom the sweeper may have let go already
-    _, places = await store.stats_and_positions("blog")
+    _, positions = await store.stats_and_positions("blog")
     await service.client.post(
         "/v1/sites/blog/heartbeat", json={"sessionId": S, "currentPath": "/again"}
     )
-    assert await store.changes("blog", places)
-    assert await store.last_events("blog", places)
+    assert await store.changes("blog", positions)
+    assert await store.last_events("blog", positions)
     connection = connect(url_of_store(service))
     try:
         doctor = Doctor(connection, Keys(key_prefix))

@@ -29,15 +29,15 @@ CREATED, MOVED = ack("/a", "created", 1), ack("/b", "moved", 2)
 FAILED = ack("/c", "", 3)
 
 
-@pytest.mark.parametrize("place", ["/b", "/c"])
-def test_what_failed_may_have_been_written_or_not(place: str) -> None:
-    assert replay("s", [CREATED, MOVED, FAILED], place, []) == 0
-    again = ack("/b", "duplicate" if place == "/b" else "moved", 4)
+@pytest.mark.parametrize("path", ["/b", "/c"])
+def test_what_failed_may_have_been_written_or_not(path: str) -> None:
+    assert replay("s", [CREATED, MOVED, FAILED], path, []) == 0
+    again = ack("/b", "duplicate" if path == "/b" else "moved", 4)
     assert replay("s", [CREATED, MOVED, FAILED, again], "/b", []) == 0
 
 
 @pytest.mark.parametrize(
-    "acks, place",
+    "acks, path",
     [
         ([CREATED, MOVED], "/a"),  # set back
         ([CREATED, MOVED], None),  # lost
@@ -46,9 +46,9 @@ def test_what_failed_may_have_been_written_or_not(place: str) -> None:
         ([CREATED, ack("/a", "moved", 2)], "/a"),
     ],
 )
-def test_what_does_not_fit_is_found(acks: list[Ack], place: str | None) -> None:
+def test_what_does_not_fit_is_found(acks: list[Ack], path: str | None) -> None:
     with pytest.raises(AssertionError):
-        replay("s", acks, place, [])
+        replay("s", acks, path, [])
 
 
 def test_a_loss_excuses_its_window_alone() -> None:

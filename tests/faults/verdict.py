@@ -1,7 +1,7 @@
 """What is checked after every fault.
 
 The log of the load is replayed through the model of `tests/model.py`. A heartbeat that failed may
-have been written, at once or later, so after it a session may be in more than one place; an
+have been written, at once or later, so after it a session may be on more than one page; an
 acknowledgement must fit to one of them, and so must what Redis says in the end.
 """
 
@@ -96,7 +96,7 @@ def judge(
         _look_at_redis(url, sorted({ack.site for ack in acks}), settings, expiry_slack_ms)
     )
     repeated = sum(
-        replay(session, own, kept.places.get(session), losses) for session, own in by_session(acks)
+        replay(session, own, kept.paths.get(session), losses) for session, own in by_session(acks)
     )
     assert may_repeat or not repeated, f"{repeated} answers were not to the first try"
     views = Counter({view: n for view, n in kept.views.items() if not view[0].startswith(beside)})
@@ -132,8 +132,8 @@ def check_log(copy: Copy) -> None:
         assert word not in copy.log, copy.log[-3000:]
 
 
-def replay(session: str, acks: Sequence[Ack], place: str | None, losses: Sequence[Loss]) -> int:
-    """Replays one session's heartbeats; `place`: where Redis has it in the end. How many of them
+def replay(session: str, acks: Sequence[Ack], path: str | None, losses: Sequence[Loss]) -> int:
+    """Replays one session's heartbeats; `path`: where Redis has it in the end. How many of them
     can only have been answered after a second try."""
     repeated = 0
     possible: set[str | None] = {None}
@@ -159,7 +159,7 @@ def replay(session: str, acks: Sequence[Ack], place: str | None, losses: Sequenc
         history.append((ack.ended, frozenset(possible)))
     for loss in set(losses) - told_of:
         possible |= _may_be_back(history, loss)
-    assert place in possible, f"{session} is on {place}, and should be on one of {possible}"
+    assert path in possible, f"{session} is on {path}, and should be on one of {possible}"
     return repeated
 
 
@@ -169,7 +169,7 @@ def _may_be_back(
     """Where a session may be found that was set back to a moment of the loss."""
     before = [states for ended, states in history if ended < loss.since][-1:]
     during = [states for ended, states in history if ended >= loss.since]
-    return {place for states in (*before, *during) for place in states}
+    return {path for states in (*before, *during) for path in states}
 
 
 _RULES = StoreConfig(
@@ -205,7 +205,7 @@ def check_views(
 
 
 class _Kept(NamedTuple):
-    places: dict[str, str]  # session -> path
+    paths: dict[str, str]  # session -> path
     views: Counter[tuple[str, str]]  # session and path -> times counted
 
 
@@ -216,7 +216,7 @@ async def _look_at_redis(
         {k: v for k, v in environ_of(url, **settings).items() if k.startswith("PRESENCE_")}
     )
     store = patient_store(url, Keys(given.key_prefix, given.shards), store_config_of(given))
-    places: dict[str, str] = {}
+    paths: dict[str, str] = {}
     views: Counter[tuple[str, str]] = Counter()
     try:
         for site in sites:
@@ -227,12 +227,12 @@ async def _look_at_redis(
             for keys in store.keys.of_site(site):
                 for member in await client.zrange(keys.active, 0, -1):
                     session, _, path = member.split(" ", 2)
-                    places[session] = path
+                    paths[session] = path
                 for _, view in await client.xrange(keys.views):
                     views[view["session"], view["path"]] += 1
     finally:
         await store.close()
-    return _Kept(places, views)
+    return _Kept(paths, views)
 
 
 async def _any_time(store: Any) -> tuple[int, int]:

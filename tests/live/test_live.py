@@ -60,8 +60,8 @@ def count_calls(store: PresenceStore, *names: str) -> dict[str, int]:
 async def test_what_has_changed(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock)
-    _, places = await store.stats_and_positions("blog")
-    assert places == ["0-0"]
+    _, positions = await store.stats_and_positions("blog")
+    assert positions == ["0-0"]
     # what is done -> pages, arrivals, departures, kinds
     for beats, later_ms, pages, arrivals, departures, kinds in [
         ([], 0, {}, 0, 0, []),
@@ -74,14 +74,14 @@ async def test_what_has_changed(make_store: MakeStore) -> None:
         clock.advance(later_ms)
         await store.sweep("blog")
         await store.heartbeats("blog", beats)
-        changes = await store.changes("blog", places)
+        changes = await store.changes("blog", positions)
         assert changes
         change = changes.change
         assert {row.path: row.count for row in change.activeByPath} == pages
         assert (change.arrivals, change.departures) == (arrivals, departures)
         assert [happening.type for happening in change.feed or ()] == kinds
         assert change.asOf == clock.now_ms
-        places = changes.positions
+        positions = changes.positions
     joined = (change.feed or [])[-1]
     assert joined == SessionEvent("joined", "/c", change.asOf)
     left = (change.feed or [])[0]
@@ -92,11 +92,11 @@ async def test_views_alone_are_a_change(make_store: MakeStore) -> None:
     from service.store.writer import PageView
 
     store = make_store(Clock())
-    _, places = await store.stats_and_positions("blog")
+    _, positions = await store.stats_and_positions("blog")
     await store.view("blog", PageView("s" * 16, "/a"))
-    changes = await store.changes("blog", places)
+    changes = await store.changes("blog", positions)
     assert changes
-    assert changes.positions == places
+    assert changes.positions == positions
     assert (changes.change.totalPageViews, changes.change.uniqueVisitors) == (1, 1)
 
 
@@ -108,10 +108,10 @@ async def test_what_is_trimmed_or_too_much_takes_a_snapshot(
     assert await store.changes("blog", ["1-1"] * shards) is None, "not of this log"
     _, nothing = await store.stats_and_positions("blog")
     await store.heartbeats("blog", [beat(1)])
-    _, places = await store.stats_and_positions("blog")
+    _, positions = await store.stats_and_positions("blog")
     assert await store.changes("blog", nothing)
     await store.heartbeats("blog", [beat(n) for n in range(2, 600)])
-    assert await store.changes("blog", places) is None
+    assert await store.changes("blog", positions) is None
     assert await store.changes("blog", nothing) is None
 
 
@@ -119,26 +119,26 @@ async def test_what_is_lost_in_one_shard_takes_a_snapshot(make_store: MakeStore)
     store = make_store(Clock(), shards=3, events_maxlen=100)
     of_one = [one for n in range(900) if shard_of((one := beat(n)).session_id, 3) == 1]
     await store.heartbeats("blog", of_one[:1])
-    _, places = await store.stats_and_positions("blog")
+    _, positions = await store.stats_and_positions("blog")
     await store.heartbeats("blog", of_one[1:])
-    assert await store.changes("blog", places) is None
-    _, places = await store.stats_and_positions("blog")
-    assert await store.changes("blog", places)
-    places[1] = "1-1"
-    assert await store.changes("blog", places) is None, "one of three is not of this log"
+    assert await store.changes("blog", positions) is None
+    _, positions = await store.stats_and_positions("blog")
+    assert await store.changes("blog", positions)
+    positions[1] = "1-1"
+    assert await store.changes("blog", positions) is None, "one of three is not of this log"
 
 
 async def test_too_many_events_take_a_snapshot(make_store: MakeStore) -> None:
     store = make_store(Clock())
     await store.heartbeats("blog", [beat(0)])
-    _, places = await store.stats_and_positions("blog")
+    _, positions = await store.stats_and_positions("blog")
     await store.heartbeats("blog", [beat(n) for n in range(1, CHANGES_LIMIT + 1)])
-    changes = await store.changes("blog", places)
+    changes = await store.changes("blog", positions)
     assert changes
     assert changes.change.arrivals == CHANGES_LIMIT
     assert len(changes.change.feed or ()) == 20
     await store.heartbeats("blog", [beat(1001)])
-    assert await store.changes("blog", places) is None
+    assert await store.changes("blog", positions) is None
 
 
 class Screen:
@@ -366,11 +366,11 @@ async def test_what_is_too_much_to_keep_for_a_slow_client_becomes_a_snapshot() -
 async def test_what_happened_is_told_once(first: str, then: str, told: int) -> None:
     """The reader may be behind the moment up to which a client was told what it missed."""
 
-    def of(places: list[str], as_of: int) -> Delta:
-        log = [Entry(0, place, SessionEvent("joined", "/a", as_of)) for place in places]
+    def of(positions: list[str], as_of: int) -> Delta:
+        log = [Entry(0, position, SessionEvent("joined", "/a", as_of)) for position in positions]
         feed = [entry.event for entry in log]
         change = Change(1, [PathCount("/a", 1)], 1, 1, len(log), 0, as_of, feed)
-        return Delta(Changes(change, places[-1:], log))
+        return Delta(Changes(change, positions[-1:], log))
 
     subscriber = Subscriber(SubscribeOptions(feed=True))
     subscriber.start(of(["8-0", first], 10))
@@ -434,16 +434,16 @@ async def test_who_comes_back_together_shares_calls(make_store: MakeStore) -> No
     calls = count_calls(store, "changes", "stats_and_positions")
     async with contextlib.AsyncExitStack() as stack:
 
-        async def come_back(places: list[str] | None) -> bytes | None:
+        async def come_back(positions: list[str] | None) -> bytes | None:
             subscriber = stack.enter_context(feed.subscribed("blog"))
-            await feed.catch_up("blog", subscriber, places)
+            await feed.catch_up("blog", subscriber, positions)
             return await subscriber.take()
 
         told = await asyncio.gather(*(come_back(known) for _ in range(300)))
         assert len(set(told)) == 1
-        # 300 that stopped at 300 places, few of which there are any more.
+        # 300 that stopped at 300 positions, few of which there are any more.
         strangers = [[f"{n}-0"] for n in range(1, 301)]
-        await asyncio.gather(*(come_back(places) for places in strangers))
+        await asyncio.gather(*(come_back(positions) for positions in strangers))
     assert calls["changes"] < 20
     assert calls["stats_and_positions"] < 20
 
@@ -693,7 +693,7 @@ async def test_a_stream_that_cannot_tell_the_present_ends(monkeypatch: pytest.Mo
     async with serving(FastPathProtocol, **FAST) as served, Stream(served) as stream:
         assert await stream.next() == "snapshot"
 
-        async def fails(site: str, places: Any) -> Any:
+        async def fails(site: str, positions: Any) -> Any:
             raise StoreUnreachable("Redis cannot be reached")
 
         with monkeypatch.context() as patched:
@@ -777,10 +777,10 @@ async def test_departures_say_their_country(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock)
     await store.heartbeats("blog", [beat(1, "/a", "DE"), beat(2)])
-    _, places = await store.stats_and_positions("blog")
+    _, positions = await store.stats_and_positions("blog")
     clock.advance(120_000)
     await store.sweep("blog")
-    changes = await store.changes("blog", places)
+    changes = await store.changes("blog", positions)
     assert changes
     told = [(happening.type, happening.country) for happening in changes.change.feed or ()]
     assert told == [("left", "DE"), ("left", None)]

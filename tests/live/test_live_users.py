@@ -629,10 +629,10 @@ async def test_a_race_over_three_copies_replays_to_exactly_who_is_here(
                 await asyncio.sleep(0.001 * chance.randrange(15))  # slow, now and then
 
     shown = [(path, Faces()) for _ in hubs for path in (None, "/0", "/1")]
-    places = [hub for hub in hubs for _ in range(3)]
+    hubs_of_clients = [hub for hub in hubs for _ in range(3)]
     clients = [
         asyncio.create_task(client(hub, path, faces))
-        for hub, (path, faces) in zip(places, shown, strict=True)
+        for hub, (path, faces) in zip(hubs_of_clients, shown, strict=True)
     ]
 
     def differing(expected: dict[str | None, tuple[dict[str, list[str]], int]]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The connection kept for batches: replies in their places, and none is ever another's."""
+"""The connection kept for batches: replies in order, and none is ever another's."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,9 @@ def held(connection: Connection) -> DedicatedConnection:
     return connection.held
 
 
-async def test_replies_stand_in_order_and_errors_in_their_places(held: DedicatedConnection) -> None:
+async def test_replies_stand_in_order_and_errors_for_their_replies(
+    held: DedicatedConnection,
+) -> None:
     replies = await held.replies(
         [("ECHO", "a"), ("EVALSHA", "0" * 40, 0), ("NONSENSE",), ("EVAL", "return {1, 'b'}", 0)]
     )

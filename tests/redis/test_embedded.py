@@ -33,12 +33,12 @@ def _binary() -> None:
 
 
 @pytest.fixture(params=["plain", "with a space", "ünï", "long" * 40])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / request.param)
 
 
-def client_of(place: str) -> "redis.Redis":
-    return redis.Redis(unix_socket_path=socket_of(place), decode_responses=True)
+def client_of(folder: str) -> "redis.Redis":
+    return redis.Redis(unix_socket_path=socket_of(folder), decode_responses=True)
 
 
 @pytest.fixture
@@ -53,42 +53,42 @@ def owner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_survives_a_restart_with_its_data(place: str) -> None:
+def test_survives_a_restart_with_its_data(folder: str) -> None:
     for n in range(1, 4):
-        with EmbeddedServer(place), client_of(place) as client:
+        with EmbeddedServer(folder), client_of(folder) as client:
             assert client.incr("count") == n
-        assert not is_running(place)
+        assert not is_running(folder)
 
 
-def process_of(place: str) -> int:
-    with client_of(place) as client:
+def process_of(folder: str) -> int:
+    with client_of(folder) as client:
         return int(client.info("server")["process_id"])
 
 
-def test_a_server_that_dies_is_started_again_with_its_data(place: str) -> None:
-    with EmbeddedServer(place):
+def test_a_server_that_dies_is_started_again_with_its_data(folder: str) -> None:
+    with EmbeddedServer(folder):
         for number in range(2):
-            with client_of(place) as client:
+            with client_of(folder) as client:
                 client.set("kept", number)
-            died = process_of(place)
+            died = process_of(folder)
             os.kill(died, signal.SIGKILL)
-            wait_until(lambda died=died: process_of(place) != died)  # type: ignore[misc]
-            with client_of(place) as client:
+            wait_until(lambda died=died: process_of(folder) != died)  # type: ignore[misc]
+            with client_of(folder) as client:
                 assert int(client.get("kept") or -1) == number
-    assert not is_running(place)
+    assert not is_running(folder)
 
 
-def test_a_server_whose_guard_was_killed_is_guarded_again(place: str) -> None:
-    with EmbeddedServer(place) as server:
-        unguarded = process_of(place)
+def test_a_server_whose_guard_was_killed_is_guarded_again(folder: str) -> None:
+    with EmbeddedServer(folder) as server:
+        unguarded = process_of(folder)
         assert server._guard is not None
         os.kill(server._guard.pid, signal.SIGKILL)
-        wait_until(lambda: process_of(place) != unguarded)
-    wait_until(lambda: not is_running(place))
+        wait_until(lambda: process_of(folder) != unguarded)
+    wait_until(lambda: not is_running(folder))
 
 
-def test_only_its_user_can_open_it(place: str) -> None:
-    with EmbeddedServer(place) as server, client_of(place) as client:
+def test_only_its_user_can_open_it(folder: str) -> None:
+    with EmbeddedServer(folder) as server, client_of(folder) as client:
         for path in (server.folder, server.socket_path.parent, server.socket_path):
             assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
         files = [path for path in server.folder.rglob("*") if path.suffix in (".aof", ".manifest")]
@@ -104,23 +104,23 @@ def test_only_its_user_can_open_it(place: str) -> None:
 
 
 def test_the_socket_of_a_long_folder_is_elsewhere_and_short(tmp_path: Path) -> None:
-    place = str(tmp_path / ("long" * 40))
-    assert len(socket_of(place)) < 100
-    assert socket_of(place) != socket_of(place + "2")
+    folder = str(tmp_path / ("long" * 40))
+    assert len(socket_of(folder)) < 100
+    assert socket_of(folder) != socket_of(folder + "2")
     # What counts is bytes.
     assert len(os.fsencode(socket_of(str(tmp_path / ("ü" * 60))))) < 104
 
 
 def test_a_guessed_socket_folder_is_refused(tmp_path: Path) -> None:
-    place = str(tmp_path / ("guess" * 40))
-    folder = Path(socket_of(place)).parent
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    folder = str(tmp_path / ("guess" * 40))
+    guessed = Path(socket_of(folder)).parent
+    guessed.mkdir(mode=0o777)
+    guessed.chmod(0o777)
     try:
-        with pytest.raises(EmbeddedError, match="can be opened by others"), EmbeddedServer(place):
+        with pytest.raises(EmbeddedError, match="can be opened by others"), EmbeddedServer(folder):
             pass
     finally:
-        folder.rmdir()
+        guessed.rmdir()
 
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -129,26 +129,26 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_a_second_owner_is_refused(owner: "subprocess.Popen[str]", tmp_path: Path) -> None:
-    place = str(tmp_path / "owned")
+    folder = str(tmp_path / "owned")
     with (
         pytest.raises(EmbeddedError, match=rf"in use by another presence \(process {owner.pid}\)"),
-        EmbeddedServer(place),
+        EmbeddedServer(folder),
     ):
         pass
-    assert is_running(place)  # the first one is not disturbed
+    assert is_running(folder)  # the first one is not disturbed
 
 
 def test_it_dies_with_an_owner_that_is_killed_and_keeps_its_data(
     owner: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
-    place = str(tmp_path / "owned")
-    with client_of(place) as client:
+    folder = str(tmp_path / "owned")
+    with client_of(folder) as client:
         client.set("kept", "yes")
         server = int(client.info("server")["process_id"])
         owner.kill()
         owner.wait()
         # The next owner waits for the server of the last one, instead of opening its files.
-        with EmbeddedServer(place), client_of(place) as second:
+        with EmbeddedServer(folder), client_of(folder) as second:
             assert second.get("kept") == "yes"
             assert int(second.info("server")["process_id"]) != server
             wait_until(lambda: not Path(f"/proc/{server}").exists(), 5, "the first server's end")
@@ -157,9 +157,9 @@ def test_it_dies_with_an_owner_that_is_killed_and_keeps_its_data(
 def test_it_dies_with_an_owner_that_is_killed_with_nobody_waiting(
     owner: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
-    place = str(tmp_path / "owned")
+    folder = str(tmp_path / "owned")
     owner.send_signal(signal.SIGKILL)
-    wait_until(lambda: not is_running(place), 5, "the server's end")
+    wait_until(lambda: not is_running(folder), 5, "the server's end")
 
 
 def test_a_ctrl_c_meant_for_its_owner_does_not_reach_it(tmp_path: Path) -> None:

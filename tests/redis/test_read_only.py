@@ -20,7 +20,7 @@ from tests.servers import Server, wait_until
 IDS = [f"session-{n:08d}" for n in range(40)]
 PLACE = '{"latitude":"52.5","longitude":"13.4","city":"Berlin"}'
 READS = (
-    "changes", "count", "list", "sites", "snapshot", "user_places", "users",
+    "changes", "count", "list", "sites", "snapshot", "user_pages", "users",
     "webhook_here",
 )  # fmt: skip
 RULES = StoreConfig()

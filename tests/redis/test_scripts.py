@@ -37,7 +37,7 @@ def beat(session: str = S, path: str = "/") -> Heartbeat:
 
 SHARD_KEYS, USER_KEYS, SETTINGS = 16, 3, range(3, 11)
 PARTS = sorted(path.stem for path in (LUA / "include").glob("*.lua"))
-USER_READERS = ("user_places", "users")
+USER_READERS = ("user_pages", "users")
 USER_WRITERS = ("erase_user",)
 READERS = ("changes", "count", "list", "sites", "snapshot", "webhook_here", *USER_READERS)
 WRITES = re.compile(r"'(?:DEL|HDEL|HINCRBY|HSET|HSETNX|P?EXPIRE(?:AT)?|PFADD|SET|X(?:ADD|DEL|TRIM)"

@@ -110,13 +110,13 @@ class Image:
     user: int | None
     environ: dict[str, str]
 
-    def place(self, text: str) -> str:
+    def in_root(self, text: str) -> str:
         """A text with the image's own folders in this one."""
         return re.sub(r"(?<!\w)/(opt/presence|data|build)\b", rf"{self.root}/\1", text)
 
     def argv(self, *lists: str) -> list[str]:
         """Commands in exec form, with the program looked up as the image would."""
-        argv = [self.place(part) for text in lists for part in json.loads(text)]
+        argv = [self.in_root(part) for text in lists for part in json.loads(text)]
         program = shutil.which(argv[0], path=self.environ["PATH"])
         assert program is not None, argv
         return [program, *argv[1:]]
@@ -159,7 +159,7 @@ def image() -> Iterator[Image]:
                         folder = root / argument.lstrip("/")
                         folder.mkdir(parents=True)
                     case "COPY" if argument.startswith("--from"):
-                        assert Path(built.place(argument.split()[1])).exists(), argument
+                        assert Path(built.in_root(argument.split()[1])).exists(), argument
                     case "COPY":
                         copy_in(argument, folder)
                     case "RUN":
@@ -167,7 +167,7 @@ def image() -> Iterator[Image]:
                     case "ENV":
                         name, _, value = argument.partition("=")
                         value = value.replace("$PATH", built.environ["PATH"])
-                        built.environ[name] = built.place(value)
+                        built.environ[name] = built.in_root(value)
                     case _:
                         pass
             # What is not copied on is not there any more.
@@ -195,7 +195,7 @@ def run_step(image: Image, step: str, folder: Path, python: str) -> None:
     environ = os.environ | {"PYTHON": python, "UV": find_uv()}
     environ.pop("VIRTUAL_ENV", None)
     done = subprocess.run(
-        ["sh", "-c", image.place(step)],
+        ["sh", "-c", image.in_root(step)],
         cwd=folder, env=environ, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

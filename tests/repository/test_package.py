@@ -127,9 +127,9 @@ def test_runs_outside_the_checkout(built: Path, tmp_path: Path, form: str) -> No
 
     version = run(python.parent / "presence", "--version", cwd=tmp_path)
     assert service.__version__ in version
-    place, names, status, outcome = json.loads(run(python, "-I", "-c", BEAT, cwd=tmp_path))
+    file, names, status, outcome = json.loads(run(python, "-I", "-c", BEAT, cwd=tmp_path))
     expected = ROOT / "lua" if form == "editable" else tmp_path / "venv"
-    assert Path(place).is_relative_to(expected)
+    assert Path(file).is_relative_to(expected)
     assert names == [Path(name).stem for name in script_names() if "/" not in name]
     assert (status, outcome) == (204, "created")
 

@@ -278,15 +278,15 @@ def test_there_is_a_beginning_and_the_rest() -> None:
 
 def update(page: Path, outputs: list[tuple[Example, str]]) -> None:
     """Writes what commands print now below them, where its shape has changed."""
-    text, place = page.read_text(), 0
+    text, offset = page.read_text(), 0
     for example, output in outputs:
         old = f"$ {example.command}\n{example.shown}".rstrip()
-        place = text.index(old + "\n", place)
+        offset = text.index(old + "\n", offset)
         if shape(output) != shape(example.shown):
-            end = place + len(old) + (0 if example.shown else 1)
-            text = f"{text[:place]}$ {example.command}\n{output}\n{text[end + 1 :]}"
+            end = offset + len(old) + (0 if example.shown else 1)
+            text = f"{text[:offset]}$ {example.command}\n{output}\n{text[end + 1 :]}"
             print(f"updated: {page.name}: {example.id}")
-        place += 1
+        offset += 1
     page.write_text(text)
 
 

@@ -239,7 +239,7 @@ async def test_an_erased_user_is_not_told(make_store: MakeStore, shards: int) ->
     }
 
 
-async def test_a_moment_is_a_place_in_the_log(make_store: MakeStore) -> None:
+async def test_a_moment_is_a_position_in_the_log(make_store: MakeStore) -> None:
     store = make_store(shards=3)
     for n in range(6):
         await store.heartbeat("team", beat(n))

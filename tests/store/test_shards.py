@@ -191,7 +191,7 @@ async def test_no_active_session_is_missed_while_others_beat_and_leave(
 
 
 async def test_no_active_session_is_missed_while_a_page_is_read(make_store: MakeStore) -> None:
-    """Sessions that stand before the place reached move on between any two calls to Redis."""
+    """Sessions that stand before the position reached so far move on between any two calls."""
     clock = Clock()
     store, other = make_store(clock), make_store(clock)
     for session in SESSIONS[:20]:
@@ -227,9 +227,9 @@ async def test_every_view_is_listed_once_and_in_order(
     for session, path in pages[:60]:
         await store.view("blog", PageView(session, path))
     found: list[models.View] = []
-    place, is_more_written = "", False
+    position, is_more_written = "", False
     while True:
-        page = await store.views("blog", after=place, limit=limit)
+        page = await store.views("blog", after=position, limit=limit)
         assert len(page.views) <= limit
         if not page.views:
             if is_more_written:
@@ -239,18 +239,18 @@ async def test_every_view_is_listed_once_and_in_order(
             for session, path in pages[60:]:
                 await store.view("blog", PageView(session, path))
         found += page.views
-        place = page.next
+        position = page.next
     assert sorted((view.path, view.sessionId) for view in found) == sorted(
         (path, session) for session, path in pages
     )
     at = [stream_position(view.id) for view in found]
     assert at == sorted(at)
-    assert (await store.views("blog", after=place, limit=9)).views == []
-    assert await store.last_views_position("blog") == place
+    assert (await store.views("blog", after=position, limit=9)).views == []
+    assert await store.last_views_position("blog") == position
 
 
 @pytest.mark.parametrize("shards", SHARDS)
-async def test_a_plain_stream_id_is_a_place_in_every_shard(
+async def test_a_plain_stream_id_is_a_position_in_every_shard(
     make_store: MakeStore, shards: int
 ) -> None:
     store = make_store(Clock(), shards=shards)
@@ -293,7 +293,7 @@ async def test_a_site_with_a_poisoned_key_does_not_stop_the_list(make_store: Mak
         assert listed.asOf == NOW
 
 
-# Places as texts
+# Positions as texts
 
 
 def test_a_cursor_says_where_a_listing_stopped() -> None:
@@ -308,7 +308,7 @@ def test_what_is_no_cursor_is_refused(cursor: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "after, shards, places",
+    "after, shards, positions",
     [
         ("", 1, ["0"]),
         ("", 3, ["0", "0", "0"]),
@@ -318,8 +318,8 @@ def test_what_is_no_cursor_is_refused(cursor: str) -> None:
         ("1-1,0,5-0", 3, ["1-1", "0", "5-0"]),
     ],
 )
-def test_places_in_the_log_of_views(after: str, shards: int, places: list[str]) -> None:
-    assert read_positions(after, shards) == places
+def test_positions_in_the_log_of_views(after: str, shards: int, positions: list[str]) -> None:
+    assert read_positions(after, shards) == positions
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_places_in_the_log_of_views(after: str, shards: int, places: list[str]) 
      ("1,2,3,4", 3), ("٣", 1), ("18446744073709551616-0", 1), ("1-18446744073709551616", 1),
      ("1" * 99, 1), (" 1", 1), ("1,", 2)],
 )  # fmt: skip
-def test_what_is_no_place_is_refused(after: str, shards: int) -> None:
+def test_what_is_not_a_position_is_refused(after: str, shards: int) -> None:
     with pytest.raises(FieldError, match="stream id"):
         read_positions(after, shards)
 

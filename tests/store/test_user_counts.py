@@ -30,14 +30,14 @@ class Watched:
 
         async def reading(script: str, shards: Sequence[ShardKeys], *args: Any) -> Any:
             replies = await read(script, shards, *args)
-            if script == "user_places":
+            if script == "user_pages":
                 self.replies += [reply for (reply,) in replies]
             return replies
 
         monkeypatch.setattr(runner, "read", reading)
 
     async def count(self, path: str | None = None) -> tuple[int, set[str], int]:
-        """The count, how the shards answered, and the users and places that they named."""
+        """The count, how the shards answered, and the users and pages that they named."""
         self.replies.clear()
         count = await self.store.count_users(SITE, path)
         named = sum(len(reply[4]) + len(reply[5]) for reply in self.replies)

@@ -28,14 +28,14 @@ async def test_visitors_come_and_go(make_store: MakeStore) -> None:
         counts.append((await store.active(SITE)).activeVisitors)
     assert min(counts) > VISITORS / 3
     assert max(counts) < VISITORS * 3
-    stats, places = await store.stats_and_positions(SITE)
+    stats, positions = await store.stats_and_positions(SITE)
     assert stats.uniqueVisitors > VISITORS
     assert {row.country for row in stats.activeByCountry} > {None}
     assert stats.visitorLocations
     assert {row.source for row in stats.activeBySource or ()} > {None}
     assert stats.activeByDevice
     assert {row.pageType for row in stats.pageStats} > {"article", "product"}
-    kinds = {happening.type for happening in await store.last_events(SITE, places)}
+    kinds = {happening.type for happening in await store.last_events(SITE, positions)}
     assert "moved" in kinds
     await check(store, SITE, clock.now_ms or 0)
 

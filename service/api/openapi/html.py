@@ -216,7 +216,7 @@ class _Page:
         return _row(f'<span class="status {kind}">{status}</span>', "<br>".join(contents), text)
 
     def schema(self, name: str, schema: dict[str, Any]) -> str:
-        # A link to what is folded opens it, if the place that it leads to is within.
+        # A link to what is folded opens it, if what it leads to is within.
         return (
             f'<details class="schema"><summary>{escape(name)}</summary>\n'
             f'<div id="schema-{escape(name)}">{_prose(schema.get("description", ""))}\n'
@@ -259,7 +259,7 @@ class _Page:
 
 
 def _code(text: str) -> str:
-    # With a place among the tab stops, so that long lines can be scrolled by keyboard.
+    # A tab stop, so that long lines can be scrolled by keyboard.
     return f'<pre tabindex="0"><code>{escape(text)}</code></pre>\n'
 
 

@@ -74,7 +74,7 @@ _ESCAPES_AT_ONCE = 16 * 1024
 
 
 async def decode_batch(body: bytes) -> Sequence[BatchHeartbeat | RequestError]:
-    """The heartbeats of a batch from its JSON, in order; in the place of an invalid one, what is
+    """The heartbeats of a batch from its JSON, in order; for an invalid one, what is
     wrong with it. Where it takes long, others have their turn in between.
 
     Raises:

@@ -10,14 +10,14 @@
   ARGV[4]  the last entry in events that the reader knows, a stream id; empty: nothing is known
   ARGV[5]  the page that is asked about, a path; empty: all
 
-  Returns {now, 'stale'}, as heartbeat.lua; or {now, status, event, expired, places, users}
-    status   'all'      places are all there are, for what changed cannot be told; users is empty
-             'changed'  places are those of users
-    event    id of the last entry in events
-    expired  {user, …} who count as on the page, all of them: whatever they have there has expired
-             and is not swept yet
-    places   {"<path><tab><user>", …}, some more than once
-    users    {user, …} who have come, moved or gone, in any order
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, status, event, expired, user_pages, users}
+    status      'all'      user_pages are all, for what changed cannot be told; users is empty
+                'changed'  user_pages are those of users
+    event       id of the last entry in events
+    expired     {user, …} who count as on the page, all of them: whatever they have there has expired
+                and is not swept yet
+    user_pages  {"<path><tab><user>", …}, some more than once
+    users       {user, …} who have come, moved or gone, in any order
 ]]
 -- @include hour
 -- @include keys
@@ -25,18 +25,18 @@
 -- @include later
 -- @include user_row
 -- @include user_scores
-local CHANGES = 1000 -- beyond them all places are as quickly told
+local CHANGES = 1000 -- beyond them the whole is as quickly told
 local shard, known, path = open_shard(1), ARGV[4], ARGV[5]
 local expired = expired_users(shard, path ~= '' and path)
 
 local entries = known ~= '' and entries_after(shard, known, CHANGES, tonumber(ARGV[3]))
 if not entries then
   local last = redis.call('XREVRANGE', shard.events, '+', '-', 'COUNT', 1)[1]
-  local places = redis.call('ZRANGE', shard.user_pages, 0, -1)
-  return {now_text, 'all', last and last[1] or '0-0', expired, places, {}}
+  local all = redis.call('ZRANGE', shard.user_pages, 0, -1)
+  return {now_text, 'all', last and last[1] or '0-0', expired, all, {}}
 end
 
-local users, places, is_named = {}, {}, {[''] = true}
+local users, user_pages, is_named = {}, {}, {[''] = true}
 for _, entry in ipairs(entries) do
   for _, user in ipairs({entry.user or '', entry.was}) do
     if not is_named[user] then
@@ -48,7 +48,7 @@ end
 local rows = #users > 0 and redis.call('HMGET', shard.users, unpack(users)) or {}
 for n, row in ipairs(rows) do
   for _, _, _, _, page in string.gmatch(sessions_in(row or ''), USER_SESSION) do
-    places[#places + 1] = page .. '\t' .. users[n]
+    user_pages[#user_pages + 1] = page .. '\t' .. users[n]
   end
 end
-return {now_text, 'changed', #entries > 0 and entries[#entries].id or known, expired, places, users}
+return {now_text, 'changed', #entries > 0 and entries[#entries].id or known, expired, user_pages, users}
