@@ -25,7 +25,7 @@
 -- @include hour
 -- @include keys
 -- @include unswept
--- @include later
+-- @include entries_after
 local FIELDS = {'type', 'path', 'from', 'country', 'at', 'reason'}
 local shard, known = open_shard(1), ARGV[4]
 

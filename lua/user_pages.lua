@@ -22,7 +22,7 @@
 -- @include hour
 -- @include keys
 -- @include unswept
--- @include later
+-- @include entries_after
 -- @include user_row
 -- @include user_scores
 local CHANGES = 1000 -- beyond them the whole is as quickly told

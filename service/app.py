@@ -27,8 +27,8 @@ from service.api.security import Security
 from service.api.share_tokens import ShareTokens
 from service.api.user_tokens import UserTokens
 from service.errors import PresenceError, RequestError, ShardCountError, TokenError
+from service.live.coalescer import Coalescer
 from service.live.hub import Hub
-from service.live.single_flight import SingleFlight
 from service.models import Stats
 from service.ops.logs import configure_logs
 from service.ops.metrics import Metrics, observe_process
@@ -125,7 +125,7 @@ def create_app(
     _warn_of_short_secrets(settings)
     store = make_store(settings, connect(settings.redis_url), metrics)
     hub = Hub(store, settings.live_tick)
-    stats: SingleFlight[tuple[str, int], Stats] = SingleFlight(lambda key: store.stats(*key))
+    stats: Coalescer[tuple[str, int], Stats] = Coalescer(lambda key: store.stats(*key))
     share_tokens = ShareTokens(store.share_digests)
     draining = Draining(settings.drain, hub.close)
     traces = traces or provider_from_env(os.environ)

@@ -21,8 +21,8 @@ from service.api.security import Security
 from service.api.share_tokens import ShareLease, ShareTokens, digest_of
 from service.api.user_tokens import UserTokens
 from service.errors import FieldError, PresenceError, RequestError, StoreError
+from service.live.coalescer import Coalescer
 from service.live.hub import Hub
-from service.live.single_flight import SingleFlight
 from service.models import Problem, Stats, title_of
 from service.ops.metrics import Metrics
 from service.settings import Settings
@@ -54,7 +54,7 @@ class Context:
     security: Security
     metrics: Metrics
     hub: Hub
-    stats: SingleFlight[tuple[str, int], Stats]
+    stats: Coalescer[tuple[str, int], Stats]
     streams: Slots
     is_draining: Callable[[], bool]
     user_tokens: UserTokens

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from service.errors import StoreError
-from service.live.single_flight import SingleFlight
+from service.live.coalescer import Coalescer
 
 FRESH_S = 5.0
 AGAIN_S = 1.0
@@ -68,7 +68,7 @@ class ShareTokens:
         read: Callable[[str], Awaitable[frozenset[str]]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._read = SingleFlight(read)
+        self._read = Coalescer(read)
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
         self.fresh_s = FRESH_S

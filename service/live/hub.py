@@ -13,7 +13,7 @@ import structlog
 
 from service.errors import StoreError
 from service.live.messages import Delta, Message, Snapshot, SubscribeOptions, Subscriber
-from service.live.single_flight import consume_exception
+from service.live.tasks import consume_exception
 from service.live.user_changes import UserPageRead
 from service.live.user_watch import UserWatch
 from service.store.merge import Changes
@@ -214,9 +214,9 @@ class SitePoller:
         # At once, so that a change has the total of its moment.
         for subscriber in self.user_subscribers:
             if delta:
-                subscriber.tell(delta)
+                subscriber.push(delta)
             if news:
-                subscriber.tell_users(news)
+                subscriber.push_users(news)
         if self._users_failing_since and loop.time() - self._users_failing_since > GIVE_UP_S:
             self._users_failing_since = None
             for subscriber in self.user_subscribers:
@@ -226,7 +226,7 @@ class SitePoller:
         self._told_at = asyncio.get_running_loop().time()
         self._read_to(message)
         for subscriber in self.subscribers:
-            subscriber.tell(message)
+            subscriber.push(message)
 
 
 class Hub:

@@ -159,14 +159,14 @@ class Subscriber:
         already."""
         early, self._early = self._early or [], None
         self._first = None
-        self._tell(first)
+        self._push(first)
         self._first = first.positions, first.as_of
         for message in early:
-            self.tell(message)
+            self.push(message)
         if self._users and page and not self._users.start(page):
             self.begin_anew()
 
-    def tell(self, message: Message) -> None:
+    def push(self, message: Message) -> None:
         """What is new; after a snapshot, what waited before it is part of it."""
         if self._early is not None:
             self._early.append(message)
@@ -185,9 +185,9 @@ class Subscriber:
                 if rest is None:
                     return
                 message = rest
-        self._tell(message)
+        self._push(message)
 
-    def _tell(self, message: Message) -> None:
+    def _push(self, message: Message) -> None:
         if self._needs_snapshot:
             return
         if isinstance(message, Snapshot):
@@ -200,11 +200,11 @@ class Subscriber:
                 self.begin_anew()
         self._ready.set()
 
-    def tell_users(self, changes: UserChanges) -> None:
+    def push_users(self, changes: UserChanges) -> None:
         """What is new of users, to a stream of them."""
         if self._users is None or self._needs_snapshot:
             return
-        if not self._users.tell(changes):
+        if not self._users.push(changes):
             self.begin_anew()
         elif self._users.is_waiting:
             self._ready.set()

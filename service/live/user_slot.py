@@ -42,7 +42,7 @@ class UserSlot:
         self._page, self._begun, self._named = page, page.looks, dict(page.paths)
         self._total, self._as_of = page.total, page.as_of
         self._whole, self._waiting = None, {}
-        return all(self.tell(changes) for changes in early)
+        return all(self.push(changes) for changes in early)
 
     def restart(self) -> None:
         """Lets what is told wait until it is started again; what waits is given up."""
@@ -54,7 +54,7 @@ class UserSlot:
         """Whether there is anything to send."""
         return bool(self._whole or self._waiting)
 
-    def tell(self, changes: UserChanges) -> bool:
+    def push(self, changes: UserChanges) -> bool:
         """What is new; False: it is more than is kept."""
         if self._early is not None:
             self._early.append(changes)

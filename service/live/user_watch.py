@@ -6,7 +6,7 @@ from itertools import chain
 
 import msgspec
 
-from service.live.single_flight import consume_exception
+from service.live.tasks import consume_exception
 from service.live.user_changes import NOWHERE, Paths, UserChange, UserChanges, UserPageRead, on_page
 from service.store.store import PresenceStore
 from service.store.users import UserState

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from service.errors import StoreError
-from service.store.waiters import Twins, Waiter
+from service.store.waiters import SharedWaiter, Waiter
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,8 @@ class Batch(Generic[K, T, R]):
     waiting: list[Waiter[R]]
 
 
-class Later(Exception):
-    """Answers a batch of which not all is done: what is not is to be sent again, on the lane that
+class Requeue(Exception):
+    """Answers a batch of which not all is done: the rest is to be queued again, on the lane that
     its key has by then.
 
     Args:
@@ -83,9 +83,11 @@ def cancel(batches: list[Batch[K, T, R]]) -> None:
             waiter.cancel()
 
 
-def twins_of(batch: Batch[K, T, R]) -> int:
+def shared_in(batch: Batch[K, T, R]) -> int:
     """How many waiters share the result of another."""
-    return sum(len(waiter.waiters) - 1 for waiter in batch.waiting if isinstance(waiter, Twins))
+    return sum(
+        len(waiter.waiters) - 1 for waiter in batch.waiting if isinstance(waiter, SharedWaiter)
+    )
 
 
 def deliver_done(batch: Batch[K, T, R], results: Sequence[R | BaseException | None]) -> None:

@@ -12,7 +12,7 @@ from redis.exceptions import ClusterCrossSlotError, ResponseError, TryAgainError
 
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
-from service.store.batch import Answer, Batch, Later
+from service.store.batch import Answer, Batch, Requeue
 from service.store.due import DueList
 from service.store.keys import ShardKeys
 from service.store.runner import ScriptRunner
@@ -165,7 +165,7 @@ class BatchSender:
                 # A proxy before a cluster: the next calls are of one site each.
                 self._runner.allows_cross_slot = False
             if self._is_moving(reply):
-                return [Later(partial(self._runner.error_of, reply))] * len(group)
+                return [Requeue(partial(self._runner.error_of, reply))] * len(group)
             is_lone = len(group) == 1 and len(group[0].items) == 1
             if is_lone or kind_of(reply) != "WRONGTYPE":
                 return [self._runner.error_of(reply)] * len(group)
@@ -215,7 +215,7 @@ class BatchSender:
                 continue
             (answer,) = self._heartbeat_answers([next(lone)], next(replies))
             assert not isinstance(answer, _Unfinished)  # of one item alone
-            if isinstance(answer, Later):
+            if isinstance(answer, Requeue):
                 answer = answer.error()
             answers.append(answer if isinstance(answer, BaseException) else answer[0])
         return answers
@@ -242,4 +242,4 @@ class BatchSender:
                 is_opened = reply[1] == "opened"
                 self._due.note(batch.key.tag, is_opened, int(reply[0]), time.monotonic())
                 answers.append(reply[2])
-        return Later(partial(self._runner.error_of, later), answers) if later else answers
+        return Requeue(partial(self._runner.error_of, later), answers) if later else answers

@@ -7,7 +7,7 @@ enough items are queued before.
 
 The batcher knows nothing of Redis: `send` is given the batches of one lane, in the order in which
 they were begun, and answers each with one result per item, or an exception, for one item or for all
-of them. A batch that is answered with `Later` is put back.
+of them. A batch that is answered with `Requeue` is queued again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from service.errors import StoreBusy
 from service.store.batch import (
     Answer,
     Batch,
-    Later,
+    Requeue,
     cancel,
     check_answers,
     deliver,
@@ -196,7 +196,7 @@ class Batcher(Generic[K, T, R]):
         has_failed, lane.is_stalled = False, False
         since_s = time.monotonic() - self._patience_s
         for batch, answer in zip(batches, answers, strict=True):
-            if not isinstance(answer, Later):
+            if not isinstance(answer, Requeue):
                 has_failed |= isinstance(answer, BaseException)
                 deliver(batch, answer)
                 continue

@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Mapping
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from service.store.batch import Batch, twins_of
-from service.store.waiters import Again, Twins, Waiter
+from service.store.batch import Batch, shared_in
+from service.store.waiters import Again, SharedWaiter, Waiter
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -24,8 +24,21 @@ class Lane(Generic[K, T, R]):
     """The queue of one server, which is sent one call at a time."""
 
     __slots__ = (
-        "_again", "_chains", "_enough", "_id_of", "_indexes", "_max_batch", "_open", "_pause",
-        "_size", "_twins", "batches", "is_stalled", "next_pause_s", "taken", "task",
+        "_again",
+        "_chains",
+        "_enough",
+        "_id_of",
+        "_indexes",
+        "_max_batch",
+        "_open",
+        "_pause",
+        "_shared",
+        "_size",
+        "batches",
+        "is_stalled",
+        "next_pause_s",
+        "taken",
+        "task",
     )  # fmt: skip
 
     def __init__(
@@ -46,7 +59,7 @@ class Lane(Generic[K, T, R]):
         self.task: asyncio.Task[None] | None = None
         self._max_batch = max_batch
         self._enough = enough
-        self._size = self._twins = 0  # queued items, and waiters that share one
+        self._size = self._shared = 0  # queued items, and waiters that share one
         self.taken = 0  # of both, by the last `take`
         self._pause: asyncio.Future[None] | None = None
         self.is_stalled = False  # whether its first batch was put back
@@ -89,10 +102,10 @@ class Lane(Generic[K, T, R]):
     def put_back(self, batch: Batch[K, T, R]) -> int:
         """Queues a batch as it is, by its age; returns how many waiters it has."""
         insort_left(self.batches, batch, key=_BEGUN_S)
-        twins = twins_of(batch)
+        shared = shared_in(batch)
         self._size += len(batch.items)
-        self._twins += twins
-        return len(batch.items) + twins
+        self._shared += shared
+        return len(batch.items) + shared
 
     def withdraw(self, key: K) -> tuple[list[Batch[K, T, R]], int]:
         """Removes and returns the queued batches of a key, and how many waiters fewer there are."""
@@ -103,10 +116,10 @@ class Lane(Generic[K, T, R]):
         self._open.pop(key, None)
         self._forget_indexes(key)
         size = sum(len(batch.items) for batch in found)
-        twins = min(sum(map(twins_of, found)), self._twins)  # `take` may have counted them
+        shared = min(sum(map(shared_in, found)), self._shared)  # `take` may have counted them
         self._size -= size
-        self._twins -= twins
-        return found, size + twins
+        self._shared -= shared
+        return found, size + shared
 
     def _behind(self, chain: list[Batch[K, T, R]], index: int) -> Batch[K, T, R]:
         if index + 1 == len(chain):
@@ -119,11 +132,11 @@ class Lane(Generic[K, T, R]):
 
     def _join(self, batch: Batch[K, T, R], index: int, waiter: Waiter[R]) -> None:
         """Lets a waiter share an item that is queued already."""
-        twins = batch.waiting[index]
-        if not isinstance(twins, Twins):
-            twins = batch.waiting[index] = Twins(twins, self._again[batch.kind])
-        twins.waiters.append(waiter)
-        self._twins += 1
+        shared = batch.waiting[index]
+        if not isinstance(shared, SharedWaiter):
+            shared = batch.waiting[index] = SharedWaiter(shared, self._again[batch.kind])
+        shared.waiters.append(waiter)
+        self._shared += 1
 
     def _begin(self, key: K, kind: str) -> Batch[K, T, R]:
         batch: Batch[K, T, R] = Batch(key, kind, time.monotonic(), [], [])
@@ -132,7 +145,7 @@ class Lane(Generic[K, T, R]):
 
     def take(self, most: int) -> list[Batch[K, T, R]]:
         """Removes and returns the oldest batches: `most` items, and at most a batch more."""
-        self.taken, self._twins = self._twins, 0
+        self.taken, self._shared = self._shared, 0
         if self._size <= most:
             batches, self.batches = self.batches, []
             self._open.clear()

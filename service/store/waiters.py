@@ -26,9 +26,9 @@ class Waiter(Protocol[R_contra]):
         """There will be no result."""
 
 
-class Twins(Generic[R]):
-    """Several waiters of one item. The first that still waits receives the result, the others what
-    `again` makes of it."""
+class SharedWaiter(Generic[R]):
+    """One waiter for several of one item. The first that still waits receives the result, the
+    others what `again` makes of it."""
 
     __slots__ = ("_again", "waiters")
 
@@ -97,19 +97,19 @@ class ResultCollector(Generic[R]):
         """Whether nobody waits any more."""
         return self._all.done()
 
-    def tell(self, index: int, result: R) -> None:
-        """Tells one result."""
+    def set_result(self, index: int, result: R) -> None:
+        """Receives one result."""
         self._results[index] = result
         self._left -= 1
         if not self._left and not self._all.done():
             self._all.set_result(None)
 
-    def fail(self, index: int, error: BaseException) -> None:
-        """Tells why there is no result."""
+    def set_exception(self, index: int, error: BaseException) -> None:
+        """Receives the error that there is instead of one."""
         result = self._failed(error)
         if result is None:
             self._error = self._error or error
-        self.tell(index, result)  # type: ignore[arg-type]  # nobody is given it after an error
+        self.set_result(index, result)  # type: ignore[arg-type]  # nobody is given it after an error
 
 
 class _CollectorWaiter(Generic[R]):
@@ -123,10 +123,10 @@ class _CollectorWaiter(Generic[R]):
         return self._collector.is_over()
 
     def set_result(self, result: R, /) -> None:
-        self._collector.tell(self._index, result)
+        self._collector.set_result(self._index, result)
 
     def set_exception(self, error: BaseException, /) -> None:
-        self._collector.fail(self._index, error)
+        self._collector.set_exception(self._index, error)
 
     def cancel(self) -> None:
         self._collector.cancel()

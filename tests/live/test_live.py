@@ -313,7 +313,7 @@ async def test_a_slow_client_finds_the_newest_state_only() -> None:
     subscriber.start(update(0, {}))
     assert await subscriber.take()
     for n in range(1, 1001):
-        subscriber.tell(update(n, {"/a": n, f"/{n % 3}": n}, arrivals=1))
+        subscriber.push(update(n, {"/a": n, f"/{n % 3}": n}, arrivals=1))
     events = events_in(await subscriber.take() or b"")
     assert len(events) == 1
     data = json.loads(events[0]["data"])
@@ -330,8 +330,8 @@ async def test_what_came_before_the_snapshot_is_part_of_it(make_store: MakeStore
     stats = await store.stats("blog")
     snapshot = Snapshot(stats, [f"{stats.asOf}-0"])
     subscriber = Subscriber(SubscribeOptions())
-    subscriber.tell(update(snapshot.as_of - 1, {"/old": 1}))
-    subscriber.tell(update(snapshot.as_of + 1, {"/new": 1}))
+    subscriber.push(update(snapshot.as_of - 1, {"/old": 1}))
+    subscriber.push(update(snapshot.as_of + 1, {"/new": 1}))
     subscriber.start(snapshot)
     events = events_in(await subscriber.take() or b"")
     assert [event["event"] for event in events] == ["snapshot", "change"]
@@ -344,10 +344,10 @@ async def test_what_is_too_much_to_keep_for_a_slow_client_becomes_a_snapshot() -
     subscriber.start(update(0, {}))
     assert await subscriber.take()
     for n in range(1, 1001):
-        subscriber.tell(update(n, {f"/{n}": 1}))
+        subscriber.push(update(n, {f"/{n}": 1}))
     assert subscriber._update is None, "nothing is kept"
     assert await subscriber.take() == b"", "it is to be caught up again"
-    subscriber.tell(update(1001, {"/early": 1}))
+    subscriber.push(update(1001, {"/early": 1}))
     subscriber.start(update(1000, {"/a": 1}))
     events = events_in(await subscriber.take() or b"")
     assert {row["path"] for row in json.loads(events[0]["data"])["activeByPath"]} == {
@@ -375,7 +375,7 @@ async def test_what_happened_is_told_once(first: str, then: str, told: int) -> N
     subscriber = Subscriber(SubscribeOptions(feed=True))
     subscriber.start(of(["8-0", first], 10))
     await subscriber.take()
-    subscriber.tell(of(["8-0", then], 9 if not told else 11))
+    subscriber.push(of(["8-0", then], 9 if not told else 11))
     subscriber.close()
     update = subscriber._update
     assert (update.change.arrivals if update else 0) == told

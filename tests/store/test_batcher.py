@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import StoreBusy, StoreError
-from service.store.batch import Answer, Batch, Later
+from service.store.batch import Answer, Batch, Requeue
 from service.store.batcher import Batcher
 from service.store.lane import Lane
 
@@ -312,7 +312,7 @@ async def test_an_item_that_waits_already_is_sent_once(
     assert (server.sent, batcher.waiting) == ([sent], 0)
 
 
-async def test_of_twins_the_first_that_still_waits_is_told_the_result() -> None:
+async def test_of_equal_items_the_first_that_still_waits_is_told_the_result() -> None:
     server = Server()
     batcher = batcher_of(server, id_of=itemgetter(0), again={"beat": lambda result: "again"})
     gone, first, second = (batcher.result_of("site", "beat", "a1") for _ in range(3))
@@ -320,22 +320,22 @@ async def test_of_twins_the_first_that_still_waits_is_told_the_result() -> None:
     assert [await first, await second] == ["a1", "again"]
 
 
-async def test_twins_fail_together_and_are_not_sent_when_all_have_gone() -> None:
+async def test_equal_items_fail_together_and_are_not_sent_when_all_have_gone() -> None:
     def fail(item: str) -> None:
         raise StoreError(item)
 
     server = Server(fail)
     batcher = batcher_of(server, id_of=itemgetter(0), again={"beat": lambda result: "again"})
-    twins = [batcher.result_of("site", "beat", "a1") for _ in range(2)]
-    results = await asyncio.gather(*twins, return_exceptions=True)
+    equal = [batcher.result_of("site", "beat", "a1") for _ in range(2)]
+    results = await asyncio.gather(*equal, return_exceptions=True)
     assert [str(result) for result in results] == ["a1", "a1"]
-    for twin in [batcher.result_of("site", "beat", "b1") for _ in range(2)]:
-        twin.cancel()
+    for shared in [batcher.result_of("site", "beat", "b1") for _ in range(2)]:
+        shared.cancel()
     await settle()
     assert (server.sent, batcher.waiting) == ([["a1"]], 0)
 
 
-async def test_a_thousand_twins_are_told() -> None:
+async def test_a_thousand_equal_items_are_told() -> None:
     batcher = batcher_of(Server(), id_of=itemgetter(0), again={"beat": lambda result: "again"})
     futures = [batcher.result_of("site", "beat", "a1") for _ in range(5_000)]
     assert Counter(await asyncio.gather(*futures)) == {"a1": 1, "again": 4_999}
@@ -430,7 +430,7 @@ async def _race(chance: random.Random, lanes: int, max_batch: int) -> None:
             moved.add(batch.key)
             lane_of[batch.key] = chance.randrange(lanes)
             left = [None] * (len(batch.items) - count)
-            return Later(lambda: StoreError("down"), [*done_of(batch, count), *left])
+            return Requeue(lambda: StoreError("down"), [*done_of(batch, count), *left])
         done = done_of(batch, len(batch.items))
         return StoreError("down") if chance.random() < 0.1 else done
 
@@ -485,7 +485,7 @@ async def test_what_is_to_be_sent_later_waits_alone_on_the_lane_that_it_has_by_t
         answers = await server.send(batches)
         if batches[0].key == "blog" and is_moving:
             lane_of["blog"] = "moving"
-            return [Later(lambda: StoreError("never")) for _ in batches]
+            return [Requeue(lambda: StoreError("never")) for _ in batches]
         return answers
 
     batcher: Batcher[str, Any, Any] = Batcher(send, lane_of.__getitem__, patience_s=60)
@@ -534,7 +534,7 @@ async def test_nobody_waits_for_later_for_ever(
         calls += 1
         if hangs and calls == 2:
             await asyncio.Event().wait()
-        return [Later(lambda: StoreError("moving")) for _ in batches]
+        return [Requeue(lambda: StoreError("moving")) for _ in batches]
 
     batcher: Batcher[str, Any, Any] = Batcher(send, lambda key: "", patience_s=0.05)
     with pytest.raises(StoreBusy if hangs else StoreError, match="too long" if hangs else "moving"):
@@ -550,7 +550,7 @@ async def test_of_what_is_done_in_part_only_the_rest_is_sent_later() -> None:
     async def send(batches: Batches) -> list[Answer[Any]]:
         sent.append(list(batches[0].items))
         if len(sent) == 1:
-            return [Later(lambda: StoreError("never"), ["one", None, "three"])]
+            return [Requeue(lambda: StoreError("never"), ["one", None, "three"])]
         return [["two"]]
 
     batcher: Batcher[str, Any, Any] = Batcher(send, lambda key: "")

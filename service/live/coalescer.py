@@ -1,8 +1,10 @@
-"""One answer for all who ask the same at the same time."""
+"""Coalesces requests: one answer for all who ask the same at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, TypeVar
+
+from service.live.tasks import consume_exception
 
 PATIENCE_S = 0.5  # after which one is asked for beside one that is slow, so as to be in time
 
@@ -10,11 +12,11 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 
-class SingleFlight(Generic[K, R]):
-    """Asks for each key once at a time, however many want to know.
+class Coalescer(Generic[K, R]):
+    """Calls `ask` for each key once at a time, however many wait for it.
 
-    Who comes while an answer is on its way is given the next one, which all of them share: that
-    one was asked for before they came, and may not know what they have just done themselves.
+    Unlike a single flight, whoever comes while a call is in flight shares the next one: this one
+    began before they came, and its answer may not know what they have just done themselves.
 
     Args:
         ask: gives the answer for a key, or raises.
@@ -55,9 +57,3 @@ class SingleFlight(Generic[K, R]):
         """Waits until nothing is asked any more."""
         while tasks := {*self._going.values(), *self._next.values()}:
             await asyncio.wait(tasks)
-
-
-def consume_exception(task: "asyncio.Task[Any]") -> None:
-    """Takes note of how a task ended, lest asyncio complains that nobody did."""
-    if not task.cancelled():
-        task.exception()  # told to those who wait, if any still do

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import StoreUnreachable
-from service.live.single_flight import SingleFlight
+from service.live.coalescer import Coalescer
 from tests.conftest import MakeService
 from tests.server.test_fast_path import until
 from tests.servers import Server
@@ -28,9 +28,7 @@ class Slow:
         return number
 
 
-async def begun(
-    shared: SingleFlight[str, int], count: int, key: str = "a"
-) -> list[asyncio.Task[int]]:
+async def begun(shared: Coalescer[str, int], count: int, key: str = "a") -> list[asyncio.Task[int]]:
     """So many who wait."""
     tasks = [asyncio.create_task(shared.get(key)) for _ in range(count)]
     await asyncio.sleep(0)
@@ -40,7 +38,7 @@ async def begun(
 
 async def test_who_comes_later_shares_the_next_answer() -> None:
     ask = Slow()
-    shared = SingleFlight(ask)
+    shared = Coalescer(ask)
     first = await begun(shared, 1)
     later = await begun(shared, 50)
     assert ask.asked == ["a"]
@@ -53,7 +51,7 @@ async def test_who_comes_later_shares_the_next_answer() -> None:
 
 async def test_keys_do_not_wait_for_one_another() -> None:
     ask = Slow()
-    shared = SingleFlight(ask)
+    shared = Coalescer(ask)
     tasks = [*await begun(shared, 3), *await begun(shared, 1, "b")]
     assert ask.asked == ["a", "b"]
     ask.may_answer.set()
@@ -64,7 +62,7 @@ async def test_a_failure_is_everybodys() -> None:
     """Nobody waits for a second one."""
     ask = Slow()
     ask.error = StoreUnreachable("away")
-    shared = SingleFlight(ask)
+    shared = Coalescer(ask)
     tasks = [*await begun(shared, 1), *await begun(shared, 5)]
     ask.may_answer.set()
     assert await asyncio.gather(*tasks, return_exceptions=True) == [ask.error] * 6
@@ -74,9 +72,9 @@ async def test_a_failure_is_everybodys() -> None:
 
 
 async def test_who_has_waited_long_enough_asks_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.live.single_flight.PATIENCE_S", 0.0)
+    monkeypatch.setattr("service.live.coalescer.PATIENCE_S", 0.0)
     ask = Slow()
-    shared = SingleFlight(ask)
+    shared = Coalescer(ask)
     first = await begun(shared, 1)
     second = await begun(shared, 3)
     async with asyncio.timeout(20):
@@ -92,7 +90,7 @@ async def test_who_has_waited_long_enough_asks_beside_it(monkeypatch: pytest.Mon
 
 async def test_who_goes_away_takes_nothing_from_the_others() -> None:
     ask = Slow()
-    shared = SingleFlight(ask)
+    shared = Coalescer(ask)
     (gone,) = await begun(shared, 1)
     staying = await begun(shared, 2)
     gone.cancel()
