@@ -15,8 +15,9 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.answers import problem_response, unexpected
 from service.api.body_budget import BodyBudget
-from service.api.context import Context, problem_response, unexpected
+from service.api.context import Context
 from service.api.cors import PublicCors
 from service.api.intake import Intake
 from service.api.middleware import Observed

@@ -9,7 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from service.api.context import base_url
+from service.api.base_url import base_url
 from service.api.openapi import document as specification
 from service.api.openapi.html import render
 from service.api.openapi.samples import BASE_URL

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from service.api.context import STREAMED, context_of, integer, json_response
+from service.api.answers import STREAMED, json_response
+from service.api.context import context_of
 from service.api.export import event_lines
+from service.api.query import integer
 from service.errors import FieldError
 from service.models import EventPage
 from service.store.events import MOST_EVENTS

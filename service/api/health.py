@@ -6,7 +6,8 @@ import math
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from service.api.context import context_of, json_response
+from service.api.answers import json_response
+from service.api.context import context_of
 from service.api.request_head import headers_of
 from service.errors import StoreBusy, StoreError
 from service.models import Ready

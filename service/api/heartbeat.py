@@ -4,7 +4,7 @@ import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from service.api.context import read_body
+from service.api.bodies import read_body
 from service.api.cors import EXPOSED, RawHeaders
 from service.api.intake import Intake, Reply
 from service.api.request_head import COUNTED, check_host_in, headers_of, peer_of

@@ -5,7 +5,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.address_limits import LIMITED, LIMITED_S
-from service.api.context import Context, context_of, json_response, read_body
+from service.api.answers import json_response
+from service.api.bodies import read_body
+from service.api.context import Context, context_of
 from service.api.geo import NOWHERE
 from service.api.heartbeat_bodies import to_beat
 from service.api.request_head import headers_of

@@ -13,7 +13,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from service.api.address_limits import limited
-from service.api.context import Context, problem, unexpected
+from service.api.answers import problem, unexpected
+from service.api.context import Context
 from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
 from service.api.devices import device_of
 from service.api.geo import NOWHERE, place_of

@@ -3,7 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.context import context_of, read_body
+from service.api.bodies import read_body
+from service.api.context import context_of
 from service.api.requests.leaves import decode_leave
 from service.api.requests.sizes import MAX_BODY_BYTES
 

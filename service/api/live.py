@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.api.context import STREAMED, Context, Reader, context_of
+from service.api.answers import STREAMED
+from service.api.context import Context, Reader, context_of
 from service.api.query import path_parameter
 from service.api.requests.fields import check_site
 from service.api.share_tokens import ShareLease

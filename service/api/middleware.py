@@ -8,7 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.context import problem_response
+from service.api.answers import problem_response
 from service.api.heartbeat_path import is_heartbeat
 from service.api.request_head import COUNTED, check_host_in, headers_of
 from service.api.security import Security

@@ -1,4 +1,4 @@
-"""The query string of a request, where a path may stand in it.
+"""The query string of a request: whole numbers, and the path of a page.
 
 Starlette replaces escapes that are not UTF-8, such as the `%E9` of `/caf%E9`. In the name of a page
 they are kept.
@@ -35,3 +35,17 @@ def path_parameter(request: Request) -> str | None:
         return clean_path(raw)
     except ValueError as error:
         raise FieldError("path", f"path {error}") from None
+
+
+def integer(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number of the query string.
+
+    Raises:
+        FieldError: 422, it is not a whole number, or out of bounds.
+    """
+    raw = request.query_params.get(name)
+    if raw is None:
+        return default
+    if raw.isascii() and raw.isdigit() and len(raw) < 12 and low <= int(raw) <= high:
+        return int(raw)
+    raise FieldError(name, f"{name} must be a whole number from {low} to {high}")

@@ -4,8 +4,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.context import context_of, integer, json_response
-from service.api.query import path_parameter
+from service.api.answers import json_response
+from service.api.context import context_of
+from service.api.query import integer, path_parameter
 from service.api.request_head import headers_of
 from service.api.requests.fields import check_session_id
 from service.errors import FieldError, RequestError

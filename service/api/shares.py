@@ -4,7 +4,8 @@ the operator's."""
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.context import context_of, json_response
+from service.api.answers import json_response
+from service.api.context import context_of
 from service.api.requests.fields import check_share_name
 from service.api.share_tokens import digest_of, make_share_token
 from service.errors import RequestError

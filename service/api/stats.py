@@ -6,8 +6,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.context import context_of, integer, is_known, json_response
-from service.api.query import path_parameter
+from service.api.answers import is_known, json_response
+from service.api.context import context_of
+from service.api.query import integer, path_parameter
 from service.errors import FieldError
 from service.store.history import COMPARISONS
 from service.store.merge import TOP_LIMIT

@@ -4,8 +4,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.context import context_of, integer, json_response, read_body
-from service.api.query import path_parameter
+from service.api.answers import json_response
+from service.api.bodies import read_body
+from service.api.context import context_of
+from service.api.query import integer, path_parameter
 from service.api.request_head import headers_of
 from service.api.requests.fields import check_site, check_user_id
 from service.api.requests.user_statuses import MAX_STATUSES_BODY_BYTES, decode_status_query

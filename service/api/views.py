@@ -6,8 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from service.api.address_limits import limited
-from service.api.context import STREAMED, context_of, integer, json_response, read_body
+from service.api.answers import STREAMED, json_response
+from service.api.bodies import read_body
+from service.api.context import context_of
 from service.api.export import CSV_HEADER, csv_row, ndjson_row
+from service.api.query import integer
 from service.api.requests.page_views import decode_view
 from service.api.requests.sizes import MAX_BODY_BYTES
 from service.errors import FieldError

@@ -34,15 +34,13 @@ from redis.exceptions import (
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.errors import SettingsError
+from service.redis.circuit_breaker import with_circuit_breaker
 from service.redis.cluster import Cluster, ClusterLane
-from service.redis.connections import (
-    DedicatedConnection,
-    with_circuit_breaker,
-    with_diagnosis,
-    with_hiredis_packing,
-)
+from service.redis.dedicated_connection import DedicatedConnection
+from service.redis.diagnosing import with_diagnosis
 from service.redis.embedded import socket_of
 from service.redis.failures import NotTrusted, WrongProtocol, WrongTopology, kind_of
+from service.redis.hiredis_packing import with_hiredis_packing
 from service.redis.scripts import Client
 from service.redis.tls import check_tls
 from service.redis_url import RedisUrl

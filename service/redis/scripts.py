@@ -14,7 +14,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisError
 
 from service.redis.cluster import ClusterLane
-from service.redis.connections import DedicatedConnection
+from service.redis.dedicated_connection import DedicatedConnection
 
 Client = Redis | RedisCluster | DedicatedConnection | ClusterLane
 Command = tuple[str | int, ...]

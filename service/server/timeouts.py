@@ -10,7 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service.api.context import RETRY_AFTER_S, problem
+from service.api.answers import RETRY_AFTER_S, problem
 from service.api.cors import EXPOSED
 from service.api.heartbeat_path import TEMPLATE
 from service.api.middleware import labels_of

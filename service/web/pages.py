@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.api.context import base_url, context_of, problem_response
+from service.api.answers import problem_response
+from service.api.base_url import base_url
+from service.api.context import context_of
 from service.api.requests.fields import check_site
 from service.errors import RequestError
 from service.models import title_of

@@ -632,7 +632,7 @@ async def test_an_endless_body_is_not_collected(make_service: MakeService) -> No
 async def test_a_trickled_body_is_cut_off(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.api.context.READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("service.api.bodies.READ_TIMEOUT_S", 0.05)
     service = await make_service()
 
     async def trickle() -> AsyncIterator[bytes]:

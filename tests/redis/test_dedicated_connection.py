@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
 from service.redis.client import Connection, connect
-from service.redis.connections import DedicatedConnection
+from service.redis.dedicated_connection import DedicatedConnection
 from tests.conftest import url_of
 from tests.servers import Server, free_port
 

@@ -7,7 +7,7 @@ from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.cluster import RedisCluster
 
 from service.redis.client import connect
-from service.redis.connections import with_hiredis_packing
+from service.redis.hiredis_packing import with_hiredis_packing
 
 CALLS: list[tuple[Any, ...]] = [
     ("EVALSHA", "0" * 40, 0),
