@@ -7,21 +7,10 @@ import { StrictMode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type * as Index from "../src/index.js";
 import type * as Hooks from "../src/react.js";
+import { Source } from "./event_source.js";
 
 const API = "https://presence.example.org";
 const OPTIONS = { api: API, site: "blog", allowLocalhost: true };
-
-class Source extends EventTarget {
-  static all: Source[] = [];
-  readyState = 1;
-  constructor(readonly url: string) {
-    super();
-    Source.all.push(this);
-  }
-  close(): void {
-    this.readyState = 2;
-  }
-}
 
 let index: typeof Index;
 let hooks: typeof Hooks;
