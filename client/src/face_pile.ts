@@ -13,7 +13,8 @@ import {
   labelOf,
   type Face,
 } from "./faces.js";
-import { useUsers, type UsersOptions } from "./react.js";
+import type { UsersOptions } from "./live_state.js";
+import { useUsers } from "./react.js";
 
 export interface FacePileProps extends UsersOptions {
   /** How many circles at most, with the "+12"; default: 5. */
@@ -63,7 +64,7 @@ export const FacePile = ({
 }: FacePileProps): ReactElement => {
   const users = useUsers(options);
   const [shown, setShown] = useState({ asOf: 0, at: 0, now: 0 });
-  const asOf = users?.asOf ?? 0;
+  const asOf = users.asOf ?? 0;
   useEffect(() => {
     const at = Date.now();
     setShown({ asOf, at, now: at });
@@ -71,12 +72,12 @@ export const FacePile = ({
     return () => clearInterval(timer);
   }, [asOf]);
   const age = shown.asOf == asOf ? shown.now - shown.at : 0;
-  const faces = users ? facesOf(users, max, age) : [];
+  const faces = users.state == "connecting" ? [] : facesOf(users, max, age);
   return createElement(
     "ul",
     {
       role: "list", // Safari drops it for lists without bullets
-      "aria-label": label ?? labelOf(users?.total ?? 0),
+      "aria-label": label ?? labelOf(users.total ?? 0),
       className,
       style: LIST_STYLE as CSSProperties,
     },

@@ -19,6 +19,7 @@ import type {
 export type { LiveCallback, LiveCounts, Presence, SubscribeOptions } from "./types.js";
 export type { LiveUsers, User, UsersCallback } from "./live_users.js";
 export type { FetchUserToken } from "./user_token.js";
+export type { CountsOptions, Live, UsersOptions } from "./live_state.js";
 
 export interface PresenceOptions {
   /** Name of the site. */

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FacePile } from "../src/face_pile.js";
 import { agoOf, initialsOf } from "../src/faces.js";
 import { watchLiveUsers, type LiveUsers, type User } from "../src/live_users.js";
-import { useUsers } from "../src/react.js";
+import { useUsers, type Live } from "../src/react.js";
 import { readEvents } from "../src/sse.js";
 import { createTokenSource } from "../src/user_token.js";
 import { UserServer, user } from "./user_server.js";
@@ -297,22 +297,22 @@ describe.each(Object.entries(FORMS))("faces, the %s", (_, show) => {
 
 describe("useUsers", () => {
   it("gives the users of a page, and of another one when the path changes", async () => {
-    let latest: LiveUsers | undefined;
+    let latest: Live<LiveUsers> | undefined;
     const Names = ({ path }: { path: string }) => {
       latest = useUsers({ api: server.url, site: "shop", path, user: () => "good" });
       return null;
     };
     const { rerender, unmount } = render(createElement(Names, { path: "/a" }));
-    expect(latest).toBeUndefined();
+    expect(latest).toEqual({ state: "connecting" });
     await until(() => server.open.length);
     await act(async () => {
       server.snapshot([user("anna")], 4);
-      await until(() => latest);
+      await until(() => latest?.state == "live");
     });
     expect(latest!.total).toBe(4);
-    expect(latest!.users.map(({ userId }: User) => userId)).toEqual(["anna"]);
+    expect(latest!.users?.map(({ userId }: User) => userId)).toEqual(["anna"]);
     rerender(createElement(Names, { path: "/b" }));
-    expect(latest).toBeUndefined();
+    expect(latest).toEqual({ state: "connecting" });
     await until(() => server.asked.at(-1)!.url.endsWith("path=%2Fb") && server.open.length == 1);
     unmount();
     await until(() => server.open.length == 0);

@@ -188,7 +188,7 @@ describe("usePageTracking", () => {
 describe("usePresence", () => {
   const Count = (props: { path?: string; site?: string; api?: string }) => {
     const counts = hooks.usePresence(props);
-    return <b>{counts ? `${counts.activeVisitors} ${counts.activeOnPath ?? ""}`.trim() : "–"}</b>;
+    return <b>{counts.state == "live" ? `${counts.activeVisitors} ${counts.activeOnPath ?? ""}`.trim() : "–"}</b>;
   };
 
   it("gives the live numbers of the site and of a page, over one stream", async () => {
