@@ -3,7 +3,6 @@ source makes, and small."""
 
 import gzip
 import json
-import os
 import random
 import re
 import shutil
@@ -15,54 +14,41 @@ import pytest
 import service
 from bench import client as row
 from service.api.requests.paths import clean_path
+from tests import npm
 from tests.servers import missing
 
 ROOT = Path(__file__).parents[2]
-CLIENT = ROOT / "client"
+CLIENT = npm.CLIENT
 STATIC = ROOT / "service/web/static"
-NEWEST_NEEDED = 20
 
 
 @pytest.fixture(scope="module")
 def packages() -> None:
     """Everything the client's build and tests need, as the lock file says."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None or _version(node) < NEWEST_NEEDED:
-        missing(f"node of version {NEWEST_NEEDED} or later, with npm,")
-    if not (CLIENT / "node_modules" / ".package-lock.json").exists():
-        run("npm", "ci", "--no-audit", "--no-fund")
-
-
-def _version(node: str) -> int:
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    return int(said.lstrip("v").partition(".")[0])
-
-
-def run(*command: str) -> str:
-    """What a command in client/ prints; the test fails with it where the command does."""
-    environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "0"}
-    ran = subprocess.run(command, cwd=CLIENT, env=environment, capture_output=True, text=True)
-    if ran.returncode:
-        pytest.fail(f"{' '.join(command)}:\n{ran.stdout}\n{ran.stderr}", pytrace=False)
-    return ran.stdout
+    npm.install(CLIENT)
 
 
 @pytest.mark.usefixtures("packages")
 @pytest.mark.timeout(600)
 def test_types() -> None:
-    run("npx", "--no-install", "tsc", "--noEmit")
+    npm.run("npx", "--no-install", "tsc", "--noEmit", cwd=CLIENT)
 
 
 @pytest.mark.usefixtures("packages")
 @pytest.mark.timeout(600)
 def test_the_built_files_are_up_to_date_and_small() -> None:
-    run("node", "build.mjs", "--check")
+    npm.run("node", "build.mjs", "--check", cwd=CLIENT)
+
+
+@pytest.mark.usefixtures("packages")
+def test_the_sizes_in_the_readme_are_measured() -> None:
+    npm.run("node", "sizes.mjs", "--check", cwd=CLIENT)
 
 
 @pytest.mark.usefixtures("packages")
 @pytest.mark.timeout(600)
 def test_vitest() -> None:
-    printed = run("npx", "--no-install", "vitest", "run")
+    printed = npm.run("npx", "--no-install", "vitest", "run", cwd=CLIENT)
     assert re.search(r"Tests +[0-9]+ passed", printed), printed
 
 
@@ -141,5 +127,12 @@ def test_the_version_is_that_of_the_service() -> None:
     assert f"presence-client-{version}.tgz" in (CLIENT / "README.md").read_text()
 
 
-def test_the_package_lock_names_no_registry() -> None:
-    assert "resolved" not in (CLIENT / "package-lock.json").read_text()
+@pytest.mark.parametrize("folder", [CLIENT, npm.APPS], ids=["client", "apps"])
+def test_the_package_lock_names_no_registry(folder: Path) -> None:
+    assert "resolved" not in (folder / "package-lock.json").read_text()
+
+
+@pytest.mark.parametrize("folder", [CLIENT, npm.APPS], ids=["client", "apps"])
+def test_every_package_has_one_version(folder: Path) -> None:
+    versions = json.loads((folder / "package.json").read_text())["devDependencies"]
+    assert [name for name, version in versions.items() if not version[0].isdigit()] == []
