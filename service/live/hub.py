@@ -42,7 +42,7 @@ class SitePoller:
         self._views_and_uniques = (0, 0)
         self._positions: list[str] = []  # how far it has read; empty: it has not begun
         self._begun_at: list[str] = []
-        self._told_at = 0.0
+        self._published_at = 0.0
         self._shared: tuple[float, asyncio.Task[Snapshot]] | None = None
         self._counting: tuple[set[str], asyncio.Task[dict[str, int]]] | None = None
         self._catching: dict[tuple[str, ...], tuple[float, asyncio.Task[Changes | None]]] = {}
@@ -68,7 +68,7 @@ class SitePoller:
         since, share one, whatever their paths."""
         now = asyncio.get_running_loop().time()
         shared = self._shared
-        if shared is None or shared[0] <= max(self._told_at, now - self._hub.tick_s):
+        if shared is None or shared[0] <= max(self._published_at, now - self._hub.tick_s):
             task = asyncio.create_task(self._take_snapshot())
             task.add_done_callback(consume_exception)
             self._hub.keep(task)
@@ -118,7 +118,7 @@ class SitePoller:
         are given snapshots, for which one call does."""
         key = tuple(known)
         begun_at, task = self._catching.get(key, (0.0, None))
-        if task is None or begun_at <= self._told_at:
+        if task is None or begun_at <= self._published_at:
             if len(self._catching) >= MOST_CATCHING:
                 return None
             task = asyncio.create_task(self._store.changes(self._site, known))
@@ -132,7 +132,7 @@ class SitePoller:
         if self._catching.get(key, (0.0, None))[1] is task:
             del self._catching[key]
 
-    def begins_at(self, message: Message) -> bool:
+    def start_polling_at(self, message: Message) -> bool:
         """Starts polling at this position, if it has not started; whether it will deliver every
         later event."""
         if not self._positions:
@@ -178,7 +178,7 @@ class SitePoller:
             snapshot = await self.snapshot()
             await self._count_for_all(snapshot)
             self._begun_at = snapshot.positions
-            self._tell(snapshot)
+            self._publish(snapshot)
             if self._users:
                 self._users.forget()
             for subscriber in self.user_subscribers:
@@ -190,13 +190,13 @@ class SitePoller:
             changes.change.uniqueVisitors,
         ):
             delta = Delta(changes)
-            self._tell(delta)
+            self._publish(delta)
         if self.user_subscribers:
-            await self._tell_of_users(changes, delta)
+            await self._publish_users(changes, delta)
         else:
             self._users = None
 
-    async def _tell_of_users(self, changes: Changes, delta: Delta | None) -> None:
+    async def _publish_users(self, changes: Changes, delta: Delta | None) -> None:
         """Tells streams of users what the others were told, and what is new of users. Where users
         cannot be read for too long, only these streams end."""
         loop = asyncio.get_running_loop()
@@ -222,8 +222,8 @@ class SitePoller:
             for subscriber in self.user_subscribers:
                 subscriber.close()
 
-    def _tell(self, message: Message) -> None:
-        self._told_at = asyncio.get_running_loop().time()
+    def _publish(self, message: Message) -> None:
+        self._published_at = asyncio.get_running_loop().time()
         self._read_to(message)
         for subscriber in self.subscribers:
             subscriber.push(message)
@@ -278,7 +278,7 @@ class Hub:
         for _ in range(CATCH_UP_TRIES):
             changes = await poller.missed(known) if known else None
             message = Delta(changes) if changes else await poller.snapshot(options.path)
-            if poller.begins_at(message):
+            if poller.start_polling_at(message):
                 break
             # The poller began after it: what lies between, nobody would tell.
             await asyncio.sleep(self.tick_s)

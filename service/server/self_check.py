@@ -14,7 +14,8 @@ from service.api.intake import Reply
 from service.errors import StoreUnreachable
 from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
-from service.server.protocol import MOST_HEAD_BYTES, LastResort
+from service.server.minimal_protocol import MinimalProtocol
+from service.server.protocol import MOST_HEAD_BYTES
 from service.store.writer import Heartbeat
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ def checked_protocol() -> type[HttpToolsProtocol]:
             log.error(failure, uvicorn=uvicorn.__version__, cause=repr(error))
         else:
             return protocol
-    return LastResort
+    return MinimalProtocol
 
 
 def _config(app: Any) -> uvicorn.Config:

@@ -95,7 +95,7 @@ class StoreErasure:
         all; False: they go on coming."""
         (row,) = await self._runner.commands([("HGET", shard.users, user)])
         sessions = list(dict.fromkeys(session for session, *_ in sessions_in(row or "")))
-        args: list[str | int] = [user, *self._runner.for_users(shard)]
+        args: list[str | int] = [user, *self._runner.user_arguments(shard)]
         is_forgotten = False
         for first in range(0, len(sessions) or 1, ENDED_AT_ONCE):
             keys = [shard.session(id_) for id_ in sessions[first : first + ENDED_AT_ONCE]]

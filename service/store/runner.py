@@ -88,7 +88,7 @@ class ScriptRunner:
                 replies[n] = StoreRefused("Redis's clock jumps") if _is_stale(reply) else reply
         return replies
 
-    def for_users(self, shard: ShardKeys) -> tuple[int, ...]:
+    def user_arguments(self, shard: ShardKeys) -> tuple[int, ...]:
         """The last argument of a script that ends sessions: none where a site has no users."""
         return (self.config.users_kept,) if shard.has_users else ()
 

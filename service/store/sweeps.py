@@ -42,7 +42,7 @@ class StoreSweeps:
         async with runner.failures():
             replies = await runner.replies(
                 lambda hour: [
-                    runner.call("sweep", shard, hour, (*args, *runner.for_users(shard)))
+                    runner.call("sweep", shard, hour, (*args, *runner.user_arguments(shard)))
                     for shard in shards
                 ]
             )

@@ -105,7 +105,7 @@ class StoreWriter:
     async def end(self, site: str, session_id: str) -> bool:
         """Ends a session at once; whether there was one. Raises as `heartbeat`."""
         keys = self._runner.keys.of_session(site, session_id)
-        users = self._runner.for_users(keys)
+        users = self._runner.user_arguments(keys)
         reply = await self._runner.write("end", keys, (keys.session(session_id),), users)
         return bool(reply[1] == "ended")
 

@@ -21,7 +21,8 @@ from service.app import create_app
 from service.errors import StoreUnreachable
 from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
-from service.server.protocol import LastResort, PlainProtocol
+from service.server.minimal_protocol import MinimalProtocol
+from service.server.protocol import PlainProtocol
 from service.settings import Settings
 from service.store.batch import Batch
 from service.store.writer import Heartbeat
@@ -361,7 +362,7 @@ async def test_both_ways_answer_alike(case: str, sites_file: str) -> None:
         ("localhost", "ftp://localhost", False),
     ],
 )
-@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, MinimalProtocol])
 async def test_a_host_that_is_none_is_refused(
     protocol: type[HttpToolsProtocol], host: str, prefix: str, is_served: bool
 ) -> None:
@@ -627,7 +628,7 @@ async def sent_until_closed(
 
 
 @pytest.mark.fault("B10")
-@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, MinimalProtocol])
 @pytest.mark.parametrize("filler", [b"\r\n", b"\n", b"\r\n\r\n", b"\r", b" ", b"\0"])
 @pytest.mark.parametrize(
     "first", [request(), request(b"", method="GET", target="/livez")], ids=["heartbeat", "GET"]
@@ -645,7 +646,7 @@ async def test_what_is_no_request_keeps_no_connection(
 
 
 @pytest.mark.fault("B20")
-@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, MinimalProtocol])
 @pytest.mark.parametrize("filler", [b"\r\n", b"\n"])
 @pytest.mark.parametrize("first", [b"", request(), request(None, "Expect: 100-continue")])
 async def test_empty_lines_have_an_end(
@@ -663,7 +664,7 @@ async def test_empty_lines_have_an_end(
         assert not back or b"HTTP/1.1 431 " in back
 
 
-@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort])
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, MinimalProtocol])
 async def test_empty_lines_before_requests_are_ignored(protocol: type[HttpToolsProtocol]) -> None:
     """As many as a head may be long, before each of them."""
     async with serving(protocol, 60) as served:
@@ -930,7 +931,7 @@ async def test_without_the_fast_path_the_limits_are_the_same(
 async def test_even_the_last_resort_has_a_limit_for_heads_and_trailers(
     first: bytes, more: bytes
 ) -> None:
-    async with serving(LastResort) as served:
+    async with serving(MinimalProtocol) as served:
         reader, writer = await served.connect()
         writer.write(first)
         back = asyncio.create_task(reader.read())

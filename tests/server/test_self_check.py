@@ -7,7 +7,7 @@ import pytest
 from service.server import self_check
 from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
-from service.server.protocol import LastResort
+from service.server.minimal_protocol import MinimalProtocol
 from service.server.self_check import checked_protocol
 from tests.server.test_fast_path import break_uvicorn
 
@@ -38,8 +38,8 @@ def test_the_fast_path_works_with_this_uvicorn(log: Log) -> None:
     "broken, cause, instead",
     [
         ("RequestResponseCycle", "TypeError", AsgiProtocol),
-        ("_start_asgi_task", "TimeoutError", LastResort),
-        ("connection_made", "AttributeError", LastResort),
+        ("_start_asgi_task", "TimeoutError", MinimalProtocol),
+        ("connection_made", "AttributeError", MinimalProtocol),
     ],
 )
 def test_where_it_does_not_another_serves(
@@ -48,12 +48,12 @@ def test_where_it_does_not_another_serves(
     break_uvicorn(monkeypatch, broken)
     assert checked_protocol() is instead
     failures = ["fast_path_unusable", "limits_unusable"]
-    assert [line["event"] for line in log.lines] == failures[: 1 + (instead is LastResort)]
+    assert [line["event"] for line in log.lines] == failures[: 1 + (instead is MinimalProtocol)]
     assert all(cause in line["cause"] for line in log.lines)
 
 
 def test_limits_that_do_not_hold_are_noticed(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.self_check.MOST_HEAD_BYTES", 16)
     break_uvicorn(monkeypatch, "RequestResponseCycle")
-    assert checked_protocol() is LastResort
+    assert checked_protocol() is MinimalProtocol
     assert "was not refused" in log.lines[1]["cause"]

@@ -15,7 +15,8 @@ import service
 from service.api import geo
 from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
-from service.server.protocol import LastResort, PlainProtocol
+from service.server.minimal_protocol import MinimalProtocol
+from service.server.protocol import PlainProtocol
 from service.store.writer import Heartbeat
 from tests.server.test_cost import Transport
 from tests.trailers import READ, chunked
@@ -62,7 +63,9 @@ class App:
 
 @pytest.mark.fault("B19")
 @pytest.mark.parametrize("name", READ)
-@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, LastResort, PlainProtocol])
+@pytest.mark.parametrize(
+    "protocol", [FastPathProtocol, AsgiProtocol, MinimalProtocol, PlainProtocol]
+)
 async def test_no_trailer_reaches_the_app(protocol: type[HttpToolsProtocol], name: str) -> None:
     for target in ("/v1/sites/blog/heartbeat", "/v1/sites/blog/heartbeats"):
         whole = HEAD.format(target).encode() + chunked(b"{}", {name: READ[name]})
