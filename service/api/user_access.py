@@ -6,6 +6,7 @@ it, and nobody else may anything: names are not numbers.
 
 from starlette.requests import Request
 
+from service.api.bearer_tokens import CHALLENGE, bearer
 from service.api.context import Context
 from service.api.request_head import Headers, headers_of
 from service.api.user_tokens import Verdict
@@ -13,7 +14,6 @@ from service.errors import RequestError, TokenError
 from service.sites import Site
 
 NO_USERS = "this site has no users: give it user_secrets in PRESENCE_SITES_FILE"
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def check_users_reader(
@@ -62,14 +62,13 @@ def _is_backend(context: Context, name: str, site: Site, headers: Headers) -> bo
 
 
 def _verdict_on(context: Context, name: str, site: Site, headers: Headers) -> Verdict:
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    token = token.strip() if scheme.lower() == "bearer" else ""
-    if not token:
+    token = bearer(headers)
+    if token is None:
         detail = "a token is needed, the site's or a user's: Authorization: Bearer …"
-        raise TokenError(401, detail, headers=_CHALLENGE)
-    verdict = context.user_tokens.verify(name, site, token)
+        raise TokenError(401, detail, headers=CHALLENGE)
+    verdict = context.user_tokens.verify(name, site, token.decode("latin-1"))
     if verdict.user is not None:
         return verdict
     if verdict.word == "expired":  # that was no guess
-        raise RequestError(401, "this token has expired: get a new one", headers=_CHALLENGE)
-    raise TokenError(401, "this token does not hold here", headers=_CHALLENGE)
+        raise RequestError(401, "this token has expired: get a new one", headers=CHALLENGE)
+    raise TokenError(401, "this token does not hold here", headers=CHALLENGE)
