@@ -42,7 +42,7 @@ def _refusal(status: int, detail: str, retry_after: str | None = None) -> bytes:
 
 
 _TOO_LARGE = _refusal(431, f"the head of the request is longer than {MOST_HEAD_BYTES} bytes")
-_NO_ANSWER = _refusal(503, f"there was no answer within {ANSWER_S:g} s", RETRY_AFTER_S)
+NO_ANSWER = _refusal(503, f"there was no answer within {ANSWER_S:g} s", RETRY_AFTER_S)
 
 
 class LingeringTransport:
@@ -215,7 +215,7 @@ class TimeoutProtocol(PlainProtocol):
                 scope: Any = getattr(self.cycle, "scope", None)
                 route = ("POST", TEMPLATE) if scope is None else labels_of(scope)
                 is_counted |= scope is not None and COUNTED in scope
-                self._refuse(_NO_ANSWER, None if is_counted else (*route, "503"))
+                self._refuse(NO_ANSWER, None if is_counted else (*route, "503"))
                 if scope is not None:
                     scope[COUNTED] = True
             self.transport.close()

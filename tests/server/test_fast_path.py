@@ -804,6 +804,27 @@ async def test_a_request_that_gets_no_answer_is_ended(
         its_writer.close()
 
 
+@pytest.mark.parametrize("requests, status", [(1, b"503"), (2, None)])
+async def test_even_the_last_resort_ends_a_request_that_gets_no_answer(
+    requests: int, status: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.server.minimal_protocol.ANSWER_S", 0.1)
+    async with serving(MinimalProtocol) as served:
+        live, its_writer = await served.connect()
+        its_writer.write(request(b"", method="GET", target="/v1/sites/blog/live"))
+        await live.readuntil(b"event: snapshot")
+        gate = Gate(served.store)
+        reader, writer = await served.connect()
+        writer.write(request() * requests)
+        back = await asyncio.wait_for(reader.read(), 5)
+        assert (back.split()[1] if back else None) == status
+        gate.open()
+        await until(lambda: len(served.server.server_state.connections) == 1)
+        assert not live.at_eof(), "the stream goes on"
+        writer.close()
+        its_writer.close()
+
+
 @pytest.mark.parametrize("broken", ["RequestResponseCycle", "_start_asgi_task"])
 async def test_a_broken_answer_is_still_one(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.timeouts.ANSWER_S", 0.3)
