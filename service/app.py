@@ -21,6 +21,7 @@ from service.api.context import Context
 from service.api.cors import PublicCors
 from service.api.intake import Intake
 from service.api.middleware import Observed
+from service.api.public_path import PublicPath
 from service.api.rate_limits import Slots
 from service.api.requests.batches import MAX_BATCH_BODY_BYTES
 from service.api.routes import API_ROUTES
@@ -47,7 +48,7 @@ from service.web.demo import SITE as DEMO_SITE
 from service.web.demo_document import ROUTE as DEMO_TOKEN
 from service.web.demo_document import Colleagues
 from service.web.demo_visitors import Visitors
-from service.web.pages import PAGE_ROUTES, refusal
+from service.web.pages import PAGE_ROUTES, refusal, routes_of_script
 from service.webhooks.pace import Pace
 from service.webhooks.senders import start_senders, stop_senders
 
@@ -174,7 +175,11 @@ def create_app(
                 await asyncio.to_thread(tracing.shutdown)
 
     app = Starlette(
-        routes=[*ROUTES, *((DEMO_TOKEN, *DEMO_ROUTES) if demo else ())],
+        routes=[
+            *ROUTES,
+            *routes_of_script(settings.script_name),
+            *((DEMO_TOKEN, *DEMO_ROUTES) if demo else ()),
+        ],
         middleware=[Middleware(PublicCors, security=security)],
         exception_handlers={
             PresenceError: _presence_error,
@@ -209,6 +214,8 @@ def create_app(
     if tracing is not None:
         stack, store.span = tracing.around(stack), tracing.call
     app.middleware_stack = Observed(stack, metrics, security)
+    if settings.public_path:
+        app.middleware_stack = PublicPath(app.middleware_stack, settings.public_path)
     return app
 
 

@@ -100,6 +100,31 @@ def _key_prefix(raw: str) -> str:
     return raw
 
 
+# What the service answers below its root: a public path that begins so could not be told from it.
+_TAKEN = ("v1", "docs", "sites", "static", "demo", "livez", "readyz", "metrics", "openapi.json")
+
+
+def _public_path(raw: str) -> str:
+    if not raw:
+        return ""
+    if not re.fullmatch(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+){1,8}", raw):
+        raise ValueError(
+            "is not a path: it begins with / and does not end with it, and between are A-Z a-z 0-9 "
+            "- . _ ~, such as /_p"
+        )
+    if (first := raw.split("/")[1]) in _TAKEN or first.startswith("presence"):
+        raise ValueError(f"begins with /{first}, which the service has itself, or blockers know")
+    return raw
+
+
+def _script_name(raw: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}\.js", raw):
+        raise ValueError("is not the name of a script, of a-z 0-9 - _, such as here.js")
+    if raw.startswith("presence") and raw != "presence.js":
+        raise ValueError("begins as those that blockers know: choose another, such as here.js")
+    return raw
+
+
 def _networks(raw: str) -> tuple[Network, ...]:
     try:
         return tuple(
@@ -200,6 +225,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token, user_secrets, webhooks; without it any site is counted", _sites_file),
     Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints; under embedded:// the one in its file admin-token unless given", check_token, secret=True),
     Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", check_token, secret=True),
+    Setting("PUBLIC_PATH", "", "path", "Where a site of yours passes on to the service, such as /_p: all that is public is there as well, and addresses in pages begin so", _public_path),
+    Setting("SCRIPT_NAME", "presence.js", "name", "What the script of the pages is called as well; of one called here.js the parts are here-live.js and so on", _script_name),
     Setting("TRUSTED_PROXIES", "", "CIDRs", "Proxies whose X-Forwarded-For is believed", _networks),
     Setting("CLIENT_IP_HEADER", "", "header", "Header in which a trusted proxy names the client, such as CF-Connecting-IP; X-Forwarded-For is not read then", _header),
     Setting("GEO_HEADERS", "none", ", ".join(GEO_SOURCES), "Whose headers say where a client is", _choice(*GEO_SOURCES)),
@@ -240,6 +267,8 @@ class Settings:
     sites_file: Sites
     admin_token: str
     metrics_token: str
+    public_path: str
+    script_name: str
     trusted_proxies: tuple[Network, ...]
     client_ip_header: bytes
     geo_headers: str

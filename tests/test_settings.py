@@ -104,6 +104,20 @@ TABLE: dict[str, tuple[Good, Bad]] = {
     "SITES_FILE": ([], [("/none.toml", "cannot be read: No such file"), ("/", "cannot be read")]),
     "ADMIN_TOKEN": TOKEN,
     "METRICS_TOKEN": TOKEN,
+    "PUBLIC_PATH": (
+        [("", ""), ("/_p", "/_p"), ("/a/b-c.d~e", "/a/b-c.d~e")],
+        [("_p", "is not a path"), ("/", "is not a path"), ("/_p/", "is not a path"),
+         ("//host", "is not a path"), ("/..", "is not a path"), ("/a/./b", "is not a path"),
+         ("/{a}", "is not a path"), ("/é", "is not a path"), ("/a?b", "is not a path"),
+         ("/v1", "begins with /v1"), ("/sites/x", "begins with /sites"),
+         ("/presence", "blockers know")],
+    ),
+    "SCRIPT_NAME": (
+        [("presence.js", "presence.js"), ("here.js", "here.js"), ("a-1_b.js", "a-1_b.js")],
+        [("", "is empty"), ("here", "the name of a script"), ("a/b.js", "the name of a script"),
+         ("A.js", "the name of a script"), ("{a}.js", "the name of a script"),
+         ("presence-live.js", "blockers know")],
+    ),
     "TRUSTED_PROXIES": (
         [("", ()), ("10.0.0.0/8", (ipaddress.ip_network("10.0.0.0/8"),)),
          ("::1, 10.1.2.3/8", (ipaddress.ip_network("::1"), ipaddress.ip_network("10.0.0.0/8")))],

@@ -43,7 +43,8 @@ export class SiteApi {
   /** The script tag for a page of the site; on localhost it also counts localhost. */
   get scriptTag() {
     const local = isLocalhost() ? " data-allow-localhost" : "";
-    return `<script defer src="${new URL("presence.js", this.root)}" data-site="${this.site}"${local}></script>`;
+    const { name = "presence.js" } = document.getElementById("script-tag")?.dataset ?? {};
+    return `<script defer src="${new URL(name, this.root)}" data-site="${this.site}"${local}></script>`;
   }
 
   /** Whether the page's address has a share token, which only reads. */

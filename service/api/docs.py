@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from service.api.base_url import base_url
+from service.api.context import context_of
 from service.api.openapi import document as specification
 from service.api.openapi.html import render
 from service.api.openapi.samples import BASE_URL
@@ -36,7 +37,7 @@ _HEADERS = {
 async def openapi(request: Request) -> Response:
     """The OpenAPI document."""
     return Response(
-        specification.document(),
+        specification.document(context_of(request).settings.public_path or "/"),
         headers={"Content-Type": "application/json", "Cache-Control": "no-cache"},
     )
 

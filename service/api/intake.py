@@ -69,6 +69,7 @@ class Intake:
         self._security = context.security
         self._identified = IdentifiedHeartbeats(context.user_tokens)
         self._geo_headers = context.settings.geo_headers
+        self.public_path = context.settings.public_path
         self.count_buffered = context.metrics.count_buffered
         self._spread_s = max(1, int(context.settings.heartbeat_interval))
         self.batcher = context.store.batcher

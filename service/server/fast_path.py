@@ -8,7 +8,8 @@ connection is uvicorn's: a request behind a heartbeat that is not answered yet w
 """
 
 import asyncio
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any, cast
 
 from starlette.types import ASGIApp
@@ -114,11 +115,17 @@ class PendingHeartbeat:
 _LONGEST_URL = len("/v1/sites/") + 63 + len("/heartbeat")
 
 
-@lru_cache(maxsize=8192)
-def _site_in(url: bytes) -> str | None:
-    # One with a query or an escape takes the ASGI path: no site's id has either.
-    name = site_in(url.decode("latin-1"))
-    return name if name is not None and is_site_id(name) else None
+@cache
+def _site_finder(public_path: str) -> Callable[[bytes], str | None]:
+    """What finds the site in the URL of a heartbeat, which may be below the public path."""
+
+    @lru_cache(maxsize=8192)
+    def find_site(url: bytes) -> str | None:
+        # One with a query or an escape takes the ASGI path: no site's id has either.
+        name = site_in(url.decode("latin-1").removeprefix(public_path))
+        return name if name is not None and is_site_id(name) else None
+
+    return find_site
 
 
 class FastPathProtocol(TimeoutProtocol):
@@ -137,6 +144,9 @@ class FastPathProtocol(TimeoutProtocol):
         self._is_on = self.intake is not None and is_ours and not self.is_draining
         self._head: list[tuple[bytes, bytes]] = []  # of the request at hand, complete
         self._fields: dict[bytes, bytes] = {}  # the same by name, of a heartbeat
+        public_path = getattr(self.intake, "public_path", "")
+        self._find_site = _site_finder(public_path)
+        self._longest_url = _LONGEST_URL + len(public_path)
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
 
@@ -219,7 +229,7 @@ class FastPathProtocol(TimeoutProtocol):
             or parser.get_http_version() != "1.1"
         ):
             return None
-        name = _site_in(self.url) if len(self.url) <= _LONGEST_URL else None
+        name = self._find_site(self.url) if len(self.url) <= self._longest_url else None
         if name is None:
             return None
         self._fields = dict(self._head)

@@ -24,6 +24,7 @@ from service.web.accent import accent_css, parse_accent
 from service.web.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
 from service.web.demo import SITE as DEMO_SITE
 from service.web.look import style_links, theme_of
+from service.web.script_names import DEFAULT, find_script
 
 _ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
 _PILL = Template((STATIC / "pill.html").read_text(encoding="utf-8"))
@@ -64,6 +65,7 @@ async def start(request: Request) -> Response:
     page = _START.substitute(
         static=f"static/{assets().version}",
         base=escape(base_url(request)),
+        script=settings.script_name,
         interval=f"{settings.heartbeat_interval:g}",
         site=site,
         shown=site or "your-site",
@@ -92,6 +94,7 @@ async def stats(request: Request) -> Response:
         look=style_links(request.query_params, static),
         theme=theme_of(request.query_params),
         base=escape(base_url(request)),
+        script=context_of(request).settings.script_name,
         site=escape(name),
         mode=mode,
     )
@@ -150,7 +153,7 @@ async def static(request: Request) -> Response:
         return _accent(request, name)
     is_current = request.path_params["version"] == assets().version
     headers = {"Cache-Control": FOR_EVER if is_current else "no-cache"}
-    return _file(request, name, headers)
+    return _file(request, assets().by_name.get(name), headers)
 
 
 def _accent(request: Request, name: str) -> Response:
@@ -165,14 +168,24 @@ def _accent(request: Request, name: str) -> Response:
 
 async def client(request: Request) -> Response:
     """The browser client, for the pages of any host."""
-    return _file(request, request.url.path.rpartition("/")[2], _CLIENT_HEADERS)
+    name = request.url.path.rpartition("/")[2]
+    found = find_script(assets(), name, context_of(request).settings.script_name)
+    return _file(request, found, _CLIENT_HEADERS)
 
 
-def _file(request: Request, name: str, headers: dict[str, str]) -> Response:
-    found = assets().by_name.get(name)
+def _file(request: Request, found: Asset | None, headers: dict[str, str]) -> Response:
     if found is None:
         raise HTTPException(404)
     return answer(found, request.headers, headers)
+
+
+def routes_of_script(script_name: str) -> list[Route]:
+    """Where the client is found by another name than its own."""
+    if script_name == DEFAULT:
+        return []
+    stem = script_name.removesuffix(".js")
+    paths = (f"/{script_name}", f"/{stem}-{{part}}.js")
+    return [Route(path, client, include_in_schema=False) for path in paths]
 
 
 PAGE_ROUTES = [

@@ -20,6 +20,7 @@ from service.store.batch import Batch
 
 CONNECTIONS = 64
 ROUNDS = 16
+PUBLIC_PATHS = ["", "/_p"]  # to set one costs nothing
 
 
 class Transport(asyncio.Transport):
@@ -40,10 +41,10 @@ class Transport(asyncio.Transport):
         """Has never paused."""
 
 
-def request(number: int) -> bytes:
+def request(number: int, public_path: str = "") -> bytes:
     body = json.dumps({"sessionId": f"session-{number:012d}", "currentPath": f"/page/{number % 9}"})
     return (
-        "POST /v1/sites/blog/heartbeat HTTP/1.1\r\nHost: localhost\r\n"
+        f"POST {public_path}/v1/sites/blog/heartbeat HTTP/1.1\r\nHost: localhost\r\n"
         "Origin: https://example.org\r\nContent-Type: text/plain\r\n"
         "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
@@ -53,11 +54,13 @@ def request(number: int) -> bytes:
 class Burst:
     """Heartbeats of many connections at once, again and again, with Redis answering at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, public_path: str = "") -> None:
+        self._public_path = public_path
         app: Any = create_app(
             Settings.from_env(
                 {
                     "PRESENCE_REDIS_URL": "memory://",
+                    "PRESENCE_PUBLIC_PATH": public_path,
                     "PRESENCE_REQUESTS_PER_SECOND": "1000000",  # on, and never reached
                     "PRESENCE_NEW_SESSIONS_PER_MINUTE": "1000000",
                 }
@@ -86,7 +89,7 @@ class Burst:
     async def run(self) -> None:
         for _ in range(ROUNDS):
             for number, protocol in enumerate(self.protocols):
-                protocol.data_received(request(number))
+                protocol.data_received(request(number, self._public_path))
             while any(  # noqa: ASYNC110  # a turn of the loop at a time
                 not protocol.cycle.response_complete for protocol in self.protocols
             ):
@@ -97,8 +100,9 @@ class Burst:
             protocol._unset_keepalive_if_required()
 
 
-async def test_one_write_and_no_task() -> None:
-    burst = Burst()
+@pytest.mark.parametrize("public_path", PUBLIC_PATHS)
+async def test_one_write_and_no_task(public_path: str) -> None:
+    burst = Burst(public_path)
     tasks: list[Any] = []
     loop = asyncio.get_running_loop()
 
@@ -119,8 +123,9 @@ async def test_one_write_and_no_task() -> None:
 
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is counting too")
-async def test_function_calls_of_a_heartbeat() -> None:
-    burst = Burst()
+@pytest.mark.parametrize("public_path", PUBLIC_PATHS)
+async def test_function_calls_of_a_heartbeat(public_path: str) -> None:
+    burst = Burst(public_path)
     await burst.run()  # what is remembered, is
     calls: Counter[str] = Counter()
     ours = (str(Path(service.__file__).parent), str(Path(uvicorn.__file__).parent))

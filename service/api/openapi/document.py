@@ -117,9 +117,11 @@ def text() -> str:
 
 
 @functools.cache
-def document() -> bytes:
-    """The document as it is served, made once."""
-    return msgspec.json.encode(build())
+def document(url: str = "/") -> bytes:
+    """The document as it is served, made once. `url`: where the service is, on its host."""
+    built = build()
+    built["servers"] = [server | {"url": url} for server in built["servers"]]
+    return msgspec.json.encode(built)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,28 @@
+"""The public path: where a site of somebody's passes on to the service, on its own host.
+
+A proxy that passes on what it is asked for need know no more than that one path. What is for
+machines beside the service, its health and its metrics, is not there. Nor is the path itself,
+without a slash: Next.js would send whoever is sent on from there back again.
+"""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_NOT_PUBLIC = frozenset(("/livez", "/readyz", "/metrics"))
+
+
+class PublicPath:
+    """Takes the public path off the requests that have it, before anything else looks at them."""
+
+    def __init__(self, app: ASGIApp, public_path: str) -> None:
+        self._app = app
+        self._path = public_path
+        self._begin = public_path.encode() + b"/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            raw: bytes = scope.get("raw_path") or scope["path"].encode()
+            path = scope["path"].removeprefix(self._path)
+            # In place: whoever has made the scope looks there for what became of the request.
+            if raw.startswith(self._begin) and path not in _NOT_PUBLIC:
+                scope["path"], scope["raw_path"] = path, raw[len(self._path) :]
+        await self._app(scope, receive, send)
