@@ -1,13 +1,20 @@
 """The public path: where a site of somebody's passes on to the service, on its own host.
 
-A proxy that passes on what it is asked for need know no more than that one path. What is for
-machines beside the service, its health and its metrics, is not there. Nor is the path itself,
-without a slash: Next.js would send whoever is sent on from there back again.
+A proxy that passes on what it is asked for need know no more than that one path. What is not for
+visitors is not there: health, metrics and what only operators may ask, which a proxy in front of
+the service, such as deploy/nginx.conf, hides by its path. Nor is the path itself, without a slash:
+Next.js would send whoever is sent on from there back again.
 """
+
+import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_NOT_PUBLIC = frozenset(("/livez", "/readyz", "/metrics"))
+_NOT_PUBLIC = re.compile(
+    r"\S+ /(?:(?:livez|readyz|metrics|v1/sites)|v1/sites/[^/]+/sessions(?:/.*)?)"
+    r"|(?!POST |OPTIONS )\S+ /v1/sites/[^/]+/views",
+    re.DOTALL,
+)
 
 
 class PublicPath:
@@ -22,7 +29,8 @@ class PublicPath:
         if scope["type"] == "http":
             raw: bytes = scope.get("raw_path") or scope["path"].encode()
             path = scope["path"].removeprefix(self._path)
+            is_public = _NOT_PUBLIC.fullmatch(f"{scope['method']} {path}") is None
             # In place: whoever has made the scope looks there for what became of the request.
-            if raw.startswith(self._begin) and path not in _NOT_PUBLIC:
+            if raw.startswith(self._begin) and is_public:
                 scope["path"], scope["raw_path"] = path, raw[len(self._path) :]
         await self._app(scope, receive, send)

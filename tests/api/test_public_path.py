@@ -14,7 +14,10 @@ SETTINGS = {"PUBLIC_PATH": "/_p", "SCRIPT_NAME": "here.js", "ADMIN_TOKEN": "oper
 ADMIN = {"Authorization": "Bearer operator"}
 BEAT = {"sessionId": "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e", "currentPath": "/a"}
 BEAT_PATH = "/v1/sites/blog/heartbeat"
-NOT_THERE = ("/livez", "/readyz", "/metrics")
+NOT_THERE = (
+    "/livez", "/readyz", "/metrics", "/v1/sites", "/v1/sites/blog/sessions",
+    "/v1/sites/blog/sessions/5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e", "/v1/sites/blog/views",
+)  # fmt: skip
 VALUES = {
     "site": "blog", "session_id": BEAT["sessionId"], "user_id": "anna", "name": "wall",
     "part": "live", "version": "0", "name:path": "theme.css",
@@ -53,7 +56,7 @@ WRITES: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", "/heartbeats", {"heartbeats": [BEAT]}, 200),
     ("POST", "/leave", {"sessionId": BEAT["sessionId"]}, 204),
     ("POST", "/views", {"sessionId": BEAT["sessionId"], "path": "/a"}, 204),
-    ("DELETE", f"/sessions/{BEAT['sessionId']}", {}, 204),
+    ("DELETE", f"/sessions/{BEAT['sessionId']}", {}, 404),
     ("OPTIONS", "/heartbeat", {}, 204),
     ("OPTIONS", "/leave", {}, 204),
     ("PUT", "/heartbeat", {}, 405),
@@ -92,6 +95,7 @@ async def test_what_is_written_is_too(
         ("/x/_p/v1/sites/blog/stats", 404),
         ("/_p/metrics", 404),
         ("/_p/%6Detrics", 404),
+        ("/_p/v1/sites/blog/%73essions", 404),
         ("/_p/here.js", 200),
         ("/_p/here-live.js", 200),
         ("/_p/here-faces.js", 200),
