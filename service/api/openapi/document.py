@@ -51,16 +51,18 @@ _ABOUT = (
 )
 
 
-def _plain_patterns(schema: Any) -> Any:
-    """Without the guard that only Python's `$` needs: JSON Schema's patterns are ECMAScript's."""
+def _portable(schema: Any) -> Any:
+    """Without the guard that only Python's `$` needs: JSON Schema's patterns are ECMAScript's. And
+    without defaults of null, for which generators of clients would demand a value."""
     if isinstance(schema, dict):
         return {
             key: re.sub(r"\(\?!\\n\)\Z", "", value)
             if key == "pattern" and isinstance(value, str)
-            else _plain_patterns(value)
+            else _portable(value)
             for key, value in schema.items()
+            if not (key == "default" and value is None)
         }
-    return [_plain_patterns(item) for item in schema] if isinstance(schema, list) else schema
+    return [_portable(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def build() -> dict[str, Any]:
@@ -107,7 +109,7 @@ def build() -> dict[str, Any]:
             },
         },
     }
-    plain: dict[str, Any] = _plain_patterns(document)
+    plain: dict[str, Any] = _portable(document)
     return plain
 
 
