@@ -125,7 +125,8 @@ class Change(Struct, frozen=True, omit_defaults=True):
     """What has changed at a site since the event before.
 
     `activeByPath` has only the pages that changed, 0 where nobody is left; `feed`, which is there
-    where it was asked for, the newest of what happened.
+    where it was asked for, the newest of what happened. How people came is there, all of it, where
+    pages say it and somebody came or went.
     """
 
     activeVisitors: Count
@@ -136,6 +137,10 @@ class Change(Struct, frozen=True, omit_defaults=True):
     departures: Count
     asOf: Moment
     feed: list[SessionEvent] | None = None
+    activeBySource: list[SourceCount] | UnsetType = UNSET
+    activeByMedium: list[MediumCount] | UnsetType = UNSET
+    activeByCampaign: list[CampaignCount] | UnsetType = UNSET
+    activeByDevice: list[DeviceCount] | UnsetType = UNSET
 
 
 class Active(Struct, frozen=True):

@@ -13,6 +13,7 @@ import structlog
 
 from service.errors import StoreError
 from service.live.messages import Delta, Message, Snapshot, SubscribeOptions, Subscriber
+from service.live.source_watch import SourceWatch
 from service.live.tasks import consume_exception
 from service.live.user_changes import UserPageRead
 from service.live.user_watch import UserWatch
@@ -37,6 +38,7 @@ class SitePoller:
         self._site = site
         self.subscribers: set[Subscriber] = set()
         self.user_subscribers: set[Subscriber] = set()  # not among the others
+        self._sources = SourceWatch(self._store, site)
         self._users: UserWatch | None = None
         self._users_failing_since: float | None = None
         self._views_and_uniques = (0, 0)
@@ -82,6 +84,7 @@ class SitePoller:
 
     async def _take_snapshot(self) -> Snapshot:
         stats, positions = await self._store.stats_and_positions(self._site)
+        self._sources.learn(stats)
         return Snapshot(stats, positions, await self._store.last_events(self._site, positions))
 
     async def _count(self, path: str) -> int:
@@ -121,11 +124,15 @@ class SitePoller:
         if task is None or begun_at <= self._published_at:
             if len(self._catching) >= MOST_CATCHING:
                 return None
-            task = asyncio.create_task(self._store.changes(self._site, known))
+            task = asyncio.create_task(self._changes_since(known))
             self._hub.keep(task)
             self._catching[key] = asyncio.get_running_loop().time(), task
             task.add_done_callback(lambda done: self._caught_up(key, done))
         return await asyncio.shield(task)
+
+    async def _changes_since(self, known: list[str]) -> Changes | None:
+        changes = await self._store.changes(self._site, known)
+        return None if changes is None else await self._sources.add_to(changes)
 
     def _caught_up(self, key: tuple[str, ...], task: "asyncio.Task[Changes | None]") -> None:
         consume_exception(task)
@@ -172,7 +179,7 @@ class SitePoller:
     async def _look(self) -> None:
         if not self._positions:
             return  # nobody knows yet where to begin
-        changes = await self._store.changes(self._site, self._positions)
+        changes = await self._changes_since(self._positions)
         if changes is None:
             self._shared = None  # it may be older than what was lost
             snapshot = await self.snapshot()

@@ -4,12 +4,14 @@ import asyncio
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import UNSET
 
 from service.live.user_changes import UserChanges, UserPageRead
 from service.live.user_slot import UserSlot
 from service.models import PathCount, SessionEvent, Stats, StatsWithFeed
 from service.store.merge import EVENTS_SHOWN, Changes, add_feed
 from service.store.paging import stream_position
+from service.store.sources import CAME
 
 MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them it is a snapshot
 
@@ -118,8 +120,10 @@ class Delta:
         if len(counts) > MOST_KEPT:
             return None
         feed = [*(self.change.feed or ()), *(later.change.feed or ())]
+        came = self.change if later.change.activeBySource is UNSET else later.change
         merged = msgspec.structs.replace(
             later.change,
+            **{name: getattr(came, name) for name in CAME},
             activeByPath=[PathCount(path, count) for path, count in counts.items()],
             arrivals=self.change.arrivals + later.change.arrivals,
             departures=self.change.departures + later.change.departures,

@@ -44,9 +44,9 @@ QUICK_REDIRECTS = 2  # those of a slot that has moved: MOVED, and ASK if it is m
 # Where the key of a command stands; a script's keys share a slot, so the first will do.
 _KEY_AT = dict.fromkeys(("EVALSHA", "EVAL", "EVALSHA_RO", "EVAL_RO"), 3) | dict.fromkeys(
     (
-        "DEL", "GET", "HGET", "HGETALL", "HMGET", "PEXPIRE", "PFCOUNT", "PTTL", "SET", "TYPE",
-        "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYLEX",
-        "ZSCORE",
+        "DEL", "GET", "HGET", "HGETALL", "HKEYS", "HMGET", "PEXPIRE", "PFCOUNT", "PTTL", "SET",
+        "TYPE", "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE",
+        "ZRANGEBYLEX", "ZSCORE",
     ),
     1,
 )  # fmt: skip

@@ -108,6 +108,11 @@ class StoreReader:
         async with self._runner.failures():
             return await self._counts_of(self._shards(site), "pages", paths)
 
+    async def at_places(self, site: str, names: Sequence[str]) -> dict[str, int]:
+        """Counts active sessions at each of these places, or that came so. Raises StoreError."""
+        async with self._runner.failures():
+            return await self._counts_of(self._shards(site), "places", names)
+
     async def changes(self, site: str, positions: Sequence[str]) -> Changes | None:
         """What has changed since the log was read so far; None: so much, or so long ago, that
         only `stats` can tell. Raises StoreError."""

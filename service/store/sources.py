@@ -18,6 +18,8 @@ _ROWS: dict[str, tuple[str, type[Any]]] = {
     "activeByDevice": ("device", models.DeviceCount),
 }
 
+CAME = _ROWS.keys()  # the names of those rows
+
 
 def split_sources(flat: list[str]) -> tuple[list[str], list[str]]:
     """Splits a flat list of places and names of sources, with their counts: a place begins with
@@ -34,9 +36,21 @@ def split_sources(flat: list[str]) -> tuple[list[str], list[str]]:
 def counts_of_kinds(sums: Mapping[str, int], limit: int) -> dict[str, Any]:
     """Rows of each kind by their names in `models.Stats`; none where nobody has said how they
     came."""
-    if not sums:
-        return {}
+    return rows_of_kinds(sums, limit) if sums else {}
+
+
+def rows_of_kinds(sums: Mapping[str, int], limit: int) -> dict[str, Any]:
+    """The same, empty rows where nobody has."""
     return {name: rows(sums, kind, limit) for name, (kind, _) in _ROWS.items()}
+
+
+def names_in(numbers: models.Stats) -> set[str]:
+    """The names that these numbers have rows of."""
+    return {
+        f"{kind} {getattr(row, kind) or '--'}"
+        for name, (kind, _) in _ROWS.items()
+        for row in getattr(numbers, name) or ()
+    }
 
 
 def rows(sums: Mapping[str, int], kind: str, limit: int) -> list[Any]:

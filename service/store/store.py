@@ -83,7 +83,9 @@ class PresenceStore:
         self.on_pages = reader.on_pages
         self.changes = reader.changes
         self.history = StoreHistory(runner, reader).history
-        self.arrivals = StoreArrivals(runner, reader).arrivals
+        arrivals = StoreArrivals(runner, reader)
+        self.arrivals = arrivals.arrivals
+        self.came = arrivals.came
         self.session = listings.session
         self.sessions = listings.sessions
         self.views = listings.views
