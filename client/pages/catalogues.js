@@ -1,7 +1,8 @@
-/** What the panel lists: all pages, or all countries, with how many are in each. */
+/** What the panel lists: all pages, countries or sources, with how many are in each. */
 
-import { countryName, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
+import { countryName, formatNumber, formatTimeWithSeconds, readablePath, sourceName } from "./format.js";
 
+const OTHER = "__other__";
 const MAX_ROWS = "1000"; // the most that the service lists
 
 /**
@@ -10,7 +11,7 @@ const MAX_ROWS = "1000"; // the most that the service lists
  *
  * @typedef {{value: string | null, text: string, words: string, flag?: string, group: string, now: number, views?: number | null}} Row
  *
- * @typedef {"page" | "country"} Listed  those of the filters that can be listed
+ * @typedef {import("./filters.js").Name} Listed
  *
  * @typedef {object} Catalogue
  * @property {string} noun
@@ -38,6 +39,15 @@ export function createCatalogues(api) {
       load: async () => {
         const numbers = await api.fetchJson("stats", { limit: "1" });
         return numbers && { rows: countryRows(numbers), note: asOf(numbers) };
+      },
+    },
+    source: {
+      noun: "sources",
+      columns: ["Source", "Now"],
+      hasGroups: false,
+      load: async () => {
+        const numbers = await api.fetchJson("stats", { limit: "1" });
+        return numbers && { rows: sourceRows(numbers), note: asOf(numbers) };
       },
     },
   };
@@ -88,4 +98,13 @@ function countryRows({ activeByCountry }) {
       return { value: country, text, words: `${text} ${country ?? ""}`.toLowerCase(), flag: country ?? "?", group: "", now: count };
     })
     .sort((a, b) => Number(a.value === null) - Number(b.value === null) || b.now - a.now || a.text.localeCompare(b.text));
+}
+
+/** In the service's order; those that it has no names for come last. @param {Snapshot} numbers @returns {Row[]} */
+function sourceRows({ activeBySource = [] }) {
+  return activeBySource.map(({ source, count }) => {
+    const isOther = source === OTHER;
+    const text = isOther ? "other sources" : sourceName(source ?? "--");
+    return { value: isOther ? null : (source ?? "--"), text, words: text.toLowerCase(), group: "", now: count };
+  });
 }

@@ -3,6 +3,7 @@
 import { createCountList } from "./count_list.js";
 import { allowsMotion, byId, element, setText } from "./dom.js";
 import { formatEstimate } from "./estimate.js";
+import { followed } from "./filters.js";
 import { cameFrom, countryName, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
 import { createRowOrder } from "./row_order.js";
@@ -21,7 +22,7 @@ const ROW_LIMITS = {
 
 /**
  * @param {(name: import("./filters.js").Name, value: string) => void} onSelect called when a reader picks a row
- * @param {(name: import("./catalogues.js").Listed) => void} onBrowse called when a reader wants to see all pages or countries
+ * @param {(name: import("./catalogues.js").Listed) => void} onBrowse called when a reader wants to see all of a list
  * @returns {(model: Model, filters: Filters) => void} renders a model
  */
 export function createDashboard(onSelect, onBrowse) {
@@ -40,7 +41,7 @@ export function createDashboard(onSelect, onBrowse) {
   /** @param {string} id */
   const orderOf = (id) => createRowOrder(byId(id), () => again());
   const orders = { pages: orderOf("pages"), top: orderOf("top"), countries: orderOf("countries") };
-  const showSources = createSources((source) => onSelect("source", source), orderOf);
+  const showSources = createSources(picks("source"), browse("source"), orderOf);
 
   /** @param {Model} model @param {Filters} filters */
   const showActive = (model, filters) => {
@@ -84,9 +85,10 @@ export function createDashboard(onSelect, onBrowse) {
   };
 
   /** @param {Model} model @param {Filters} filters */
-  const showTotals = (model, { page, country }) => {
+  const showTotals = (model, filters) => {
+    const { page } = followed(filters, "page");
     const { activeVisitors, totalPageViews, uniqueVisitors, uniqueVisitorsToday, trackingSince, pageStats, totalPaths } = model.numbers;
-    const views = page === null || country !== null ? totalPageViews : model.viewsOf(page);
+    const views = page === null ? totalPageViews : model.viewsOf(page);
     setText(byId("views"), views === null ? "–" : formatNumber(views));
     setText(byId("uniques"), formatEstimate(uniqueVisitors, uniqueVisitorsToday, activeVisitors));
     setText(byId("today"), formatEstimate(uniqueVisitorsToday, activeVisitors));
@@ -99,13 +101,13 @@ export function createDashboard(onSelect, onBrowse) {
         ...listed.map(([path, count]) => pageRow(path, count)),
         ...(viewsOf.size > listed.length ? [{ key: "other pages", label: "other pages", count: rest, isOther: true }] : []),
       ],
-      page,
+      filters.page,
     );
     setText(byId("top-sum"), `views, of ${formatNumber(totalPaths)} ${totalPaths === 1 ? "page" : "pages"}`);
   };
 
   /** @param {Model} model @param {Filters} filters */
-  const showCountries = (model, { page, country }) => {
+  const showCountries = (model, filters) => {
     const all = model.countries();
     const counts = new Map(all.flatMap(([code, count]) => (code === null ? [] : [[code, count]])));
     const known = orders.countries([...counts].slice(0, limits.countries), (code) => counts.get(code) ?? 0, limits.countries);
@@ -114,9 +116,8 @@ export function createDashboard(onSelect, onBrowse) {
     const listed = rows.reduce((sum, row) => sum + row.count, unknown);
     const remainder = all.reduce((sum, [, count]) => sum + count, 0) - listed;
     const isEmpty = model.numbers.activeVisitors === 0;
-    // What cannot follow one of the filters follows none: it says that it shows the whole site.
-    const followed = page === null ? country : null;
-    const { places, elsewhere } = model.placesIn(followed);
+    const { country } = followed(filters, "country");
+    const { places, elsewhere } = model.placesIn(country);
     // Hide the map when it is empty, and the list when all it says is "unknown".
     const isUnknown = isEmpty || (!known.length && !places.length);
     byId("map").hidden = isUnknown;
@@ -129,8 +130,8 @@ export function createDashboard(onSelect, onBrowse) {
       ...rows,
       ...(remainder ? [{ key: "other", label: "other countries", count: remainder, isOther: true }] : []),
       ...(unknown ? [{ key: "unknown", label: "unknown", flag: "?", count: unknown, isOther: true, isPlain: true }] : []),
-    ], country);
-    map({ places: isEmpty ? [] : places, total: model.numbers.activeVisitors, countries: counts, selected: followed });
+    ], filters.country);
+    map({ places: isEmpty ? [] : places, total: model.numbers.activeVisitors, countries: counts, selected: country });
   };
 
   /** @param {Model} model @param {Filters} filters */
@@ -146,7 +147,7 @@ export function createDashboard(onSelect, onBrowse) {
 }
 
 /**
- * Shows words with a path among them: on one line, or the path on a second where it has more room.
+ * Shows words with a path among them, on two lines at most: where that is not enough, the path is shortened.
  *
  * @param {HTMLElement} node
  * @param {string} before
@@ -159,6 +160,8 @@ function showPhrase(node, before, path, after) {
   const where = element("bdi");
   setPath(where, text);
   node.replaceChildren(element("span", "phrase", element("span", "", before), element("span", "phrase", where, after)));
+  node.classList.remove("long");
+  node.classList.toggle("long", node.offsetHeight > 2.5 * parseFloat(getComputedStyle(node).lineHeight));
 }
 
 /** @param {string} path @param {number} count */

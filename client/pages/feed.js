@@ -1,6 +1,7 @@
 /** The activity feed: arrivals, moves and departures, newest first; can be paused. */
 
 import { allowsMotion, byId, element, setText } from "./dom.js";
+import { followed, NONE } from "./filters.js";
 import { countryName, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
 
@@ -23,7 +24,7 @@ export function createFeed() {
   let pendingCount = 0;
   let isPaused = false;
   /** @type {import("./filters.js").Filters} */
-  let filters = { page: null, country: null, source: null };
+  let filters = NONE;
 
   /** @param {SessionEvent} event */
   const matches = ({ path, from, country }) =>
@@ -74,7 +75,7 @@ export function createFeed() {
       none.hidden = list.childElementCount > 0;
     },
     filter: (next) => {
-      filters = next;
+      filters = followed(next, "page", "country");
       render();
     },
   };

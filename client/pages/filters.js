@@ -1,8 +1,9 @@
 /** What the page is filtered by: kept in its address, so that Back undoes it and the URL can be shared. */
 
 import { normalizePath } from "../src/normalize_path.js";
-import { byId, element } from "./dom.js";
+import { byId, element, setText } from "./dom.js";
 import { countryName, readablePath, sourceName } from "./format.js";
+import { setPath } from "./path_text.js";
 
 /**
  * One thing to filter by, such as the page.
@@ -24,6 +25,19 @@ const DIMENSIONS = {
 /** @typedef {{readonly [N in Name]: string | null}} Filters null: not filtered by it */
 
 const NAMES = /** @type {Name[]} */ (Object.keys(DIMENSIONS));
+export const NONE = parsed(() => "");
+
+/**
+ * What a part of the page is filtered by that can follow these. What cannot follow one of the filters follows
+ * none: it says that it shows the whole site.
+ *
+ * @param {Filters} filters
+ * @param {...Name} can
+ * @returns {Filters}
+ */
+export function followed(filters, ...can) {
+  return NAMES.some((name) => filters[name] !== null && !can.includes(name)) ? NONE : filters;
+}
 
 /**
  * Binds the row of chips. A part of the page that names in `data-follows` what it can be filtered by is
@@ -58,7 +72,9 @@ export function createFilters(onChange) {
   /** @param {Name} name @param {string} value */
   const createChip = (name, value) => {
     const { label, format } = DIMENSIONS[name];
-    const text = [`${label}: `, element("bdi", "", format(value))];
+    const what = element("bdi");
+    (name === "page" ? setPath : setText)(what, format(value));
+    const text = [`${label}: `, what];
     if (document.documentElement.dataset.mode === "wall") return element("li", "", element("span", "chip", ...text)); // nobody can press it
     const cross = element("span", "cross", "✕");
     cross.ariaHidden = "true";
@@ -90,7 +106,7 @@ export function createFilters(onChange) {
     onChange(before);
   };
 
-  clear.addEventListener("click", () => change(parsed(() => "")));
+  clear.addEventListener("click", () => change(NONE));
   addEventListener("popstate", follow);
   show();
   return {
@@ -101,8 +117,8 @@ export function createFilters(onChange) {
   };
 }
 
-/** @returns {Filters} */
-function readFilters() {
+/** Those of the address. @returns {Filters} */
+export function readFilters() {
   const query = new URLSearchParams(location.search);
   return parsed((name) => query.get(name) ?? "");
 }

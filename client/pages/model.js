@@ -26,7 +26,8 @@
  * @property {{device: string | null, count: number}[]} [activeByDevice]
  * @property {SessionEvent[]} [feed]
  *
- * @typedef {Pick<Snapshot, "activeVisitors" | "activeByPath" | "totalPageViews" | "uniqueVisitors" | "asOf" | "feed">} Change
+ * @typedef {Pick<Snapshot, "activeVisitors" | "activeByPath" | "totalPageViews" | "uniqueVisitors" | "asOf" | "feed" | Came>} Change
+ * @typedef {"activeBySource" | "activeByCampaign" | "activeByDevice"} Came  told whole wherever it has changed
  */
 
 export class Model {
@@ -61,10 +62,14 @@ export class Model {
   /** Updates what changes do not carry: countries, places, top pages. @param {Snapshot} later */
   refresh(later) {
     const { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers, activeByCountry } = later;
-    const { activeBySource, activeByCampaign, activeByDevice } = later;
     Object.assign(this.numbers, { pageStats, totalPaths, visitorLocations, uniqueVisitorsToday, trackingSince, activeUsers });
-    Object.assign(this.numbers, { activeBySource, activeByCampaign, activeByDevice });
+    this.#setCame(later);
     this.#setCountries(activeByCountry);
+  }
+
+  /** @param {Pick<Snapshot, Came>} numbers */
+  #setCame({ activeBySource, activeByCampaign, activeByDevice }) {
+    Object.assign(this.numbers, { activeBySource, activeByCampaign, activeByDevice });
   }
 
   /** @param {Change} change */
@@ -72,6 +77,7 @@ export class Model {
     const { activeVisitors, totalPageViews, uniqueVisitors, asOf } = change;
     const newcomers = uniqueVisitors - this.numbers.uniqueVisitors;
     Object.assign(this.numbers, { activeVisitors, totalPageViews, uniqueVisitors, asOf });
+    if (change.activeBySource) this.#setCame(change);
     this.numbers.trackingSince ??= asOf;
     this.numbers.uniqueVisitorsToday += Math.max(0, newcomers); // a new visitor is new today
     for (const { path, count } of change.activeByPath) {

@@ -1,19 +1,17 @@
-/** The pill: how many are here, or on one page, in a line of another page. */
+/** The pill: how many are here, or are left by a filter, in a line of another page. */
 
-import { normalizePath } from "../src/normalize_path.js";
 import { SiteApi } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { openEventStream } from "./event_stream.js";
+import { readFilters } from "./filters.js";
 import { formatNumber } from "./format.js";
 import { Model } from "./model.js";
 
 const REFUSED_RETRY_MS = 60_000;
 
 const api = new SiteApi(document.body.dataset.site ?? "", "../");
-const query = new URLSearchParams(location.search);
-const asked = query.get("page");
-const page = asked === null ? null : normalizePath(asked);
-const country = /^[a-z]{2}$/i.exec(query.get("country") ?? "")?.[0].toUpperCase() ?? null;
+const filters = readFilters();
+const { page, country, source } = filters;
 /** @type {Model | null} */
 let model = null;
 
@@ -26,7 +24,7 @@ const stream = openEventStream({
     if (event === "snapshot") model = new Model(update);
     else model?.apply(update);
     if (!model) return;
-    const count = model.countOf({ page, country, source: null });
+    const count = model.countOf(filters);
     setText(byId("count"), formatNumber(count));
     setText(byId("noun"), `${count === 1 ? "person" : "people"} here now`);
   },
@@ -42,5 +40,5 @@ const stream = openEventStream({
 });
 
 const link = /** @type {HTMLAnchorElement} */ (byId("pill"));
-link.search = `${new URLSearchParams({ ...(page !== null && { page }), ...(country && { country }) })}`;
+link.search = `${new URLSearchParams({ ...(page !== null && { page }), ...(country && { country }), ...(source && { source }) })}`;
 if (api.isShared) link.hash = location.hash;

@@ -10,12 +10,13 @@ const MAX_CAMPAIGNS = 4;
 export const OTHER = "__other__";
 
 /**
- * @param {(source: string) => void} onSelect called with the source that a reader picks
+ * @param {((source: string) => void) | undefined} onSelect called with the source that a reader picks
+ * @param {(() => void) | undefined} onOther called when a reader wants to see all sources
  * @param {(id: string) => ReturnType<typeof import("./row_order.js").createRowOrder>} orderOf
  * @returns {(model: import("./model.js").Model, filters: import("./filters.js").Filters) => void}
  */
-export function createSources(onSelect, orderOf) {
-  const sources = createCountList(byId("sources"), { onSelect, showDeltas: true });
+export function createSources(onSelect, onOther, orderOf) {
+  const sources = createCountList(byId("sources"), { onSelect, onOther, showDeltas: true });
   const campaigns = createCountList(byId("campaigns"), {});
   const devices = createCountList(byId("devices"), {});
   const orders = { sources: orderOf("sources"), campaigns: orderOf("campaigns"), devices: orderOf("devices") };

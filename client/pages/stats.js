@@ -28,7 +28,7 @@ const isEmbed = mode === "embed";
 const announce = createLiveRegion(byId("live-region"));
 const filters = createFilters(applyFilters);
 const renderDashboard = createDashboard((name, value) => filters.toggle(name, value), browse);
-/** Opens the panel with all pages or countries. @type {((name: import("./catalogues.js").Listed) => void) | null} */
+/** Opens the panel with all of a list. @type {((name: import("./catalogues.js").Listed) => void) | null} */
 let openBrowser = null;
 /** Opens the panel for sharing. @type {((filters: import("./filters.js").Filters) => void) | null} */
 let openShare = null;
@@ -158,7 +158,7 @@ function applyFilters(before) {
   render();
 }
 
-/** Opens the panel with all pages or countries, whose script is fetched when it is first wanted. @param {import("./catalogues.js").Listed} name */
+/** Opens the panel with all of a list, whose script is fetched when it is first wanted. @param {import("./catalogues.js").Listed} name */
 async function browse(name) {
   try {
     openBrowser ??= (await import("./browse.js")).createBrowser(api, choose);

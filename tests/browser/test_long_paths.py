@@ -69,6 +69,11 @@ def test_a_heading_uses_the_room_there_is(board: Board, site: str, width: int) -
     expect(heading).to_have_text("people on /docs/getting-started now")
     for part in (".prefix", ".end"):
         assert not is_cut(heading.locator(part))
+    page.goto(re.sub(r"\?.*", "", page.url) + "?page=/docs/getting-started/in-town/now")
+    expect(heading).to_have_text("people on /docs/getting-started/in-town/now now")
+    shown = heading.locator("bdi").evaluate("(path) => path.innerText")
+    assert shown == "/docs/getting-started/in-town/now"
+    assert heading.evaluate("(head) => head.classList.contains('long')") is False
     board.row("/short").get_by_role("button").click()
     expect(heading).to_have_text("person on /short now")
     lines = (

@@ -14,7 +14,12 @@ from tests.browser.test_accessible import faults_of
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "query, count, noun",
-    [("", "3", "people"), ("&page=/a", "1", "person"), ("&country=de", "1", "person")],
+    [
+        ("", "3", "people"),
+        ("&page=/a", "1", "person"),
+        ("&country=de", "1", "person"),
+        ("&source=ad.example", "1", "person"),
+    ],
 )
 def test_it_counts_live(
     calm: LiveService,
@@ -25,7 +30,8 @@ def test_it_counts_live(
     count: str,
     noun: str,
 ) -> None:
-    calm.beat_all(site, [{"currentPath": "/"}] * 2 + [{"currentPath": "/a", "country": "DE"}])
+    details = {"country": "DE", "source": "ad.example"}
+    calm.beat_all(site, [{"currentPath": "/"}] * 2 + [{"currentPath": "/a", **details}])
     context = new_context(color_scheme=scheme, viewport={"width": 230, "height": 46})
     page = context.new_page()
     page.goto(f"{calm.url}/sites/{site}?pill&accent=f0c{query}")
@@ -37,7 +43,7 @@ def test_it_counts_live(
     assert page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
     ) == [230, 46]
-    calm.visitor(site, country="DE").at("/a")
+    calm.visitor(site, **details).at("/a")
     expect(page.locator("#count")).to_have_text(str(int(count) + 1))
     with page.expect_popup() as opened:
         page.locator("#pill").click()

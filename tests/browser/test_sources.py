@@ -105,6 +105,48 @@ def test_a_source_filters_what_can_follow(calm: LiveService, site: str, board: B
     expect(board.now).to_have_text("2")
 
 
+def test_sources_follow(calm: LiveService, site: str, board: Board) -> None:
+    """Sooner than the numbers are fetched anew, every 13 s at the earliest."""
+    page = board.page
+    tab(page, "Sources").click()
+    board.row("news.example", "sources").get_by_role("button").click()
+    new = calm.visitor(site, source="new.example", medium="cpc", campaign="Autumn").at("/")
+    news = calm.visitor(site, **AD | {"source": "news.example"}).at("/")
+    expect(board.now).to_have_text("4", timeout=5_000)
+    expect(board.count("new.example", "sources")).to_have_text("1")
+    expect(board.count("Autumn", "campaigns")).to_have_text("1")
+    new.leave()
+    news.leave()
+    expect(board.now).to_have_text("3", timeout=8_000)
+    expect(board.count("new.example", "sources")).to_have_text("0")
+
+
+def test_a_source_and_a_page(calm: LiveService, site: str, board: Board) -> None:
+    """What says that it is of the whole site is."""
+    page = Board.open(board.page, calm, site, "?page=/sale&source=news.example").page
+    expect(board.now).to_have_text("3")
+    expect(page.locator("#filter")).to_contain_text("From all sources")
+    expect(page.locator("#views")).to_have_text("6")
+    expect(board.feed).to_have_count(6)
+    assert {"Page views", "Activity"} <= site_wide(page)
+    Board.open(page, calm, site, "?country=DE&source=news.example")
+    expect(board.now).to_have_text("1")
+    expect(board.feed).to_have_count(6)
+
+
+def test_all_sources(calm: LiveService, site: str, board: Board) -> None:
+    page = board.page
+    calm.beat_all(site, [{"currentPath": "/", "source": f"s{n}.example"} for n in range(12)])
+    tab(page, "Sources").click()
+    page.locator("#sources .other button").click()
+    panel = page.locator("#browse")
+    expect(panel.get_by_role("heading")).to_have_text("All sources")
+    panel.get_by_role("searchbox").fill("s11")
+    panel.get_by_role("button", name="s11.example").click()
+    expect(chip(page, "Source: s11.example")).to_be_visible()
+    expect(board.now).to_have_text("1")
+
+
 def test_a_site_that_does_not_say_it_has_no_tabs(calm: LiveService, site: str, page: Page) -> None:
     calm.beat_all(site, [{"currentPath": "/", **BERLIN}])
     Board.open(page, calm, site)
