@@ -35,7 +35,7 @@ from service.models import Stats
 from service.ops.logs import configure_logs
 from service.ops.metrics import Metrics, observe_process
 from service.ops.tracing import Tracing, provider_from_env
-from service.redis.client import Connection, connect
+from service.redis.client import Connection, ReplicaReads, connect
 from service.server.draining import Draining
 from service.settings import Settings
 from service.store.config import StoreConfig
@@ -87,6 +87,14 @@ def store_config_of(settings: Settings) -> StoreConfig:
     )
 
 
+def _connection_of(settings: Settings) -> Connection:
+    reads = None
+    if settings.read_from == "replicas":
+        clock = Keys(settings.key_prefix).clock
+        reads = ReplicaReads(clock, round(settings.replica_max_age * 1000))
+    return connect(settings.redis_url, reads=reads)
+
+
 def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> PresenceStore:
     """The store of an app or a command."""
     return PresenceStore(
@@ -125,7 +133,7 @@ def create_app(
     metrics.streams_limit.set(STREAMS)
     security = Security(settings)
     _warn_of_short_secrets(settings)
-    store = make_store(settings, connect(settings.redis_url), metrics)
+    store = make_store(settings, _connection_of(settings), metrics)
     hub = Hub(store, settings.live_tick)
     stats: Coalescer[tuple[str, int], Stats] = Coalescer(lambda key: store.stats(*key))
     share_tokens = ShareTokens(store.share_digests)
@@ -145,6 +153,9 @@ def create_app(
         others = [asyncio.create_task(observe_process(metrics), name="pulse")]
         if asking is not None:
             others.append(asking)
+        if store.connection.replicas is not None:
+            store.connection.replicas.observe = metrics.observe_replica
+            others.append(asyncio.create_task(store.follow_replicas(), name="replicas"))
         if store.retention.is_on:
             others.append(asyncio.create_task(store.retention.run(), name="retention"))
         pace = Pace(grace_s=settings.heartbeat_interval)

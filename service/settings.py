@@ -24,6 +24,8 @@ PREFIX = "PRESENCE_"
 _KEPT = "file"  # the source of an operator's token that the first start has made
 _HOST_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?\Z")
 GEO_SOURCES = ("none", "cloudflare", "vercel", "cloudfront", "netlify")
+READ_FROM = ("primary", "replicas")
+_ALONE = ("embedded", "memory")  # schemes of what has no replicas
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -206,6 +208,8 @@ class Setting:
 _DAY = 86_400
 SETTINGS: tuple[Setting, ...] = (
     Setting("REDIS_URL", "embedded://", "URL", "Where everything is kept: embedded://[dir], memory://, redis://, rediss://, unix://, redis+sentinel://h:p,h:p/name, redis+cluster://h:p,h:p", _url, secret=True),
+    Setting("READ_FROM", "primary", ", ".join(READ_FROM), "Who answers what only reads; replicas only as long as they are recent", _choice(*READ_FROM)),
+    Setting("REPLICA_MAX_AGE", "2", "s", "With READ_FROM=replicas, an answer that may be older than this is asked of the primary", _seconds(0.5, 3600)),
     Setting("HOST", "127.0.0.1", "address", "Address to listen on", _address),
     Setting("PORT", "8080", "port", "Port to listen on", _integer(0, 65_535)),
     Setting("HEARTBEAT_DEDUP", "10", "s", "A repeat on the same path within this time writes nothing", _seconds(0, _DAY)),
@@ -248,6 +252,8 @@ class Settings:
     from the environment or from the command line; of the operator's token also `file`."""
 
     redis_url: str
+    read_from: str
+    replica_max_age: float
     host: str
     port: int
     heartbeat_dedup: float
@@ -341,6 +347,10 @@ class Settings:
         return settings
 
     def _check(self) -> None:
+        if self.read_from == "replicas" and self.redis_url.partition(":")[0] in _ALONE:
+            raise SettingsError(
+                "PRESENCE_READ_FROM is replicas, but there are none of embedded:// and memory://"
+            )
         if self.client_ip_header and not self.trusted_proxies:
             raise SettingsError(
                 "PRESENCE_CLIENT_IP_HEADER is believed only of proxies that "

@@ -72,6 +72,11 @@ TABLE: dict[str, tuple[Good, Bad]] = {
         [("", "is empty: give a value, such as embedded://"), (" ", "is blank"),
          ("redis://a,b", "several hosts"), ("h:6379", "unknown scheme")],
     ),
+    "READ_FROM": (
+        [("primary", "primary"), ("Replicas", "replicas")],
+        [("", "is empty"), ("replica", "must be one of primary, replicas")],
+    ),
+    "REPLICA_MAX_AGE": seconds(0.5, 3600),
     "HOST": (
         [(text, text) for text in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost", "fe80::1%lo",
                                    "web_1.internal.", "host-1")],
@@ -147,6 +152,7 @@ TABLE: dict[str, tuple[Good, Bad]] = {
 }  # fmt: skip
 # What must be given with a setting, so that it contradicts no other.
 WITH: dict[str, dict[str, str]] = {
+    "READ_FROM": {"REDIS_URL": "redis://h"},
     "CLIENT_IP_HEADER": {"TRUSTED_PROXIES": "10.0.0.0/8"},
     "SESSION_TIMEOUT": {"HEARTBEAT_INTERVAL": "0.02", "HEARTBEAT_DEDUP": "0.01"},
     "HEARTBEAT_INTERVAL": {"HEARTBEAT_DEDUP": "0"},
@@ -216,6 +222,8 @@ def test_a_default_is_a_value_like_any_other(setting: Any) -> None:
         ({"SITE_IDLE": "120"}, "SITE_IDLE (120 s) must be more than PRESENCE_SESSION_TIMEOUT"),
         ({"SESSION_TIMEOUT": "86400"}, "SITE_IDLE (86400 s) must be more than"),
         ({"CLIENT_IP_HEADER": "Fly-Client-IP"}, "PRESENCE_TRUSTED_PROXIES names, which is empty"),
+        ({"READ_FROM": "replicas"}, "there are none of embedded:// and memory://"),
+        ({"READ_FROM": "replicas", "REDIS_URL": "memory://"}, "there are none of embedded://"),
     ],
 )
 def test_settings_that_contradict_each_other(given: dict[str, str], says: str) -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from service.redis.replicas import CLOCK_LIFE_MS
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.retention import TURN_MS
@@ -38,6 +39,8 @@ class KeyKinds:
             return Kind("string", 60_000)
         if key == keys.retention:
             return Kind("string", TURN_MS)
+        if key == keys.clock or key.startswith(f"{keys.clock}:"):
+            return Kind("string", CLOCK_LIFE_MS)
         if key == keys.shard_count:
             return Kind("string", 400 * DAY_MS)
         if key.startswith(keys.webhooks):

@@ -63,6 +63,13 @@ class Metrics:
         self.redis_errors = Counter(
             "presence_redis_errors", "Failures of Redis by kind", ["kind"], registry=registry
         )
+        self.replica_reads = Counter(
+            "presence_replica_reads",
+            "Reads meant for a replica: answered by it, or asked of the primary because it was "
+            "too old or away",
+            ["outcome"],
+            registry=registry,
+        )
         self.requests = Counter(
             "presence_http_requests",
             "Requests by route template",
@@ -160,6 +167,10 @@ class Metrics:
     def observe_error(self, kind: str) -> None:
         """One failure of Redis."""
         self.redis_errors.labels(kind).inc()
+
+    def observe_replica(self, outcome: str) -> None:
+        """One read that was to be answered by a replica."""
+        self.replica_reads.labels(outcome).inc()
 
     def render(self) -> bytes:
         """All of it, in Prometheus's text format. What is NaN is not known now, and left out: it

@@ -6,8 +6,8 @@ retries) would let one frozen Redis hold a request for a minute.
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 from redis.asyncio import (
     BlockingConnectionPool,
@@ -41,6 +41,8 @@ from service.redis.diagnosing import with_diagnosis
 from service.redis.embedded import socket_of
 from service.redis.failures import NotTrusted, WrongProtocol, WrongTopology, kind_of
 from service.redis.hiredis_packing import with_hiredis_packing
+from service.redis.replica_sets import Address, Finder, OfCluster, OfOnePrimary, replicas_of
+from service.redis.replicas import ANSWER_WITHIN_S, Replicas, with_read_only
 from service.redis.scripts import Client
 from service.redis.tls import check_tls
 from service.redis_url import RedisUrl
@@ -78,6 +80,14 @@ def _slot_of(tag: str) -> int:
     return key_slot(tag.encode())
 
 
+class ReplicaReads(NamedTuple):
+    """How replicas are read from: the key in which copies leave their clock at a primary, and how
+    old an answer may be, in ms."""
+
+    clock: str
+    max_age_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """The way to Redis. `topology` is a word for people; `held` is a client for the calls of a
@@ -87,6 +97,7 @@ class Connection:
     topology: str
     held: DedicatedConnection | ClusterLane | None = None
     helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
+    replicas: Replicas | None = None  # which answer reads, where that is wanted
 
     def lane_of(self, tag: str) -> str:
         """Calls with the same lane travel one after the other, on one connection at a time.
@@ -155,16 +166,24 @@ class Connection:
 
     async def close(self) -> None:
         """Closes every connection."""
+        if self.replicas is not None:
+            await self.replicas.close()
         for client in (self.client, *self.helpers):
             closing: Awaitable[None] = client.aclose()
             await closing
 
 
-def connect(url: str, *, answer_within_s: float = SOCKET_TIMEOUT_S) -> Connection:
+def connect(
+    url: str,
+    *,
+    answer_within_s: float = SOCKET_TIMEOUT_S,
+    reads: ReplicaReads | None = None,
+) -> Connection:
     """A connection by URL; nothing is sent yet, so it succeeds while Redis is down.
 
     Args:
         answer_within_s: how long one answer may take; only a check of everything asks for more.
+        reads: that replicas are to answer reads; None: primaries answer everything.
 
     Raises:
         SettingsError: the URL is malformed.
@@ -179,10 +198,10 @@ def connect(url: str, *, answer_within_s: float = SOCKET_TIMEOUT_S) -> Connectio
         case "memory":
             return _memory()
         case "redis+sentinel":
-            return _sentinel(parsed, options)
+            return _sentinel(parsed, options, reads)
         case "redis+cluster":
-            return _cluster(parsed, options)
-    return _standalone(parsed, options)
+            return _cluster(parsed, options, reads)
+    return _standalone(parsed, options, reads)
 
 
 def _memory() -> Connection:
@@ -195,7 +214,36 @@ def _tls_of(url: RedisUrl) -> dict[str, Any]:
     return dict(url.tls) if url.is_tls else {}
 
 
-def _standalone(url: RedisUrl, options: dict[str, Any]) -> Connection:
+def _replicas(
+    finder: Finder, url: RedisUrl, options: dict[str, Any], reads: ReplicaReads | None
+) -> Replicas | None:
+    """Clients of replicas, which are reached as primaries are."""
+    if reads is None:
+        return None
+    kind: type[AbstractConnection] = SSLConnection if url.is_tls else TcpConnection
+    if url.scheme == "redis+cluster":
+        kind = with_read_only(kind)
+
+    def open_client(address: Address) -> Redis:
+        host, port = address
+        pool = BlockingConnectionPool(
+            connection_class=with_circuit_breaker(with_hiredis_packing(kind)),
+            max_connections=POOL_SIZE,
+            timeout=ANSWER_WITHIN_S,
+            db=url.database,
+            username=url.username,
+            password=url.password,
+            host=host,
+            port=port,
+            **_tls_of(url),
+            **options | {"retry": Retry(NoBackoff(), 0)},  # the primary is asked instead
+        )
+        return Redis.from_pool(pool)
+
+    return Replicas(finder, open_client, reads.max_age_ms)
+
+
+def _standalone(url: RedisUrl, options: dict[str, Any], reads: ReplicaReads | None) -> Connection:
     kind: type[AbstractConnection] = SSLConnection if url.is_tls else TcpConnection
     where: dict[str, Any] = {}
     if url.scheme in ("embedded", "unix"):
@@ -215,7 +263,10 @@ def _standalone(url: RedisUrl, options: dict[str, Any]) -> Connection:
         **options,
     )
     topology = "embedded" if url.scheme == "embedded" else "standalone"
-    return Connection(Redis.from_pool(pool), topology, DedicatedConnection(pool))
+    client = Redis.from_pool(pool)
+    finder = OfOnePrimary(partial(replicas_of, client), reads.clock if reads else "")
+    replicas = _replicas(finder, url, options, reads)
+    return Connection(client, topology, DedicatedConnection(pool), replicas=replicas)
 
 
 class _OneSentinel(Redis):
@@ -249,7 +300,7 @@ class _Sentinels(Sentinel):
             raise
 
 
-def _sentinel(url: RedisUrl, options: dict[str, Any]) -> Connection:
+def _sentinel(url: RedisUrl, options: dict[str, Any], reads: ReplicaReads | None) -> Connection:
     """`redis+sentinel://user:password@h:p,h:p/name?db=0&sentinel_password=…`: the credentials
     are those of the primary."""
     asking = {key: value for key, value in options.items() if key != "decode_responses"}
@@ -280,10 +331,19 @@ def _sentinel(url: RedisUrl, options: dict[str, Any]) -> Connection:
     )
     pool = client.connection_pool
     pool.connection_class = with_circuit_breaker(with_hiredis_packing(pool.connection_class))
-    return Connection(client, "sentinel", DedicatedConnection(pool), tuple(sentinel.sentinels))
+    finder = OfOnePrimary(
+        partial(sentinel.discover_slaves, url.primary), reads.clock if reads else ""
+    )
+    return Connection(
+        client,
+        "sentinel",
+        DedicatedConnection(pool),
+        tuple(sentinel.sentinels),
+        _replicas(finder, url, options, reads),
+    )
 
 
-def _cluster(url: RedisUrl, options: dict[str, Any]) -> Connection:
+def _cluster(url: RedisUrl, options: dict[str, Any], reads: ReplicaReads | None) -> Connection:
     client = Cluster(
         startup_nodes=[ClusterNode(host, port) for host, port in url.hosts],
         username=url.username,
@@ -306,4 +366,6 @@ def _cluster(url: RedisUrl, options: dict[str, Any]) -> Connection:
     for node in client.nodes_manager.startup_nodes.values():
         node.connection_class = with_diagnosis(node.connection_class)
         node.connection_kwargs |= _tls_of(url)
-    return Connection(client, "cluster", ClusterLane(client))
+    finder = OfCluster(client, reads.clock if reads else "")
+    replicas = _replicas(finder, url, options, reads)
+    return Connection(client, "cluster", ClusterLane(client), replicas=replicas)

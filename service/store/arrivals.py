@@ -49,7 +49,7 @@ class StoreArrivals:
 
     async def _tables(self, command: str, site: str, hour: int, days: int) -> list[Any]:
         """Of each shard and each of the last days."""
-        return await self._runner.commands(
+        return await self._runner.look(
             (command, shard.sources_of(hour - day * HOURS_PER_DAY))
             for shard in self._runner.keys.of_site(site)
             for day in range(days)

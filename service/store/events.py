@@ -58,7 +58,7 @@ class StoreEvents:
         count = max(limit // len(shards), LEAST_OF_A_SHARD)
         # The oldest entry is read last: where it is not behind the position then, nothing that
         # follows the position was trimmed before.
-        replies = await self._runner.commands(
+        replies = await self._runner.look(
             command
             for keys, position in zip(shards, positions, strict=True)
             for command in (
@@ -92,7 +92,7 @@ class StoreEvents:
         """The last events, oldest first, with the position at which the log ends. Raises
         StoreError."""
         shards = self._runner.keys.of_site(site)
-        replies = await self._runner.commands(
+        replies = await self._runner.look(
             ("XREVRANGE", keys.events, "+", "-", "COUNT", max(limit, 1)) for keys in shards
         )
         lists = [_rows(n, entries[::-1]) for n, entries in enumerate(replies)]
@@ -125,7 +125,7 @@ class StoreEvents:
         """Of these shards, by number, those whose log has ever lost an entry."""
         config = self._runner.config
         infos = (
-            await self._runner.commands(("XINFO", "STREAM", keys.events) for _, keys in shards)
+            await self._runner.look(("XINFO", "STREAM", keys.events) for _, keys in shards)
             if shards
             else ()
         )

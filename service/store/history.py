@@ -83,7 +83,7 @@ class StoreHistory:
             {n for begin, end in spans for n in range(begin // per_key, (end - 1) // per_key + 1)}
         )
         hours = [number * per_key // MS_PER_HOUR for number in numbers]
-        replies = await self._runner.commands(
+        replies = await self._runner.look(
             ("HGETALL", keys.minutes_of(hour) if tables.has_minutes else keys.hours_of(hour))
             for keys in shards
             for hour in hours
@@ -93,7 +93,7 @@ class StoreHistory:
 
     async def _since(self, shards: Sequence[ShardKeys]) -> int | None:
         """When tracking began: the first page view."""
-        moments = await self._runner.commands(("HGET", keys.totals, "since") for keys in shards)
+        moments = await self._runner.look(("HGET", keys.totals, "since") for keys in shards)
         return min((int(moment) for moment in moments if moment), default=None)
 
     async def _uniques(
@@ -102,7 +102,7 @@ class StoreHistory:
         """Unique visitors by the start of a point; one who came on several of its days counts
         once."""
         hours = range(0, step_ms // MS_PER_HOUR, HOURS_PER_DAY)
-        counts = await self._runner.commands(
+        counts = await self._runner.look(
             ("PFCOUNT", *(keys.uniques_of(start // MS_PER_HOUR + hour) for hour in hours))
             for keys in shards
             for start in starts

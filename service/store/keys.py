@@ -174,6 +174,7 @@ class Keys:
         self.shard_count = f"{prefix}:shards"
         self.retention = f"{prefix}:retention"
         self.webhooks = f"{prefix}:webhook:"
+        self.clock = f"{prefix}:clock"
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
     def _make(self, tag: str) -> ShardKeys:

@@ -23,11 +23,11 @@ class Listings:
         async with runner.failures():
             keys = runner.keys.of_session(site, session_id)
             now_ms = await self._now_at(keys)
-            (fields,) = await runner.commands([("HGETALL", keys.session(session_id))])
+            (fields,) = await runner.look([("HGETALL", keys.session(session_id))])
             if not fields:
                 return None
             member = _member(session_id, fields)
-            (score,) = await runner.commands([("ZSCORE", keys.active, member)])
+            (score,) = await runner.look([("ZSCORE", keys.active, member)])
             if score is None or float(score) <= now_ms:
                 return None
             return _session(session_id, fields, float(score), now_ms)
@@ -68,7 +68,7 @@ class Listings:
                         chosen.append((parsed.session, row_score))
                         if len(found) + len(chosen) == limit:
                             break
-                hashes = await runner.commands(
+                hashes = await runner.look(
                     ("HGETALL", keys.session(session_id)) for session_id, _ in chosen
                 )
                 found += [
@@ -89,7 +89,7 @@ class Listings:
         """
         shards = self._runner.keys.of_site(site)
         positions = read_positions(after, len(shards))
-        lists = await self._runner.commands(
+        lists = await self._runner.look(
             ("XRANGE", keys.views, f"({position}" if position != "0" else "-", "+", "COUNT", limit)
             for keys, position in zip(shards, positions, strict=True)
         )
@@ -110,7 +110,7 @@ class Listings:
 
     async def last_views_position(self, site: str) -> str:
         """Where the log of page views ends now, to be given as `after`."""
-        lists = await self._runner.commands(
+        lists = await self._runner.look(
             ("XREVRANGE", keys.views, "+", "-", "COUNT", 1)
             for keys in self._runner.keys.of_site(site)
         )

@@ -45,11 +45,15 @@ class StoreReader:
         active, on_path, as_of = await self.count(site, path)
         return models.Active(active if path is None else on_path, as_of)
 
-    async def count(self, site: str, path: str | None) -> tuple[int, int, int]:
-        """Counts active sessions, and those on `path`; returns both and the moment, ms. Raises
-        StoreError."""
+    async def count(
+        self, site: str, path: str | None, *, is_current: bool = False
+    ) -> tuple[int, int, int]:
+        """Counts active sessions, and those on `path`; returns both and the moment, ms. What
+        `is_current` has everything that was written before. Raises StoreError."""
         args = ("pages", *([path] if path else ()))
-        replies = await self._runner.read("count", self._shards(site), lambda n: args)
+        replies = await self._runner.read(
+            "count", self._shards(site), lambda n: args, is_current=is_current
+        )
         counts = [reply for (reply,) in replies]
         return (
             sum(int(reply[1]) for reply in counts),
@@ -97,7 +101,7 @@ class StoreReader:
         """The newest arrivals, moves and departures up to these positions in the log, oldest
         first. Raises StoreError."""
         return last_of(
-            await self._runner.commands(
+            await self._runner.look(
                 ("XREVRANGE", keys.events, position, "-", "COUNT", EVENTS_SHOWN)
                 for keys, position in zip(self._shards(site), positions, strict=True)
             )
@@ -182,7 +186,7 @@ class StoreReader:
         if not top:
             return []
         paths = [path for path, _ in top]
-        replies = await self._runner.commands(("HMGET", keys.types, *paths) for keys in shards)
+        replies = await self._runner.look(("HMGET", keys.types, *paths) for keys in shards)
         told = zip(*replies, strict=True)  # for each path what each shard knows
         return [
             models.PathViews(path, views, next((kind for kind in kinds if kind), None))

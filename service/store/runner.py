@@ -11,7 +11,8 @@ from redis.exceptions import ResponseError
 from service.errors import StoreError, StoreRefused
 from service.redis.client import DEADLINE_S, Connection
 from service.redis.failures import FAILURES, as_store_error
-from service.redis.scripts import Call, Client, Command, load, run_many, run_mixed
+from service.redis.replicas import CLOCK_LIFE_MS, Answer
+from service.redis.scripts import Call, Client, Command, load, run, run_many, run_mixed
 from service.store.config import StoreConfig
 from service.store.keys import MS_PER_HOUR, Keys, ShardKeys
 
@@ -43,6 +44,7 @@ class ScriptRunner:
         self.clock: Callable[[], str] = lambda: ""
         # redis-py's types say bytes or str everywhere; here it is always str.
         self.client: Any = connection.client
+        self._replicas = connection.replicas
         self.observe_error = observe_error
         self.span: Callable[[str], AbstractContextManager[None]] = lambda script: nullcontext()
         # Whether one call may name keys of several sites; found out where a proxy hides a cluster.
@@ -110,9 +112,13 @@ class ScriptRunner:
         shards: Sequence[ShardKeys],
         args_of: Callable[[int], Sequence[str | int]],
         commands_of: Callable[[ShardKeys, int], Sequence[Command]] = lambda shard, hour: (),
+        *,
+        is_current: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Returns for each shard the reply of a read-only script, and those of plain commands sent
-        with it. `args_of` gives the arguments by the number of the shard.
+        with it. `args_of` gives the arguments by the number of the shard. What `is_current` has
+        everything that was written before; else a replica may answer, and `now` is the moment of
+        which it has everything.
 
         Raises:
             StoreError: Redis cannot tell now.
@@ -123,7 +129,8 @@ class ScriptRunner:
             for n, shard in enumerate(shards):
                 call = self.call(script, shard, hour, args_of(n), is_read_only=True)
                 groups.append([call, *commands_of(shard, hour)])
-            flat = iter(await run_mixed(self.client, [one for group in groups for one in group]))
+            reads = [one for group in groups for one in group]
+            flat = map(_told, await self._answers(reads, is_current=is_current))
             return [tuple(next(flat) for _ in group) for group in groups]
 
         async with self.failures():
@@ -132,9 +139,6 @@ class ScriptRunner:
                 if self._has_evalsha_ro and any(_is_unknown(reply[0]) for reply in replies):
                     self._has_evalsha_ro = False
                     replies = await ask(self.hour())
-                for reply, *_ in replies:
-                    if isinstance(reply, list):
-                        self.learn_clock(reply[0])
                 if any(_is_stale(reply[0]) for reply in replies):
                     replies = await ask(self.hour())
         for reply in replies:
@@ -150,7 +154,7 @@ class ScriptRunner:
         async def ask() -> list[Any]:
             args, is_read_only = (self.clock(),), self._has_evalsha_ro
             calls = [Call(load("sites"), keys, args, is_read_only) for keys in groups]
-            return await run_mixed(self.client, calls)
+            return list(map(_told, await self._answers(calls)))
 
         replies = await ask()
         if self._has_evalsha_ro and any(map(_is_unknown, replies)):
@@ -158,13 +162,56 @@ class ScriptRunner:
             replies = await ask()
         return replies
 
+    async def _answers(
+        self, reads: Sequence[Call | Command], *, is_current: bool = False
+    ) -> list[Answer]:
+        """The answers to what only reads, in order, of replicas where they may give them; an error
+        of one in the place of its value. Raises as `run_mixed`."""
+        answers: list[Answer | None] = [None] * len(reads)
+        if self._replicas is not None and not is_current:
+            answers = await self._replicas.read(list(map(self._at, reads)), self.about_now_ms)
+        # What a replica says is lost may only not have come yet.
+        missing = [n for n, one in enumerate(answers) if one is None or _is_lost(one.value)]
+        if missing:
+            replies = await run_mixed(self.client, [reads[n] for n in missing])
+            for n, reply in zip(missing, replies, strict=True):
+                if isinstance(reads[n], Call) and isinstance(reply, list):
+                    self.learn_clock(reply[0])
+                answers[n] = Answer(reply, self.about_now_ms())
+        return [one for one in answers if one is not None]
+
+    def _at(self, read: Call | Command) -> Call | Command:
+        """The same by the primary's clock: a replica's may be another."""
+        if not isinstance(read, Call) or read.args[0]:
+            return read
+        return read._replace(args=(str(self.about_now_ms()), *read.args[1:]))
+
+    async def look(self, commands: Iterable[Command]) -> list[Any]:
+        """The replies of plain commands that only read, in order; of replicas where they may
+        answer. Raises StoreError."""
+        replies, _ = await self.look_as_of(commands)
+        return replies
+
+    async def look_as_of(self, commands: Iterable[Command]) -> tuple[list[Any], int]:
+        """Also the moment of which the replies have everything, in ms. Raises StoreError."""
+        async with self.failures():
+            answers = await self._answers(list(commands))
+        as_of_ms = min((one.as_of_ms for one in answers), default=self.about_now_ms())
+        return [self.checked(one.value) for one in answers], as_of_ms
+
     async def commands(self, commands: Iterable[Command]) -> list[Any]:
-        """The replies of plain commands, sent as one, in order. Raises StoreError."""
+        """The replies of plain commands, sent as one, in order, of primaries. Raises StoreError."""
         async with self.failures():
             pipeline = self.client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute())
+
+    async def mark(self, key: str) -> None:
+        """Has a primary write its clock into a key of it. Raises RedisError."""
+        call = Call(load("mark"), [key], (self.clock(), CLOCK_LIFE_MS))
+        (now_text,) = await run(self.client, call)
+        self.learn_clock(now_text)
 
     def hour(self) -> int:
         """The hour of Redis's clock, as far as it is known; scripts refuse a wrong one."""
@@ -204,6 +251,17 @@ class ScriptRunner:
     def error_of(self, reply: Exception) -> StoreError:
         """The StoreError of an error that stands for a reply."""
         return reply if isinstance(reply, StoreError) else self.translated(reply)
+
+
+def _told(answer: Answer) -> Any:
+    """The value of an answer; that of a script with the moment that it is of for `now`."""
+    if isinstance(answer.value, list) and answer.is_of_replica:
+        answer.value[0] = str(answer.as_of_ms)
+    return answer.value
+
+
+def _is_lost(reply: Any) -> bool:
+    return isinstance(reply, list) and len(reply) == 2 and reply[1] == "lost"
 
 
 def _is_stale(reply: Any) -> bool:

@@ -25,7 +25,7 @@ class SiteCounts:
         """The sites known to Redis that come after a name, by name. Raises StoreError."""
         low = f"({after}" if after else "-"
         command = ("ZRANGEBYLEX", self._runner.keys.sites, low, "+", "LIMIT", 0, limit)
-        (names,) = await self._runner.commands([command])
+        (names,) = await self._runner.look([command])
         return list(names)
 
     async def sites(self, names: Sequence[str]) -> models.SiteList:

@@ -153,7 +153,12 @@ class PresenceStore:
         """Like `heartbeat`, and `count` of its path after it, within one deadline."""
         async with self.deadline():
             outcome = await self.heartbeat(site, beat)
-            return outcome, await self.count(site, beat.path)
+            return outcome, await self.count(site, beat.path, is_current=True)
+
+    async def follow_replicas(self) -> None:
+        """Has replicas answer reads, where the connection has any, until it is cancelled."""
+        if self.connection.replicas is not None:
+            await self.connection.replicas.run(self._runner.mark)
 
     async def probe(self) -> None:
         """Checks that Redis takes writes, by writing, for a full one still answers reads; and that

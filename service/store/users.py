@@ -145,17 +145,15 @@ class StoreUsers:
         """What is known of users, those of whom a session is not where it says, and the moment."""
         lists: list[list[str | None]] = [[] for _ in shards]
         if users:
-            lists = await self._runner.commands(("HMGET", keys.users, *users) for keys in shards)
+            lists = await self._runner.look(("HMGET", keys.users, *users) for keys in shards)
         members = [list(_members(users, rows)) for rows in lists]
         # Plain commands: a script takes as long again to hand 500 scores on.
-        replies = iter(
-            await self._runner.commands(
-                ("ZMSCORE", keys.active, *map(str, named))
-                for keys, named in zip(shards, members, strict=True)
-                if named
-            )
+        found, now_ms = await self._runner.look_as_of(
+            ("ZMSCORE", keys.active, *map(str, named))
+            for keys, named in zip(shards, members, strict=True)
+            if named
         )
-        now_ms = self._runner.about_now_ms()
+        replies = iter(found)
         states: dict[str, UserState] = {}
         moved: set[str] = set()
         for rows, named in zip(lists, members, strict=True):

@@ -17,11 +17,10 @@ from service.redis.scripts import LUA
 from service.store.keys import Keys
 from service.store.writer import Heartbeat
 from tests.conftest import MakeService, Service, patient_store
+from tests.restricted import ACL, PASSWORD, restrict, url_of
 from tests.servers import Server, cluster, cluster_url
 
 TOPOLOGIES = Path(__file__).parents[2] / "docs" / "topologies.md"
-ACL = Path(__file__).parents[2] / "deploy" / "redis.acl"
-PASSWORD = "a-s3cret-password"
 OPERATOR = {"Authorization": "Bearer operator"}
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 
@@ -37,23 +36,11 @@ def restricted(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
-def restrict(server: Server, *more: str) -> None:
-    """Makes the user of the file, with the password of a test."""
-    user = ACL.read_text().splitlines()[1].split()
-    assert user[:2] == ["user", "presence"]
-    rules = [rule.replace(">CHANGE-THIS-PASSWORD", f">{PASSWORD}") for rule in user[2:]]
-    server.client.execute_command("ACL", "SETUSER", "presence", *rules, *more)
-
-
 def rights_for_a_cluster() -> list[str]:
     """What the documentation says is to be added."""
     told = re.search(r"add `([^`]+)` on a cluster", TOPOLOGIES.read_text())
     assert told
     return told[1].replace("\\|", "|").split()
-
-
-def url_of(server: Server, password: str = PASSWORD) -> str:
-    return f"redis://presence:{password}@127.0.0.1:{server.port}"
 
 
 async def do_everything(service: Service) -> None:

@@ -115,6 +115,7 @@ def test_there_are_no_other_scripts_that_read() -> None:
         "erase_user",
         "heartbeat",
         "leave",
+        "mark",
         "repair",
         "sweep",
         "view",
