@@ -416,6 +416,48 @@ class EventPage(Struct, frozen=True):
     truncatedBefore: str | UnsetType = UNSET
 
 
+class WebhookFailure(Struct, frozen=True):
+    """A message that was not taken: when, and why."""
+
+    at: Moment
+    reason: str
+
+
+class WebhookStatus(Struct, frozen=True):
+    """How sending to an endpoint goes. `origin` is all that is told of its address. `lag`: the age
+    of the oldest entry of the log that is not dealt with; null: the log is not followed, such as
+    before the first time, or while it is `paused`, after a 410. `delivered` and `dropped` count
+    events."""
+
+    name: str
+    origin: str
+    events: list[str]
+    format: Annotated[str, _one_of("standard", "slack")]
+    paused: bool
+    lag: Duration | None
+    lastSuccess: Moment | None
+    lastError: WebhookFailure | None
+    delivered: Count
+    dropped: Count
+
+
+class WebhookList(Struct, frozen=True):
+    """The webhooks of a site, in the order of the sites file."""
+
+    webhooks: list[WebhookStatus]
+    asOf: Moment
+
+
+class WebhookTest(Struct, frozen=True):
+    """What came of a test: the status it was answered, null where there was no answer, and, unless
+    it was taken, the reason."""
+
+    taken: bool
+    status: int | None
+    reason: str | None
+    took: Duration
+
+
 class Erased(Struct, frozen=True):
     """What was erased of a session or a user: sessions that were here and are ended, and entries in
     the logs of events and of page views."""

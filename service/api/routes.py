@@ -18,6 +18,7 @@ from service.api import (
     stats,
     users,
     views,
+    webhooks,
 )
 
 _SITE = "/v1/sites/{site}"
@@ -43,6 +44,8 @@ API_ROUTES = [
     Route(f"{_SITE}/shares", shares.shares),
     Route(f"{_SITE}/shares/{{name}}", shares.share, methods=["POST", "DELETE"]),
     Route(f"{_SITE}/events", events.events),
+    Route(f"{_SITE}/webhooks", webhooks.webhooks),
+    Route(f"{_SITE}/webhooks/{{name}}/test", webhooks.test, methods=["POST"]),
     Route("/livez", health.livez),
     Route("/readyz", health.readyz),
     Route("/metrics", health.metrics),

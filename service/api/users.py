@@ -15,6 +15,7 @@ from service.api.user_access import check_users_eraser, check_users_reader
 from service.api.user_tokens import User
 from service.errors import RequestError
 from service.models import UserRow
+from service.webhooks.status import forget_user
 
 
 async def users(request: Request) -> Response:
@@ -54,7 +55,9 @@ async def user(request: Request) -> Response:
     name = check_site(request.path_params["site"])
     if request.method == "DELETE":
         check_users_eraser(context, request, name)
-        await context.store.erase_user(name, check_user_id(request.path_params["user_id"]))
+        user_id = check_user_id(request.path_params["user_id"])
+        await context.store.erase_user(name, user_id)
+        await forget_user(context.store, context.settings.sites, name, user_id)
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     check_users_reader(context, request, name, None)
     user_id = check_user_id(request.path_params["user_id"])

@@ -22,6 +22,7 @@ from service.cli.stats import stats
 from service.cli.token import token
 from service.cli.users import users
 from service.cli.views import views
+from service.cli.webhooks import webhooks
 
 
 @click.group(cls=PresenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,6 +38,6 @@ def main() -> None:
 
 
 _READ = (sites, stats, sessions, users, views, events, export)
-_OPERATE = (doctor, erase, delete_site, share, token)
+_OPERATE = (doctor, erase, delete_site, share, webhooks, token)
 for _command in (serve, *_READ, *_OPERATE, lua, config):
     main.add_command(_command)

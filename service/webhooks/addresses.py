@@ -17,14 +17,14 @@ class NotDelivered(Exception):
         self.status = status
 
 
-class Place(NamedTuple):
+class SocketAddress(NamedTuple):
     """An address that a socket can connect to."""
 
     family: socket.AddressFamily
     address: tuple[Any, ...]
 
 
-async def places_of(webhook: Webhook) -> list[Place]:
+async def addresses_of(webhook: Webhook) -> list[SocketAddress]:
     """Where the host of an endpoint is now: these very addresses are to be connected to, for a
     name that is looked up again may lead elsewhere.
 
@@ -39,13 +39,13 @@ async def places_of(webhook: Webhook) -> list[Place]:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise NotDelivered("the name of its host is not known") from None
-    places = [Place(family, address) for family, _, _, _, address in found]
-    allowed = [place for place in places if webhook.allow_private or _is_public(place)]
+    resolved = [SocketAddress(family, address) for family, _, _, _, address in found]
+    allowed = [one for one in resolved if webhook.allow_private or _is_public(one)]
     if not allowed:
         raise NotDelivered("its host is in a private network: see allow_private")
     return allowed
 
 
-def _is_public(place: Place) -> bool:
-    text = str(place.address[0]).partition("%")[0]  # fe80::1%eth0
+def _is_public(resolved: SocketAddress) -> bool:
+    text = str(resolved.address[0]).partition("%")[0]  # fe80::1%eth0
     return is_public(ipaddress.ip_address(text))

@@ -16,7 +16,7 @@ from functools import cache
 import httptools
 
 from service.webhook_tables import Webhook
-from service.webhooks.addresses import NotDelivered, Place, places_of
+from service.webhooks.addresses import NotDelivered, SocketAddress, addresses_of
 
 TRY_S = 5.0
 _HEAD_BYTES = 65_536  # of an answer, with those of 1xx
@@ -77,9 +77,9 @@ def _request(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> bytes
 
 async def _exchange(webhook: Webhook, request: bytes, may_write: Callable[[], bool]) -> int:
     failure: Exception = NotDelivered("the name of its host is not known")
-    for place in await places_of(webhook):
+    for address in await addresses_of(webhook):
         try:
-            reader, writer = await _connect(webhook, place)
+            reader, writer = await _connect(webhook, address)
         except ssl.SSLError:
             raise
         except OSError as error:  # its next address may answer
@@ -96,14 +96,14 @@ async def _exchange(webhook: Webhook, request: bytes, may_write: Callable[[], bo
 
 
 async def _connect(
-    webhook: Webhook, place: Place
+    webhook: Webhook, resolved: SocketAddress
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    opened = socket.socket(place.family, socket.SOCK_STREAM)
+    opened = socket.socket(resolved.family, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         with contextlib.suppress(OSError):
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        await asyncio.get_running_loop().sock_connect(opened, place.address)
+        await asyncio.get_running_loop().sock_connect(opened, resolved.address)
         if webhook.url.scheme == "http":
             return await asyncio.open_connection(sock=opened)
         name = webhook.url.hostname

@@ -44,6 +44,7 @@ OTHERS = {
     *("users", "userStatuses", "user", "eraseUser"),
     *("shares", "makeShare", "revokeShare"),
     *("sites", "sessions", "session", "endSession", "views", "events"),
+    *("webhooks", "testWebhook"),
     *("livez", "readyz", "metrics", "openapi", "docs", "start", "statsPage", "client"),
 }
 

@@ -3,6 +3,7 @@ test wants."""
 
 import contextlib
 import json
+import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ class Receiver:
     """Answers each message as the next of `answers` says, then with 204: a status, `close`
     without an answer, or `hang` until the receiver is closed. `taken` are those it has taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.port = free_port()
         self.answers: deque[str] = deque()
         self.always = "204"
@@ -73,6 +75,10 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

@@ -10,7 +10,9 @@ from standardwebhooks.webhooks import Webhook as Verifier
 
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
+from service.webhooks.addresses import NotDelivered
 from service.webhooks.pace import Pace
+from service.webhooks.post import post
 from service.webhooks.senders import stop_senders
 from tests.conftest import MakeStore
 from tests.webhooks.conftest import QUICK, StartSender, until, webhook_to
@@ -261,3 +263,11 @@ def test_pauses_grow_and_differ() -> None:
         assert low <= min(pauses) <= max(pauses) <= high
     assert all(30 <= pace.pause_s(n) <= 60 for n in range(6, 50))
     assert pace.lease_s > 2 * pace.try_s
+
+
+async def test_nothing_is_written_once_it_may_not_be(receiver: Receiver) -> None:
+    """However far the connection has come by then."""
+    with pytest.raises(NotDelivered, match="another copy"):
+        await post(webhook_to(receiver.url), {}, b"{}", may_write=lambda: False)
+    assert await post(webhook_to(receiver.url), {}, b"{}", may_write=lambda: True) == 204
+    assert len(receiver.received) == 1

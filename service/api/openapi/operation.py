@@ -10,6 +10,7 @@ SITE = "/v1/sites/{site}"
 SESSION = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
 USER = "anna"
 SHARE = "lobby"
+WEBHOOK = "backend"
 AS_OF = 1_764_000_000_123
 
 JSON, PLAIN, EVENTS = "application/json", "text/plain", "text/event-stream"

@@ -6,6 +6,7 @@ from service.api.openapi.read_operations import READ_OPERATIONS
 from service.api.openapi.service_operations import SERVICE_OPERATIONS
 from service.api.openapi.share_operations import SHARE_OPERATIONS
 from service.api.openapi.user_operations import USER_OPERATIONS
+from service.api.openapi.webhook_operations import WEBHOOK_OPERATIONS
 from service.api.openapi.write_operations import WRITE_OPERATIONS
 
 OPERATIONS = [
@@ -14,5 +15,6 @@ OPERATIONS = [
     *USER_OPERATIONS,
     *SHARE_OPERATIONS,
     *OPERATOR_OPERATIONS,
+    *WEBHOOK_OPERATIONS,
     *SERVICE_OPERATIONS,
 ]

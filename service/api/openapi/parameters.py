@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 
-from service.api.openapi.operation import SESSION, SHARE, USER
+from service.api.openapi.operation import SESSION, SHARE, USER, WEBHOOK
 from service.api.requests.fields import UserId
 from service.sites import SITE_PATTERN
 from service.store.events import MOST_EVENTS
 from service.store.history import COMPARISONS
+from service.webhook_tables import NAME_PATTERN
 
 
 def _whole(low: int, high: int, default: int | None = None) -> dict[str, Any]:
@@ -45,6 +46,13 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
             "What the share is called, such as the screen it is for; of the form of a site's id.",
             {"type": "string", "pattern": SITE_PATTERN},
             SHARE,
+        ),
+        "webhook_name": _parameter(
+            "path",
+            "name",
+            "The webhook's name in the sites file.",
+            {"type": "string", "pattern": NAME_PATTERN},
+            WEBHOOK,
         ),
         "counts": query(
             "counts", "`1`: answer 200 with the numbers.", {"type": "string", "examples": ["1"]}

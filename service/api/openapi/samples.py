@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from service.api.openapi.operation import BEARER, SESSION, SHARE, USER, Operation
+from service.api.openapi.operation import BEARER, SESSION, SHARE, USER, WEBHOOK, Operation
 
 BASE_URL = "http://localhost:8080"  # in examples; pages put their own address in its place
 
@@ -28,7 +28,8 @@ def samples(operation: Operation) -> list[dict[str, str]]:
 
 def curl(operation: Operation, query: str) -> str:
     """A shell command that performs the operation."""
-    method = "" if operation.method in ("GET", "POST") else f" -X {operation.method}"
+    implied = "POST" if operation.body else "GET"
+    method = "" if operation.method == implied else f" -X {operation.method}"
     words = [f"curl -i{method} '{_url(operation, query)}'"]
     if _needs_token(operation):
         words.append('-H "Authorization: Bearer $PRESENCE_ADMIN_TOKEN"')
@@ -91,7 +92,8 @@ def _pretty(example: Any, indent: int) -> str:
 
 def _url(operation: Operation, query: str) -> str:
     path = operation.path.replace("{site}", "blog").replace("{session_id}", SESSION)
-    path = path.replace("{user_id}", USER).replace("{name}", SHARE)
+    path = path.replace("{user_id}", USER)
+    path = path.replace("{name}", WEBHOOK if "/webhooks/" in path else SHARE)
     return f"{BASE_URL}{path}{query}"
 
 

@@ -1,0 +1,83 @@
+"""`presence webhooks`."""
+
+import click
+import msgspec
+
+from service.cli.cells import moment
+from service.cli.group import Failure
+from service.cli.printing import print_rows, stderr
+from service.cli.reading import open_store, reachable, run, site_argument
+from service.models import WebhookList, WebhookStatus, WebhookTest
+from service.settings import Settings
+from service.webhook_tables import Webhook
+from service.webhooks.status import read_statuses
+from service.webhooks.trial import send_test
+
+_COLUMNS = ("webhook!", "to", "state!", "lag s#", "delivered#", "dropped#", "last success",
+            "last error")  # fmt: skip
+
+
+@click.command(short_help="Show how sending to a site's webhooks goes, or send a test.")
+@site_argument
+@click.option("--test", metavar="NAME", help="Send a test to the webhook of that name.")
+@click.option("--json", "is_json", is_flag=True, help="Write one line of JSON.")
+def webhooks(site: str, test: str | None, is_json: bool) -> None:
+    """List the webhooks that the sites file has for SITE, and how sending to each goes.
+
+    With --test, send one event to the one called NAME, from this machine, and say what it was
+    answered. If it is taken, a pause after a 410 ends.
+    """
+    settings = Settings.from_env()
+    known = settings.sites.find(site)
+    found = {webhook.name: webhook for webhook in (known.webhooks if known else ())}
+    if test is not None and test not in found:
+        names = ", ".join(found) or "none"
+        raise Failure(f"{site} has no webhook {test}; those of the sites file: {names}")
+    with reachable(settings):
+        if test is not None:
+            _tell(run(_test(settings, site, found[test])), test, is_json)
+        else:
+            _list(run(_read(settings, site, found)), site, is_json)
+
+
+def _tell(result: WebhookTest, name: str, is_json: bool) -> None:
+    if is_json:
+        click.echo(msgspec.json.encode(result))
+    if not result.taken:
+        raise Failure(f"{name} has not taken the test: {result.reason}")
+    if not is_json:
+        click.echo(f"{name} has taken the test: {result.status}, after {result.took} ms")
+
+
+def _list(found: WebhookList, site: str, is_json: bool) -> None:
+    if is_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    print_rows(_COLUMNS, [_row(webhook) for webhook in found.webhooks])
+    if not found.webhooks:
+        stderr().print(f"{site} has no webhooks in PRESENCE_SITES_FILE", style="dim")
+
+
+def _row(webhook: WebhookStatus) -> tuple[object, ...]:
+    success, error = webhook.lastSuccess, webhook.lastError
+    is_failing = error is not None and error.at > (success or 0)
+    return (
+        webhook.name,
+        webhook.origin,
+        "paused" if webhook.paused else "failing" if is_failing else "sending",
+        None if webhook.lag is None else f"{webhook.lag / 1000:.1f}",
+        webhook.delivered,
+        webhook.dropped,
+        None if success is None else moment(success),
+        None if error is None else f"{moment(error.at)} {error.reason}",
+    )
+
+
+async def _read(settings: Settings, site: str, found: dict[str, Webhook]) -> WebhookList:
+    async with open_store(settings) as store:
+        return await read_statuses(store, site, found.values())
+
+
+async def _test(settings: Settings, site: str, webhook: Webhook) -> WebhookTest:
+    async with open_store(settings) as store:
+        return await send_test(store, site, webhook)

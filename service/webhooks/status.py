@@ -1,0 +1,55 @@
+"""How sending to the endpoints of a site goes, by what is kept of them."""
+
+from collections.abc import Iterable, Mapping
+
+from service.models import WebhookFailure, WebhookList, WebhookStatus
+from service.sites import Sites
+from service.store.store import PresenceStore
+from service.webhook_tables import Webhook
+from service.webhooks.sender import is_paused
+
+
+async def read_statuses(
+    store: PresenceStore, site: str, webhooks: Iterable[Webhook]
+) -> WebhookList:
+    """The state of each endpoint. Raises StoreError."""
+    found = []
+    for webhook in webhooks:
+        kept = await store.webhooks.kept(site, webhook.name)
+        found.append(_status(webhook, kept, await _lag_ms(store, site, kept)))
+    return WebhookList(found, store.webhooks.about_now_ms())
+
+
+async def forget_user(store: PresenceStore, sites: Sites, site: str, user: str) -> None:
+    """Forgets that a user, who was erased, was told to any endpoint as online. Raises
+    StoreError."""
+    known = sites.find(site)
+    for webhook in known.webhooks if known is not None else ():
+        await store.webhooks.forget_user(site, webhook.name, user)
+
+
+def _status(webhook: Webhook, kept: Mapping[str, str], lag_ms: int | None) -> WebhookStatus:
+    at, _, reason = kept.get("error", "").partition(" ")
+    return WebhookStatus(
+        webhook.name,
+        webhook.origin,
+        sorted(webhook.events),
+        webhook.format,
+        is_paused(webhook, kept),
+        lag_ms,
+        int(kept["success"]) if "success" in kept else None,
+        WebhookFailure(int(at), reason) if at else None,
+        int(kept.get("delivered", "0")),
+        int(kept.get("dropped", "0")),
+    )
+
+
+async def _lag_ms(store: PresenceStore, site: str, kept: Mapping[str, str]) -> int | None:
+    cursor = kept.get("cursor", "")
+    if not cursor or len(cursor.split(",")) != store.keys.shards:
+        return None
+    page = await store.events(site, after=cursor, limit=1)
+    if not page.events:
+        return 0
+    logged_at = int(page.events[0].id.partition("-")[0])
+    return max(store.webhooks.about_now_ms() - logged_at, 0)
