@@ -48,6 +48,14 @@ class Reading:
         self.outcomes: Counter[str] = Counter()
         assert store.connection.replicas
         store.connection.replicas.observe = lambda outcome: self.outcomes.update([outcome])
+        self.follow()
+
+    def follow(self) -> None:
+        self._following = asyncio.create_task(self.store.follow_replicas())
+
+    async def stop_following(self) -> None:
+        self._following.cancel()
+        await asyncio.wait([self._following])
 
     async def until(self, outcome: str) -> None:
         """Reads until a read ends so."""
@@ -70,12 +78,11 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     connection = connect(url, reads=ReplicaReads("presence:clock", max_age_ms))
     store = PresenceStore(connection, Keys("presence", shards), StoreConfig())
-    following = asyncio.create_task(store.follow_replicas())
+    found = Reading(store)
     try:
-        yield Reading(store)
+        yield found
     finally:
-        following.cancel()
-        await asyncio.wait([following])
+        await found.stop_following()
         await store.close()
 
 
@@ -121,10 +128,12 @@ async def test_a_count_after_a_heartbeat_has_it() -> None:
 
 
 async def test_what_is_too_old_is_asked_of_the_primary() -> None:
-    """The link is cut, so that the replica answers as of then."""
+    """The link is cut, so that the replica answers as of then. Nobody looks who the replicas are
+    meanwhile, or it would be asked no more."""
     with pair() as (primary, replica):
         async with reading(primary.url, max_age_ms=1_000) as found:
             await found.until("answered")
+            await found.stop_following()
             replica.client.execute_command("REPLICAOF", "127.0.0.1", servers.free_port())
             assert await found.store.heartbeat("blog", beat()) == "created"
             await found.until("old")
@@ -133,6 +142,7 @@ async def test_what_is_too_old_is_asked_of_the_primary() -> None:
             assert stats.activeVisitors == 1
             assert stats.asOf >= asked_at - 1_000
             replica.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+            found.follow()
             await found.until("answered")
 
 
