@@ -18,6 +18,8 @@ const STATIC = new URL("../service/web/static/", import.meta.url);
 
 // Parts of the stats page that few visits need: files of their own, beside the page's.
 const LATER = ["faces", "browse", "share", "sites", "wall"];
+// What pages say: the service makes these of the catalogue of a language.
+const TEXTS = ["texts", "texts.panels", "texts.start"];
 
 /** Removes two unused line types from uPlot, which saves 1 kB. */
 const smallerUplot = {
@@ -42,8 +44,8 @@ async function script(name) {
     charset: "utf8",
     minifySyntax: true,
     legalComments: "none",
-    // Loaded when they are first wanted.
-    external: LATER.map((later) => `./${later}.js`),
+    // Loaded when they are first wanted, or made by the service.
+    external: [...LATER, ...TEXTS].map((other) => `./${other}.js`),
     plugins: [smallerUplot],
     write: false,
   });

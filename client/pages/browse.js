@@ -3,6 +3,7 @@
 import { createCatalogues } from "./catalogues.js";
 import { element, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
+import { say } from "./panel_messages.js";
 
 const CHUNK = 100; // rows made in one task, so that a thousand keep nobody waiting
 
@@ -25,10 +26,10 @@ export function createBrowser(api, onSelect) {
   search.spellcheck = false;
   const isGrouped = document.createElement("input");
   isGrouped.type = "checkbox";
-  const grouping = element("label", "", isGrouped, " Group by section");
+  const grouping = element("label", "", isGrouped, ` ${say("group")}`);
   const sum = element("output", "muted");
   const note = element("p", "muted");
-  const close = element("button", "button small", "Close");
+  const close = element("button", "button small", say("close"));
   close.setAttribute("type", "button");
   const table = document.createElement("table");
   const area = element("div", "area", table, note);
@@ -41,7 +42,7 @@ export function createBrowser(api, onSelect) {
   dialog.setAttribute("aria-labelledby", title.id);
   dialog.append(
     element("div", "head", title, close),
-    element("label", "search", "Search ", search),
+    element("label", "search", `${say("search")} `, search),
     element("p", "line", grouping, sum),
     area,
   );
@@ -54,10 +55,10 @@ export function createBrowser(api, onSelect) {
 
   const render = async () => {
     const mine = ++fill;
-    const { columns, noun } = catalogues[name];
+    const { columns, found: sumOf } = catalogues[name];
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = all.filter(({ words: known }) => words.every((word) => known.includes(word)));
-    setText(sum, `${formatNumber(nameable(found))} of ${formatNumber(nameable(all))} ${noun}`);
+    setText(sum, say(sumOf, { found: nameable(found), all: nameable(all) }));
     table.replaceChildren(tableHead(columns));
     area.scrollTop = 0;
     let made = 0;
@@ -82,10 +83,10 @@ export function createBrowser(api, onSelect) {
 
   const load = async () => {
     const asked = name;
-    setText(sum, "Loading");
+    setText(sum, say("loading"));
     const loaded = await catalogues[asked].load();
     if (asked !== name) return;
-    if (!loaded) return setText(sum, "The service did not answer. Close this and try again.");
+    if (!loaded) return setText(sum, say("noAnswer"));
     all = loaded.rows;
     setText(note, loaded.note);
     render();
@@ -102,9 +103,9 @@ export function createBrowser(api, onSelect) {
   return (next) => {
     if (dialog.open) return;
     name = next;
-    const { noun, hasGroups } = catalogues[name];
-    setText(title, `All ${noun}`);
-    area.ariaLabel = `List of ${noun}`;
+    const { hasGroups } = catalogues[name];
+    setText(title, catalogues[name].title);
+    area.ariaLabel = catalogues[name].list;
     grouping.hidden = !hasGroups;
     isGrouped.checked &&= hasGroups;
     search.value = "";
@@ -140,7 +141,7 @@ function tableHead(columns) {
 
 /** @param {string} group @param {Row[]} rows @param {number} columns */
 function groupRow(group, rows, columns) {
-  const head = element("th", "", element("bdi", "", group), ` · ${formatNumber(rows.length)} ${rows.length === 1 ? "page" : "pages"}`);
+  const head = element("th", "", element("bdi", "", group), ` · ${say("pageCount", { n: rows.length })}`);
   head.setAttribute("scope", "rowgroup");
   const rest = Array.from({ length: columns - 2 }, () => element("td"));
   return element("tr", "group", head, element("td", "", formatNumber(peopleIn(rows))), ...rest);

@@ -1,6 +1,7 @@
 /** What the panel lists: all pages, countries or sources, with how many are in each. */
 
-import { countryName, formatNumber, formatTimeWithSeconds, readablePath, sourceName } from "./format.js";
+import { countryName, formatTimeWithSeconds, readablePath, sourceName } from "./format.js";
+import { say } from "./panel_messages.js";
 
 const OTHER = "__other__";
 const MAX_ROWS = "1000"; // the most that the service lists
@@ -14,7 +15,9 @@ const MAX_ROWS = "1000"; // the most that the service lists
  * @typedef {import("./filters.js").Name} Listed
  *
  * @typedef {object} Catalogue
- * @property {string} noun
+ * @property {string} title
+ * @property {string} list what it is called by screen readers
+ * @property {"pagesFound" | "countriesFound" | "sourcesFound"} found
  * @property {string[]} columns
  * @property {boolean} hasGroups
  * @property {() => Promise<{rows: Row[], note: string} | null>} load those with most people first; null: no answer
@@ -24,8 +27,10 @@ const MAX_ROWS = "1000"; // the most that the service lists
 export function createCatalogues(api) {
   return {
     page: {
-      noun: "pages",
-      columns: ["Page", "Now", "Views"],
+      title: say("allPages"),
+      list: say("listPages"),
+      found: "pagesFound",
+      columns: [say("page"), say("now"), say("viewsColumn")],
       hasGroups: true,
       load: async () => {
         const numbers = await api.fetchJson("stats", { limit: MAX_ROWS });
@@ -33,8 +38,10 @@ export function createCatalogues(api) {
       },
     },
     country: {
-      noun: "countries",
-      columns: ["Country", "Now"],
+      title: say("allCountriesTitle"),
+      list: say("listCountries"),
+      found: "countriesFound",
+      columns: [say("country"), say("now")],
       hasGroups: false,
       load: async () => {
         const numbers = await api.fetchJson("stats", { limit: "1" });
@@ -42,8 +49,10 @@ export function createCatalogues(api) {
       },
     },
     source: {
-      noun: "sources",
-      columns: ["Source", "Now"],
+      title: say("allSourcesTitle"),
+      list: say("listSources"),
+      found: "sourcesFound",
+      columns: [say("source"), say("now")],
       hasGroups: false,
       load: async () => {
         const numbers = await api.fetchJson("stats", { limit: "1" });
@@ -56,7 +65,7 @@ export function createCatalogues(api) {
 /** @typedef {import("./model.js").Snapshot} Snapshot */
 
 /** @param {Snapshot} numbers */
-const asOf = (numbers) => `As of ${formatTimeWithSeconds(numbers.asOf)}.`;
+const asOf = (numbers) => say("asOf", { time: formatTimeWithSeconds(numbers.asOf) });
 
 /** Most people first, then most views. @param {Snapshot} numbers @returns {Row[]} */
 function pageRows({ activeByPath, pageStats }) {
@@ -85,8 +94,8 @@ function pageNote(numbers) {
   const viewed = new Set(pageStats.map(({ path }) => path));
   return (
     asOf(numbers) +
-    (activeByPath.some(({ path }) => !viewed.has(path)) ? ` Views are known of the ${formatNumber(pageStats.length)} most viewed pages.` : "") +
-    (rest > 0 ? ` ${formatNumber(rest)} more are on pages that are not listed.` : "")
+    (activeByPath.some(({ path }) => !viewed.has(path)) ? ` ${say("viewsKnown", { n: pageStats.length })}` : "") +
+    (rest > 0 ? ` ${say("morePeople", { n: rest })}` : "")
   );
 }
 
@@ -94,7 +103,7 @@ function pageNote(numbers) {
 function countryRows({ activeByCountry }) {
   return activeByCountry
     .map(({ country, count }) => {
-      const text = country === null ? "unknown" : countryName(country);
+      const text = country === null ? say("unknown") : countryName(country);
       return { value: country, text, words: `${text} ${country ?? ""}`.toLowerCase(), flag: country ?? "?", group: "", now: count };
     })
     .sort((a, b) => Number(a.value === null) - Number(b.value === null) || b.now - a.now || a.text.localeCompare(b.text));

@@ -4,6 +4,7 @@ import uPlot from "uplot";
 import { setText } from "./dom.js";
 import { formatEstimate } from "./estimate.js";
 import { formatDay, formatDayRange, formatDayTimeRange, formatNumber, formatPeople, formatTime } from "./format.js";
+import { say } from "./messages.js";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -15,7 +16,7 @@ const STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5, 6].map((power) => n * 
  *
  * @param {HTMLElement} plot
  * @param {HTMLElement} readout shows the values under the pointer
- * @returns {{show: (series: import("./time_series.js").TimeSeries, span: string, since: number) => void, redraw: () => void}}
+ * @returns {{show: (series: import("./time_series.js").TimeSeries, title: string, since: number) => void, redraw: () => void}}
  *   `show` draws a series; what was before `since`, ms, was not counted
  */
 export function createChart(plot, readout) {
@@ -146,13 +147,13 @@ export function createChart(plot, readout) {
     const point = shown[u.cursor.idx ?? -1];
     if (!point) return setText(readout, "");
     const { at, peakActive, views, uniqueVisitors, previous } = point;
-    if (!isCounted(point)) return setText(readout, `${formatMoment(at)}: not counted yet`);
-    const parts = [`${resolutionMs > 60_000 ? "at most " : ""}${formatPeople(peakActive ?? 0)}`];
-    if (typeof previous?.peakActive === "number") parts[0] += ` (a week before ${formatNumber(previous.peakActive)})`;
+    if (!isCounted(point)) return setText(readout, `${formatMoment(at)}: ${say("notCounted")}`);
+    const parts = [resolutionMs > 60_000 ? say("atMost", { people: formatPeople(peakActive ?? 0) }) : formatPeople(peakActive ?? 0)];
+    if (typeof previous?.peakActive === "number") parts[0] += ` ${say("weekBefore", { count: previous.peakActive })}`;
     if (resolutionMs < HOUR_MS) {
-      parts.push(`${formatNumber(Math.round(((views ?? 0) / (resolutionMs / 60_000)) * 10) / 10)} views per minute`);
-    } else parts.push(`${formatNumber(views ?? 0)} ${views === 1 ? "view" : "views"}`);
-    if (typeof uniqueVisitors === "number") parts.push(`${formatEstimate(uniqueVisitors, peakActive ?? 0)} unique`);
+      parts.push(say("viewsPerMinute", { n: Math.round(((views ?? 0) / (resolutionMs / 60_000)) * 10) / 10 }));
+    } else parts.push(say("viewCount", { n: views ?? 0 }));
+    if (typeof uniqueVisitors === "number") parts.push(say("unique", { count: formatEstimate(uniqueVisitors, peakActive ?? 0) }));
     setText(readout, `${formatMoment(at)}: ${parts.join(", ")}`);
   };
 
@@ -162,8 +163,8 @@ export function createChart(plot, readout) {
   /** Updates the readout when data changes under a resting pointer. */
   const refreshCursor = () => plotted?.setCursor({ left: plotted.cursor.left ?? -1, top: plotted.cursor.top ?? -1 });
 
-  /** @param {import("./time_series.js").TimeSeries} series @param {string} span @param {number} since */
-  const show = (series, span, since) => {
+  /** @param {import("./time_series.js").TimeSeries} series @param {string} title @param {number} since */
+  const show = (series, title, since) => {
     const { points } = series;
     shown = points;
     resolutionMs = series.resolutionMs;
@@ -181,8 +182,8 @@ export function createChart(plot, readout) {
     const peak = series.peak(0);
     const now = points.at(-1);
     plot.ariaLabel = peak && now
-      ? `People here over the last ${span}: at most ${formatNumber(peak.peakActive ?? 0)}, ${formatMoment(peak.at)}; ${formatNumber(now.peakActive ?? 0)} now.`
-      : `People here over the last ${span}`;
+      ? say("chartSum", { title, peak: peak.peakActive ?? 0, time: formatMoment(peak.at), now: now.peakActive ?? 0 })
+      : title;
   };
 
   const redraw = () => plotted?.redraw(false);

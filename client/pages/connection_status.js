@@ -2,6 +2,7 @@
 
 import { byId, setText } from "./dom.js";
 import { formatAge, formatTimeWithSeconds } from "./format.js";
+import { say } from "./messages.js";
 
 /** @typedef {import("./event_stream.js").ConnectionStatus} ConnectionStatus */
 
@@ -16,15 +17,15 @@ import { formatAge, formatTimeWithSeconds } from "./format.js";
 function describeStatus(status, site, hasNumbers) {
   switch (status) {
     case 0:
-      return [hasNumbers ? "Connection lost." : "The service is not responding.", ""];
+      return [say(hasNumbers ? "lost" : "noResponse"), ""];
     case 404:
-      return [`There is no site “${site}” here.`, "This service only counts the sites that its operator has listed."];
+      return [say("noSite", { site }), say("noSiteWhy")];
     case 429:
-      return ["Too many requests.", "Your IP address has sent more requests than this service allows."];
+      return [say("tooMany"), say("tooManyWhy")];
     case 503:
-      return ["The service cannot reach its database.", ""];
+      return [say("noDatabase"), ""];
     default:
-      return [`The service responded with error ${status}.`, ""];
+      return [say("failed", { status: String(status) }), ""];
   }
 }
 
@@ -49,15 +50,15 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
   let problem = null;
 
   const tick = () => {
-    const shown = current.phase === "live" ? `Live · updated ${formatAge(Date.now() - lastActivityAt)}` : "";
+    const shown = current.phase === "live" ? say("live", { age: formatAge(Date.now() - lastActivityAt) }) : "";
     if (shown) return setText(byId("connection-text"), shown);
     if (!problem) return;
     const [, text] = describeStatus(problem.status, site, lastActivityAt > 0);
     const seconds = Math.max(0, Math.ceil((problem.retryAt - Date.now()) / 1000));
     const parts = [text];
-    if (lastActivityAt) parts.push(`These numbers are from ${formatTimeWithSeconds(lastActivityAt)}.`);
+    if (lastActivityAt) parts.push(say("numbersFrom", { time: formatTimeWithSeconds(lastActivityAt) }));
     if (problem.status !== 404) {
-      parts.push(current.phase === "connecting" || !seconds ? "Trying again now." : `Trying again in ${seconds} s.`);
+      parts.push(current.phase === "connecting" || !seconds ? say("tryingNow") : say("tryingIn", { n: seconds }));
     }
     setText(byId("connection-error-text"), parts.filter(Boolean).join(" "));
   };
@@ -76,9 +77,9 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
     if (problem) {
       const [title] = describeStatus(problem.status, site, lastActivityAt > 0);
       setText(byId("connection-error-title"), title);
-      setText(byId("connection-text"), lastActivityAt ? "Not live" : "No numbers");
+      setText(byId("connection-text"), say(lastActivityAt ? "notLive" : "noNumbers"));
     } else if (next.phase !== "live") {
-      setText(byId("connection-text"), next.phase === "unauthorized" ? "Private" : "Connecting");
+      setText(byId("connection-text"), say(next.phase === "unauthorized" ? "private" : "connecting"));
     }
     tick();
     if (!hasChanged) return;
@@ -92,7 +93,7 @@ export function createConnectionStatus(site, { canUnlock, onRetry, onToken, onCh
   };
 
   const rejectToken = () => {
-    setText(byId("token-form-text"), "That token is not valid.");
+    setText(byId("token-form-text"), say("tokenWrong"));
     token.setAttribute("aria-invalid", "true");
   };
 

@@ -4,11 +4,12 @@ import { createCountList } from "./count_list.js";
 import { allowsMotion, byId, element, setText } from "./dom.js";
 import { formatEstimate } from "./estimate.js";
 import { followed } from "./filters.js";
-import { cameFrom, countryName, formatDate, formatDuration, formatNumber, formatPeople, readablePath } from "./format.js";
+import { activeWithin, countryName, formatDate, formatNumber, formatPeople, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
 import { createRowOrder } from "./row_order.js";
 import { createSources } from "./sources.js";
 import { createWorldMap } from "./world_map.js";
+import { say } from "./messages.js";
 
 /** Maximum rows of each list, by page mode. */
 const ROW_LIMITS = {
@@ -54,19 +55,18 @@ export function createDashboard(onSelect, onBrowse) {
     }
     setText(now, text);
     now.style.setProperty("--digits", String(text.length));
-    const noun = count === 1 ? "person" : "people";
-    if (page !== null) showPhrase(byId("active-label"), `${noun} on `, page, " now");
-    else setText(byId("active-label"), `${noun} ${country !== null ? `in ${countryName(country)}` : source !== null ? cameFrom(source) : "here"} now`);
-    setText(byId("active-definition"), `active in the last ${formatDuration(sessionTimeoutMs)}`);
+    if (page !== null) showPhrase(byId("active-label"), say("onPageNow", { n: count }), page);
+    else setText(byId("active-label"), nowWhere(count, filters));
+    setText(byId("active-definition"), activeWithin(sessionTimeoutMs));
     const isFiltered = page !== null || country !== null || source !== null;
     byId("filter").hidden = !isFiltered;
     byId("active-definition").hidden = isFiltered;
     setText(
       byId("filter"),
-      `of ${formatPeople(activeVisitors)} on the site.` +
-        (page !== null && country !== null ? " From all countries: those of a page are not counted by country." : "") +
-        (source !== null && (page !== null || country !== null) ? " From all sources: only the whole site is counted by source." : "") +
-        (page !== null && count === 0 && model.viewsOf(page) === 0 ? " No view of this page was ever counted: is its address right?" : ""),
+      say("ofPeople", { people: formatPeople(activeVisitors) }) +
+        (page !== null && country !== null ? ` ${say("allCountries")}` : "") +
+        (source !== null && (page !== null || country !== null) ? ` ${say("allSources")}` : "") +
+        (page !== null && count === 0 && model.viewsOf(page) === 0 ? ` ${say("neverViewed")}` : ""),
     );
   };
 
@@ -78,10 +78,10 @@ export function createDashboard(onSelect, onBrowse) {
     /** @type {import("./count_list.js").Row[]} */
     const rows = shown.map(([path, count]) => pageRow(path, count));
     const remainder = model.remainder(shown);
-    if (remainder) rows.push({ key: "other pages", label: "other pages", count: remainder, isOther: true });
+    if (remainder) rows.push({ key: "other pages", label: say("otherPages"), count: remainder, isOther: true });
     pages(rows, page);
     byId("pages-none").hidden = rows.length > 0;
-    setText(byId("pages-sum"), rows.length ? `${formatPeople(model.numbers.activeVisitors)} in all` : "");
+    setText(byId("pages-sum"), rows.length ? say("inAll", { people: formatPeople(model.numbers.activeVisitors) }) : "");
   };
 
   /** @param {Model} model @param {Filters} filters */
@@ -92,18 +92,18 @@ export function createDashboard(onSelect, onBrowse) {
     setText(byId("views"), views === null ? "–" : formatNumber(views));
     setText(byId("uniques"), formatEstimate(uniqueVisitors, uniqueVisitorsToday, activeVisitors));
     setText(byId("today"), formatEstimate(uniqueVisitorsToday, activeVisitors));
-    setText(byId("since"), views === null ? `known of the ${formatNumber(pageStats.length)} most viewed pages` : trackingSince ? `counted since ${formatDate(trackingSince)}` : "none so far");
+    setText(byId("since"), views === null ? say("knownOfPages", { n: pageStats.length }) : trackingSince ? say("countedSince", { date: formatDate(trackingSince) }) : say("noneSoFar"));
     const viewsOf = new Map(pageStats.flatMap(({ path, views }) => (path === "__other__" ? [] : [[path, views]])));
     const listed = orders.top([...viewsOf].slice(0, limits.top), (path) => viewsOf.get(path), limits.top);
     const rest = totalPageViews - listed.reduce((sum, [, count]) => sum + count, 0);
     top(
       [
         ...listed.map(([path, count]) => pageRow(path, count)),
-        ...(viewsOf.size > listed.length ? [{ key: "other pages", label: "other pages", count: rest, isOther: true }] : []),
+        ...(viewsOf.size > listed.length ? [{ key: "other pages", label: say("otherPages"), count: rest, isOther: true }] : []),
       ],
       filters.page,
     );
-    setText(byId("top-sum"), `views, of ${formatNumber(totalPaths)} ${totalPaths === 1 ? "page" : "pages"}`);
+    setText(byId("top-sum"), say("topSum", { n: totalPaths }));
   };
 
   /** @param {Model} model @param {Filters} filters */
@@ -121,15 +121,15 @@ export function createDashboard(onSelect, onBrowse) {
     // Hide the map when it is empty, and the list when all it says is "unknown".
     const isUnknown = isEmpty || (!known.length && !places.length);
     byId("map").hidden = isUnknown;
-    setText(byId("elsewhere"), places.length && elsewhere ? `+${formatNumber(elsewhere)} elsewhere` : "");
+    setText(byId("elsewhere"), places.length && elsewhere ? say("elsewhere", { n: elsewhere }) : "");
     byId("countries").hidden = isUnknown;
     byId("countries-unknown").hidden = !isUnknown || isEmpty;
     byId("countries-none").hidden = !isEmpty;
     byId("places").toggleAttribute("data-short", isUnknown);
     countries([
       ...rows,
-      ...(remainder ? [{ key: "other", label: "other countries", count: remainder, isOther: true }] : []),
-      ...(unknown ? [{ key: "unknown", label: "unknown", flag: "?", count: unknown, isOther: true, isPlain: true }] : []),
+      ...(remainder ? [{ key: "other", label: say("otherCountries"), count: remainder, isOther: true }] : []),
+      ...(unknown ? [{ key: "unknown", label: say("unknown"), flag: "?", count: unknown, isOther: true, isPlain: true }] : []),
     ], filters.country);
     map({ places: isEmpty ? [] : places, total: model.numbers.activeVisitors, countries: counts, selected: country });
   };
@@ -146,15 +146,22 @@ export function createDashboard(onSelect, onBrowse) {
   return render;
 }
 
+/** "people in Japan now". @param {number} n @param {Filters} filters */
+function nowWhere(n, { country, source }) {
+  if (country !== null) return say("inCountryNow", { n, country: countryName(country) });
+  if (source === null) return say("hereNow", { n });
+  return source === "--" ? say("directNow", { n }) : say("fromSourceNow", { n, source });
+}
+
 /**
- * Shows words with a path among them, on two lines at most: where that is not enough, the path is shortened.
+ * Shows words with a {path} among them, on two lines at most: where that is not enough, the path is shortened.
  *
  * @param {HTMLElement} node
- * @param {string} before
+ * @param {string} words
  * @param {string} path
- * @param {string} after
  */
-function showPhrase(node, before, path, after) {
+function showPhrase(node, words, path) {
+  const [before, after] = words.split("{path}");
   const text = readablePath(path);
   if (node.textContent === before + text + after) return;
   const where = element("bdi");

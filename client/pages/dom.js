@@ -39,23 +39,3 @@ export function setText(node, text) {
 
 /** Whether the reader allows animations. */
 export const allowsMotion = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;
-
-/**
- * Makes a button copy the text of an element and confirm it.
- *
- * @param {HTMLElement} button
- * @param {HTMLElement} source
- */
-export function copyOnClick(button, source) {
-  const label = button.textContent;
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(source.textContent ?? "");
-      setText(button, "Copied");
-    } catch {
-      getSelection()?.selectAllChildren(source); // no clipboard without https: select the text instead
-      setText(button, "Ctrl-C");
-    }
-    setTimeout(() => setText(button, label ?? ""), 2000);
-  });
-}

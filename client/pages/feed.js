@@ -2,8 +2,9 @@
 
 import { allowsMotion, byId, element, setText } from "./dom.js";
 import { followed, NONE } from "./filters.js";
-import { countryName, formatNumber, formatTimeWithSeconds, readablePath } from "./format.js";
+import { countryName, formatTimeWithSeconds, readablePath } from "./format.js";
 import { setPath } from "./path_text.js";
+import { say } from "./messages.js";
 
 const MAX_ITEMS = 40;
 
@@ -37,7 +38,7 @@ export function createFeed() {
       .filter(matches)
       .slice(-MAX_ITEMS);
 
-  const updateButton = () => setText(pause, isPaused ? (pendingCount ? `Resume, ${formatNumber(pendingCount)} new` : "Resume") : "Pause");
+  const updateButton = () => setText(pause, isPaused ? (pendingCount ? say("resumeNew", { n: pendingCount }) : say("resume")) : say("pause"));
 
   const render = () => {
     list.replaceChildren(...visibleEvents().map(createItem).reverse());
@@ -86,9 +87,9 @@ function createItem({ type, path, at, from, country: code, reason }) {
   const item = element("li", type, element("time", "", formatTimeWithSeconds(at)));
   const text = element("span", "text");
   const what = element("span", "what", text); // a flag beside the text stays on the first line
-  if (type === "joined") text.append(phrase("came to ", path));
-  else if (type === "moved") text.append(phrase("went from ", from ?? ""), " ", phrase("to ", path));
-  else text.append(phrase(reason === "timeout" ? "timed out on " : "left ", path));
+  if (type === "joined") text.append(phrase(say("came"), path));
+  else if (type === "moved") text.append(phrase(say("wentFrom"), from ?? ""), " ", phrase(say("wentTo"), path));
+  else text.append(phrase(say(reason === "timeout" ? "timedOut" : "left"), path));
   if (code) {
     const flag = element("span", "flag", code);
     flag.title = countryName(code);
@@ -100,9 +101,10 @@ function createItem({ type, path, at, from, country: code, reason }) {
   return item;
 }
 
-/** Words and a path, which stay on one line. @param {string} words @param {string} path */
+/** Words with a {path} among them, which stay on one line. @param {string} words @param {string} path */
 function phrase(words, path) {
   const where = element("bdi", "path");
   setPath(where, readablePath(path));
-  return element("span", "phrase", words, where);
+  const [before, after] = words.split("{path}");
+  return element("span", "phrase", before, where, after);
 }

@@ -3,22 +3,23 @@
 import { normalizePath } from "../src/normalize_path.js";
 import { byId, element, setText } from "./dom.js";
 import { countryName, readablePath, sourceName } from "./format.js";
+import { say } from "./messages.js";
 import { setPath } from "./path_text.js";
 
 /**
  * One thing to filter by, such as the page.
  *
  * @typedef {object} Dimension
- * @property {string} label
+ * @property {"page" | "country" | "source"} label names the text for readers
  * @property {(text: string) => string | null} parse normalizes a value of the address; null: it is not one
  * @property {(value: string) => string} format for readers
  */
 
 /** By their names in the address. @satisfies {Record<string, Dimension>} */
 const DIMENSIONS = {
-  page: { label: "Page", parse: parsePath, format: readablePath },
-  country: { label: "Country", parse: parseCountry, format: countryName },
-  source: { label: "Source", parse: parseSource, format: sourceName },
+  page: { label: "page", parse: parsePath, format: readablePath },
+  country: { label: "country", parse: parseCountry, format: countryName },
+  source: { label: "source", parse: parseSource, format: sourceName },
 };
 
 /** @typedef {keyof typeof DIMENSIONS} Name */
@@ -65,7 +66,7 @@ export function createFilters(onChange) {
       const title = part.querySelector("h2, dt, p");
       const note = title?.querySelector(".whole-site");
       if (!isWhole) note?.remove();
-      else if (!note) title?.append(element("span", "whole-site", " whole site"));
+      else if (!note) title?.append(element("span", "whole-site", ` ${say("wholeSite")}`));
     }
   };
 
@@ -74,11 +75,11 @@ export function createFilters(onChange) {
     const { label, format } = DIMENSIONS[name];
     const what = element("bdi");
     (name === "page" ? setPath : setText)(what, format(value));
-    const text = [`${label}: `, what];
+    const text = [`${say(label)}: `, what];
     if (document.documentElement.dataset.mode === "wall") return element("li", "", element("span", "chip", ...text)); // nobody can press it
     const cross = element("span", "cross", "✕");
     cross.ariaHidden = "true";
-    const chip = element("button", "chip", ...text, cross, element("span", "visually-hidden", " (remove)"));
+    const chip = element("button", "chip", ...text, cross, element("span", "visually-hidden", ` ${say("remove")}`));
     chip.setAttribute("type", "button");
     chip.addEventListener("click", () => change({ ...current, [name]: null }));
     return element("li", "", chip);

@@ -1,16 +1,19 @@
 /** Formats numbers, times, paths and countries for readers. */
 
-const whole = new Intl.NumberFormat();
+import { locale, say } from "./messages.js";
+
+const whole = new Intl.NumberFormat(locale);
 // The locale chooses between 08:25 and 8:25 AM.
-const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
-const clockSeconds = new Intl.DateTimeFormat(undefined, {
+const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
+const clockSeconds = new Intl.DateTimeFormat(locale, {
   hour: "numeric", minute: "2-digit", second: "2-digit",
 });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
-const shortDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const longWeekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
-const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric", minute: "2-digit" });
-const regions = new Intl.DisplayNames(undefined, { type: "region" });
+const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", year: "numeric" });
+const shortDay = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const longWeekday = new Intl.DateTimeFormat(locale, { weekday: "long" });
+const weekday = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "numeric", minute: "2-digit" });
+const ages = new Intl.RelativeTimeFormat(locale, { style: "short" });
+const regions = new Intl.DisplayNames(locale, { type: "region" });
 
 /** @param {number} count */
 export const formatNumber = (count) => whole.format(count);
@@ -37,19 +40,22 @@ export const formatDayRange = (from, to) => shortDay.formatRange(from, to);
 export const formatWeekday = (ms) => longWeekday.format(ms);
 
 /** @param {number} count */
-export const formatPeople = (count) => `${formatNumber(count)} ${count === 1 ? "person" : "people"}`;
+export const formatPeople = (count) => say("people", { n: count });
 
-/** "2 minutes", or where these are not whole "90 seconds". @param {number} ms */
-export function formatDuration(ms) {
+/** "active in the last 2 minutes", or where these are not whole "90 seconds". @param {number} ms */
+export function activeWithin(ms) {
   const isWhole = ms % 60_000 === 0 || ms >= 600_000;
-  const [count, unit] = isWhole ? [Math.round(ms / 60_000), "minute"] : [ms / 1000, "second"];
-  return count === 1 ? unit : `${formatNumber(count)} ${unit}s`;
+  return isWhole ? say("activeMinutes", { n: Math.round(ms / 60_000) }) : say("activeSeconds", { n: ms / 1000 });
 }
 
-/** How long ago, in seconds, from 100 s on in minutes. @param {number} ms */
+/** How long ago, in seconds, from 100 s on in minutes, and so on. @param {number} ms */
 export function formatAge(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
-  return seconds < 100 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 100) return ages.format(-seconds, "second");
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 100) return ages.format(-minutes, "minute");
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? ages.format(-hours, "hour") : ages.format(-Math.round(hours / 24), "day");
 }
 
 /**
@@ -64,17 +70,25 @@ export function readablePath(path) {
 
 /** A source for readers; the service calls those who came directly `--`. @param {string} source */
 export function sourceName(source) {
-  return source === "--" ? "direct" : source;
+  return source === "--" ? say("directly") : source;
 }
 
-/** "from news.example", of people. @param {string} source */
-export function cameFrom(source) {
-  return source === "--" ? "who came directly" : `from ${source}`;
+/**
+ * Says of a number where those are that it counts: "3 on /pricing".
+ *
+ * @param {string} count
+ * @param {import("./filters.js").Filters} filters
+ */
+export function countWhere(count, { page, country, source }) {
+  if (page !== null) return say("onPage", { count, path: readablePath(page) });
+  if (country !== null) return say("inCountry", { count, country: countryName(country) });
+  if (source === null) return say("here", { count });
+  return source === "--" ? say("direct", { count }) : say("fromSource", { count, source });
 }
 
 /** @param {string} device */
 export function deviceName(device) {
-  return { desktop: "Desktop", phone: "Phone", tablet: "Tablet" }[device] ?? "unknown";
+  return say(device === "desktop" || device === "phone" || device === "tablet" ? device : "unknown");
 }
 
 /** The name of a country, or its code if it has none. @param {string} code */

@@ -5,6 +5,7 @@ import { byId, setText } from "./dom.js";
 import { formatNumber, formatTime, formatTimeRange } from "./format.js";
 import { TimeSeries } from "./time_series.js";
 import { usualSentence } from "./usual.js";
+import { say } from "./messages.js";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -16,6 +17,8 @@ const SPANS = {
   "30 days": { days: "30", compare: "week" },
   "12 months": { days: "364", every: "7" },
 };
+/** @type {Record<string, "last30m" | "last24h" | "last7d" | "last30d" | "last12m">} */
+const TITLES = { "30 minutes": "last30m", "24 hours": "last24h", "7 days": "last7d", "30 days": "last30d", "12 months": "last12m" };
 const RECENT = "30 minutes";
 
 /** @param {import("./api.js").SiteApi} api */
@@ -32,7 +35,7 @@ export function createHistory(api) {
 
   const show = () => {
     const series = span === RECENT ? recent : long;
-    if (series.points.length) chart.show(series, span, since ?? 0);
+    if (series.points.length) chart.show(series, say(TITLES[span]), since ?? 0);
     byId("legend-previous").hidden = !("compare" in SPANS[span]);
     showToday();
   };
@@ -45,7 +48,7 @@ export function createHistory(api) {
     setText(byId("peak-at"), peak?.peakActive ? formatPeakTime(peak, now) : "");
     const yesterday = since !== null && since < now - DAY_MS ? days.pointAt(now - DAY_MS) : undefined;
     setText(byId("yesterday"), yesterday ? formatNumber(yesterday.peakActive ?? 0) : "–");
-    setText(byId("yesterday-at"), yesterday ? `peak of ${formatTimeRange(yesterday.at, yesterday.at + days.resolutionMs)}` : "not counted yet");
+    setText(byId("yesterday-at"), yesterday ? say("peakOf", { range: formatTimeRange(yesterday.at, yesterday.at + days.resolutionMs) }) : say("notCounted"));
   };
 
   /**
@@ -57,7 +60,7 @@ export function createHistory(api) {
   const formatPeakTime = (peak, now) => {
     const end = peak.at + days.resolutionMs;
     const minute = recent.firstReaching(peak.at, end, peak.peakActive ?? 0);
-    return minute ? `at ${formatTime(minute.at)}` : formatTimeRange(peak.at, Math.min(end, Math.max(now, peak.at)));
+    return minute ? say("peakAt", { time: formatTime(minute.at) }) : formatTimeRange(peak.at, Math.min(end, Math.max(now, peak.at)));
   };
 
   const load = async () => {

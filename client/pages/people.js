@@ -1,7 +1,8 @@
 /** Who is here, as faces: only for readers with a token, and only of a site that knows its users. */
 
 import { byId, element, setText } from "./dom.js";
-import { formatNumber } from "./format.js";
+import { formatAge } from "./format.js";
+import { say } from "./messages.js";
 
 const MAX_FACES = 12;
 
@@ -38,7 +39,9 @@ export function createPeople(onAsk, canAsk) {
     if (!isKnown) return;
     const shown = faces.facesOf({ users: [...users.values()], total, asOf, isConnected: true }, MAX_FACES, 0);
     list.replaceChildren(
-      ...shown.map(({ text, title, avatar, style }) => {
+      ...shown.map(({ key, text, avatar, style }) => {
+        const user = users.get(key);
+        const title = user ? `${user.name || user.userId}, ${formatAge(asOf - user.since)}` : say("moreFaces", { n: total - shown.length + 1 });
         const image = document.createElement("img");
         image.alt = "";
         image.referrerPolicy = "no-referrer";
@@ -70,7 +73,7 @@ export function createPeople(onAsk, canAsk) {
     byId("people").hidden = activeUsers === undefined;
     if (activeUsers === undefined) return;
     const count = isKnown ? total : activeUsers;
-    setText(byId("people-sum"), count === 1 ? "1 of them is signed in" : `${formatNumber(count)} of them are signed in`);
+    setText(byId("people-sum"), say("signedIn", { n: count }));
     ask.hidden = isKnown || !canAsk;
     if (isKnown) showFaces(asOf);
     else list.replaceChildren();

@@ -5,6 +5,7 @@ import { byId, setText } from "./dom.js";
 import { openEventStream } from "./event_stream.js";
 import { readFilters } from "./filters.js";
 import { formatNumber } from "./format.js";
+import { say } from "./messages.js";
 import { Model } from "./model.js";
 
 const REFUSED_RETRY_MS = 60_000;
@@ -26,19 +27,20 @@ const stream = openEventStream({
     if (!model) return;
     const count = model.countOf(filters);
     setText(byId("count"), formatNumber(count));
-    setText(byId("noun"), `${count === 1 ? "person" : "people"} here now`);
+    setText(byId("noun"), say("hereNow", { n: count }));
   },
   onStatus: ({ phase }) => {
     // A new attempt does not make old numbers current.
     if (phase !== "connecting") document.documentElement.dataset.connection = phase;
     if (phase !== "unauthorized") return;
     setText(byId("count"), "–");
-    setText(byId("noun"), "not public");
+    setText(byId("noun"), say("notPublicShort"));
     setTimeout(() => stream.restart(), REFUSED_RETRY_MS);
   },
   onActivity: () => {},
 });
 
 const link = /** @type {HTMLAnchorElement} */ (byId("pill"));
-link.search = `${new URLSearchParams({ ...(page !== null && { page }), ...(country && { country }), ...(source && { source }) })}`;
+const lang = new URLSearchParams(location.search).get("lang");
+link.search = `${new URLSearchParams({ ...(page !== null && { page }), ...(country && { country }), ...(source && { source }), ...(lang && { lang }) })}`;
 if (api.isShared) link.hash = location.hash;

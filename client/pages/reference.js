@@ -1,6 +1,7 @@
 /** The reference: languages, copies, search, where one is, and sending what only reads. */
 
-import { copyOnClick, element, setText } from "./dom.js";
+import { copyOnClick } from "./copy.js";
+import { element, setText } from "./dom.js";
 
 const SITE = "blog"; // as in the examples
 const LONGEST = 20_000; // characters of an answer that are shown

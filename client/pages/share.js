@@ -1,10 +1,13 @@
 /** The panel for sharing: link, wall, frame, pill, badge and counter, each with a preview and Copy; loaded when it is first opened. */
 
-import { byId, copyOnClick, element, setText } from "./dom.js";
+import { copyOnClick } from "./copy.js";
+import { byId, element, setText } from "./dom.js";
 import { createShareTokens } from "./share_tokens.js";
+import { copyTexts } from "./messages.js";
+import { say } from "./panel_messages.js";
 
 /** By what the address says of them. */
-const THEMES = { "": "As the reader’s device", light: "Light", dark: "Dark", transparent: "No background", "transparent-light": "No background, light", "transparent-dark": "No background, dark" };
+const THEMES = /** @type {const} */ ({ "": "themeAuto", light: "themeLight", dark: "themeDark", transparent: "themeNone", "transparent-light": "themeNoneLight", "transparent-dark": "themeNoneDark" });
 const SCHEMES = { transparent: "light dark", "transparent-light": "light", "transparent-dark": "dark" };
 
 /** @typedef {{theme: string, accent: string, share: string}} Choice accent: six digits, or empty */
@@ -22,7 +25,7 @@ export function createShare(api) {
   }
   const theme = document.createElement("select");
   theme.className = "field";
-  theme.append(...Object.entries(THEMES).map(([value, text]) => new Option(text, value)));
+  theme.append(...Object.entries(THEMES).map(([value, text]) => new Option(say(text), value)));
   const accent = document.createElement("input");
   accent.className = "field";
   accent.placeholder = "0a7350";
@@ -30,9 +33,9 @@ export function createShare(api) {
   accent.autocomplete = "off";
   accent.size = 8;
   const accentNote = element("p", "muted");
-  const close = element("button", "button small", "Close");
+  const close = element("button", "button small", say("close"));
   close.setAttribute("type", "button");
-  const title = element("h2", "", "Share");
+  const title = element("h2", "", say("share"));
   title.id = "share-title";
   const list = element("div", "share-list");
   const dialog = document.createElement("dialog");
@@ -42,7 +45,7 @@ export function createShare(api) {
   dialog.append(
     element("div", "head", title, close),
     tokens.node,
-    element("div", "options", element("label", "", "Colours ", theme), element("label", "", "Accent colour ", accent)),
+    element("div", "options", element("label", "", `${say("colours")} `, theme), element("label", "", `${say("accent")} `, accent)),
     accentNote,
     list,
   );
@@ -58,7 +61,7 @@ export function createShare(api) {
     const [, digits] = /^#?([0-9a-f]{3}|[0-9a-f]{6})$/i.exec(accent.value.trim()) ?? [];
     const isWrong = !digits && accent.value.trim() !== "";
     accent.ariaInvalid = String(isWrong);
-    setText(accentNote, isWrong ? "A colour is three or six hexadecimal digits, such as 0a7350." : "");
+    setText(accentNote, isWrong ? say("accentWrong") : "");
     return { theme: theme.value, accent: (digits ?? "").toLowerCase(), share: tokens.chosen() };
   };
 
@@ -83,23 +86,24 @@ export function createShare(api) {
   };
 }
 
-const TITLES = { link: "Link", wall: "Wall", frame: "Frame", pill: "Pill", badge: "Badge", counter: "Counter" };
-const HINTS = {
-  link: "What you see here, with its filters.",
-  wall: "For a screen: the number fills it, and panels take turns.",
-  frame: "For another page. Where the operator has listed the site’s origins, only these may show it.",
-  pill: "One line in another page, for which the same holds.",
-  badge: "A picture, where scripts do not run.",
-  counter: "The live number in your own words and type.",
-};
+/** What each is called, its Copy, and what it is for. */
+const TEXTS = /** @type {const} */ ({
+  link: ["shareLink", "copyLink", "hintLink"],
+  wall: ["shareWall", "copyWall", "hintWall"],
+  frame: ["shareFrame", "copyFrame", "hintFrame"],
+  pill: ["sharePill", "copyPill", "hintPill"],
+  badge: ["shareBadge", "copyBadge", "hintBadge"],
+  counter: ["shareCounter", "copyCounter", "hintCounter"],
+});
 
-/** @param {keyof typeof TITLES} kind */
+/** @param {keyof typeof TEXTS} kind */
 function createPart(kind) {
+  const [title, copyText, hint] = TEXTS[kind];
   const code = document.createElement("code");
-  const copy = element("button", "button", "Copy");
+  const copy = element("button", "button", say("copy"));
   copy.setAttribute("type", "button");
-  copy.ariaLabel = `Copy ${TITLES[kind].toLowerCase()}`;
-  copyOnClick(copy, code);
+  copy.ariaLabel = say(copyText);
+  copyOnClick(copy, code, copyTexts());
   const source = document.createElement("pre");
   source.tabIndex = 0;
   source.append(code);
@@ -107,8 +111,8 @@ function createPart(kind) {
   preview.ariaHidden = "true"; // it says nothing that the page does not
   const snippet = element("div", "snippet", source, copy);
   const none = element("p", "muted");
-  setText(none, kind === "badge" || kind === "counter" ? "Not for a private site: a token would stand in an address that is logged." : "Make a token above.");
-  const node = element("section", "", element("h3", "", TITLES[kind]), element("p", "muted", HINTS[kind]), preview, snippet, none);
+  setText(none, kind === "badge" || kind === "counter" ? say("notForPrivate") : say("makeAbove"));
+  const node = element("section", "", element("h3", "", say(title)), element("p", "muted", say(hint)), preview, snippet, none);
   /** @param {boolean} isOpen @param {string} text @param {string} theme @param {[string, string][]} colours @param {string} path */
   const show = (isOpen, text, theme, colours, path) => {
     preview.hidden = snippet.hidden = !isOpen;
@@ -123,7 +127,7 @@ function createPart(kind) {
   return { kind, node, show };
 }
 
-/** What the preview is made of: what the page shows now. @param {keyof typeof TITLES} kind @param {string} badge */
+/** What the preview is made of: what the page shows now. @param {keyof typeof TEXTS} kind @param {string} badge */
 function pictureOf(kind, badge) {
   const number = byId("active").textContent ?? "";
   if (kind === "badge") {
@@ -132,11 +136,11 @@ function pictureOf(kind, badge) {
     image.alt = "";
     return [image];
   }
-  if (kind === "counter") return [element("p", "", "Here now: ", element("b", "", number))];
+  if (kind === "counter") return [element("p", "", `${say("counterHere")} `, element("b", "", number))];
   if (kind === "pill") {
     const dot = element("span", "status-dot");
     dot.style.background = "var(--accent)";
-    return [dot, element("p", "", element("b", "", number), " here now")];
+    return [dot, element("p", "", element("b", "", number), ` ${say("previewHere")}`)];
   }
   const bars = [...byId("pages").querySelectorAll(".row")].slice(0, kind === "frame" ? 3 : 5).map((row) => {
     const bar = element("i");
@@ -152,14 +156,15 @@ function pathOf(api, { page }) {
 }
 
 /**
- * @param {keyof typeof TITLES} kind
+ * @param {keyof typeof TEXTS} kind
  * @param {import("./api.js").SiteApi} api
  * @param {import("./filters.js").Filters} filters
  * @param {Choice} choice
  */
 function snippetOf(kind, api, filters, { theme, accent, share }) {
   const { page, country, source } = filters;
-  const query = new URLSearchParams({ ...(page !== null && { page }), ...(country !== null && { country }), ...(source !== null && { source }), ...(theme && { theme }), ...(accent && { accent }) });
+  const lang = new URLSearchParams(location.search).get("lang"); // what is shared is in the reader's own, unless this page was asked for in another
+  const query = new URLSearchParams({ ...(page !== null && { page }), ...(country !== null && { country }), ...(source !== null && { source }), ...(theme && { theme }), ...(accent && { accent }), ...(lang && { lang }) });
   /** @param {string} mode */
   const address = (mode) => {
     const asked = [mode, query.toString()].filter(Boolean).join("&");
@@ -167,11 +172,11 @@ function snippetOf(kind, api, filters, { theme, accent, share }) {
   };
   if (kind === "link") return address("");
   if (kind === "wall") return address("wall");
-  if (kind === "badge") return `<img alt="people here now" src="${escaped(pathOf(api, filters))}">`;
-  if (kind === "counter") return `${api.scriptTag}\nHere now: <b data-presence-count${page === null ? "" : `="${escaped(page)}"`}></b>`;
-  if (kind === "pill") return `<iframe src="${escaped(address("pill"))}" title="People on ${api.site} now" width="270" height="46" style="border: 0; color-scheme: ${schemeOf(theme)}"></iframe>`;
+  if (kind === "badge") return `<img alt="${escaped(say("hereNow", { n: 2 }))}" src="${escaped(pathOf(api, filters))}">`;
+  if (kind === "counter") return `${api.scriptTag}\n${say("counterHere")} <b data-presence-count${page === null ? "" : `="${escaped(page)}"`}></b>`;
+  if (kind === "pill") return `<iframe src="${escaped(address("pill"))}" title="${escaped(say("frameTitle", { site: api.site }))}" width="270" height="46" style="border: 0; color-scheme: ${schemeOf(theme)}"></iframe>`;
   const scheme = theme in SCHEMES ? `; color-scheme: ${SCHEMES[/** @type {keyof typeof SCHEMES} */ (theme)]}` : "";
-  return `<iframe src="${escaped(address("embed"))}" title="People on ${api.site} now" width="360" height="420" style="border: 0${scheme}"></iframe>`;
+  return `<iframe src="${escaped(address("embed"))}" title="${escaped(say("frameTitle", { site: api.site }))}" width="360" height="420" style="border: 0${scheme}"></iframe>`;
 }
 
 /** The colour scheme of a frame that lets the page around it show through. @param {string} theme */

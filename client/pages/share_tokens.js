@@ -1,6 +1,8 @@
 /** The share tokens of a private site: make one, choose it, revoke it. Of a public site there is nothing to see. */
 
 import { element, setText } from "./dom.js";
+import { locale } from "./messages.js";
+import { say } from "./panel_messages.js";
 
 /**
  * @param {import("./api.js").SiteApi} api
@@ -20,8 +22,8 @@ export function createShareTokens(api, onChange) {
   said.setAttribute("role", "status");
   const form = document.createElement("form");
   form.className = "options";
-  form.append(element("label", "", "Name ", name), element("button", "button primary", "Make a token"));
-  const node = element("section", "share-tokens", element("p", "", "This site is private. A token that only reads the numbers goes with what you share; you can revoke it at any time."), form, said, list);
+  form.append(element("label", "", `${say("tokenName")} `, name), element("button", "button primary", say("makeToken")));
+  const node = element("section", "share-tokens", element("p", "", say("tokensWhy")), form, said, list);
   node.hidden = true;
   let isPrivate = false;
   /** Those made in this panel: the service does not keep them. @type {Map<string, string>} */
@@ -43,39 +45,39 @@ export function createShareTokens(api, onChange) {
 
   const show = async () => {
     const answer = await ask("GET", "shares");
-    if (!answer?.ok) return setText(said, "The tokens cannot be listed now.");
+    if (!answer?.ok) return setText(said, say("tokensUnlisted"));
     const { shares } = await answer.json();
     list.replaceChildren(...shares.map((/** @type {{name: string, madeAt: number}} */ share) => row(share)));
   };
 
   /** @param {{name: string, madeAt: number}} share */
   const row = (share) => {
-    const revoke = element("button", "button small", "Revoke");
+    const revoke = element("button", "button small", say("revoke"));
     revoke.setAttribute("type", "button");
-    revoke.ariaLabel = `Revoke ${share.name}`;
+    revoke.ariaLabel = say("revokeOne", { name: share.name });
     revoke.addEventListener("click", async () => {
       const answer = await ask("DELETE", `shares/${share.name}`);
-      if (!answer?.ok && answer?.status !== 404) return setText(said, `${share.name} could not be revoked: try again.`);
+      if (!answer?.ok && answer?.status !== 404) return setText(said, say("notRevoked", { name: share.name }));
       if (made.get(share.name) === chosen) chosen = "";
       made.delete(share.name);
-      setText(said, `${share.name} is revoked. What shows it ends within seconds.`);
+      setText(said, say("revoked", { name: share.name }));
       await show();
       name.focus();
       onChange();
     });
-    return element("li", "", element("bdi", "", share.name), element("span", "muted", new Date(share.madeAt).toLocaleDateString()), revoke);
+    return element("li", "", element("bdi", "", share.name), element("span", "muted", new Date(share.madeAt).toLocaleDateString(locale)), revoke);
   };
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const answer = await ask("POST", `shares/${name.value}`);
     if (answer?.status !== 201) {
-      return setText(said, answer?.status === 409 ? "There is one of that name: choose another, or revoke it." : "It could not be made: try again.");
+      return setText(said, answer?.status === 409 ? say("nameTaken") : say("notMade"));
     }
     const { token } = await answer.json();
     made.set(name.value, token);
     chosen = token;
-    setText(said, `${name.value} is in what you copy below. It is shown this once.`);
+    setText(said, say("made", { name: name.value }));
     name.value = "";
     await show();
     onChange();

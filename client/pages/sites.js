@@ -2,9 +2,10 @@
 
 import { element, setText } from "./dom.js";
 import { formatNumber, formatPeople } from "./format.js";
+import { say } from "./panel_messages.js";
 
 const MANY = 8; // from which on there is a search
-const KEPT = ["theme", "accent"]; // of the address; filters are those of one site
+const KEPT = ["theme", "accent", "lang"]; // of the address; filters are those of one site
 
 /** @typedef {{site: string, activeVisitors: number | null}} Site null: nobody knows now */
 
@@ -47,10 +48,10 @@ export function createSwitcher(api, onRefused) {
   search.className = "field";
   search.autocomplete = "off";
   search.spellcheck = false;
-  const searching = element("label", "search", "Search ", search);
-  const close = element("button", "button small", "Close");
+  const searching = element("label", "search", `${say("search")} `, search);
+  const close = element("button", "button small", say("close"));
   close.setAttribute("type", "button");
-  const title = element("h2", "", "Sites");
+  const title = element("h2", "", say("sites"));
   title.id = "sites-title";
   const said = element("output", "muted");
   const list = element("ol", "rows area");
@@ -69,7 +70,7 @@ export function createSwitcher(api, onRefused) {
     const found = sites.filter(({ site }) => words.every((word) => site.includes(word)));
     const most = Math.max(1, ...sites.map(({ activeVisitors }) => activeVisitors ?? 0));
     list.replaceChildren(...found.map((one) => row(one, most)));
-    setText(said, found.length ? "" : "No site is named like that.");
+    setText(said, found.length ? "" : say("noSuchSite"));
   };
 
   /** @param {Site} one @param {number} most */
@@ -87,13 +88,13 @@ export function createSwitcher(api, onRefused) {
   };
 
   const load = async () => {
-    setText(said, "Loading");
+    setText(said, say("loading"));
     const loaded = await fetchSites(api, api.operatorToken);
     if (loaded === null) {
       dialog.close();
       return onRefused();
     }
-    if (!loaded) return setText(said, "The service did not answer. Close this and try again.");
+    if (!loaded) return setText(said, say("noAnswer"));
     sites = loaded;
     searching.hidden = sites.length < MANY;
     render();

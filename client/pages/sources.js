@@ -4,6 +4,7 @@ import { createCountList } from "./count_list.js";
 import { byId, setText } from "./dom.js";
 import { deviceName, formatPeople, sourceName } from "./format.js";
 import { createTabs } from "./tabs.js";
+import { say } from "./messages.js";
 
 const MAX_SOURCES = 8;
 const MAX_CAMPAIGNS = 4;
@@ -57,13 +58,13 @@ export function createSources(onSelect, onOther, orderOf) {
     }
     byId("places").removeAttribute("data-short");
     const known = model.sources();
-    sources(rowsOf(orders.sources, known, MAX_SOURCES, sourceName, "other sources", source), source);
-    campaigns(rowsOf(orders.campaigns, model.campaigns(), MAX_CAMPAIGNS, (name) => name, "other campaigns"));
-    devices(rowsOf(orders.devices, model.devices(), MAX_SOURCES, deviceName, "other devices"));
+    sources(rowsOf(orders.sources, known, MAX_SOURCES, sourceName, say("otherSources"), source), source);
+    campaigns(rowsOf(orders.campaigns, model.campaigns(), MAX_CAMPAIGNS, (name) => name, say("otherCampaigns")));
+    devices(rowsOf(orders.devices, model.devices(), MAX_SOURCES, deviceName, say("otherDevices")));
     byId("campaigns-title").hidden = !model.campaigns().size;
     byId("sources-none").hidden = byId("devices-none").hidden = known.size > 0;
     const said = [...known.values()].reduce((sum, count) => sum + count, 0);
     // Some pages say it, others may not.
-    setText(byId("sources-sum"), said && said < model.numbers.activeVisitors ? `known of ${formatPeople(said)}` : "");
+    setText(byId("sources-sum"), said && said < model.numbers.activeVisitors ? say("knownOf", { people: formatPeople(said) }) : "");
   };
 }

@@ -1,16 +1,20 @@
 /** The start page: pick a name, copy the script tag, see the first heartbeat arrive. */
 
 import { SiteApi } from "./api.js";
-import { byId, copyOnClick, setText } from "./dom.js";
+import { copyOnClick } from "./copy.js";
+import { byId, setText } from "./dom.js";
 import { openEventStream } from "./event_stream.js";
 import { formatPeople, readablePath } from "./format.js";
 import { showLocalhostNote } from "./localhost.js";
+import { copyTexts } from "./messages.js";
+import { say } from "./start_messages.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
 const SITE_NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 const PLACEHOLDER = "your-site";
-const INVALID = "Use only lowercase letters, digits, dots and dashes, and begin with a letter or digit.";
 const TYPING_MS = 400;
+const lang = new URLSearchParams(location.search).get("lang");
+const keptLanguage = lang ? `?${new URLSearchParams({ lang })}` : "";
 
 const nameField = /** @type {HTMLInputElement} */ (byId("site"));
 const areSitesListed = byId("form").dataset.sites === "listed";
@@ -35,7 +39,7 @@ function showError(text, suggestion = "") {
   const button = byId("use-suggestion");
   button.hidden = !suggestion;
   button.dataset.name = suggestion;
-  setText(button, suggestion && `Use ${suggestion}`);
+  setText(button, suggestion && say("use", { name: suggestion }));
 }
 
 /** A valid name similar to a text, such as that of a pasted URL; "" if none. @param {string} text */
@@ -69,12 +73,12 @@ function handleMessage({ event, data }) {
     hasNumbers = true;
     showError("");
     byId("copy").hidden = false;
-    if (update.activeVisitors) showState(`It works: ${formatPeople(update.activeVisitors)} on ${api.site} right now.`, "found");
-    else if (update.trackingSince) showState(`${api.site} has had visitors before. Nobody is there right now.`, "found");
-    else showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
+    if (update.activeVisitors) showState(say("works", { people: formatPeople(update.activeVisitors), site: api.site }), "found");
+    else if (update.trackingSince) showState(say("nobodyNow", { site: api.site }), "found");
+    else showState(say("waiting", { site: api.site }), "waiting");
   } else if (update.arrivals) {
     const page = update.feed?.find((/** @type {{type: string}} */ { type }) => type === "joined")?.path;
-    showState(`It works: somebody just arrived on ${page ? readablePath(page) : api.site}.`, "found");
+    showState(say("arrived", { page: page ? readablePath(page) : api.site }), "found");
   }
 }
 
@@ -82,16 +86,16 @@ function handleMessage({ event, data }) {
 function handleStatus({ phase, status }) {
   if (phase === "unauthorized") {
     // The service does not tell a private site from one that is not there.
-    showState(`${api.site} is private, or not one of the sites that the operator has listed. With its token you can open the stats page.`, "found");
+    showState(say("privateSite", { site: api.site }), "found");
   } else if (phase === "retrying" && status === 404) {
     byId("copy").hidden = true;
-    showError(`The operator of this service has listed its sites, and ${api.site} is not one of them.`);
-    showState("Enter a listed site above first.", "idle");
+    showError(say("notListed", { site: api.site }));
+    showState(say("enterListed"), "idle");
   } else if (phase === "retrying") {
     showState(
       hasNumbers || status === 0
-        ? "The service is not responding; trying again …"
-        : `The service responded with error ${status}; trying again …`,
+        ? say("retryNoResponse")
+        : say("retryFailed", { status: String(status) }),
       "error",
     );
   }
@@ -105,13 +109,13 @@ function watchSite() {
   troubleshooting.stop(); // it was for the previous site
   const name = nameField.value;
   const isValid = SITE_NAME.test(name);
-  showError(name && !isValid ? INVALID : "", isValid ? "" : suggestName(name));
+  showError(name && !isValid ? say("invalid") : "", isValid ? "" : suggestName(name));
   api = new SiteApi(isValid ? name : PLACEHOLDER, "./");
   showSnippets();
   // Where sites are listed, the stream tells whether this is one of them.
   byId("copy").hidden = !isValid || areSitesListed;
-  if (!isValid) return showState(name ? "Correct the name above first." : "Name your site above first.", "idle");
-  showState(`Waiting for the first heartbeat from ${api.site} …`, "waiting");
+  if (!isValid) return showState(say(name ? "correctName" : "nameFirst"), "idle");
+  showState(say("waiting", { site: api.site }), "waiting");
   timer = setTimeout(() => {
     stream = openEventStream({
       url: () => api.url("live", { feed: "1" }),
@@ -127,14 +131,14 @@ function watchSite() {
 function showSnippets() {
   setText(byId("script-tag"), api.scriptTag);
   setText(byId("troubleshooting-site"), api.site);
-  byId("stats-link").setAttribute("href", `sites/${api.site}`);
+  byId("stats-link").setAttribute("href", `sites/${api.site}${keptLanguage}`);
   const heartbeat = `{"sessionId": "my-first-session", "currentPath": "/hello"}`;
   setText(byId("curl-heartbeat"), `curl -i ${api.address("heartbeat")} \\\n  -d '${heartbeat}'`);
   setText(byId("curl-stats"), `curl ${api.address("stats")}`);
 }
 
 showLocalhostNote();
-copyOnClick(byId("copy"), byId("script-tag"));
+copyOnClick(byId("copy"), byId("script-tag"), copyTexts());
 byId("form").addEventListener("submit", (event) => event.preventDefault());
 nameField.addEventListener("input", watchSite);
 byId("use-suggestion").addEventListener("click", () => {

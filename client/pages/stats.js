@@ -3,11 +3,12 @@
 import { SiteApi } from "./api.js";
 import { createConnectionStatus } from "./connection_status.js";
 import { createDashboard } from "./dashboard.js";
-import { byId, copyOnClick, setText } from "./dom.js";
+import { copyOnClick } from "./copy.js";
+import { byId, setText } from "./dom.js";
 import { openEventStream } from "./event_stream.js";
 import { createFeed } from "./feed.js";
 import { createFilters } from "./filters.js";
-import { cameFrom, countryName, formatNumber, formatPeople, readablePath } from "./format.js";
+import { countWhere, formatNumber, formatPeople } from "./format.js";
 import { createHistory } from "./history.js";
 import { createLiveRegion } from "./live_region.js";
 import { showLocalhostNote } from "./localhost.js";
@@ -16,6 +17,7 @@ import { tellWholePaths } from "./path_text.js";
 import { createOperator } from "./operator.js";
 import { createPeople } from "./people.js";
 import { followWidth } from "./phone_order.js";
+import { copyTexts, say } from "./messages.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
 const REFUSED_RETRY_MS = 60_000;
@@ -35,7 +37,7 @@ let openShare = null;
 const history = createHistory(api);
 const feed = createFeed();
 const troubleshooting = createTroubleshooting(byId("troubleshooting"));
-const people = createPeople(() => connection.askForToken("Names are not public.", "Enter the site's token to see who is here."), mode === "page" && !api.isShared);
+const people = createPeople(() => connection.askForToken(say("namesTitle"), say("namesText")), mode === "page" && !api.isShared);
 /** @type {Model | null} */
 let model = null;
 let isStale = false;
@@ -71,7 +73,7 @@ const connection = createConnectionStatus(site, {
 });
 
 const operator = createOperator(api, {
-  ask: () => connection.askForToken("All sites are for operators.", "Enter the operator's token to switch between them."),
+  ask: () => connection.askForToken(say("operatorTitle"), say("operatorText")),
   onRefused: () => {
     api.token = "";
     operator.start();
@@ -131,22 +133,14 @@ function render() {
   else troubleshooting.stop();
   renderDashboard(model, filters.current);
   people.render(isEmbed ? undefined : model.numbers.activeUsers, Date.now() + clockOffsetMs);
-  announce(`${formatPeople(model.countOf(filters.current))} ${whereabouts()}`);
+  announce(countWhere(formatPeople(model.countOf(filters.current)), filters.current));
   updateTitle();
-}
-
-/** Where those are that the number counts. */
-function whereabouts() {
-  const { page, country, source } = filters.current;
-  if (page !== null) return `on ${readablePath(page)}`;
-  if (country !== null) return `in ${countryName(country)}`;
-  return source === null ? "here" : cameFrom(source);
 }
 
 function updateTitle() {
   if (!model) return;
   const count = formatNumber(model.countOf(filters.current));
-  document.title = `${connection.isLive() ? "" : "⚠ not live: "}${count} ${whereabouts()} · ${site}`;
+  document.title = `${connection.isLive() ? "" : say("notLiveTitle")}${countWhere(count, filters.current)} · ${site}`;
 }
 
 /** @param {import("./filters.js").Filters} before */
@@ -175,7 +169,7 @@ function choose(name, value) {
 
 /** Carries the share token of this page's address over to its other views. */
 function keepShare() {
-  setText(byId("private-note"), "This link opens no numbers, or not any more.");
+  setText(byId("private-note"), say("linkEnded"));
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".wall-link, .page-link"))) link.hash = location.hash;
 }
 
@@ -209,6 +203,6 @@ showLocalhostNote();
 tellWholePaths();
 followWidth();
 if (mode === "wall") import("./wall.js").then(({ createWall }) => createWall(), () => {});
-copyOnClick(byId("copy"), byId("script-tag"));
+copyOnClick(byId("copy"), byId("script-tag"), copyTexts());
 feed.filter(filters.current);
 setInterval(refresh, REFRESH_MS * (0.9 + Math.random() / 5));

@@ -1,6 +1,7 @@
 /** Whether this is much: the last whole hour beside what is usual at that time of the week. */
 
-import { formatNumber, formatTime, formatWeekday } from "./format.js";
+import { formatTime, formatWeekday } from "./format.js";
+import { say } from "./messages.js";
 
 const ABOUT = 3; // percent that are no difference
 
@@ -13,7 +14,7 @@ export function usualSentence(hour) {
   const usual = hour?.previous?.peakActive;
   if (!hour || !usual || hour.peakActive === null) return "";
   const percent = Math.round((hour.peakActive / usual - 1) * 100);
-  const then = `usual ${formatWeekday(hour.at)} at ${formatTime(hour.at)}`;
-  if (Math.abs(percent) < ABOUT) return `As many as on a ${then}`;
-  return `${formatNumber(Math.abs(percent))} % ${percent > 0 ? "above" : "below"} a ${then}`;
+  const then = { weekday: formatWeekday(hour.at), time: formatTime(hour.at) };
+  if (Math.abs(percent) < ABOUT) return say("usual", then);
+  return say(percent > 0 ? "aboveUsual" : "belowUsual", { n: Math.abs(percent), ...then });
 }

@@ -1,6 +1,7 @@
 /** The wallboard: its panels take turns, and what needs a hand is only there while there is one. */
 
 import { byId, element } from "./dom.js";
+import { say } from "./messages.js";
 
 const TURN_MS = 15_000;
 const HAND_MS = 4_000; // after which a pointer or key that is not used is taken for left
@@ -41,7 +42,7 @@ export function createWall() {
     else if (key === "ArrowLeft") turn(-1);
     else if (key === " ") {
       isPaused = !isPaused;
-      note.textContent = isPaused ? "Paused. Space goes on." : "";
+      note.textContent = isPaused ? say("paused") : "";
     }
   });
   turn(0);

@@ -7,6 +7,7 @@ import { createLand } from "./land.js";
 import { createMapLabel } from "./map_label.js";
 import { MAP_WIDTH } from "./projection.js";
 import { createRovingFocus } from "./roving_focus.js";
+import { say } from "./messages.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const NAMED = 3; // places of a dot that its label names
@@ -124,7 +125,7 @@ export function createWorldMap(onSelect) {
   return (next) => {
     shown = next;
     const count = next.places.length;
-    map.ariaLabel = count ? `World map with ${formatNumber(count)} ${count === 1 ? "place" : "places"}` : "World map of countries";
+    map.ariaLabel = count ? say("mapPlaces", { n: count }) : say("mapCountries");
     render();
   };
 }
@@ -132,11 +133,11 @@ export function createWorldMap(onSelect) {
 /** "Berlin, Germany"; of several places those with most people. @param {Place[]} places */
 function whereabouts(places) {
   const countryOf = /** @param {Place} place */ ({ country }) => country && countryName(country);
-  if (places.length === 1) return [places[0].city, countryOf(places[0])].filter(Boolean).join(", ") || "Unknown city";
+  if (places.length === 1) return [places[0].city, countryOf(places[0])].filter(Boolean).join(", ") || say("unknownCity");
   const named = places.slice(0, places.length > NAMED + 1 ? NAMED : places.length);
-  const parts = named.map((place) => `${place.city ?? countryOf(place) ?? "unknown"} ${formatNumber(place.count)}`);
+  const parts = named.map((place) => `${place.city ?? countryOf(place) ?? say("unknown")} ${formatNumber(place.count)}`);
   const more = places.length - named.length;
-  return [...parts, ...(more ? [`${formatNumber(more)} more places`] : [])].join(", ");
+  return [...parts, ...(more ? [say("morePlaces", { n: more })] : [])].join(", ");
 }
 
 /** @param {SVGElement} node @param {Text} text */

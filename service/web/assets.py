@@ -16,6 +16,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from service.api.answers import is_known
+from service.web import messages
+from service.web.accepted import qualities_of
 
 STATIC = Path(__file__).parent / "static"
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -47,8 +49,9 @@ class Assets:
     version: str
 
 
-def load_assets(folder: Path) -> Assets:
+def load_assets(folder: Path, made: Mapping[str, bytes] | None = None) -> Assets:
     """Reads the style sheets, scripts and images of a folder; pages are templates, not assets.
+    `made`: files that are in no folder, by name.
 
     Raises:
         OSError: it cannot be read.
@@ -58,6 +61,8 @@ def load_assets(folder: Path) -> Assets:
         for path in sorted(folder.rglob("*"))
         if path.suffix in MEDIA_TYPES and path.suffix != ".html"
     }
+    for name, body in (made or {}).items():
+        found[name] = asset_of(body, Path(name).suffix)
     every = "".join(f"{name} {asset.etag}\n" for name, asset in found.items())
     return Assets(found, hashlib.blake2b(every.encode(), digest_size=6).hexdigest())
 
@@ -82,7 +87,7 @@ def asset_of(body: bytes, suffix: str) -> Asset:
 @functools.cache
 def assets() -> Assets:
     """Those of this very package."""
-    return load_assets(STATIC)
+    return load_assets(STATIC, messages.modules())
 
 
 def answer(asset: Asset, asked: Headers, headers: Mapping[str, str]) -> Response:
@@ -104,12 +109,5 @@ def answer(asset: Asset, asked: Headers, headers: Mapping[str, str]) -> Response
 
 def _takes_gzip(accept_encoding: str) -> bool:
     """Whether gzip is named, or anything is taken, and not with a quality of 0."""
-    qualities: dict[str, float] = {}
-    for part in accept_encoding.lower().split(","):
-        name, _, parameter = part.partition(";")
-        quality = parameter.strip().removeprefix("q=")
-        try:
-            qualities[name.strip()] = float(quality) if quality else 1.0
-        except ValueError:
-            qualities[name.strip()] = 0.0
+    qualities = qualities_of(accept_encoding)
     return qualities.get("gzip", qualities.get("*", 0.0)) > 0

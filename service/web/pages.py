@@ -23,25 +23,23 @@ from service.sites import Site
 from service.web.accent import accent_css, parse_accent
 from service.web.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
 from service.web.demo import SITE as DEMO_SITE
+from service.web.languages import LANGUAGES, asked_for, language_of
 from service.web.look import style_links, theme_of
+from service.web.messages import translate
 from service.web.script_names import DEFAULT, find_script
 
 _ERROR = Template((STATIC / "error.html").read_text(encoding="utf-8"))
-_PILL = Template((STATIC / "pill.html").read_text(encoding="utf-8"))
-_START = Template((STATIC / "start.html").read_text(encoding="utf-8"))
-_STATS = Template((STATIC / "stats.html").read_text(encoding="utf-8"))
 _OPERATORS = (
-    '<p class="muted">What is for operators only, such as the list of sites, needs their token, '
-    "which the first start has put into the file <code>.presence/admin-token</code>:</p>\n"
-    '<pre tabindex="0"><code>curl -H "Authorization: Bearer $(cat .presence/admin-token)" '
-    "{base}/v1/sites</code></pre>\n"
+    '<p class="muted">{{forOperators|<code>.presence/admin-token</code>}}</p>\n'
+    '<pre tabindex="0"><code>curl -H "Authorization: Bearer $$(cat .presence/admin-token)" '
+    "$base/v1/sites</code></pre>\n"
 )
 _DEMO = (
-    '<p class="muted">A demo shop with visitors is running: <a href="demo/">walk around in it</a> '
-    f'and <a href="sites/{DEMO_SITE}">watch everybody live</a>.</p>\n'
+    '<p class="muted">{{demoRuns|<a href="demo/">{{demoWalk}}</a>'
+    f'|<a href="sites/{DEMO_SITE}$query">{{{{demoWatch}}}}</a>}}}}</p>\n'
 )
-_HELP_OPEN = "Lowercase letters, digits, dots and dashes, such as <code>example.org</code>."
-_HELP_LISTED = "The operator has listed the sites of this service: enter the name of one of them."
+_HELP_OPEN = "{{helpOpen|<code>example.org</code>}}"
+_HELP_LISTED = "{{helpListed}}"
 _HTML_STATUSES = (404, 405, 422)  # what a mistyped or stale address leads to
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -62,19 +60,24 @@ async def start(request: Request) -> Response:
     is_listed = bool(settings.sites.by_id)
     # The same site as in the terminal's example. Configured names are not for everybody.
     site = DEMO_SITE if has_demo or not is_listed else ""
-    page = _START.substitute(
+    language = _language(request)
+    parts = {"base": escape(base_url(request)), "query": _query(request)}
+
+    def part(html: str) -> str:
+        return translate(html, language).substitute(parts)
+
+    page = _template("start.html", language).substitute(
+        parts,
+        lang=language,
         static=f"static/{assets().version}",
-        base=escape(base_url(request)),
         script=settings.script_name,
         interval=f"{settings.heartbeat_interval:g}",
         site=site,
         shown=site or "your-site",
         sites="listed" if is_listed else "open",
-        help=_HELP_LISTED if is_listed else _HELP_OPEN,
-        demo=_DEMO if has_demo else "",
-        operators=_OPERATORS.format(base=escape(base_url(request)))
-        if settings.is_token_kept
-        else "",
+        help=part(_HELP_LISTED if is_listed else _HELP_OPEN),
+        demo=part(_DEMO) if has_demo else "",
+        operators=part(_OPERATORS) if settings.is_token_kept else "",
     )
     return _page(request, page, "'none'")
 
@@ -88,7 +91,14 @@ async def stats(request: Request) -> Response:
     is_embedded = is_pill or "embed" in request.query_params
     mode = "embed" if is_embedded else "wall" if "wall" in request.query_params else "page"
     static = f"../static/{assets().version}"
-    page = (_PILL if is_pill else _STATS).substitute(
+    language = _language(request)
+    asked = asked_for(request.query_params)
+    page = _template("pill.html" if is_pill else "stats.html", language).substitute(
+        lang=language,
+        # What the address asks for goes along to the page's other views, and to the start page.
+        kept=f"lang={asked}" if asked else "",
+        keep=f"&amp;lang={asked}" if asked else "",
+        query=_query(request),
         static=static,
         modes="" if mode == "page" else f'<link rel="stylesheet" href="{static}/modes.css">\n',
         look=style_links(request.query_params, static),
@@ -135,8 +145,26 @@ def _framers(site: Site) -> str:
     return " ".join(sorted(site.origins)) or "*"
 
 
+def _language(request: Request) -> str:
+    return language_of(request.query_params, request.headers.get("accept-language", ""))
+
+
+def _query(request: Request) -> str:
+    asked = asked_for(request.query_params)
+    return f"?lang={asked}" if asked else ""
+
+
+@functools.cache
+def _template(name: str, language: str) -> Template:
+    return translate((STATIC / name).read_text(encoding="utf-8"), language)
+
+
 def _page(request: Request, page: str, ancestors: str) -> Response:
-    headers = {"Content-Security-Policy": _POLICY + ancestors, "Cache-Control": "no-cache"}
+    headers = {
+        "Content-Security-Policy": _POLICY + ancestors,
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding, Accept-Language",
+    }
     return answer(_rendered(page.encode()), request.headers, headers)
 
 
@@ -149,11 +177,20 @@ async def static(request: Request) -> Response:
     """A file that a page loads. While copies of two releases run, a page of the one may ask the
     other: it gets the file as it is here, not to be kept."""
     name = request.path_params["name"]
+    if name not in assets().by_name:
+        name = _without_language(name)
     if name.startswith("accent/"):
         return _accent(request, name)
     is_current = request.path_params["version"] == assets().version
     headers = {"Cache-Control": FOR_EVER if is_current else "no-cache"}
     return _file(request, assets().by_name.get(name), headers)
+
+
+def _without_language(name: str) -> str:
+    """The scripts of a page stand below its language, `de/stats.js`, so that what they import is in
+    it as well, `de/texts.js`. All but texts is the same in every one."""
+    language, _, rest = name.partition("/")
+    return rest if language in LANGUAGES else name
 
 
 def _accent(request: Request, name: str) -> Response:

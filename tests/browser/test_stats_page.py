@@ -38,7 +38,7 @@ def test_the_numbers_follow(calm: LiveService, site: str, page: Page) -> None:
     expect(board.count("Germany", "countries")).to_have_text("1")
     expect(board.row("unknown", "countries")).to_have_count(0)
     expect(page.locator("#views")).to_have_text("3")
-    expect(board.connection).to_have_text(re.compile(r"^Live · updated \d+ s ago$"))
+    expect(board.connection).to_have_text(re.compile(r"^Live · updated \d+ sec ago$"))
 
 
 def test_who_is_silent_is_gone(make_live: MakeLive, page: Page) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
-from service.web import assets
+from service.web import assets, messages
 from service.web.assets import load_assets
 from tests.conftest import MakeService
 from tests.servers import missing
@@ -204,13 +204,15 @@ async def test_the_start_page_leads_to_the_demo() -> None:
 
 
 STATS = f"/static/{VERSION}/stats.js"
+SCRIPT = "text/javascript; charset=utf-8"
+ACCENT_IS_KEPT = "public, max-age=86400"
 
 
 # path, headers -> status, headers
 @pytest.mark.parametrize(
     "path, sent, status, expected",
     [
-        (STATS, {}, 200, {"content-type": "text/javascript; charset=utf-8"}),
+        (STATS, {}, 200, {"content-type": SCRIPT}),
         (STATS, {}, 200, {"cache-control": "public, max-age=31536000, immutable"}),
         (STATS, {}, 200, {"vary": "Accept-Encoding", "content-encoding": None}),
         (STATS, {"Accept-Encoding": "gzip"}, 200, {"content-encoding": "gzip"}),
@@ -223,6 +225,19 @@ STATS = f"/static/{VERSION}/stats.js"
         ("/static/0123/stats.js", {}, 200, {"cache-control": "no-cache"}),
         (f"/static/{VERSION}/stats.css", {}, 200, {"content-type": "text/css; charset=utf-8"}),
         (f"/static/{VERSION}/world.svg", {}, 200, {"content-type": "image/svg+xml"}),
+        (f"/static/{VERSION}/de/stats.js", {}, 200, {"vary": "Accept-Encoding"}),
+        (f"/static/{VERSION}/de/world.svg", {}, 200, {"content-type": "image/svg+xml"}),
+        (f"/static/{VERSION}/de/accent/f0c.css", {}, 200, {"cache-control": ACCENT_IS_KEPT}),
+        (
+            f"/static/{VERSION}/de/texts.js",
+            {},
+            200,
+            {"content-type": "text/javascript; charset=utf-8"},
+        ),
+        ("/static/0123/de/texts.js", {}, 200, {"cache-control": "no-cache"}),
+        (f"/static/{VERSION}/texts.js", {}, 404, {}),
+        (f"/static/{VERSION}/xx/texts.js", {}, 404, {}),
+        (f"/static/{VERSION}/de/de/stats.js", {}, 404, {}),
         (f"/static/{VERSION}/stats.html", {}, 404, {}),
         (f"/static/{VERSION}/none.js", {}, 404, {"content-type": "application/problem+json"}),
         (f"/static/{VERSION}/", {}, 404, {}),
@@ -396,9 +411,10 @@ def test_the_version_is_that_of_all_files(tmp_path: Path) -> None:
 
 
 def test_what_is_gzipped_is_the_file() -> None:
+    made = messages.modules()
     for name, asset in assets.assets().by_name.items():
         if not name.endswith(".css"):  # see above
-            assert asset.body == (assets.STATIC / name).read_bytes()
+            assert asset.body == (made.get(name) or (assets.STATIC / name).read_bytes())
         if asset.gzipped is not None:
             assert gzip.decompress(asset.gzipped) == asset.body
             assert len(asset.gzipped) < len(asset.body)
