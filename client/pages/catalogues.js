@@ -113,7 +113,7 @@ function countryRows({ activeByCountry }) {
 function sourceRows({ activeBySource = [] }) {
   return activeBySource.map(({ source, count }) => {
     const isOther = source === OTHER;
-    const text = isOther ? "other sources" : sourceName(source ?? "--");
+    const text = isOther ? say("otherSources") : sourceName(source ?? "--");
     return { value: isOther ? null : (source ?? "--"), text, words: text.toLowerCase(), group: "", now: count };
   });
 }

@@ -41,7 +41,7 @@ export function createPeople(onAsk, canAsk) {
     list.replaceChildren(
       ...shown.map(({ key, text, avatar, style }) => {
         const user = users.get(key);
-        const title = user ? `${user.name || user.userId}, ${formatAge(asOf - user.since)}` : say("moreFaces", { n: total - shown.length + 1 });
+        const title = user ? `${user.name || user.userId}, ${asOf - user.since < 60_000 ? say("justNow") : formatAge(asOf - user.since)}` : say("moreFaces", { n: total - shown.length + 1 });
         const image = document.createElement("img");
         image.alt = "";
         image.referrerPolicy = "no-referrer";
