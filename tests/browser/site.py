@@ -37,6 +37,8 @@ class LiveService:
         settings: without the prefix PRESENCE_, over those of `QUICK`.
     """
 
+    program: tuple[str, ...] = ("-m", "service")  # what Python runs
+
     def __init__(self, folder: Path, redis_url: str, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
@@ -66,7 +68,7 @@ class LiveService:
         """Starts it and waits until it is ready."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve", "--port", str(self.port)],
+                [sys.executable, *self.program, "serve", "--port", str(self.port)],
                 cwd=self.folder, env=self._environ, stdout=log, stderr=log,
             )  # fmt: skip
         wait_until(self._is_ready, what=f"the service on port {self.port}")

@@ -6,8 +6,10 @@ import socketserver
 import threading
 from collections.abc import Iterator
 
+import pytest
 from playwright.sync_api import expect
 
+from service.web.languages import LANGUAGES
 from tests.browser.board import Board
 from tests.browser.conftest import CALM_PREFIX, NewContext
 from tests.browser.crowd import Crowd
@@ -56,19 +58,20 @@ def counting(port: int) -> Iterator[Counter]:
             thread.join()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_first_visit_to_a_busy_site(
-    calm: LiveService, site: str, new_context: NewContext, browser_valkey: Server
+    calm: LiveService, site: str, new_context: NewContext, browser_valkey: Server, language: str
 ) -> None:
     crowd = Crowd(site)
     crowd.remember(browser_valkey.client, CALM_PREFIX, now=400)
     crowd.arrive(calm, 300)
     calm.beat_all(site, [{"currentPath": f"/article/{n}/with-a-title"} for n in range(60)])
 
-    context = new_context(viewport={"width": 1280, "height": 2400})
+    context = new_context(locale=language, viewport={"width": 1280, "height": 2400})
     with counting(calm.port) as counter:
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{counter.port}/sites/{site}")
-        Board(page).expect_now(360)
+        expect(Board(page).now).to_have_text("360")
         expect(page.locator("#plot canvas")).to_be_visible()
         expect(page.locator("#peak")).not_to_have_text("–")
         expect(page.locator("#map-dots circle").first).to_be_visible()
