@@ -159,7 +159,10 @@ def create_app(
         if store.retention.is_on:
             others.append(asyncio.create_task(store.retention.run(), name="retention"))
         pace = Pace(grace_s=settings.heartbeat_interval)
-        senders = start_senders(store, settings.sites, metrics, pace)
+        # Who sends must know what is, not what was: of a replica that lags, they would tell that
+        # somebody is gone who is here.
+        current = make_store(settings, replace(store.connection, replicas=None), metrics)
+        senders = start_senders(current, settings.sites, metrics, pace)
         if demo:
             visitors = Visitors(store, settings.heartbeat_interval)
             colleagues = Colleagues(store, settings.heartbeat_interval)

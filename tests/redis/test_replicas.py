@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from tests import servers
 from tests.conftest import MakeService
 from tests.restricted import restrict, url_of
 from tests.servers import Server, wait_until
+from tests.webhooks.conftest import until
+from tests.webhooks.receiver import Receiver, sites_file
 
 pytestmark = pytest.mark.server
 
@@ -264,3 +267,15 @@ async def test_the_setting_over_http(make_service: MakeService, key_prefix: str)
         assert stats["activeVisitors"] == 2
         assert now_ms(primary) - MAX_AGE_MS <= stats["asOf"] <= now_ms(primary)
         assert scripts_run(primary) == by_primary
+
+
+async def test_webhooks_read_from_the_primary(make_service: MakeService, tmp_path: Path) -> None:
+    """Of a replica that lags they would tell that somebody is gone who is here."""
+    file = tmp_path / "sites.toml"
+    with pair() as (primary, replica), Receiver() as receiver:
+        file.write_text(sites_file(receiver.url, settle=0))
+        service = await make_service(primary.url, READ_FROM="replicas", SITES_FILE=str(file))
+        await service.store.heartbeat("blog", beat())
+        await until(lambda: "site.occupied" in receiver.types)
+        stats = replica.client.info("commandstats")
+        assert not stats.keys() & {"cmdstat_xrange", "cmdstat_evalsha_ro"}
