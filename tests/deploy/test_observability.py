@@ -171,7 +171,9 @@ def test_scrape(prometheus: httpx.Client, service: LiveService) -> None:
             expression = expression.replace(name, value)
         if not asked(prometheus, expression):
             empty.append(expression)
-    assert all(re.search("presence_(redis_errors|dropped)_total|429", e) for e in empty), empty
+    # What has not happened: nothing failed, and nothing reads from replicas.
+    unused = "presence_(redis_errors|dropped|replica_reads)_total|429"
+    assert all(re.search(unused, e) for e in empty), empty
     assert asked(prometheus, "sum(max by (site) (presence_active_visitors))")[0]["value"][1] == "1"
     rules = prometheus.get("/rules").json()["data"]["groups"][0]["rules"]
     assert len(rules) == RULES.count("alert:")
