@@ -11,10 +11,10 @@
   ARGV[5]  rows to return at most, users; 0: only the total
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, 'users', total, user_pages, rows, scores}
-    total   users who are here, or on that page
+    total       users who are here, or on that page
     user_pages  {"<path><tab><user>", …}
-    rows    {row, …}: what `users` has of each of them
-    scores  {score, …}: when each of the sessions in these rows expires, ms, in order
+    rows        {row, …}: what `users` has of each of them
+    scores      {score, …}: when each of the sessions in these rows expires, ms, in order
 ]]
 -- @include hour
 -- @include keys

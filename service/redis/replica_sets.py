@@ -60,6 +60,7 @@ class OfCluster:
         self._clock = clock
         self._starts: list[int] = []  # of ranges of slots, in order
         self._ranges: list[tuple[int, str]] = []  # where they end, and who has them
+        self._clocks: dict[str, str] = {}  # by the name of the primary
 
     async def find(self) -> Mapping[str, ReplicaSet]:
         """As of Finder."""
@@ -68,11 +69,20 @@ class OfCluster:
             first: (last, _name(nodes["primary"]), [_address(node) for node in nodes["replicas"]])
             for (first, last), nodes in sorted(slots.items())
         }
-        self._starts = list(found)
-        self._ranges = [(last, name) for last, name, _ in found.values()]
+        starts, ranges = list(found), [(last, name) for last, name, _ in found.values()]
+        if (starts, ranges) != (self._starts, self._ranges):
+            self._starts, self._ranges = starts, ranges
+            self._clocks = self._choose_clocks({name for _, name in ranges})
+        return {
+            name: ReplicaSet(self._clocks[name], replicas)
+            for _, name, replicas in found.values()
+            if name in self._clocks
+        }
+
+    def _choose_clocks(self, names: set[str]) -> dict[str, str]:
+        """A key of each primary. Even one with few slots has one of so many keys; one that has
+        none is not read from."""
         clocks: dict[str, str] = {}
-        names = {name for _, name, _ in found.values()}
-        # Even a primary with few slots has one of so many keys; one that has none is not read from.
         for n in range(16_384):
             if len(clocks) == len(names):
                 break
@@ -80,11 +90,7 @@ class OfCluster:
             owner = self.primary_of(key)
             if owner is not None:
                 clocks.setdefault(owner, key)
-        return {
-            name: ReplicaSet(clocks[name], replicas)
-            for _, name, replicas in found.values()
-            if name in clocks
-        }
+        return clocks
 
     def primary_of(self, key: str) -> str | None:
         """As of Finder."""

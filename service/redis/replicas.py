@@ -170,19 +170,32 @@ class Replicas:
         looked_at, failed = -FIND_EVERY_S, ""
         while True:
             try:
+                await self._mark_all(mark)
                 if time.monotonic() - looked_at >= FIND_EVERY_S:
                     looked_at = time.monotonic()
                     await self._look()
-                for one in self._sets.values():
-                    await mark(one.clock)
                 failed = ""
             except FAILURES as error:
                 if failed != (failed := type(error).__name__):
                     log.warning("replicas_not_marked", kind=failed)
             await asyncio.sleep(MARK_EVERY_S)
 
+    async def _mark_all(self, mark: Callable[[str], Awaitable[None]]) -> None:
+        """A primary that is down or frozen does not keep the marks from the others."""
+
+        async def mark_soon(clock: str) -> None:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await mark(clock)
+
+        clocks = [one.clock for one in self._sets.values() if one.replicas]
+        ended = await asyncio.gather(*map(mark_soon, clocks), return_exceptions=True)
+        for failure in ended:
+            if failure is not None:
+                raise failure
+
     async def _look(self) -> None:
-        sets = await self._finder.find()
+        async with asyncio.timeout(ANSWER_WITHIN_S):  # marks do not wait for who is frozen
+            sets = await self._finder.find()
         known = {address for one in sets.values() for address in one.replicas}
         for address in known - self._replicas.keys():
             self._replicas[address] = _Replica(self._open_client(address))

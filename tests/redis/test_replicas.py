@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.crc import key_slot
 
 from service.redis.client import DEADLINE_S, ReplicaReads, connect
 from service.store.config import StoreConfig
@@ -60,12 +61,12 @@ class Reading:
         self._following.cancel()
         await asyncio.wait([self._following])
 
-    async def until(self, outcome: str) -> None:
+    async def until(self, outcome: str, site: str = "blog") -> None:
         """Reads until a read ends so."""
         before = self.outcomes[outcome]
         async with asyncio.timeout(20):
             while self.outcomes[outcome] == before:
-                await self.store.count("blog", None)
+                await self.store.count(site, None)
                 await asyncio.sleep(0.01)
 
     async def counts(self, expected: int) -> None:
@@ -218,13 +219,34 @@ async def test_replicas_of_a_cluster(shards: int) -> None:
             assert (await found.store.stats("blog")).activeVisitors == 30
 
 
+async def test_a_primary_that_is_frozen_keeps_no_other_from_being_read() -> None:
+    with servers.cluster(nodes=3, replicas=3) as nodes:
+        for replica in nodes[3:]:
+            replica.client.config_set("cluster-replica-no-failover", "yes")
+        first, second = nodes[:2]
+        names = (f"blog-{n}" for n in range(99))
+        site = next(name for name in names if 5_461 < key_slot(name.encode()) < 10_922)
+        async with reading(servers.cluster_url(nodes)) as found:
+            assert await found.store.heartbeat(site, beat()) == "created"
+            await found.until("answered", site)
+            first.freeze()
+            frozen_at = now_ms(second)
+            async with asyncio.timeout(30):
+                while (await found.store.stats(site)).asOf < frozen_at + 2 * MAX_AGE_MS:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            found.outcomes.clear()
+            await found.until("answered", site)
+            first.thaw()
+
+
 async def test_without_replicas_everything_is_asked_of_the_primary() -> None:
     with Server("valkey") as alone:
         async with reading(alone.url) as found:
             assert await found.store.heartbeat("blog", beat()) == "created"
+            await found.until("away")
             assert (await found.store.count("blog", None))[0] == 1
-            await asyncio.to_thread(wait_until, lambda: alone.client.ttl("presence:clock") > 0)
             assert not found.outcomes["answered"]
+            assert not alone.client.exists("presence:clock")
 
 
 def test_who_reads_from_primaries_has_no_clock_in_redis() -> None:
