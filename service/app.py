@@ -35,7 +35,8 @@ from service.models import Stats
 from service.ops.logs import configure_logs
 from service.ops.metrics import Metrics, observe_process
 from service.ops.tracing import Tracing, provider_from_env
-from service.redis.client import Connection, ReplicaReads, connect
+from service.redis.client import ReplicaReads, connect
+from service.redis.connection import Connection
 from service.server.draining import Draining
 from service.settings import Settings
 from service.store.config import StoreConfig

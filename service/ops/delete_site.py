@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from service.redis.client import Connection
+from service.redis.connection import Connection
 from service.store.keys import Keys, ShardKeys, site_of
 
 _CHUNK = 500

@@ -31,7 +31,7 @@ from service.ops.invariants import (
 from service.ops.key_kinds import KeyKinds
 from service.ops.repair import Repair
 from service.ops.shard_index import atomic, now_of, places, read_index, whole
-from service.redis.client import Connection
+from service.redis.connection import Connection
 from service.redis.failures import FAILURES, as_store_error
 from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys, site_of

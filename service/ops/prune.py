@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.redis.client import Connection
+from service.redis.connection import Connection
 from service.redis.replies import pairs_of
 from service.store.keys import ShardKeys
 

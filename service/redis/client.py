@@ -4,31 +4,23 @@ The deadlines of every topology stand here. redis-py's own defaults (5 s socket 
 retries) would let one frozen Redis hold a request for a minute.
 """
 
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 from redis.asyncio import (
     BlockingConnectionPool,
     ConnectionPool,
     Redis,
-    Sentinel,
     SSLConnection,
     UnixDomainSocketConnection,
 )
 from redis.asyncio import Connection as TcpConnection
-from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
-from redis.crc import key_slot
 from redis.exceptions import (
-    ClusterDownError,
     ConnectionError,
-    MovedError,
-    ResponseError,
     TimeoutError,
 )
 from redis.maint_notifications import MaintNotificationsConfig
@@ -36,14 +28,14 @@ from redis.maint_notifications import MaintNotificationsConfig
 from service.errors import SettingsError
 from service.redis.circuit_breaker import with_circuit_breaker
 from service.redis.cluster import Cluster, ClusterLane
+from service.redis.connection import Connection
 from service.redis.dedicated_connection import DedicatedConnection
 from service.redis.diagnosing import with_diagnosis
 from service.redis.embedded import socket_of
-from service.redis.failures import NotTrusted, WrongProtocol, WrongTopology, kind_of
 from service.redis.hiredis_packing import with_hiredis_packing
 from service.redis.replica_sets import Address, Finder, OfCluster, OfOnePrimary, replicas_of
 from service.redis.replicas import ANSWER_WITHIN_S, Replicas, with_read_only
-from service.redis.scripts import Client
+from service.redis.sentinels import OneSentinel, Sentinels
 from service.redis.tls import check_tls
 from service.redis_url import RedisUrl
 
@@ -52,8 +44,6 @@ SOCKET_TIMEOUT_S = 0.75
 POOL_SIZE = 16
 POOL_WAIT_S = 0.5
 DEADLINE_S = 1.8  # for one whole operation, retry included: an HTTP answer within 2 s
-MOVING_LANES = 64  # for slots that are being moved: enough that two of them hardly ever share one
-KEYS_LOOKED_FOR = 256  # so that one is of another node, even where this one has nearly all slots
 BATCH_DEADLINE_S = 0.85  # for one batch: what waits behind it still has its own turn in time
 
 
@@ -75,102 +65,12 @@ def _options(answer_within_s: float) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=65_536)
-def _slot_of(tag: str) -> int:
-    return key_slot(tag.encode())
-
-
 class ReplicaReads(NamedTuple):
     """How replicas are read from: the key in which copies leave their clock at a primary, and how
     old an answer may be, in ms."""
 
     clock: str
     max_age_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """The way to Redis. `topology` is a word for people; `held` is a client for the calls of a
-    lane, where there is one that suits them better."""
-
-    client: Redis | RedisCluster
-    topology: str
-    held: DedicatedConnection | ClusterLane | None = None
-    helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
-    replicas: Replicas | None = None  # which answer reads, where that is wanted
-
-    def lane_of(self, tag: str) -> str:
-        """Calls with the same lane travel one after the other, on one connection at a time.
-
-        On one server that is everybody: what waits goes together. On a cluster it is all that
-        one node holds, so that a node that is down holds up nobody but its sites; and what is
-        just being moved, which may have to wait, has a lane of its own.
-        """
-        if self.topology != "cluster":
-            return ""
-        assert isinstance(self.client, Cluster)
-        slot = _slot_of(tag)
-        if self.client.is_moving(slot):
-            return f"moving {slot % MOVING_LANES}"
-        node = self.client.nodes_manager.slots_cache.get(slot)
-        return node[0].name if node else ""  # not known before the first answer
-
-    @property
-    def lane_client(self) -> Client:
-        """The client of the one lane that there is, or of all lanes."""
-        return self.held or self.client
-
-    @property
-    def allows_cross_slot(self) -> bool:
-        """Whether one call may name keys of several sites: not where each has its slot."""
-        return self.topology != "cluster"
-
-    async def check_topology(self, key: str) -> None:
-        """Finds out that one server is not one, which a single key may not show.
-
-        A cluster of one node, or behind a proxy that routes, serves all the same.
-
-        Args:
-            key: what the keys begin with that are looked for on the way.
-
-        Raises:
-            WrongTopology: it is a node of a cluster, or a Sentinel.
-        """
-        if self.topology != "standalone":
-            return
-        client: Any = self.client
-        try:
-            # Without arguments it changes nothing, and no ACL forbids it.
-            hello = await client.execute_command("HELLO")
-        except ResponseError:  # a proxy that does not know it
-            return
-        pairs = (
-            hello if isinstance(hello, dict) else dict(zip(hello[::2], hello[1::2], strict=True))
-        )
-        if pairs.get("mode") == "sentinel":
-            raise WrongTopology("sentinel")
-        if pairs.get("mode") == "cluster":
-            pipeline = client.pipeline(transaction=False)
-            for n in range(KEYS_LOOKED_FOR):
-                pipeline.exists(f"{key}:{n}")
-            replies = await pipeline.execute(raise_on_error=False)
-            # Where slots are missing, or the cluster is down, no key is told where to go.
-            if any(isinstance(reply, (MovedError, ClusterDownError)) for reply in replies):
-                raise WrongTopology("cluster")
-
-    def kind_of(self, error: BaseException) -> str:
-        """The kind of a failure, as of `failures`; who did not ask for a cluster is told first of
-        all that there is one."""
-        kind = kind_of(error)
-        return "cluster" if kind == "CLUSTERDOWN" and self.topology != "cluster" else kind
-
-    async def close(self) -> None:
-        """Closes every connection."""
-        if self.replicas is not None:
-            await self.replicas.close()
-        for client in (self.client, *self.helpers):
-            closing: Awaitable[None] = client.aclose()
-            await closing
 
 
 def connect(
@@ -269,37 +169,6 @@ def _standalone(url: RedisUrl, options: dict[str, Any], reads: ReplicaReads | No
     return Connection(client, topology, DedicatedConnection(pool), replicas=replicas)
 
 
-class _OneSentinel(Redis):
-    """Keeps its last error, of which redis-py's Sentinel keeps no more than how it prints."""
-
-    last_error: BaseException | None = None
-
-    async def sentinel_masters(self) -> Any:
-        """As redis-py's."""
-        try:
-            masters = await super().sentinel_masters()
-        except (ConnectionError, TimeoutError) as error:
-            self.last_error = error
-            raise
-        self.last_error = None
-        return masters
-
-
-class _Sentinels(Sentinel):
-    sentinels: list[Any]
-
-    async def discover_master(self, service_name: str) -> Any:
-        """Says as well where no Sentinel is trusted, or none speaks our protocol."""
-        try:
-            return await super().discover_master(service_name)
-        except MasterNotFoundError as error:
-            for kind in (NotTrusted, WrongProtocol):
-                for sentinel in self.sentinels:
-                    if isinstance(sentinel.last_error, kind):
-                        raise type(sentinel.last_error)("the Sentinels") from error
-            raise
-
-
 def _sentinel(url: RedisUrl, options: dict[str, Any], reads: ReplicaReads | None) -> Connection:
     """`redis+sentinel://user:password@h:p,h:p/name?db=0&sentinel_password=…`: the credentials
     are those of the primary."""
@@ -312,9 +181,9 @@ def _sentinel(url: RedisUrl, options: dict[str, Any], reads: ReplicaReads | None
     kind = SSLConnection if url.sentinel_tls else TcpConnection
     if url.sentinel_tls:
         asking |= url.tls
-    sentinel: Any = _Sentinels([])  # type: ignore[no-untyped-call]
+    sentinel: Any = Sentinels([])  # type: ignore[no-untyped-call]
     sentinel.sentinels = [
-        _OneSentinel.from_pool(
+        OneSentinel.from_pool(
             ConnectionPool(connection_class=with_diagnosis(kind), host=host, port=port, **asking)
         )
         for host, port in url.hosts

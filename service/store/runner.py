@@ -9,7 +9,8 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from service.errors import StoreError, StoreRefused
-from service.redis.client import DEADLINE_S, Connection
+from service.redis.client import DEADLINE_S
+from service.redis.connection import Connection
 from service.redis.failures import FAILURES, as_store_error
 from service.redis.replicas import CLOCK_LIFE_MS, Answer
 from service.redis.scripts import Call, Client, Command, load, run, run_many, run_mixed

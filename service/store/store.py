@@ -8,7 +8,8 @@ runner; which shards a site has only `keys` says.
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S, Connection
+from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S
+from service.redis.connection import Connection
 from service.store.arrivals import StoreArrivals
 from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher

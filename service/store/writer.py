@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from service.errors import StoreBusy, WrongTypeError
-from service.redis.client import Connection
+from service.redis.connection import Connection
 from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
 from service.store.keys import ShardKeys

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError
 
-from service.redis.client import Connection, connect
+from service.redis.client import connect
+from service.redis.connection import Connection
 from tests.servers import Server, wait_until
 
 

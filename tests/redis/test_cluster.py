@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from service.redis.client import Connection, connect
+from service.redis.client import connect
+from service.redis.connection import Connection
 from service.redis.failures import FAILURES, kind_of
 from tests import servers
 from tests.servers import Server, cluster_url, node_id, wait_until

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
-from service.redis.client import Connection, connect
+from service.redis.client import connect
+from service.redis.connection import Connection
 from service.redis.dedicated_connection import DedicatedConnection
 from tests.conftest import url_of
 from tests.servers import Server, free_port

@@ -8,7 +8,8 @@ import pytest
 
 from service.errors import StoreRefused
 from service.redis import scripts
-from service.redis.client import Connection, connect
+from service.redis.client import connect
+from service.redis.connection import Connection
 from service.redis.scripts import LUA
 from service.store.config import StoreConfig
 from service.store.keys import Keys

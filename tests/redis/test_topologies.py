@@ -12,7 +12,8 @@ import pytest
 
 from service.errors import SettingsError, StoreError, StoreRefused, StoreUnreachable
 from service.ops.doctor import Doctor
-from service.redis.client import Connection, connect
+from service.redis.client import connect
+from service.redis.connection import Connection
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.store import PresenceStore

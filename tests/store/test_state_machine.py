@@ -23,7 +23,8 @@ from hypothesis.stateful import (
 from msgspec import UNSET
 
 from service.models import Stats
-from service.redis.client import Connection, connect
+from service.redis.client import connect
+from service.redis.connection import Connection
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.members import Member
