@@ -1,14 +1,14 @@
 """Heartbeats that neither delay nor break the request that they tell of."""
 
 import atexit
-import contextlib
 import hashlib
+import json
 import logging
 import os
 import threading
 from typing import Any, Unpack
 
-from presence_api.client import Presence
+from presence_api.client import Presence, outcome_of
 from presence_api.models import Beat, Details
 
 
@@ -31,14 +31,19 @@ class Background:
     def beat(self, key: str | None, path: str, **details: Unpack[Details]) -> None:
         """Waits for nothing, raises nothing. `key`: of your own session, of which only a hash is
         sent, for it may open an account; without one, nothing is. The last of each page counts."""
-        session_id = hashlib.sha256((key or "").encode(errors="replace")).hexdigest()[:32]
-        with self._lock, contextlib.suppress(RuntimeError):  # there can be no more threads
-            self._waiting.pop((session_id, path), None)  # the newest goes last
-            if key and len(self._waiting) < 1000 and not self._is_over.is_set():
-                beat: Beat = {"sessionId": session_id, "currentPath": path, **details}
-                self._waiting[session_id, path] = beat
-                if self._thread.ident is None:
-                    self._thread.start()
+        session_id = hashlib.sha256(str(key or "").encode(errors="replace")).hexdigest()[:32]
+        try:
+            beat: Beat = {"sessionId": session_id, "currentPath": path, **details}
+            if len(json.dumps(beat, ensure_ascii=False).encode()) > 2048:
+                raise ValueError("longer than 2,048 bytes: all that wait with it would be refused")
+            with self._lock:
+                self._waiting.pop((session_id, path), None)  # the newest goes last
+                if key and len(self._waiting) < 1000 and not self._is_over.is_set():
+                    self._waiting[session_id, path] = beat
+                    if self._thread.ident is None:
+                        self._thread.start()
+        except (TypeError, ValueError, RuntimeError) as error:  # or there can be no more threads
+            logging.getLogger("presence_api").warning("a heartbeat was lost: %s", error)
 
     def close(self, timeout_s: float = 5) -> None:
         """Sends what waits, and ends; so does the end of the process."""
@@ -47,16 +52,17 @@ class Background:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        pause_s, is_over, wrong = 1.0, False, list[Any]()
+        pause_s, is_over = 1.0, False
         while not is_over:
             is_over = self._is_over.wait(pause_s)
             with self._lock:
                 beats, self._waiting = list(self._waiting.values()), {}
             try:
-                wrong, pause_s = beats and self._presence.batch(beats)["errors"], 1.0
+                if beats:
+                    outcome_of(self._presence.batch(beats))
+                pause_s = 1.0
             except Exception as error:
-                wrong = [error]
-                pause_s = max(getattr(error, "retry_after", 0), min(2 * pause_s, 30))
-            if wrong:
-                logging.getLogger("presence_api").warning("heartbeats were lost: %s", wrong[0])
+                logging.getLogger("presence_api").warning("heartbeats were lost: %s", error)
+                if getattr(error, "status", 0) != 422:  # one was invalid, the others were taken
+                    pause_s = max(getattr(error, "retry_after", 0), min(2 * pause_s, 30))
         self._presence.http.close()

@@ -15,8 +15,7 @@ T = TypeVar("T")
 class Call(NamedTuple, Generic[T]):
     """A request below the address of a site, whose answer is a JSON object T."""
 
-    method: str
-    path: str
+    request: tuple[str, str]  # method and path
     options: dict[str, Any]
 
     def read(self, answer: httpx.Response) -> T:
@@ -30,30 +29,25 @@ class Call(NamedTuple, Generic[T]):
         except (ValueError, TypeError, LookupError):  # a proxy's page
             said, detail = {}, "this is not an answer of the service"
         kind = RefusedError if answer.is_client_error and status != 429 else UnavailableError
-        seconds = float(wait) if wait.isdecimal() else 0  # the service says no dates
-        raise kind(detail, status, said.get("field", ""), seconds)
-
-
-def _batch(beats: Iterable[Beat]) -> Call[BatchResult]:
-    return Call("POST", "heartbeats", {"json": {"heartbeats": list(beats)}})
+        raise kind(detail, status, said.get("field", ""), float(wait) if wait.isdecimal() else 0)
 
 
 def _status(user_ids: Iterable[str]) -> Call[dict[str, list[UserStatus]]]:
-    return Call("POST", "users/status", {"json": {"userIds": list(user_ids)}})
+    return Call(("POST", "users/status"), {"json": {"userIds": list(user_ids)}})
 
 
 def _users(path: str | None, cursor: str | None) -> Call[UserPage]:
     given = {"path": path, "cursor": cursor, "limit": "1000"}
-    return Call("GET", "users", {"params": {k: v for k, v in given.items() if v is not None}})
+    return Call(("GET", "users"), {"params": {k: v for k, v in given.items() if v is not None}})
 
 
-def _outcome(result: BatchResult) -> str:
-    """Of a batch of one. Raises PresenceError where nothing was written."""
+def outcome_of(result: BatchResult) -> str:
+    """Of the first of a batch. Raises PresenceError where one was not written."""
     for wrong in result["errors"]:
         raise RefusedError(wrong["detail"], 422, wrong["field"])
     if limited := result.get("limited"):
         raise UnavailableError(limited["detail"], 429, wait=limited["retryAfterMs"] / 1000)
-    if result["results"] == ["failed"]:
+    if "failed" in result["results"]:
         raise UnavailableError("Redis could not take it", 503)
     return result["results"][0]
 
@@ -73,11 +67,11 @@ class Presence:
 
     def beat(self, session_id: str, path: str, **details: Unpack[Details]) -> str:
         """Sends a heartbeat: `created`, `moved`, `refreshed` or `duplicate`."""
-        return _outcome(self.batch([{"sessionId": session_id, "currentPath": path, **details}]))
+        return outcome_of(self.batch([{"sessionId": session_id, "currentPath": path, **details}]))
 
     def batch(self, beats: Iterable[Beat]) -> BatchResult:
         """Sends up to 1,000 heartbeats."""
-        return self._send(_batch(beats))
+        return self._send(Call(("POST", "heartbeats"), {"json": {"heartbeats": list(beats)}}))
 
     def status(self, user_ids: Iterable[str]) -> list[UserStatus]:
         """Whether up to 500 users are here, in order."""
@@ -89,7 +83,7 @@ class Presence:
 
     def _send(self, call: Call[T]) -> T:
         try:
-            return call.read(self.http.request(call.method, call.path, **call.options))
+            return call.read(self.http.request(*call.request, **call.options))
         except httpx.HTTPError as error:
             raise UnavailableError(f"no answer: {error!r}") from error
 
@@ -102,10 +96,10 @@ class AsyncPresence:
 
     async def beat(self, session_id: str, path: str, **details: Unpack[Details]) -> str:
         beats: list[Beat] = [{"sessionId": session_id, "currentPath": path, **details}]
-        return _outcome(await self.batch(beats))
+        return outcome_of(await self.batch(beats))
 
     async def batch(self, beats: Iterable[Beat]) -> BatchResult:
-        return await self._send(_batch(beats))
+        return await self._send(Call(("POST", "heartbeats"), {"json": {"heartbeats": list(beats)}}))
 
     async def status(self, user_ids: Iterable[str]) -> list[UserStatus]:
         return (await self._send(_status(user_ids)))["statuses"]
@@ -115,6 +109,6 @@ class AsyncPresence:
 
     async def _send(self, call: Call[T]) -> T:
         try:
-            return call.read(await self.http.request(call.method, call.path, **call.options))
+            return call.read(await self.http.request(*call.request, **call.options))
         except httpx.HTTPError as error:
             raise UnavailableError(f"no answer: {error!r}") from error

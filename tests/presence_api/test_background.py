@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +107,59 @@ def test_what_is_invalid_is_logged(
         background.beat("key", "no path")
         background.close()
     assert "currentPath" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "key, path, details",
+    [
+        ("other", "/" + "x" * 60_000, {}),
+        ("other", "/\ud800", {}),
+        ("other", "/", {"userId": object()}),
+        ("other", ["/"], {}),
+    ],
+    ids=["too long", "a surrogate", "an object", "a list"],
+)
+def test_what_cannot_be_sent_takes_no_other_along(
+    live_service: LiveService,
+    caplog: pytest.LogCaptureFixture,
+    key: Any,
+    path: Any,
+    details: dict[str, Any],
+) -> None:
+    background = Background(live_service.url, "team", TOKEN)
+    page = f"/honest/{uuid.uuid4()}"
+    with caplog.at_level(logging.WARNING, "presence_api"):
+        background.beat("key", page, userId="honest")
+        for _ in range(150):
+            background.beat(key, path, **details)
+        background.close()
+    assert ids_on(live_service, page) == {"honest"}
+    assert "a heartbeat was lost" in caplog.text
+
+
+def test_a_key_may_be_a_number(live_service: LiveService) -> None:
+    background = Background(live_service.url, "team", TOKEN)
+    keyed: Any = background.beat
+    keyed(123, "/numbered", userId="numbered")
+    background.close()
+    assert ids_on(live_service, "/numbered") == {"numbered"}
+
+
+def test_those_that_are_limited_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = LiveService(tmp_path, "memory://", NEW_SESSIONS_PER_MINUTE="3")
+    service.start()
+    try:
+        background = Background(service.url, "blog")
+        with caplog.at_level(logging.WARNING, "presence_api"):
+            for number in range(9):
+                background.beat(f"key {number}", "/")
+            background.close()
+        assert service.get("/v1/sites/blog/active").json()["activeVisitors"] == 3
+        assert "429" in caplog.text
+    finally:
+        service.close()
 
 
 def test_nobody_waits_for_a_service_that_hangs() -> None:

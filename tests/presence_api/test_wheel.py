@@ -78,6 +78,7 @@ def test_what_is_in_the_wheel(built: Path) -> None:
     names = set(zipfile.ZipFile(built).namelist())
     assert {f"presence_api/{path.name}" for path in PACKAGE.glob("*.py")} <= names
     assert "presence_api/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.partition("/")[0] for name in names} == {
         "presence_api", f"presence_api-{service.__version__}.dist-info",
     }  # fmt: skip
