@@ -9,8 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from service.api.base_url import base_url
-from service.api.context import context_of
+from service.api.base_url import base_url, public_path_of
 from service.api.openapi import document as specification
 from service.api.openapi.html import render
 from service.api.openapi.samples import BASE_URL
@@ -37,7 +36,7 @@ _HEADERS = {
 async def openapi(request: Request) -> Response:
     """The OpenAPI document."""
     return Response(
-        specification.document(context_of(request).settings.public_path or "/"),
+        specification.document(public_path_of(request) or "/"),
         headers={"Content-Type": "application/json", "Cache-Control": "no-cache"},
     )
 

@@ -2,8 +2,8 @@
 
 A proxy that passes on what it is asked for need know no more than that one path. What is not for
 visitors is not there: health, metrics and what only operators may ask, which a proxy in front of
-the service, such as deploy/nginx.conf, hides by its path. Nor is the path itself, without a slash:
-Next.js would send whoever is sent on from there back again.
+the service, such as deploy/nginx.conf, hides by its path; nor the demo, which is a site of its own;
+nor the path itself, without a slash: Next.js would send whoever is sent on from there back again.
 """
 
 import re
@@ -11,10 +11,14 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _NOT_PUBLIC = re.compile(
-    r"\S+ /(?:(?:livez|readyz|metrics|v1/sites)|v1/sites/[^/]+/sessions(?:/.*)?)"
+    r"\S+ /(?:livez|readyz|metrics|v1/sites|demo(?:/.*)?)"
+    r"|\S+ /v1/sites/[^/]+/(?:sessions|events|webhooks|shares)(?:/.*)?"
     r"|(?!POST |OPTIONS )\S+ /v1/sites/[^/]+/views",
     re.DOTALL,
 )
+
+
+PUBLIC_PATH = "presence.public_path"  # in the scope: what was taken off
 
 
 class PublicPath:
@@ -33,4 +37,5 @@ class PublicPath:
             # In place: whoever has made the scope looks there for what became of the request.
             if raw.startswith(self._begin) and is_public:
                 scope["path"], scope["raw_path"] = path, raw[len(self._path) :]
+                scope[PUBLIC_PATH] = self._path
         await self._app(scope, receive, send)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.api.answers import problem_response
-from service.api.base_url import base_url
+from service.api.base_url import base_url, public_path_of
 from service.api.context import context_of
 from service.api.requests.fields import check_site
 from service.errors import RequestError
@@ -56,7 +56,8 @@ _CLIENT_HEADERS = {
 async def start(request: Request) -> Response:
     """Getting started: the script tag, and the first heartbeat as it comes in."""
     settings = context_of(request).settings
-    has_demo = request.app.state.demo
+    is_public = bool(public_path_of(request))  # there, nothing is for operators, and no demo
+    has_demo = request.app.state.demo and not is_public
     is_listed = bool(settings.sites.by_id)
     # The same site as in the terminal's example. Configured names are not for everybody.
     site = DEMO_SITE if has_demo or not is_listed else ""
@@ -77,7 +78,7 @@ async def start(request: Request) -> Response:
         sites="listed" if is_listed else "open",
         help=part(_HELP_LISTED if is_listed else _HELP_OPEN),
         demo=part(_DEMO) if has_demo else "",
-        operators=part(_OPERATORS) if settings.is_token_kept else "",
+        operators=part(_OPERATORS) if settings.is_token_kept and not is_public else "",
     )
     return _page(request, page, "'none'")
 

@@ -12,9 +12,11 @@ _PART = b"presence-live.js"  # what a script loads when it is needed
 def find_script(assets: Assets, name: str, script_name: str) -> Asset | None:
     """A script of the client by its own name, or by the one that it is given."""
     stem = script_name.removesuffix(".js")
-    if script_name == DEFAULT or not name.startswith(stem):
+    part = name.removeprefix(stem)
+    # `p.js` is not what `presence.js` begins with.
+    if script_name == DEFAULT or part == name or part[:1] not in (".", "-"):
         return assets.by_name.get(name)
-    found = assets.by_name.get("presence" + name.removeprefix(stem))
+    found = assets.by_name.get("presence" + part)
     return _with_part_of(found, stem) if found and _PART in found.body else found
 
 

@@ -2,11 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from service.api.public_path import _NOT_PUBLIC
+from service.api.routes import API_ROUTES
 from service.app import ROUTES
 from tests.conftest import MakeService, Service
 
@@ -17,6 +20,7 @@ BEAT_PATH = "/v1/sites/blog/heartbeat"
 NOT_THERE = (
     "/livez", "/readyz", "/metrics", "/v1/sites", "/v1/sites/blog/sessions",
     "/v1/sites/blog/sessions/5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e", "/v1/sites/blog/views",
+    "/v1/sites/blog/events", "/v1/sites/blog/webhooks", "/v1/sites/blog/shares",
 )  # fmt: skip
 VALUES = {
     "site": "blog", "session_id": BEAT["sessionId"], "user_id": "anna", "name": "wall",
@@ -33,7 +37,10 @@ def shown(answer: httpx.Response) -> tuple[int, dict[str, str], str]:
     """What an answer says, but for what differs from one to the next."""
     changing = ("x-request-id", "etag", "content-length")
     headers = {name: value for name, value in answer.headers.items() if name not in changing}
-    return answer.status_code, headers, re.sub(r'"(asOf|since)":\d+', "", answer.text)
+    text = re.sub(r'"(asOf|since)":\d+', "", answer.text)
+    for address in ("127.0.0.1:8080", '"url":"/'):
+        text = text.replace(f"{address}/_p".replace("//", "/"), address)
+    return answer.status_code, headers, text
 
 
 @pytest.mark.parametrize("path", READ)
@@ -124,22 +131,48 @@ async def test_a_page_that_is_not_there_leads_back(make_service: MakeService) ->
     assert page.url.join(root).path == "/_p/"
 
 
-@pytest.mark.parametrize("path", ["/", "/_p/", "/sites/blog", "/_p/sites/blog", "/docs"])
-async def test_snippets_have_path_and_name(make_service: MakeService, path: str) -> None:
+@pytest.mark.parametrize("below", ["", "/_p"])
+@pytest.mark.parametrize("path", ["/", "/sites/blog", "/docs"])
+async def test_snippets_have_the_address_they_are_read_at_and_the_name(
+    make_service: MakeService, below: str, path: str
+) -> None:
     service = await make_service(**SETTINGS)
-    page = (await service.client.get(path, headers={"Host": "example.org"})).text
-    assert "http://example.org/_p/v1/sites/" in page or path.endswith("sites/blog")
-    assert "http://example.org/v1" not in page
+    page = (await service.client.get(below + path, headers={"Host": "example.org"})).text
+    assert f"http://example.org{below}/v1/sites/" in page or path == "/sites/blog"
+    assert ("http://example.org/_p" in page) == bool(below)
+    assert ("http://example.org/v1" in page) == (not below and path != "/sites/blog")
     if path != "/docs":
-        assert 'src="http://example.org/_p/here.js"' in page
+        assert f'src="http://example.org{below}/here.js"' in page
         assert "presence.js" not in page
 
 
 async def test_the_document_says_where_the_service_is(make_service: MakeService) -> None:
-    for settings, url in ((SETTINGS, "/_p"), ({}, "/")):
-        service = await make_service(**settings)
-        document = (await service.client.get("/openapi.json")).json()
+    service = await make_service(**SETTINGS)
+    for path, url in (("/_p/openapi.json", "/_p"), ("/openapi.json", "/")):
+        document = (await service.client.get(path)).json()
         assert [server["url"] for server in document["servers"]] == [url]
+
+
+@pytest.mark.parametrize("name", ["p.js", "pre.js", "presenc.js", "here.js", "presence.js"])
+async def test_another_name_takes_none_away(make_service: MakeService, name: str) -> None:
+    service = await make_service(SCRIPT_NAME=name)
+    stem = name.removesuffix(".js")
+    for part in (".js", "-live.js", "-source.js"):
+        for called in (f"/presence{part}", f"/{stem}{part}"):
+            assert (await service.client.get(called)).status_code == 200, called
+
+
+def test_proxies_hide_the_same() -> None:
+    """What is not below the path is what deploy/nginx.conf hides; there, from all but operators."""
+    conf = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text()
+    hidden = [re.compile(one) for one in re.findall(r'^ +"~(.*)" 1;$', conf, re.MULTILINE)]
+    assert hidden
+    for route in API_ROUTES:
+        path = re.sub(r"\{([^}]+)\}", lambda found: VALUES[found[1]], route.path)
+        for method in sorted(route.methods or {"GET"}):
+            by_proxy = any(one.search(f"{method} {path}") for one in hidden)
+            by_path = _NOT_PUBLIC.fullmatch(f"{method} {path}") is not None
+            assert by_proxy == (by_path and path != "/livez"), (method, path)
 
 
 @pytest.mark.parametrize("name", ["here.js", "here-source.js"])

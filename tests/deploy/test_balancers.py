@@ -338,7 +338,9 @@ async def test_operators_endpoints_are_hidden(crowd: Crowd) -> None:
         for method, path in (
             ("GET", "/metrics"), ("GET", "/%6detrics"), ("GET", "/metrics?x"), ("GET", "/readyz"),
             ("GET", "/v1/sites"), ("GET", f"{site}/sessions"), ("GET", f"{site}/%73essions"),
-            ("GET", session), ("DELETE", session),
+            ("GET", session), ("DELETE", session), ("GET", f"{site}/events?after=0"),
+            ("GET", f"{site}/webhooks"), ("POST", f"{site}/webhooks/x/test"),
+            ("GET", f"{site}/shares"), ("POST", f"{site}/shares/wall"),
             ("GET", f"{site}/views"), ("HEAD", f"{site}/views?format=csv"),
         ):  # fmt: skip
             answer = await http.request(method, root + path)

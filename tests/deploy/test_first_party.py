@@ -50,7 +50,7 @@ http://127.0.0.1:{port} {{
 }}
 """
 # What Cloudflare does around a worker: it names the client, and passes on what has no route.
-WORKERD = """
+WORKER_HOST = """
 import http from "node:http";
 import { Readable } from "node:stream";
 import worker from "./worker.mjs";
@@ -104,7 +104,7 @@ def proxy(kind: str, folder: Path, upstream: int) -> Iterator[str]:
             "https://presence.example.org", f"http://127.0.0.1:{upstream}"
         )
         (folder / "worker.mjs").write_text(text)
-        (folder / "around.mjs").write_text(WORKERD)
+        (folder / "around.mjs").write_text(WORKER_HOST)
         command = [node, str(folder / "around.mjs"), str(port)]
     environ = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     with (folder / "log").open("ab") as log:
@@ -119,7 +119,7 @@ def proxy(kind: str, folder: Path, upstream: int) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
-    """One that is told of the public path, and lets an address open two sessions a minute."""
+    """One that is told of the public path, and lets an address open three sessions a minute."""
     settings = {
         "PUBLIC_PATH": "/_p", "SCRIPT_NAME": "here.js", "TRUSTED_PROXIES": "127.0.0.1",
         "NEW_SESSIONS_PER_MINUTE": "3", "SESSION_TIMEOUT": "120", "HEARTBEAT_INTERVAL": "30",
