@@ -1,7 +1,7 @@
 /** The panel with all rows of a list: search, grouping, and how many are in each; loaded when it is first opened. */
 
 import { createCatalogues } from "./catalogues.js";
-import { element, setText } from "./dom.js";
+import { closable, element, setText } from "./dom.js";
 import { formatNumber } from "./format.js";
 import { say } from "./panel_messages.js";
 
@@ -94,12 +94,7 @@ export function createBrowser(api, onSelect) {
 
   search.addEventListener("input", render);
   isGrouped.addEventListener("change", render);
-  close.addEventListener("click", () => dialog.close());
-  // A click beside the panel closes it: only what is outside of its box is the dialog itself.
-  dialog.addEventListener("click", ({ target, clientX: x, clientY: y }) => {
-    const { left, right, top, bottom } = dialog.getBoundingClientRect();
-    if (target === dialog && (x < left || x > right || y < top || y > bottom)) dialog.close();
-  });
+  closable(dialog, close);
   return (next) => {
     if (dialog.open) return;
     name = next;

@@ -147,14 +147,14 @@ export function createChart(plot, readout) {
     const point = shown[u.cursor.idx ?? -1];
     if (!point) return setText(readout, "");
     const { at, peakActive, views, uniqueVisitors, previous } = point;
-    if (!isCounted(point)) return setText(readout, `${formatMoment(at)}: ${say("notCounted")}`);
+    if (!isCounted(point)) return setText(readout, say("labelled", { label: formatMoment(at), value: say("notCounted") }));
     const parts = [resolutionMs > 60_000 ? say("atMost", { people: formatPeople(peakActive ?? 0) }) : formatPeople(peakActive ?? 0)];
     if (typeof previous?.peakActive === "number") parts[0] += ` ${say("weekBefore", { count: previous.peakActive })}`;
     if (resolutionMs < HOUR_MS) {
       parts.push(say("viewsPerMinute", { n: Math.round(((views ?? 0) / (resolutionMs / 60_000)) * 10) / 10 }));
     } else parts.push(say("viewCount", { n: views ?? 0 }));
     if (typeof uniqueVisitors === "number") parts.push(say("unique", { count: formatEstimate(uniqueVisitors, peakActive ?? 0) }));
-    setText(readout, `${formatMoment(at)}: ${parts.join(", ")}`);
+    setText(readout, say("labelled", { label: formatMoment(at), value: parts.join(", ") }));
   };
 
   /** @param {import("./time_series.js").Point} point */

@@ -10,6 +10,7 @@ import { createRowOrder } from "./row_order.js";
 import { createSources } from "./sources.js";
 import { createWorldMap } from "./world_map.js";
 import { say } from "./messages.js";
+import { nowWhere } from "./now_where.js";
 
 /** Maximum rows of each list, by page mode. */
 const ROW_LIMITS = {
@@ -144,13 +145,6 @@ export function createDashboard(onSelect, onBrowse) {
     showSources(model, filters);
   };
   return render;
-}
-
-/** "people in Japan now". @param {number} n @param {Filters} filters */
-function nowWhere(n, { country, source }) {
-  if (country !== null) return say("inCountryNow", { n, country: countryName(country) });
-  if (source === null) return say("hereNow", { n });
-  return source === "--" ? say("directNow", { n }) : say("fromSourceNow", { n, source });
 }
 
 /**

@@ -37,5 +37,19 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/**
+ * Closes a panel by its button, and by a click beside it: only what is outside of its box is the dialog itself.
+ *
+ * @param {HTMLDialogElement} dialog
+ * @param {HTMLElement} button
+ */
+export function closable(dialog, button) {
+  button.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", ({ target, clientX: x, clientY: y }) => {
+    const { left, right, top, bottom } = dialog.getBoundingClientRect();
+    if (target === dialog && (x < left || x > right || y < top || y > bottom)) dialog.close();
+  });
+}
+
 /** Whether the reader allows animations. */
 export const allowsMotion = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;

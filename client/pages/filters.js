@@ -75,7 +75,8 @@ export function createFilters(onChange) {
     const { label, format } = DIMENSIONS[name];
     const what = element("bdi");
     (name === "page" ? setPath : setText)(what, format(value));
-    const text = [`${say(label)}: `, what];
+    const [before, after] = say("labelled", { label: say(label) }).split("{value}");
+    const text = [before, what, after];
     if (document.documentElement.dataset.mode === "wall") return element("li", "", element("span", "chip", ...text)); // nobody can press it
     const cross = element("span", "cross", "✕");
     cross.ariaHidden = "true";

@@ -3,15 +3,13 @@
 import { locale, say } from "./messages.js";
 
 const whole = new Intl.NumberFormat(locale);
-// The locale chooses between 08:25 and 8:25 AM.
-const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
-const clockSeconds = new Intl.DateTimeFormat(locale, {
-  hour: "numeric", minute: "2-digit", second: "2-digit",
-});
+// The locale chooses between 08:25 and 8:25 AM; with `hour: "numeric"` a range would be written in another way.
+const clock = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
+const clockSeconds = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", year: "numeric" });
 const shortDay = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
 const longWeekday = new Intl.DateTimeFormat(locale, { weekday: "long" });
-const weekday = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "numeric", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat(locale, { weekday: "short" });
 const ages = new Intl.RelativeTimeFormat(locale, { style: "short" });
 const regions = new Intl.DisplayNames(locale, { type: "region" });
 
@@ -28,7 +26,7 @@ export const formatDate = (ms) => day.format(ms);
 export const formatTimeRange = (from, to) => clock.formatRange(from, to);
 
 /** The same with the weekday. @param {number} from @param {number} to */
-export const formatDayTimeRange = (from, to) => `${weekday.format(from)}–${clock.format(to)}`;
+export const formatDayTimeRange = (from, to) => `${weekday.format(from)} ${formatTimeRange(from, to)}`;
 
 /** "12 Nov". @param {number} ms */
 export const formatDay = (ms) => shortDay.format(ms);

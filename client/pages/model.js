@@ -109,11 +109,12 @@ export class Model {
 
   /** Views of a page; null: not known, for only those of the most viewed are told. @param {string} path */
   viewsOf(path) {
-    const { pageStats, totalPageViews } = this.numbers;
+    const { pageStats, totalPaths } = this.numbers;
     const found = pageStats.find((page) => page.path === path);
     if (found) return found.views;
-    // A page that is not listed has none only where those listed have all.
-    return pageStats.reduce((sum, { views }) => sum + views, 0) === totalPageViews && !pageStats.some((page) => page.path === "__other__") ? 0 : null;
+    // A page that is not listed has none only where all are listed, and nobody has come to it since they were.
+    const areAll = pageStats.length >= totalPaths && !pageStats.some((page) => page.path === "__other__");
+    return areAll && this.countOn(path) === 0 ? 0 : null;
   }
 
   /** Whether the count of a page is known, so that 0 means nobody. @param {string} path */

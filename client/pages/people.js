@@ -68,10 +68,12 @@ export function createPeople(onAsk, canAsk) {
     total = data.totalUsers ?? total;
   };
 
-  /** @param {number | undefined} activeUsers @param {number} asOf */
-  const render = (activeUsers, asOf) => {
-    byId("people").hidden = activeUsers === undefined;
-    if (activeUsers === undefined) return;
+  /** @param {number | undefined} activeUsers @param {number} asOf @param {boolean} isFiltered by page */
+  const render = (activeUsers, asOf, isFiltered) => {
+    // Without names only those of the whole site are known.
+    const isTold = activeUsers !== undefined && (isKnown || !isFiltered);
+    byId("people").hidden = !isTold;
+    if (!isTold) return;
     const count = isKnown ? total : activeUsers;
     setText(byId("people-sum"), say("signedIn", { n: count }));
     ask.hidden = isKnown || !canAsk;

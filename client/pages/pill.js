@@ -7,6 +7,7 @@ import { readFilters } from "./filters.js";
 import { formatNumber } from "./format.js";
 import { say } from "./messages.js";
 import { Model } from "./model.js";
+import { nowWhere } from "./now_where.js";
 
 const REFUSED_RETRY_MS = 60_000;
 
@@ -27,7 +28,7 @@ const stream = openEventStream({
     if (!model) return;
     const count = model.countOf(filters);
     setText(byId("count"), formatNumber(count));
-    setText(byId("noun"), say("hereNow", { n: count }));
+    setText(byId("noun"), nowWhere(count, filters));
   },
   onStatus: ({ phase }) => {
     // A new attempt does not make old numbers current.

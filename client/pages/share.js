@@ -1,7 +1,7 @@
 /** The panel for sharing: link, wall, frame, pill, badge and counter, each with a preview and Copy; loaded when it is first opened. */
 
 import { copyOnClick } from "./copy.js";
-import { byId, element, setText } from "./dom.js";
+import { byId, closable, element, setText } from "./dom.js";
 import { createShareTokens } from "./share_tokens.js";
 import { copyTexts } from "./messages.js";
 import { say } from "./panel_messages.js";
@@ -77,7 +77,7 @@ export function createShare(api) {
 
   theme.addEventListener("change", render);
   accent.addEventListener("input", render);
-  close.addEventListener("click", () => dialog.close());
+  closable(dialog, close);
   return (next) => {
     filters = next;
     render();

@@ -1,6 +1,6 @@
 /** The switcher of operators: all sites with how many are on each; loaded once the operator's token is known. */
 
-import { element, setText } from "./dom.js";
+import { closable, element, setText } from "./dom.js";
 import { formatNumber, formatPeople } from "./format.js";
 import { say } from "./panel_messages.js";
 
@@ -103,12 +103,7 @@ export function createSwitcher(api, onRefused) {
   };
 
   search.addEventListener("input", render);
-  close.addEventListener("click", () => dialog.close());
-  // A click beside the panel closes it: only what is outside of its box is the dialog itself.
-  dialog.addEventListener("click", ({ target, clientX: x, clientY: y }) => {
-    const { left, right, top, bottom } = dialog.getBoundingClientRect();
-    if (target === dialog && (x < left || x > right || y < top || y > bottom)) dialog.close();
-  });
+  closable(dialog, close);
   dialog.addEventListener("keydown", (event) => {
     const all = links();
     const at = all.findIndex((link) => link === document.activeElement);

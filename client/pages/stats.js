@@ -68,7 +68,8 @@ const connection = createConnectionStatus(site, {
       byId("dashboard").hidden = byId("share-open").hidden = byId("filters").hidden = byId("welcome").hidden = true;
     }
     if (phase !== "live") isHistoryLoaded = false; // the history will have a gap
-    updateTitle();
+    if (phase === "unauthorized") document.title = site; // the last number was somebody's who may read it
+    else updateTitle();
   },
 });
 
@@ -132,7 +133,7 @@ function render() {
   if (isEmpty) troubleshooting.start();
   else troubleshooting.stop();
   renderDashboard(model, filters.current);
-  people.render(isEmbed ? undefined : model.numbers.activeUsers, Date.now() + clockOffsetMs);
+  people.render(isEmbed ? undefined : model.numbers.activeUsers, Date.now() + clockOffsetMs, filters.current.page !== null);
   announce(countWhere(formatPeople(model.countOf(filters.current)), filters.current));
   updateTitle();
 }

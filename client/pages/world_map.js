@@ -142,7 +142,7 @@ function whereabouts(places) {
 
 /** @param {SVGElement} node @param {Text} text */
 function name(node, [people, where]) {
-  const label = `${where}: ${people}`;
+  const label = say("labelled", { label: where, value: people });
   if (node.ariaLabel === label) return;
   node.role = "img";
   node.ariaLabel = label;

@@ -7,7 +7,7 @@ from service.api.requests.fields import check_share_name
 from service.api.share_tokens import digest_of, make_share_token
 from service.cli.cells import moment
 from service.cli.group import Failure
-from service.cli.printing import print_tsv, stderr, stdout, table
+from service.cli.printing import print_rows, stderr
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.models import Share, ShareList
 from service.settings import Settings
@@ -66,12 +66,9 @@ def _list(found: ShareList, site: str, is_json: bool) -> None:
         click.echo(msgspec.json.encode(found))
         return
     rows = [(row.name, moment(row.madeAt)) for row in found.shares]
-    console = stdout()
-    if console.is_terminal and rows:
-        console.print(table(("share", "made"), rows))
+    if rows:
+        print_rows(("share", "made"), rows)
     else:
-        print_tsv(rows)
-    if not rows:
         stderr().print(f"{site} has no shares: `presence share {site} NAME` makes one", style="dim")
 
 

@@ -149,6 +149,36 @@ def test_a_page_nobody_ever_saw(
         expect(board.page.locator("#filter")).not_to_contain_text(said)
 
 
+def test_a_page_nobody_ever_saw_on_a_busy_site(calm: LiveService, site: str, board: Board) -> None:
+    """Views are told at once, and which pages there are now and then: the two never match."""
+    said = re.compile("No view of this page was ever counted")
+    Board.open(board.page, calm, site, "?page=/nobody")
+    expect(board.page.locator("#filter")).to_contain_text(said)
+    calm.visitor(site).at("/")
+    expect(board.page.locator("#filter")).to_contain_text("of 4 people")
+    expect(board.page.locator("#filter")).to_contain_text(said)
+    calm.visitor(site).at("/nobody")
+    expect(board.page.locator("#filter")).not_to_contain_text(said)
+
+
+@pytest.mark.parametrize("width, height", [(320, 900), (360, 420), (390, 844)])
+def test_every_chip_says_its_value(
+    calm: LiveService, site: str, page: Page, width: int, height: int
+) -> None:
+    calm.beat_all(site, [{"currentPath": "/pricing", **BERLIN, "source": "news.example"}])
+    page.set_viewport_size({"width": width, "height": height})
+    Board.open(page, calm, site, "?page=/pricing&country=DE&source=news.example")
+    values = page.locator(".chip bdi")
+    expect(values).to_have_text(["/pricing", "Germany", "news.example"])
+    hidden = "(all) => all.map((one) => one.scrollWidth - one.clientWidth)"
+    assert values.evaluate_all(hidden) == [0, 0, 0]
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    last = chip(page, "Source: news.example")
+    last.click()
+    expect(last).to_have_count(0)
+    assert faults_of(page) == []
+
+
 @pytest.mark.parametrize("width", [375, 1280])
 def test_choosing_moves_nothing(board: Board, width: int) -> None:
     """Down to the row itself; what is below the activity moves up, as that is filtered."""

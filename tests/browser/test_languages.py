@@ -88,7 +88,7 @@ def test_the_address_asks_for_a_language(
     board.row("/").locator("button").click()
     expect(page).to_have_url(re.compile(r"\?lang=fr&page=%2F$"))
     page.reload()
-    expect(label).to_have_text("personne sur / en ce moment")
+    expect(label).to_have_text("personne en ce moment sur /")
     page.locator(".wall-link").click()
     expect(page).to_have_url(re.compile(r"\?wall&lang=fr$"))
     expect(label).to_have_text("personne ici en ce moment")

@@ -217,3 +217,12 @@ def test_a_private_site(
     expect(snippet(page, "Wall")).to_have_text("")
     expect(wall.locator("#private-note")).to_be_visible(timeout=20_000)
     expect(wall.locator("#dashboard")).to_be_hidden()
+
+
+def test_a_click_beside_it_closes_it(calm: LiveService, site: str, page: Page) -> None:
+    calm.visitor(site).at("/")
+    Board.open(page, calm, site)
+    page.get_by_role("button", name="Share").click()
+    expect(page.locator("#share")).to_be_visible()
+    page.mouse.click(3, 3)
+    expect(page.locator("#share")).to_be_hidden()

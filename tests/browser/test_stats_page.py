@@ -454,7 +454,7 @@ def test_how_much_is_usual(
     named = page.evaluate(
         "hours => hours.map((hour) => new Date(hour * 3_600_000)).map((date) => ["
         " date.toLocaleDateString(undefined, { weekday: 'long' }),"
-        " date.toLocaleTimeString(undefined, { hour: 'numeric', minute: '2-digit' })])",
+        " date.toLocaleTimeString(undefined, { timeStyle: 'short' })])",
         hours,
     )
     either = "|".join(re.escape(sentence.format(day=day, time=at)) for day, at in named)
