@@ -103,6 +103,7 @@ def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> 
         Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users),
         store_config_of(settings),
         observe_batch=metrics.observe_batch,
+        observe_outcomes=metrics.observe_outcomes,
         observe_error=metrics.observe_error,
     )
 
@@ -130,7 +131,7 @@ def create_app(
     if demo:  # its document shows who is here
         sites = settings.sites.with_users(DEMO_SITE, secrets.token_urlsafe(32))
         settings = replace(settings, sites_file=sites)
-    metrics = Metrics()
+    metrics = Metrics(frozenset(settings.site_labels))
     metrics.streams_limit.set(STREAMS)
     security = Security(settings)
     _warn_of_short_secrets(settings)

@@ -383,6 +383,13 @@ class Settings:
         return self.sites_file
 
     @property
+    def site_labels(self) -> list[str]:
+        """The configured sites that metrics name. Without a token they are open to all, who are
+        not to learn which private sites there are."""
+        is_open = not self.metrics_token
+        return [name for name, site in self.sites.by_id.items() if site.public or not is_open]
+
+    @property
     def is_embedded(self) -> bool:
         """Whether the store is the private Valkey of this machine."""
         return self.redis_url.startswith("embedded://")

@@ -16,6 +16,7 @@ from service.cli.reading import open_store, optional_site_argument, reachable, r
 from service.errors import StoreError
 from service.ops.doctor import PATIENCE_S, Checkup, Doctor
 from service.ops.prune import prune_paths
+from service.ops.site_load import SiteLoad
 from service.redis.client import connect
 from service.settings import Settings
 from service.store.keys import Keys
@@ -180,7 +181,21 @@ def _report(checkup: Checkup) -> bool:
                 console.print(Text(line), soft_wrap=True)
             if len(found) > _SHOWN:
                 console.print(Text(f"  … and {len(found) - _SHOWN} more"))
+    for load in checkup.loads:
+        console.print(Text(_load(load, checkup.nodes)), soft_wrap=True)
     return not checkup.findings
+
+
+def _load(load: SiteLoad, nodes: int) -> str:
+    """What a site takes of Redis, and what would help if it is much."""
+    line = (
+        f"{load.site}: {load.per_second:,.0f} heartbeats a second are written, about "
+        f"{load.cores:.2f} of a core of Redis"
+    )
+    if load.shards == 1:
+        return line
+    where = "" if nodes > 1 else " of a cluster"
+    return f"{line}; {load.shards} shards{where} would share it"
 
 
 def _checks(checkup: Checkup, space: Space) -> list[Text]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from service.ops.invariants import (
@@ -31,6 +32,7 @@ from service.ops.invariants import (
 from service.ops.key_kinds import KeyKinds
 from service.ops.repair import Repair
 from service.ops.shard_index import atomic, now_of, places, read_index, whole
+from service.ops.site_load import SiteLoad, recent_outcomes, site_loads
 from service.redis.connection import Connection
 from service.redis.failures import FAILURES, as_store_error
 from service.store.config import StoreConfig
@@ -45,13 +47,16 @@ _CHUNK = 500
 class Checkup:
     """What was found. `sites`: every site that was looked at; `keys`: keys that were; `looked_at`:
     by invariant, how many things were compared; `unread`: by invariant, in how many site shards a
-    key of a wrong type was in the way."""
+    key of a wrong type was in the way; `nodes`: how many share the sites;
+    `loads`: the sites that keep these busy."""
 
     sites: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     keys: int = 0
     looked_at: Counter[int] = field(default_factory=Counter)
     unread: Counter[int] = field(default_factory=Counter)
+    nodes: int = 1
+    loads: list[SiteLoad] = field(default_factory=list)
 
     def of_site(self, site: str) -> list[Finding]:
         """The findings of one site; with an empty name, of keys that belong to none."""
@@ -84,6 +89,8 @@ class Doctor:
         type_of_uniques = "set" if connection.topology == "memory" else "string"
         self._kinds = KeyKinds(keys, config, type_of_uniques)
         self._progress = progress
+        # Within it a session writes once, as long as it stays on its page.
+        self._window_ms = max(config.heartbeat_dedup_ms, 1_000)
 
     async def check(self, site: str | None = None) -> Checkup:
         """Checks one site, or all.
@@ -98,14 +105,19 @@ class Doctor:
             if site is None:
                 known = await self._client.zrange(self._keys.sites, 0, -1)
                 checkup.sites = sorted({*known, *(site_of(tag) for tag in tags)})
+            recent: dict[str, Counter[str]] = {}
             for name in checkup.sites:
+                recent[name] = Counter()
                 shards = {keys.tag: keys for keys in self._keys.of_site(name)}
                 # Shards of another SHARDS setting are looked at as well.
                 others = sorted(tag for tag in tags if site_of(tag) == name)
                 shards |= {tag: self._keys.of_tag(tag) for tag in others}
                 for shard in shards.values():
                     self._progress(shard.tag, checkup.keys)
-                    await self._check_shard(name, shard, checkup)
+                    recent[name] += await self._check_shard(name, shard, checkup)
+            if isinstance(self._client, RedisCluster):
+                checkup.nodes = len(self._client.get_primaries())
+            checkup.loads = site_loads(recent, self._window_ms / 1000, checkup.nodes)
             checkup.looked_at[WRONG_TYPE] = checkup.looked_at[TTLS] = checkup.keys
             return checkup
 
@@ -170,7 +182,8 @@ class Doctor:
 
     # One shard
 
-    async def _check_shard(self, site: str, keys: ShardKeys, checkup: Checkup) -> None:
+    async def _check_shard(self, site: str, keys: ShardKeys, checkup: Checkup) -> Counter[str]:
+        """Checks one shard; returns the outcomes of what it wrote within the last window."""
         now_ms = await now_of(self._client)
         index = await read_index(self._client, keys)
         checkup.unread.update(index.unread(has_users=keys.has_users))
@@ -221,6 +234,12 @@ class Doctor:
                 now_ms,
             ):
                 add(VIEWS, keys.totals, what)
+        return recent_outcomes(
+            index.active or {},
+            index.events or (),
+            since_ms=now_ms - self._window_ms,
+            timeout_ms=self._config.session_timeout_ms,
+        )
 
     async def _hash_faults(
         self, keys: ShardKeys, members: Sequence[Member]

@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter as Counts
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,6 +20,8 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service import __version__
+from service.store.keys import site_of
+from service.store.redis_cost import OUTCOME_S, SITE_PART_S
 
 # One more line per label, that nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -27,6 +29,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 OUTCOMES = ("created", "moved", "refreshed", "duplicate", "limited", "failed", "dropped")
+OTHER_SITES = "__other__"
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -35,9 +38,13 @@ _NOT_KNOWN = re.compile(rb"^\w+(\{.*\})? NaN\n", re.MULTILINE)
 
 class Metrics:
     """The metrics of one app. With PROMETHEUS_MULTIPROC_DIR set, as `presence serve --workers`
-    does, an answer covers all workers."""
+    does, an answer covers all workers.
 
-    def __init__(self) -> None:
+    Args:
+        named: the sites that have labels of their own; others are OTHER_SITES together.
+    """
+
+    def __init__(self, named: Container[str] = ()) -> None:
         self.registry = registry = CollectorRegistry()
         self.heartbeats = Counter(
             "presence_heartbeats", "Heartbeats answered", ["outcome"], registry=registry
@@ -82,6 +89,12 @@ class Metrics:
             ["site"],
             registry=registry,
             multiprocess_mode="livemostrecent",
+        )
+        self.site_redis = Counter(
+            "presence_site_redis_seconds",
+            "Time of a core of Redis that a configured site's heartbeats took, estimated",
+            ["site"],
+            registry=registry,
         )
         self.streams = Gauge(
             "presence_live_streams",
@@ -128,6 +141,8 @@ class Metrics:
         self.swept = Counter(
             "presence_swept", "Sessions whose end was noticed by the sweep", registry=registry
         )
+        self._named = named
+        self._site_s: defaultdict[str, float] = defaultdict(float)  # by tag, not yet counted
         self._hot: defaultdict[str, dict[str, int]] = defaultdict(dict)  # by status, by outcome
         # Shown from the start, with 0; and looking one up costs more than a step of it.
         self._outcomes = {outcome: self.heartbeats.labels(outcome) for outcome in OUTCOMES}
@@ -164,6 +179,17 @@ class Metrics:
         self.batch_size.observe(size)
         self.script_seconds.observe(seconds)
 
+    def observe_outcomes(self, tag: str, outcomes: Sequence[str]) -> None:
+        """A site's part of one call of heartbeats, by the tag of its shard."""
+        self._site_s[tag] += SITE_PART_S + sum(map(OUTCOME_S.__getitem__, outcomes))
+
+    def write_site_seconds(self) -> None:
+        """Counts what sites took since this was last called: a counter's lock and label, once."""
+        seconds, self._site_s = self._site_s, defaultdict(float)
+        for tag, taken in seconds.items():
+            site = site_of(tag)
+            self.site_redis.labels(site if site in self._named else OTHER_SITES).inc(taken)
+
     def observe_error(self, kind: str) -> None:
         """One failure of Redis."""
         self.redis_errors.labels(kind).inc()
@@ -175,6 +201,7 @@ class Metrics:
     def render(self) -> bytes:
         """All of it, in Prometheus's text format. What is NaN is not known now, and left out: it
         would make a NaN of every sum."""
+        self.write_site_seconds()
         registry = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
@@ -195,3 +222,4 @@ async def observe_process(metrics: Metrics) -> None:
         metrics.loop_lag.observe(max(0.0, loop.time() - due_at))
         before_s, used_s = used_s, time.process_time()
         metrics.cpu_seconds.inc(used_s - before_s)
+        metrics.write_site_seconds()

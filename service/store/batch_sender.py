@@ -36,6 +36,8 @@ class BatchSender:
 
     Args:
         observe_batch: told of each call of heartbeats: how many, and the seconds it took.
+        observe_outcomes: told of each site's part of a call, by the tag of its shard: what came of
+            its heartbeats.
         batch_deadline_s: how long one batch, which others wait behind, may take, in seconds.
     """
 
@@ -45,11 +47,13 @@ class BatchSender:
         due: DueList,
         *,
         observe_batch: Callable[[int, float], None],
+        observe_outcomes: Callable[[str, Sequence[str]], None],
         batch_deadline_s: float,
     ) -> None:
         self._runner = runner
         self._due = due
         self._observe_batch = observe_batch
+        self._observe_outcomes = observe_outcomes
         self._batch_deadline_s = batch_deadline_s
 
     async def send(self, batches: list[_Batch]) -> list[Answer[str]]:
@@ -180,6 +184,7 @@ class BatchSender:
                 answers.append(self._failed_answers(batch, outcomes, ResponseError(status)))
             else:
                 self._due.note(batch.key.tag, status == "opened", now_ms, now_s)
+                self._observe_outcomes(batch.key.tag, outcomes)
                 answers.append(outcomes)
         return answers
 

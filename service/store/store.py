@@ -5,7 +5,7 @@ read, `sweeps` removes those who have gone, `due` says whose turn it is. They sh
 runner; which shards a site has only `keys` says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S
@@ -40,6 +40,8 @@ class PresenceStore:
         keys: key spellings.
         config: what decides.
         observe_batch: told of each call of heartbeats: how many, and the seconds it took.
+        observe_outcomes: told of each site's part of a call, by the tag of its shard: what came of
+            its heartbeats.
         observe_error: told the kind of each failure.
         deadline_s: after which an operation fails, in seconds.
         batch_deadline_s: the same for one batch, which others wait behind.
@@ -52,6 +54,7 @@ class PresenceStore:
         config: StoreConfig,
         *,
         observe_batch: Callable[[int, float], None] = lambda size, seconds: None,
+        observe_outcomes: Callable[[str, Sequence[str]], None] = lambda tag, outcomes: None,
         observe_error: Callable[[str], None] = lambda kind: None,
         deadline_s: float = DEADLINE_S,
         batch_deadline_s: float = BATCH_DEADLINE_S,
@@ -64,7 +67,11 @@ class PresenceStore:
         )
         self._due = due = DueList(runner, deadline_s=batch_deadline_s)
         sender = BatchSender(
-            runner, due, observe_batch=observe_batch, batch_deadline_s=batch_deadline_s
+            runner,
+            due,
+            observe_batch=observe_batch,
+            observe_outcomes=observe_outcomes,
+            batch_deadline_s=batch_deadline_s,
         )
         self._writer = writer = StoreWriter(runner, sender)
         self.heartbeat = writer.heartbeat

@@ -17,6 +17,7 @@ import structlog
 
 from service.app import ROUTES
 from service.redis.embedded import make_token
+from service.store.redis_cost import OUTCOME_S, SITE_PART_S
 from tests.api.batches import full_batch
 from tests.conftest import NOW, Clock, MakeService, Service
 from tests.servers import Server
@@ -1594,6 +1595,30 @@ async def test_metrics(make_service: MakeService, sites_file: str) -> None:
         "presence_sweep_backlog 0.0",
     ]:
         assert line in text
+    shown = dict(re.findall(r'presence_site_redis_seconds_total\{site="(\w+)"\} (\S+)', text))
+    took = OUTCOME_S["created"] + OUTCOME_S["duplicate"] + OUTCOME_S["moved"] + 3 * SITE_PART_S
+    assert {site: float(seconds) for site, seconds in shown.items()} == {
+        "blog": pytest.approx(took)
+    }
+
+
+@pytest.mark.parametrize(
+    "settings, named",
+    [({}, {"blog"}), ({"METRICS_TOKEN": "metrics-token"}, {"blog", "closed"})],
+    ids=["open", "with a token"],
+)
+async def test_metrics_name_no_private_site_to_everybody(
+    make_service: MakeService, sites_file: str, settings: dict[str, str], named: set[str]
+) -> None:
+    service = await make_service(SITES_FILE=sites_file, **settings)
+    for site in ("blog", "closed"):
+        await service.client.post(f"/v1/sites/{site}/heartbeat", json=BEAT)
+    headers = {"Authorization": "Bearer metrics-token"}
+    text = (await service.client.get("/metrics", headers=headers)).text
+    costs = set(re.findall(r'presence_site_redis_seconds_total\{site="(\w+)"\}', text))
+    assert costs == (named if "closed" in named else named | {"__other__"})
+    active = set(re.findall(r'presence_active_visitors\{site="(\w+)"\}', text))
+    assert active == named | {"own"}
 
 
 async def test_labels_are_route_templates_only(make_service: MakeService) -> None:
