@@ -1,8 +1,10 @@
 """Finds out where a host is, and refuses what an endpoint may not reach."""
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+import threading
 from typing import Any, NamedTuple
 
 from service.webhook_tables import Webhook, is_public
@@ -34,16 +36,46 @@ async def addresses_of(webhook: Webhook) -> list[SocketAddress]:
     host = webhook.url.hostname
     assert host is not None
     port = webhook.url.port or (443 if webhook.url.scheme == "https" else 80)
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        resolved = await _resolve(host, port)
     except (OSError, UnicodeError):
         raise NotDelivered("the name of its host is not known") from None
-    resolved = [SocketAddress(family, address) for family, _, _, _, address in found]
     allowed = [one for one in resolved if webhook.allow_private or _is_public(one)]
     if not allowed:
         raise NotDelivered("its host is in a private network: see allow_private")
     return allowed
+
+
+async def _resolve(host: str, port: int) -> list[SocketAddress]:
+    """In a thread of its own: a name that nobody answers for takes longer than a try, and those of
+    the loop's executor, in which Redis is looked up, are few and waited for at the end."""
+    loop = asyncio.get_running_loop()
+    resolved: asyncio.Future[list[SocketAddress]] = loop.create_future()
+
+    def settle(found: list[SocketAddress] | Exception) -> None:
+        if resolved.done():  # nobody waits any more
+            return
+        if isinstance(found, Exception):
+            resolved.set_exception(found)
+        else:
+            resolved.set_result(found)
+
+    def look_up() -> None:
+        found: list[SocketAddress] | Exception
+        try:
+            found = [
+                SocketAddress(family, address)
+                for family, _, _, _, address in socket.getaddrinfo(
+                    host, port, type=socket.SOCK_STREAM
+                )
+            ]
+        except (OSError, UnicodeError) as error:
+            found = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=look_up, name="webhook address", daemon=True).start()
+    return await resolved
 
 
 def _is_public(resolved: SocketAddress) -> bool:

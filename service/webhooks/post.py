@@ -44,7 +44,7 @@ async def post(
     """
     try:
         async with asyncio.timeout(try_s):
-            status = await _exchange(webhook, _request(webhook, headers, body), may_write)
+            status = await _exchange(webhook, _request(webhook, headers, body), may_write, try_s)
     except TimeoutError:
         raise NotDelivered(f"no answer within {try_s:g} s") from None
     except ssl.SSLCertVerificationError:
@@ -55,7 +55,7 @@ async def post(
         raise NotDelivered("the connection is refused") from None
     except (OSError, EOFError):
         raise NotDelivered("the connection broke off") from None
-    except httptools.HttpParserError:
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         raise NotDelivered("its answer is not HTTP") from None
     if not 200 <= status <= 299:
         raise NotDelivered(f"answered {status}", status)
@@ -75,14 +75,20 @@ def _request(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> bytes
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
-async def _exchange(webhook: Webhook, request: bytes, may_write: Callable[[], bool]) -> int:
+async def _exchange(
+    webhook: Webhook, request: bytes, may_write: Callable[[], bool], try_s: float
+) -> int:
     failure: Exception = NotDelivered("the name of its host is not known")
-    for address in await addresses_of(webhook):
+    addresses = await addresses_of(webhook)
+    # One that swallows what it is sent leaves the others their time, and the answer some.
+    share_s = try_s / (len(addresses) + 1)
+    for address in addresses:
+        within_s = None if address is addresses[-1] else share_s
         try:
-            reader, writer = await _connect(webhook, address)
+            reader, writer = await _connect(webhook, address, within_s)
         except ssl.SSLError:
             raise
-        except OSError as error:  # its next address may answer
+        except OSError as error:  # or none in time: its next address may answer
             failure = error
             continue
         try:
@@ -96,14 +102,15 @@ async def _exchange(webhook: Webhook, request: bytes, may_write: Callable[[], bo
 
 
 async def _connect(
-    webhook: Webhook, resolved: SocketAddress
+    webhook: Webhook, resolved: SocketAddress, within_s: float | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     opened = socket.socket(resolved.family, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         with contextlib.suppress(OSError):
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        await asyncio.get_running_loop().sock_connect(opened, resolved.address)
+        async with asyncio.timeout(within_s):
+            await asyncio.get_running_loop().sock_connect(opened, resolved.address)
         if webhook.url.scheme == "http":
             return await asyncio.open_connection(sock=opened)
         name = webhook.url.hostname

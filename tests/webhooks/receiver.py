@@ -101,6 +101,9 @@ class Receiver:
             return
         with contextlib.suppress(OSError):
             request.send_response(int(answer))
+            if answer == "101":
+                request.send_header("connection", "upgrade")
+                request.send_header("upgrade", "websocket")
             if answer[0] == "3":
                 request.send_header("location", f"http://127.0.0.1:{self.port}/elsewhere")
             request.end_headers()

@@ -84,6 +84,7 @@ async def test_who_comes_and_goes_is_told_signed(
         ("404", "answered 404"),
         ("302", "answered 302"),
         ("307", "answered 307"),
+        ("101", "its answer is not HTTP"),  # says that it goes on with something else
         ("close", "the connection broke off"),
     ],
 )

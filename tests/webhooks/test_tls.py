@@ -2,10 +2,12 @@
 is what is connected to."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +60,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     name server here that a test could ask."""
     asked: list[str] = []
 
-    async def getaddrinfo(host: str, port: int, **kind: Any) -> Any:
+    def getaddrinfo(host: str, port: int, **kind: Any) -> Any:
         asked.append(host)
         return [
             (
@@ -71,7 +73,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
             for to in addresses
         ]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -135,6 +137,44 @@ async def test_of_several_addresses_the_next_one_is_tried(
     receiver, _ = tls_receiver
     resolving(monkeypatch, "127.0.0.2", "127.0.0.1")  # nobody listens on the first
     assert await send(f"https://hook.example:{receiver.port}/x") == 204
+
+
+async def test_one_that_swallows_what_it_is_sent_leaves_the_next_one_its_time(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.2", receiver.port))
+        full.listen(0)
+        for _ in range(4):  # more than its backlog holds, so that nobody is answered any more
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
+        assert await send(f"http://hook.example:{receiver.port}/x") == 204
+        resolving(monkeypatch, "127.0.0.2")
+        hook = webhook_to(f"http://hook.example:{receiver.port}/x")
+        with pytest.raises(NotDelivered, match=r"no answer within 0.1 s"):
+            await post(hook, {}, b"{}", may_write=lambda: True, try_s=0.1)
+
+
+async def test_names_that_nobody_answers_for_keep_nobody_else_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many: the name of Redis, say, is looked up in the threads of the loop."""
+    ended = threading.Event()
+
+    def getaddrinfo(host: str, port: int, **kind: Any) -> Any:
+        ended.wait(60)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    hook = webhook_to("http://slow.example/")
+    tries = [post(hook, {}, b"{}", may_write=lambda: True, try_s=0.1) for _ in range(40)]
+    assert {str(error) for error in await asyncio.gather(*tries, return_exceptions=True)} == {
+        "no answer within 0.1 s"
+    }
+    await asyncio.to_thread(ended.set)
 
 
 async def test_a_name_that_nobody_knows_is_said() -> None:
