@@ -21,6 +21,7 @@ from service.store.runner import ScriptRunner
 
 MOST_EVENTS = 1000  # in a page: what Redis and this process answer in a few ms, whoever else waits
 LEAST_OF_A_SHARD = 16  # entries that are read of each, into however many a site is split
+START = "0"  # before every entry
 
 Entry = tuple[str, dict[str, str]]
 
@@ -46,8 +47,7 @@ class StoreEvents:
 
     async def events(self, site: str, *, after: str, limit: int) -> models.EventPage:
         """What follows a position in the log, at most `limit` events. `after` is a stream id, or
-        a moment in ms, or, where sites are split, what an earlier answer gave as `next`; empty:
-        from the beginning.
+        a moment in ms, or what an earlier answer gave as `next`; empty: from the beginning.
 
         Raises:
             RequestError: 422, `after` is none of these.
@@ -56,6 +56,7 @@ class StoreEvents:
         shards = self._runner.keys.of_site(site)
         positions = read_positions(after, len(shards))
         count = max(limit // len(shards), LEAST_OF_A_SHARD)
+        seen_empty = await self._empty_from_now(shards, positions)
         # The oldest entry is read last: where it is not behind the position then, nothing that
         # follows the position was trimmed before.
         replies = await self._runner.look(
@@ -68,6 +69,9 @@ class StoreEvents:
         )
         lists = [_rows(n, entries) for n, entries in enumerate(replies[::2])]
         broken = await self._broken(shards, positions, lists, replies[1::2])
+        for n, rows in enumerate(lists):
+            if not rows and _is_start(positions[n]):
+                positions[n] = seen_empty
         # Beyond the last entry of a shard that has more of them, the order is not known yet.
         ends = [rows[-1].order for rows in lists if len(rows) == count]
         known_to = min(ends, default=None)
@@ -92,6 +96,7 @@ class StoreEvents:
         """The last events, oldest first, with the position at which the log ends. Raises
         StoreError."""
         shards = self._runner.keys.of_site(site)
+        seen_empty = await self._empty_from_now(shards, [START])
         replies = await self._runner.look(
             ("XREVRANGE", keys.events, "+", "-", "COUNT", max(limit, 1)) for keys in shards
         )
@@ -99,8 +104,17 @@ class StoreEvents:
         merged = list(heapq.merge(*lists, key=lambda row: row.order))
         found = [_event(row, len(shards)) for row in merged[max(len(merged) - limit, 0) :]]
         return models.EventPage(
-            found, ",".join(rows[-1].entry_id if rows else "0" for rows in lists), False
+            found, ",".join(rows[-1].entry_id if rows else seen_empty for rows in lists), False
         )
+
+    async def _empty_from_now(self, shards: Sequence[ShardKeys], positions: Sequence[str]) -> str:
+        """The position of whoever finds a log empty, if one of these may be: before every entry,
+        as 0 is, with the moment in it, so that it can be told when a log that nobody has read may
+        have come and gone since."""
+        if not any(map(_is_start, positions)):
+            return START
+        ((reply,),) = await self._runner.read("count", shards[:1], lambda n: ("pages",))
+        return f"0-{reply[0]}"
 
     async def _broken(
         self,
@@ -115,8 +129,12 @@ class StoreEvents:
         at_start = []
         for n, rows in enumerate(lists):
             position = stream_position(positions[n])
-            if rows and position == (0, 0):
+            if rows and position[0] == 0:
                 at_start.append(n)
+                # One that began after it was empty then lives for SITE_IDLE, at least.
+                begins, was_empty = rows[0].position[0], position[1]
+                if was_empty and begins - was_empty >= self._runner.config.site_idle_ms:
+                    broken.add(n)
             elif rows and not (oldest[n] and stream_position(oldest[n][0][0]) <= position):
                 broken.add(n)
         return broken | await self._trimmed([(n, shards[n]) for n in at_start])
@@ -141,8 +159,12 @@ class StoreEvents:
         return lost
 
 
+def _is_start(position: str) -> bool:
+    return stream_position(position)[0] == 0
+
+
 def _start(position: str) -> str:
-    return "-" if stream_position(position) == (0, 0) else f"({position}"
+    return "-" if _is_start(position) else f"({position}"
 
 
 def _rows(shard: int, entries: Sequence[Entry]) -> list[_Row]:

@@ -155,7 +155,6 @@ async def filled(store: PresenceStore, moves: int, begin: int = 0) -> None:
 
 async def test_what_was_trimmed_is_told(make_store: MakeStore) -> None:
     store = make_store(events_maxlen=100)
-    assert (await store.events("team", after="", limit=9)).next == "0"
     await filled(store, 50)
     start = await store.events("team", after="0", limit=9)
     assert start.truncatedBefore is UNSET
@@ -215,6 +214,37 @@ async def test_a_log_that_has_expired_is_a_gap(make_store: MakeStore) -> None:
     assert page.truncatedBefore == page.events[0].id
     # Whoever begins with the new one has all of it.
     assert (await store.events("team", after="", limit=9)).truncatedBefore is UNSET
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_who_saw_an_empty_log_and_stayed_away_for_long_is_told_of_a_gap(
+    make_store: MakeStore, shards: int
+) -> None:
+    """A log may have come and gone meanwhile. Not so before SITE_IDLE has passed."""
+    store = make_store(shards=shards)
+    followed = ("", "0", (await store.newest_events("team", 9)).next)
+    seen = [(await store.events("team", after=after, limit=9)).next for after in followed]
+    idle_ms = store.config.site_idle_ms
+    await store.heartbeat("team", beat(1))
+    (event,) = (await store.events("team", after="", limit=9)).events
+    for after in (*seen, *followed):
+        page = await store.events("team", after=after, limit=9)
+        assert ([one.id for one in page.events], page.truncatedBefore) == ([event.id], UNSET)
+    moment = int(event.id.partition("-")[0])
+    for age_ms, is_gap in ((idle_ms - 1000, False), (idle_ms, True), (30 * idle_ms, True)):
+        after = ",".join([f"0-{moment - age_ms}"] * shards)
+        page = await store.events("team", after=after, limit=9)
+        assert (page.truncatedBefore == event.id) == page.events[0].gapBefore == is_gap
+        # Told once.
+        after = page.next
+        assert (await store.events("team", after=after, limit=9)).truncatedBefore is UNSET
+    # Whoever looks again meanwhile has seen it later.
+    other = make_store(shards=shards)
+    first = (await other.events("shop", after="", limit=9)).next
+    await asyncio.sleep(0.002)
+    again = (await other.events("shop", after=first, limit=9)).next
+    moments = [[int(one.partition("-")[2]) for one in next_.split(",")] for next_ in (first, again)]
+    assert moments[0] < moments[1]
 
 
 @pytest.mark.parametrize("shards", [1, 3])
