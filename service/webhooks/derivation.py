@@ -32,13 +32,16 @@ class Event(Struct, frozen=True, omit_defaults=True):
 
 
 class State(Struct):
-    """What is kept between two messages, beside the users who were told as online."""
+    """What is kept between two messages, beside the users who were told as online. `path`,
+    `names_users`: what the endpoint was told of, by the sites file as it was."""
 
     active: int = 0
     on_page: int = 0
     seq: int = 0
     not_before: int = 0
     switches: dict[str, list[int]] = field(default_factory=dict)
+    path: str = ""
+    names_users: bool = False
 
 
 class Derivation:
@@ -71,17 +74,26 @@ class Derivation:
         self._offline: list[tuple[int, str]] = []
         self.changed: set[str] = set()
 
-    def restore(self, state: State, online: dict[str, str]) -> None:
-        """Goes on from what was kept."""
-        self.state, self.online = state, dict(online)
+    def restore(self, state: State, online: dict[str, str]) -> bool:
+        """Goes on from what was kept; whether that is of the same page, and of users as before.
+        Else it must begin anew, for of others nobody has kept anything."""
+        self.state = state
+        if state.path != self._webhook.path:
+            state.switches.pop("page", None)
         for name, (switch, _) in self._switches.items():
             if name in state.switches:
                 switch.restore(state.switches[name])
-        self._offline = [(int(kept.split()[1]), user) for user, kept in online.items() if kept]
+        if self._names_users:
+            self.online = dict(online)
+        else:
+            self.changed |= online.keys()  # what is not told any more is not kept
+        self._offline = [(int(kept.split()[1]), user) for user, kept in self.online.items() if kept]
         heapq.heapify(self._offline)
+        return (state.path, state.names_users) == (self._webhook.path, self._names_users)
 
     def kept(self) -> State:
         """The state as it is now."""
+        self.state.path, self.state.names_users = self._webhook.path, self._names_users
         self.state.switches = {name: switch.state() for name, (switch, _) in self._switches.items()}
         return self.state
 

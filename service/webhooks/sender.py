@@ -19,7 +19,7 @@ from service.store.store import PresenceStore
 from service.store.webhooks import USER_FIELD, Busy
 from service.webhook_tables import OF_USERS, Webhook
 from service.webhooks.delivery import Delivery, NotTaken
-from service.webhooks.derivation import Derivation, State
+from service.webhooks.derivation import NOWHERE, Derivation, State
 from service.webhooks.lease import Lease, LeaseLost
 from service.webhooks.observing import WebhookMetrics
 from service.webhooks.pace import Pace
@@ -56,6 +56,7 @@ class Sender:
         self._derivation = Derivation(site, webhook)
         self._is_lost = False  # whether something was that the endpoint will never be told
         self._delivered = self._dropped = 0
+        self._cursor = ""  # as it is kept
         self._checked_s = 0.0
         self._away_since_s: float | None = None
 
@@ -84,6 +85,7 @@ class Sender:
         """Serves the endpoint as long as the lease holds; returns when to ask for it again, s."""
         taken = await self._lease.take()
         if isinstance(taken, Busy):
+            self._metrics.paused(self._site, self._webhook.name, is_paused=False)  # it is served
             return min((taken.until - taken.now) / 1000, 3 * self._pace.tick_s) + 0.01
         gap_ms = taken.now - taken.was_until if taken.was_until else 0
         while True:
@@ -94,6 +96,8 @@ class Sender:
                 return self._pace.paused_look_s
             if gap_ms > _GAP_S * 1000:
                 self._hold_off(taken.now)
+            if gap_ms >= self._store.config.site_idle_ms and NOWHERE in self._derivation.positions:
+                self._is_lost, self._derivation.positions = True, []  # a log may have come and gone
             try:
                 await self._follow_on()
             except NotTaken as error:
@@ -120,7 +124,7 @@ class Sender:
         kept = await self._kept.kept(self._site, self._webhook.name)
         self._derivation = derivation = Derivation(self._site, self._webhook)
         state = msgspec.json.decode(kept["state"], type=State) if "state" in kept else State()
-        derivation.restore(
+        is_same = derivation.restore(
             state,
             {
                 field.removeprefix(USER_FIELD): value.removeprefix("online").lstrip()
@@ -128,10 +132,11 @@ class Sender:
                 if field.startswith(USER_FIELD)
             },
         )
-        positions = kept.get("cursor", "").split(",")
+        self._cursor = kept.get("cursor", "")
+        positions = self._cursor.split(",")
         # Of a site that was split anew, the log begins anew.
         is_known = positions[0] and len(positions) == self._store.keys.shards
-        derivation.positions = positions if is_known else []
+        derivation.positions = positions if is_known and is_same else []
         self._is_lost = "state" in kept and not is_known
         self._delivered = int(kept.get("delivered", "0"))
         self._dropped = int(kept.get("dropped", "0"))
@@ -145,8 +150,8 @@ class Sender:
         while not is_at_end:
             if not derivation.positions:
                 await self._begin_anew()
-            before, now_ms = list(derivation.positions), self._kept.about_now_ms()
-            page = await self._store.events(self._site, after=",".join(before), limit=_LOG_PAGE)
+            after, now_ms = ",".join(derivation.positions), self._kept.about_now_ms()
+            page = await self._store.events(self._site, after=after, limit=_LOG_PAGE)
             if self._away_since_s is not None:
                 if time.monotonic() - self._away_since_s > _GAP_S:
                     self._hold_off(now_ms)
@@ -169,7 +174,7 @@ class Sender:
                 for _ in derivation.tell_due(now_ms):
                     await self._send_full()
             await self._send()
-            if derivation.positions != before or derivation.changed:
+            if ",".join(derivation.positions) != self._cursor or derivation.changed:
                 await self._keep()
             if not page.events:
                 await self._check()
@@ -242,8 +247,9 @@ class Sender:
         """Keeps how far it has come. Where Redis cannot, the next time keeps this as well."""
         derivation = self._derivation
         online = derivation.online
+        cursor = ",".join(derivation.positions)
         fields = {
-            "cursor": ",".join(derivation.positions),
+            "cursor": cursor,
             "state": msgspec.json.encode(derivation.kept()).decode(),
             "delivered": str(self._delivered),
         }
@@ -252,6 +258,7 @@ class Sender:
         for user in derivation.changed:
             fields[USER_FIELD + user] = f"online {online[user]}".rstrip() if user in online else ""
         await self._lease.move(fields)
+        self._cursor = cursor
         derivation.changed.clear()
 
     async def _drop(self, *, is_gone: bool) -> None:

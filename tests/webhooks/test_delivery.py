@@ -6,13 +6,17 @@ import time
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from service.errors import StoreBusy
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from service.webhooks.addresses import NotDelivered
+from service.webhooks.observing import WebhookMetrics
 from service.webhooks.pace import Pace
 from service.webhooks.post import post
+from service.webhooks.sender import Sender
 from service.webhooks.senders import stop_senders
 from tests.conftest import MakeStore
 from tests.webhooks.conftest import QUICK, StartSender, until, webhook_to
@@ -160,6 +164,77 @@ async def test_one_that_is_gone_is_sent_nothing_until_it_is_taken_back(
     await store.webhooks.resume("blog", "backend")
     await until(lambda: receiver.types == ["events.lost", "site.occupied"])
     assert not await field(store, "paused")
+
+
+async def test_a_copy_that_does_not_serve_it_shows_no_pause(
+    make_store: MakeStore, receiver: Receiver
+) -> None:
+    """When another copy has it again: each has metrics of its own."""
+    store = make_store()
+    receiver.answers.append("410")
+    registries = [CollectorRegistry(), CollectorRegistry()]
+    tasks = [
+        asyncio.create_task(
+            Sender(store, "blog", webhook_to(receiver.url), WebhookMetrics(one), QUICK).run()
+        )
+        for one in registries
+    ]
+
+    def paused() -> list[float | None]:
+        labels = {"site": "blog", "webhook": "backend"}
+        return [one.get_sample_value("presence_webhook_paused", labels) for one in registries]
+
+    try:
+        await come(store)
+        await until(lambda: paused() == [1, 1])
+        await store.webhooks.resume("blog", "backend")
+        await until(lambda: receiver.types == ["events.lost", "site.occupied"])
+        await until(lambda: paused() == [0, 0])
+    finally:
+        await stop_senders(tasks)
+
+
+async def test_how_far_it_has_come_is_kept_once_redis_can(
+    make_store: MakeStore,
+    receiver: Receiver,
+    start_sender: StartSender,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also on a site where nothing happens any more: it is shown as late until then, and sent
+    again by the next copy."""
+    store = make_store()
+    failures, move = [StoreBusy("Redis is away")] * 2, store.webhooks.move
+
+    async def failing(*args: Any) -> int | None:
+        if "success" in args[-1] and failures:
+            raise failures.pop()
+        return await move(*args)
+
+    monkeypatch.setattr(store.webhooks, "move", failing)
+    start_sender(store, webhook_to(receiver.url))
+    await come(store)
+    await until(lambda: receiver.types == ["site.occupied"])
+    assert await kept(store, "delivered") == "1"
+    (end,) = (await store.webhooks.here("blog", "")).positions
+    assert await field(store, "cursor") == end
+    assert receiver.types == ["site.occupied"]
+
+
+async def test_a_log_that_may_have_come_and_gone_is_told_as_lost(
+    make_store: MakeStore, receiver: Receiver, start_sender: StartSender
+) -> None:
+    """Where there was none when it was last read, and no copy was there for SITE_IDLE."""
+    store = make_store()
+    first = start_sender(store, webhook_to(receiver.url))
+    assert await kept(store, "cursor") == "0-0"
+    await stop_senders([first])
+    client: Any = store.connection.client
+    key = store.keys.webhook("blog", "backend")
+    until_ms = int(await field(store, "until"))
+    await client.hset(key, "until", until_ms - store.config.site_idle_ms)
+    await come(store)
+    start_sender(store, webhook_to(receiver.url))
+    await until(lambda: receiver.types == ["events.lost", "site.occupied"])
 
 
 async def test_another_address_ends_a_pause(
