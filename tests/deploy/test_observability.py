@@ -16,6 +16,7 @@ import pytest
 from tests.browser.site import LiveService
 from tests.deploy.balancers import DEPLOY, program
 from tests.servers import Server, free_port, wait_until
+from tests.webhooks.receiver import Receiver, sites_file
 
 HERE = Path(__file__).parent
 DASHBOARD = json.loads((DEPLOY / "grafana" / "presence.json").read_text())
@@ -38,19 +39,22 @@ def expressions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def service(valkey: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
-    """One that somebody is on."""
+    """One that somebody is on, of which a webhook tells."""
     folder = tmp_path_factory.mktemp("observed")
-    (folder / "sites.toml").write_text("[blog]\n[shop]\n")
+    receiver = Receiver()
+    (folder / "sites.toml").write_text(f"[shop]\n{sites_file(receiver.url)}")
     made = LiveService(
         folder, valkey.url, KEY_PREFIX="observed", SESSION_TIMEOUT="120",
         HEARTBEAT_INTERVAL="30", METRICS_TOKEN="scraper", SITES_FILE=str(folder / "sites.toml"),
     )  # fmt: skip
     try:
+        receiver.start()
         made.start()
         made.visitor("blog").at("/")
         yield made
     finally:
         made.close()
+        receiver.stop()
 
 
 @pytest.fixture(scope="module")
