@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import structlog
@@ -23,11 +23,11 @@ from service.webhooks.derivation import NOWHERE, Derivation, State
 from service.webhooks.lease import Lease, LeaseLost
 from service.webhooks.observing import WebhookMetrics
 from service.webhooks.pace import Pace
+from service.webhooks.site_users import SiteUsers
 
 MOST_EVENTS = 100  # in a message
 _STEP_EVENTS = 5  # that one step may add, at most
 _LOG_PAGE = 200  # entries: some 5 ms in which this process does nothing else
-_USERS_AT_ONCE = 500
 _GAP_S = 5.0  # for so long no copy had the lease: the service, or Redis, was away
 _CHECK_S = 60.0  # how often what was counted is compared with what is there, where nothing happens
 
@@ -47,6 +47,7 @@ class Sender:
     ) -> None:
         self._store = store
         self._kept = store.webhooks
+        self._site_users = SiteUsers(store, site)
         self._site = site
         self._webhook = webhook
         self._metrics = metrics
@@ -164,7 +165,7 @@ class Sender:
                 continue
             gone = {event.fromUserId for event in page.events}
             gone |= {event.userId for event in page.events if event.type == "left"}
-            here = await self._known(user for user in gone if user)
+            here = await self._site_users.known(user for user in gone if user)
             here = {user: is_here for user, is_here in here.items() if is_here}
             for _ in derivation.follow(page.events, here):
                 await self._send_full()
@@ -186,8 +187,8 @@ class Sender:
         here = await self._kept.here(self._site, self._webhook.path)
         users: list[str] = []
         if not self._webhook.events.isdisjoint(OF_USERS):
-            users = await self._users()
-        known = await self._known(derivation.online.keys() - set(users))
+            users = await self._site_users.here()
+        known = await self._site_users.known(derivation.online.keys() - set(users))
         for _ in derivation.begin_anew(here, users, known, is_lost=self._is_lost):
             await self._send_full()
         await self._send()
@@ -202,29 +203,6 @@ class Sender:
             return
         self._checked_s = time.monotonic()
         self._derivation.check(await self._kept.here(self._site, self._webhook.path))
-
-    async def _users(self) -> list[str]:
-        """All who are here."""
-        found: list[str] = []
-        cursor: str | None = None
-        while True:
-            page = await self._store.users(
-                self._site, limit=_USERS_AT_ONCE, cursor=cursor, path=None
-            )
-            found += [row.userId for row in page.users]
-            cursor = page.nextCursor
-            if not cursor:
-                return found
-
-    async def _known(self, users: Iterable[str]) -> dict[str, bool]:
-        """Of these users those of whom something is known, and whether they are here."""
-        known: dict[str, bool] = {}
-        wanted = sorted(users)
-        for first in range(0, len(wanted), _USERS_AT_ONCE):
-            some = wanted[first : first + _USERS_AT_ONCE]
-            states = await self._store.user_states(self._site, some)
-            known |= {user: state.sessions > 0 for user, state in states.items()}
-        return known
 
     # Sending
 
