@@ -13,7 +13,6 @@ from service.models import Erased
 from service.ops.delete_site import delete_site as delete_keys
 from service.redis.failures import FAILURES, as_store_error, kind_of
 from service.settings import Settings
-from service.webhooks.status import forget_user
 
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -61,7 +60,7 @@ async def _erase(
         if session_id is not None:
             return await store.erase_session(site, session_id)
         erased = await store.erase_user(site, user_id or "")
-        await forget_user(store, settings.sites, site, user_id or "")
+        await store.webhooks.forget_user_everywhere(site, user_id or "")
         return erased
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -51,8 +51,11 @@ class Delivery:
         self._pace = pace
         self._is_failing = False
 
-    async def send(self, events: Sequence[Event]) -> None:
+    async def send(self, events: Sequence[Event], is_void: Callable[[], Awaitable[bool]]) -> None:
         """Sends a message, again and again until it is taken.
+
+        Args:
+            is_void: asked before it is sent again; what it says yes to is given up.
 
         Raises:
             NotTaken: it was given up.
@@ -72,6 +75,7 @@ class Delivery:
                     raise NotTaken(is_gone=error.status == GONE) from None
                 self._observe_lag(events[0])
                 await self.wait(pause_s)
+                await self._check(is_void)
             else:
                 self._observe(is_taken=True)
                 return
@@ -89,6 +93,14 @@ class Delivery:
             if left_s <= 0:
                 return
             await asyncio.sleep(min(left_s, self._pace.lease_s / 6))
+
+    async def _check(self, is_void: Callable[[], Awaitable[bool]]) -> None:
+        try:
+            if await is_void():
+                raise NotTaken(is_gone=False)
+        except StoreError:  # the next time can tell
+            if self._lease.left_s <= 0:
+                raise LeaseLost from None
 
     async def _renew(self, needed_s: float) -> None:
         """Renews the lease where it would end sooner than that, as far as Redis allows."""

@@ -58,6 +58,7 @@ class Sender:
         self._is_lost = False  # whether something was that the endpoint will never be told
         self._delivered = self._dropped = 0
         self._cursor = ""  # as it is kept
+        self._begun_at: list[str] = []
         self._checked_s = 0.0
         self._away_since_s: float | None = None
 
@@ -185,6 +186,7 @@ class Sender:
         """Goes on from what is here now."""
         derivation = self._derivation
         here = await self._kept.here(self._site, self._webhook.path)
+        self._begun_at = here.positions
         users: list[str] = []
         if not self._webhook.events.isdisjoint(OF_USERS):
             users = await self._site_users.here()
@@ -215,11 +217,24 @@ class Sender:
         events = self._derivation.events
         if not events:
             return
-        await self._delivery.send(events)
+        await self._delivery.send(events, self._names_erased)
         self._derivation.events = []
         self._delivered += len(events)
         self._metrics.ended(self._site, self._webhook.name, "delivered", len(events))
         await self._keep(is_taken=True)
+
+    async def _names_erased(self) -> bool:
+        """Whether what waits to be sent names users, and somebody was erased since the log was
+        read: nobody is told who that was."""
+        if not any(event.userId for event in self._derivation.events):
+            return False
+        after, is_more = ",".join(self._derivation.positions or self._begun_at), True
+        while is_more:
+            page = await self._store.events(self._site, after=after, limit=_LOG_PAGE)
+            if any(event.type == ERASED for event in page.events):
+                return True
+            after, is_more = page.next, page.more
+        return False
 
     async def _keep(self, *, is_taken: bool = False) -> None:
         """Keeps how far it has come. Where Redis cannot, the next time keeps this as well."""

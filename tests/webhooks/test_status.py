@@ -139,6 +139,26 @@ async def test_nothing_names_a_user_who_is_erased(service: Service, receiver: Re
     assert "anna" not in str(await service.store.webhooks.kept("blog", "backend"))
 
 
+async def test_a_message_that_waits_does_not_name_who_is_erased(
+    service: Service, receiver: Receiver
+) -> None:
+    """It is given up, and the endpoint is told what is here without them."""
+    receiver.always = "500"
+    await service.store.heartbeat("blog", Heartbeat(SESSION, "/", "", "", "", "anna"))
+    await until(lambda: receiver.received)
+    answer = await service.client.delete("/v1/sites/blog/users/anna", headers=OPERATOR)
+    assert answer.status_code == 204
+    erased_after = len(receiver.received)
+    await service.store.heartbeat("blog", Heartbeat(SESSION, "/", "", "", "", "ben"))
+    receiver.always = "204"
+    await until(lambda: "ben" in [event.get("userId") for event in receiver.taken])
+    # One try may have been under way.
+    assert "anna" not in str([one.body for one in receiver.received[erased_after + 1 :]])
+    assert receiver.types[0] == "events.lost"
+    assert sorted(receiver.types[1:]) == ["site.occupied", "user.online"]
+    assert "anna" not in str(await service.store.webhooks.kept("blog", "backend"))
+
+
 async def test_a_site_that_is_deleted_leaves_nothing(service: Service, receiver: Receiver) -> None:
     await service.store.heartbeat("blog", Heartbeat(SESSION, "/", "", "", "", "anna"))
     await until(lambda: "user.online" in receiver.types)
@@ -180,3 +200,28 @@ def test_the_command(valkey: Server, key_prefix: str, tmp_path: Path, receiver: 
     assert "blog has no webhook other; those of the sites file: backend" in unknown.stderr
     none = webhooks(environ, "other", "--json")
     assert json.loads(none.stdout)["webhooks"] == []
+
+
+@pytest.mark.server
+def test_who_is_erased_goes_from_webhooks_that_are_not_in_the_file_any_more(
+    valkey: Server, key_prefix: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    """By the command: it looks at all keys, which no request may."""
+    file = tmp_path / "sites.toml"
+    file.write_text(sites_file(receiver.url))
+    for name, site in (("removed", "blog"), ("backend", "blog"), ("removed", "blog-2")):
+        users = {"user:anna": "online", "user:ben": "online", "fence": "1"}
+        valkey.client.hset(f"{key_prefix}:webhook:{site}:{name}", mapping=users)
+    environ = {
+        "PRESENCE_REDIS_URL": valkey.url,
+        "PRESENCE_KEY_PREFIX": key_prefix,
+        "PRESENCE_SITES_FILE": str(file),
+    }
+    erased = run_command("erase", "blog", "--user", "anna", "--yes", environ=environ)
+    assert erased.exit_code == 0
+    for name, site, left in (
+        ("removed", "blog", {"user:ben", "fence"}),
+        ("backend", "blog", {"user:ben", "fence"}),
+        ("removed", "blog-2", {"user:anna", "user:ben", "fence"}),
+    ):
+        assert set(valkey.client.hkeys(f"{key_prefix}:webhook:{site}:{name}")) == left
