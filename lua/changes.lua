@@ -45,9 +45,11 @@ for _, entry in ipairs(entries) do
     if entry.from then
       changed[entry.from] = true
     end
-    events[#events + 1] = entry.id
-    for _, name in ipairs(FIELDS) do
-      events[#events + 1] = entry[name] or ''
+    if string.sub(entry.type, 1, 7) ~= 'carried' then -- to another shard: nobody came or went
+      events[#events + 1] = entry.id
+      for _, name in ipairs(FIELDS) do
+        events[#events + 1] = entry[name] or ''
+      end
     end
   end
   users[#users + 1] = entry.user

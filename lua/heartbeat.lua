@@ -21,9 +21,12 @@
   {now, status, outcome …, status, outcome …}: for each shard a status, then its outcomes
     status   'opened'  nobody else is on the site, it must be entered into `due`
              'open'    otherwise
+             'moved layout'  the site is split anew (retire.lua), nothing was written
              'failed <error>'  such as for a key of a wrong type; some have no outcome
     outcome  'created' | 'moved' | 'refreshed' | 'duplicate'
              'limited'  the address has opened too many sessions, nothing was written
+             'elsewhere'  its details say "former": false, and it may be in a shard of an earlier
+                          layout; nothing was written. It is to be sent again with what is there
              nil        this one failed, or one before it in its shard
 ]]
 -- @include hour
@@ -55,9 +58,19 @@ while KEYS[key] do
     members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. ARGV[first_arg + 2 * i - 2]
   end
   reply[at] = 'open'
-  local scores = count == 1 and {redis.call('ZSCORE', active, members[1])}
-    or redis.call('ZMSCORE', active, unpack(members))
-  for i, score in ipairs(scores) do
+  local scores = count == 1 and {redis.pcall('ZSCORE', active, members[1])}
+    or redis.pcall('ZMSCORE', active, unpack(members))
+  local failed = scores.err and scores or type(scores[1]) == 'table' and scores[1]
+  if failed then
+    if redis.pcall('HEXISTS', active, 'moved') ~= 1 then
+      return failed
+    end
+    reply[at], scores = 'moved layout', members
+    for i = 1, count do
+      reply[at + i] = false
+    end
+  end
+  for i, score in ipairs(failed and {} or scores) do
     local seen = score and score - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then
@@ -116,6 +129,7 @@ if has_users then
 end
 
 -- @include create
+-- @include carry
 
 local function move(changes, beat, was)
   local shard, page_type, is_view = changes.shard, beat.details.type, claim_view(beat.marker)
@@ -147,7 +161,14 @@ end
 
 -- The hash decides; where it may be wrong, after a clock was set back or by a hand, its member.
 local function decide(changes, beat)
-  local was = read_session(beat.session)
+  local was, former = read_session(beat.session), beat.details.former
+  if former ~= nil and was.path ~= beat.path then
+    if not former then
+      return 'elsewhere'
+    elseif not was.path and former.path and former.ends > now then
+      was = carry_in(changes, beat, former)
+    end
+  end
   beat.user = beat.user and user_with_room(changes.shard, beat, was)
   local ends = tonumber(was.leaving) or was.seen + timeout_ms
   if was.path and (was.path == beat.path or was.seen > now) then
@@ -161,7 +182,11 @@ local function decide(changes, beat)
   local is_renamed = was.user ~= beat.user and change_user(changes, beat, was)
   if was.path ~= beat.path then
     return move(changes, beat, was)
-  elseif not is_renamed and not was.leaving and now >= was.seen and now - was.seen < dedup_ms then
+  elseif not (is_renamed or was.leaving) and now >= was.seen
+    and now - was.seen < dedup_ms then
+    if beat.is_carried then
+      put_member(changes, beat, was.country, format(former.ends))
+    end
     return 'duplicate'
   end
   redis.call('HSET', beat.session, 'seen', now_text)

@@ -158,6 +158,7 @@ def create_app(
         if store.connection.replicas is not None:
             store.connection.replicas.observe = metrics.observe_replica
             others.append(asyncio.create_task(store.follow_replicas(), name="replicas"))
+        others.append(asyncio.create_task(store.layouts.run(), name="layouts"))
         if store.retention.is_on:
             others.append(asyncio.create_task(store.retention.run(), name="retention"))
         pace = Pace(grace_s=settings.heartbeat_interval)

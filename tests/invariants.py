@@ -174,7 +174,7 @@ def here_after(events: Iterable[tuple[str, Mapping[str, str]]]) -> set[str]:
         is_at = Member(event["session"], event["country"], event["path"], event.get("user", ""))
         member = str(is_at)
         match event["type"]:
-            case "joined":
+            case "joined" | "carried_in":
                 assert member not in here, f"{entry_id}: joined twice"
                 here.add(member)
             case "moved":
@@ -189,6 +189,9 @@ def here_after(events: Iterable[tuple[str, Mapping[str, str]]]) -> set[str]:
                 assert member not in here, f"{entry_id}: was known"
                 here.remove(before)
                 here.add(member)
+            case "carried_out":
+                assert member in here, f"{entry_id}: was not there"
+                here.remove(member)
             case "left":
                 assert member in here, f"{entry_id}: was not there"
                 assert event["reason"] in ("timeout", "leave", "ended"), entry_id
@@ -263,6 +266,6 @@ def parse(members: list[str]) -> list[Member]:
 
 def keys_expire(shard: Shard, keys: ShardKeys) -> None:
     """5: no key without an end, except those that are kept."""
-    endless = {keys.base + name for name in ENDLESS}
+    endless = {keys.base + name for name in ENDLESS if name != "uniques"} | {keys.uniques}
     for name, life_ms in shard.lives_ms.items():
         assert (life_ms == -1) == (name in endless), f"{name} lives {life_ms} ms"

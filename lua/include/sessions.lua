@@ -34,10 +34,16 @@ local function end_sessions(shard, members, ended_at, reason)
     add(countries, country, -1)
     local _ = has_places and take_noted(shard, places, id, ends)
     local at = ended_at or format(ends)
-    log_event(shard, 'left', id, path, at, 'reason', why, 'country', country,
-      unpack(user ~= '' and {'user', user} or {}))
+    if why == 'carried' then -- it goes on elsewhere (release.lua)
+      log_event(shard, 'carried_out', id, path, at, 'country', country,
+        unpack(user ~= '' and {'user', user} or {}))
+    else
+      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country,
+        unpack(user ~= '' and {'user', user} or {}))
+    end
     if user ~= '' and shard.users then
-      local seen = why == 'timeout' and ends - timeout_ms or tonumber(at)
+      local is_seen_before = why == 'timeout' or (why == 'carried' and ends == score)
+      local seen = is_seen_before and ends - timeout_ms or tonumber(at)
       note_user(shard, user, id, country, path, nil, nil, seen)
     end
   end

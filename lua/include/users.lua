@@ -21,11 +21,12 @@ local function renew_users(shard)
 end
 
 -- A session of a user goes on from a page to another one; it comes where the first is nil, and goes,
--- last seen then, in ms, where the second is. `details` may have name and avatar of the user.
+-- last seen then, in ms, where the second is. `details` may have name and avatar of the user, and
+-- since when the session is theirs, where that was before now.
 function note_user(shard, user, session, country, from, to, details, last_seen)
   local row = redis.call('HGET', shard.users, user) or '\t\t\t'
   local seen, told, name, avatar, rest = string.match(row, USER_ROW)
-  local sessions, is_on, began = {}, {}, now_text
+  local sessions, is_on, began = {}, {}, details and details.began or now_text
   for text, id, since, at, path in string.gmatch(rest, USER_SESSION) do
     if id == session and at == country and path == from then
       began = since

@@ -19,7 +19,6 @@ from service.api.user_access import check_users_reader
 from service.errors import FieldError, StoreError
 from service.live.hub import Hub
 from service.live.messages import SubscribeOptions, Subscriber
-from service.store.paging import read_positions
 
 COMMENT_S = 15.0  # so that proxies, and we, notice who has gone
 RECONNECT_MS = (1000, 4000)  # after a restart not all come back in the same moment
@@ -43,7 +42,7 @@ class Live:
             context.streams.taken(context.security.addresses.of_request(scope)),
             context.hub.subscribed(name, options) as subscriber,
         ):
-            await context.hub.catch_up(name, subscriber, _known_positions(request, context))
+            await context.hub.catch_up(name, subscriber, _known_positions(request, context, name))
             # A stream lasts for hours, and the head of its request may have 64 KB.
             del request
             scope["headers"], scope["query_string"] = [], b""
@@ -94,11 +93,11 @@ class _EventStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _known_positions(request: Request, context: Context) -> list[str] | None:
+def _known_positions(request: Request, context: Context, site: str) -> list[str] | None:
     """Where the client's last stream stopped; None: it has not said so, or nothing of ours."""
     last = request.headers.get("last-event-id", "")
     try:
-        return read_positions(last, context.settings.shards) if last else None
+        return context.store.known_positions(site, last) if last else None
     except FieldError:
         return None
 

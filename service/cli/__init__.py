@@ -16,6 +16,7 @@ from service.cli.group import PresenceGroup
 from service.cli.lua import lua
 from service.cli.serve import serve
 from service.cli.sessions import sessions
+from service.cli.shards import shards
 from service.cli.share import share
 from service.cli.sites import sites
 from service.cli.stats import stats
@@ -38,6 +39,6 @@ def main() -> None:
 
 
 _READ = (sites, stats, sessions, users, views, events, export)
-_OPERATE = (doctor, erase, delete_site, share, webhooks, token)
+_OPERATE = (doctor, shards, erase, delete_site, share, webhooks, token)
 for _command in (serve, *_READ, *_OPERATE, lua, config):
     main.add_command(_command)

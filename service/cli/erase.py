@@ -101,6 +101,7 @@ async def _delete(settings: Settings, site: str) -> int:
     async with open_store(settings) as store:
         with console.status("deleting", spinner=spinner) as status:
             try:
+                await store.layouts.forget_earlier(site)
                 return await delete_keys(
                     store.connection,
                     store.keys,

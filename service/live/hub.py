@@ -7,6 +7,7 @@ state that they have not passed on, never a queue.
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from service.live.tasks import consume_exception
 from service.live.user_changes import UserPageRead
 from service.live.user_watch import UserWatch
 from service.store.merge import Changes
-from service.store.paging import stream_position
+from service.store.paging import BEGINNING, padded, stream_position
 from service.store.store import PresenceStore
 
 log = structlog.get_logger(__name__)
@@ -147,7 +148,9 @@ class SitePoller:
             self._read_to(message)
         return all(
             stream_position(position) >= stream_position(first)
-            for position, first in zip(message.positions, self._begun_at, strict=True)
+            for position, first in zip_longest(
+                message.positions, self._begun_at, fillvalue=BEGINNING
+            )
         )
 
     def _read_to(self, message: Message) -> None:
@@ -192,7 +195,9 @@ class SitePoller:
                 subscriber.begin_anew()
             return
         delta = None
-        if changes.positions != self._positions or self._views_and_uniques != (
+        if changes.positions != padded(
+            self._positions, len(changes.positions)
+        ) or self._views_and_uniques != (
             changes.change.totalPageViews,
             changes.change.uniqueVisitors,
         ):

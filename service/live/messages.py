@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import msgspec
 from msgspec import UNSET
@@ -10,7 +11,7 @@ from service.live.user_changes import UserChanges, UserPageRead
 from service.live.user_slot import UserSlot
 from service.models import PathCount, SessionEvent, Stats, StatsWithFeed
 from service.store.merge import EVENTS_SHOWN, Changes, add_feed
-from service.store.paging import stream_position
+from service.store.paging import BEGINNING, padded, stream_position
 from service.store.sources import CAME
 
 MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them it is a snapshot
@@ -100,7 +101,7 @@ class Delta:
     def after(self, positions: list[str], as_of: int) -> "Delta | None":
         """The part of this delta that a message of that moment, with these positions, does not
         include; None: nothing. Counts are of a moment, but no event may be sent twice."""
-        known = [stream_position(position) for position in positions]
+        known = [stream_position(one) for one in padded(positions, len(self.positions))]
         log = [e for e in self._log if stream_position(e.position) > known[e.shard]]
         if not log and self.change.asOf < as_of:
             return None
@@ -182,7 +183,9 @@ class Subscriber:
             else:
                 if all(
                     stream_position(position) >= stream_position(known)
-                    for position, known in zip(message.positions, first[0], strict=True)
+                    for position, known in zip_longest(
+                        message.positions, first[0], fillvalue=BEGINNING
+                    )
                 ):
                     self._first = None  # from here on all is new
                 rest = message.after(*first)

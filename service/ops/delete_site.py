@@ -55,7 +55,7 @@ async def delete_site(
 
 def _made_meanwhile(shard: ShardKeys, hour: int) -> set[str]:
     """What a heartbeat may write beside sessions, in this hour and those about it."""
-    names = {shard.shares, shard.user_pages, shard.user_seen, shard.users}
+    names = {shard.shares, shard.user_pages, shard.user_seen, shard.users, *shard.renamed()}
     for each in (hour - 1, hour, hour + 1):
         names |= {*shard.all_of(each), shard.sources_of(each)}
     return names

@@ -37,6 +37,7 @@ from service.redis.connection import Connection
 from service.redis.failures import FAILURES, as_store_error
 from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys, site_of
+from service.store.layouts import read_layouts
 from service.store.members import Member
 
 PATIENCE_S = 60.0  # for one answer: a million members take Redis a second or two
@@ -100,6 +101,7 @@ class Doctor:
         """
         async with _failures(self._connection):
             await self._connection.check_topology(self._keys.probe)
+            self._keys.know(await read_layouts(self._client, self._keys))
             checkup = Checkup([site] if site else [])
             tags = await self._check_keys(site, checkup)
             if site is None:

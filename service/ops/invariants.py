@@ -63,7 +63,7 @@ def life_faults(
         session, path = member.session, member.path
         at = here.setdefault(session, set())
         match kind:
-            case "joined":
+            case "joined" | "carried_in":
                 if member in at:
                     yield session, f"joined twice without having left (event {entry_id})"
                 at.add(member)
@@ -74,7 +74,7 @@ def life_faults(
                     yield session, f"{what} (event {entry_id})"
                 at.discard(origin)
                 at.add(member)
-            case "left":
+            case "left" | "carried_out":
                 if is_whole and member not in at:
                     yield session, f"left {path} without being there (event {entry_id})"
                 at.discard(member)
@@ -107,12 +107,12 @@ def events_to_append(
     for _, event in events:
         member = member_of(event)
         match event.get("type"):
-            case "joined":
+            case "joined" | "carried_in":
                 here.add(member)
             case "moved" | "identified":
                 here.discard(origin_of(event))
                 here.add(member)
-            case "left":
+            case "left" | "carried_out":
                 here.discard(member)
     active = set(members)
     yield from (("left", member) for member in sorted(here - active))

@@ -41,12 +41,16 @@ class KeyKinds:
             return Kind("string", TURN_MS)
         if key == keys.clock or key.startswith(f"{keys.clock}:"):
             return Kind("string", CLOCK_LIFE_MS)
+        if key == keys.registry:
+            return Kind("hash", 400 * DAY_MS)
         if key == keys.shard_count:
             return Kind("string", 400 * DAY_MS)
         if key.startswith(keys.webhooks):
             return Kind("hash", WEBHOOK_LIFE_MS)
         tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")
         first, _, rest = name.partition(":")
+        if tag and name in ("active", "uniques") and keys.of_tag(tag).is_retired:
+            return Kind("hash", 400 * DAY_MS)
         idle, kept = config.site_idle_ms, 400 * DAY_MS
         kinds = {
             "active": Kind("zset", idle),
@@ -66,6 +70,8 @@ class KeyKinds:
             "top": Kind("zset", None),
             "top_order": Kind("zset", None),
             "uniques": Kind(self._type_of_uniques, None),
+            "retired_active": Kind("zset", idle),
+            "retired_uniques": Kind(self._type_of_uniques, None),
         }
         parts = {
             "session": Kind("hash", config.session_timeout_ms),

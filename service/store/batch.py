@@ -43,6 +43,20 @@ class Requeue(Exception):
         self.done = done
 
 
+class Elsewhere(Exception):
+    """Answers a batch of which not all belongs where it was sent: `take` is given what is left of
+    the batch, with those who wait for it.
+
+    Args:
+        done: the results so far, None for each item that is left; empty: all are.
+    """
+
+    def __init__(self, take: Callable[[Any], None], done: Sequence[Any] = ()) -> None:
+        super().__init__()
+        self.take = take
+        self.done = done
+
+
 Answer = Sequence[R | BaseException] | BaseException
 
 

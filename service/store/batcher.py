@@ -7,7 +7,8 @@ enough items are queued before.
 
 The batcher knows nothing of Redis: `send` is given the batches of one lane, in the order in which
 they were begun, and answers each with one result per item, or an exception, for one item or for all
-of them. A batch that is answered with `Requeue` is queued again.
+of them. A batch that is answered with `Requeue` is queued again, and one that is answered with
+`Elsewhere` is no concern of the batcher any more.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from service.errors import StoreBusy
 from service.store.batch import (
     Answer,
     Batch,
+    Elsewhere,
     Requeue,
     cancel,
     check_answers,
@@ -196,6 +198,11 @@ class Batcher(Generic[K, T, R]):
         has_failed, lane.is_stalled = False, False
         since_s = time.monotonic() - self._patience_s
         for batch, answer in zip(batches, answers, strict=True):
+            if isinstance(answer, Elsewhere):
+                if answer.done:
+                    deliver_done(batch, answer.done)
+                answer.take(batch)
+                continue
             if not isinstance(answer, Requeue):
                 has_failed |= isinstance(answer, BaseException)
                 deliver(batch, answer)

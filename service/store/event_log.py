@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from service.store.members import Member
 
 ERASED = "erased"  # of nobody: entries before it are gone (lua/erase_events.lua)
+# A session that goes on in another shard, since its site is split anew, came into one, and went
+# from the other.
+CARRIED = ("carried_in", "carried_out")
 
 
 def member_of(event: Mapping[str, str]) -> Member:
@@ -31,10 +34,10 @@ def here_after(events: Iterable[Mapping[str, str]]) -> dict[Member, str]:
     for event in events:
         member = member_of(event)
         match event.get("type"):
-            case "joined":
+            case "joined" | "carried_in":
                 here[member] = event["at"]
             case "moved" | "identified":
                 here[member] = here.pop(origin_of(event), event["at"])
-            case "left":
+            case "left" | "carried_out":
                 here.pop(member, None)
     return here

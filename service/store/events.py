@@ -14,9 +14,9 @@ from msgspec import UNSET
 
 from service import models
 from service.redis.replies import appended, pairs_of
-from service.store.event_log import ERASED
+from service.store.event_log import CARRIED, ERASED
 from service.store.keys import ShardKeys
-from service.store.paging import read_positions, stream_position
+from service.store.paging import read_site_positions, stream_position
 from service.store.runner import ScriptRunner
 
 MOST_EVENTS = 1000  # in a page: what Redis and this process answer in a few ms, whoever else waits
@@ -54,7 +54,8 @@ class StoreEvents:
             StoreError: Redis cannot do it now.
         """
         shards = self._runner.keys.of_site(site)
-        positions = read_positions(after, len(shards))
+        layouts = self._runner.keys.layouts_of(site).in_force
+        positions = read_site_positions(after or "0", layouts)
         count = max(limit // len(shards), LEAST_OF_A_SHARD)
         seen_empty = await self._empty_from_now(shards, positions)
         # The oldest entry is read last: where it is not behind the position then, nothing that
@@ -83,6 +84,8 @@ class StoreEvents:
             if is_cut:
                 break
             positions[row.shard] = row.entry_id
+            if row.fields.get("type") in CARRIED:  # nobody came or went
+                continue
             event = _event(row, len(shards), is_after_gap=row.shard in broken)
             if event.gapBefore:
                 broken.remove(row.shard)
@@ -101,7 +104,11 @@ class StoreEvents:
             ("XREVRANGE", keys.events, "+", "-", "COUNT", max(limit, 1)) for keys in shards
         )
         lists = [_rows(n, entries[::-1]) for n, entries in enumerate(replies)]
-        merged = list(heapq.merge(*lists, key=lambda row: row.order))
+        merged = [
+            row
+            for row in heapq.merge(*lists, key=lambda row: row.order)
+            if row.fields.get("type") not in CARRIED
+        ]
         found = [_event(row, len(shards)) for row in merged[max(len(merged) - limit, 0) :]]
         return models.EventPage(
             found, ",".join(rows[-1].entry_id if rows else seen_empty for rows in lists), False

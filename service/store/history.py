@@ -38,7 +38,8 @@ class StoreHistory:
         """
         step_ms = UNIT_MS[unit] * every
         shifts = [days * DAY_MS for days in COMPARISONS[compare]] if compare else []
-        shards = self._runner.keys.of_site(site)
+        layouts = self._runner.keys.by_layout(site)
+        shards = [keys for layout in layouts for keys in layout]
         async with self._runner.failures():
             active, _, now_ms = await self._reader.count(site, None)
             last = now_ms // step_ms * step_ms
@@ -46,7 +47,7 @@ class StoreHistory:
             starts = range(first, last + 1, step_ms)
             tables = _Tables(unit, step_ms)
             spans = [(first - shift, last + step_ms - shift) for shift in (0, *shifts)]
-            await self._fill(tables, shards, spans)
+            await self._fill(tables, layouts, spans)
             tables.note_now(now_ms, active)
             since = await self._since(shards)
             # Of what was before, a part is never held against a whole.
@@ -57,7 +58,7 @@ class StoreHistory:
             }
             if unit == "days":
                 wanted = {*starts, *(begin for begins in before.values() for begin in begins)}
-                tables.uniques = await self._uniques(shards, sorted(wanted), step_ms)
+                tables.uniques = await self._uniques(site, shards, sorted(wanted), step_ms)
 
         def point(start: int) -> models.Point:
             if unit == "days" and (since is None or start + step_ms <= since):
@@ -76,7 +77,7 @@ class StoreHistory:
         return models.History(step_ms, [point(start) for start in starts], since, now_ms)
 
     async def _fill(
-        self, tables: "_Tables", shards: Sequence[ShardKeys], spans: Iterable[Span]
+        self, tables: "_Tables", layouts: Sequence[Sequence[ShardKeys]], spans: Iterable[Span]
     ) -> None:
         per_key = tables.per_key_ms
         numbers = sorted(
@@ -85,11 +86,17 @@ class StoreHistory:
         hours = [number * per_key // MS_PER_HOUR for number in numbers]
         replies = await self._runner.look(
             ("HGETALL", keys.minutes_of(hour) if tables.has_minutes else keys.hours_of(hour))
+            for shards in layouts
             for keys in shards
             for hour in hours
         )
-        for n, table in enumerate(replies):
-            tables.add(numbers[n % len(numbers)], table)
+        rest = iter(replies)
+        for shards in layouts:
+            peaks: dict[int, int] = {}
+            for _ in shards:
+                for number in numbers:
+                    tables.add(number, next(rest), peaks)
+            tables.note_peaks(peaks)
 
     async def _since(self, shards: Sequence[ShardKeys]) -> int | None:
         """When tracking began: the first page view."""
@@ -97,14 +104,18 @@ class StoreHistory:
         return min((int(moment) for moment in moments if moment), default=None)
 
     async def _uniques(
-        self, shards: Sequence[ShardKeys], starts: Sequence[int], step_ms: int
+        self, site: str, shards: Sequence[ShardKeys], starts: Sequence[int], step_ms: int
     ) -> dict[int, int]:
         """Unique visitors by the start of a point; one who came on several of its days counts
         once."""
         hours = range(0, step_ms // MS_PER_HOUR, HOURS_PER_DAY)
+        is_one = site in self._runner.keys.layouts and self._runner.allows_cross_slot
         counts = await self._runner.look(
-            ("PFCOUNT", *(keys.uniques_of(start // MS_PER_HOUR + hour) for hour in hours))
-            for keys in shards
+            (
+                "PFCOUNT",
+                *(keys.uniques_of(start // MS_PER_HOUR + hour) for keys in some for hour in hours),
+            )
+            for some in ([shards] if is_one else [[keys] for keys in shards])
             for start in starts
         )
         return {start: sum(counts[n :: len(starts)]) for n, start in enumerate(starts)}
@@ -122,14 +133,21 @@ class _Tables:
         self._peaks: dict[int, int] = {}
         self._views: dict[int, int] = {}
 
-    def add(self, number: int, table: dict[str, str]) -> None:
-        """Adds what a shard has noted under the key of that number."""
+    def add(self, number: int, table: dict[str, str], peaks: dict[int, int]) -> None:
+        """Adds what a shard has noted under the key of that number; peaks to those of its
+        layout."""
         first = number * self.per_key_ms // self._cell_ms
         for name, value in table.items():
             kind, _, position = name.partition(":")
-            series = self._peaks if kind == "peak" else self._views
+            series = peaks if kind == "peak" else self._views
             cell = first + int(position)
             series[cell] = series.get(cell, 0) + int(value)
+
+    def note_peaks(self, peaks: dict[int, int]) -> None:
+        """Takes over those of a layout. A session is in one at a time, so where the site is split
+        anew both have seen nearly all of them: the higher one counts."""
+        for cell, count in peaks.items():
+            self._peaks[cell] = max(self._peaks.get(cell, 0), count)
 
     def note_now(self, now_ms: int, active: int) -> None:
         """Nobody may have noted this minute yet."""

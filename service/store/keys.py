@@ -1,15 +1,18 @@
 """Every key spelling, in one place.
 
 All keys of one site shard share the hash tag `{site}` (or `{site/0}`, `{site/1.2}` … where a site
-is split), so that one script call touches one slot of a cluster.
+is split, and `{site/0@1}` … once its number of shards was changed), so that one script call touches
+one slot of a cluster.
 """
 
 import time
 from binascii import crc_hqx
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import count
+from itertools import count, pairwise
 from zlib import crc32
+
+from service.store.layout import Layout, SiteLayouts
 
 MS_PER_HOUR = 3_600_000
 HOURS_PER_DAY = 24
@@ -22,8 +25,9 @@ def shard_of(session_id: str, shards: int) -> int:
 
 
 @lru_cache(maxsize=65_536)
-def tag_of(site: str, shard: int, shards: int) -> str:
-    """What stands between the braces: `blog`, or `blog/2` or `blog/2.1` where sites are split.
+def tag_of(site: str, shard: int, shards: int, generation: int = 0) -> str:
+    """What stands between the braces: `blog`, or `blog/2` or `blog/2.1` where sites are split; of
+    layouts after the first `blog/2@1` or `blog/2@1.1`, so that no two of a site share a shard.
 
     Tags fall on slots as if by chance, and three nodes would share twelve of them unevenly. So of
     N shards the n-th is spelled such that its slot lies in the n-th of N equal parts of all slots:
@@ -31,9 +35,9 @@ def tag_of(site: str, shard: int, shards: int) -> str:
     that hold equal ranges of slots then hold equally many shards. The first and the last slot of
     a part are not used: whoever deals out slots may round to either side.
     """
-    if shards == 1:
+    if shards == 1 and not generation:
         return site
-    tag = f"{site}/{shard}"
+    tag = f"{site}/{shard}@{generation}" if generation else f"{site}/{shard}"
     checksum = crc_hqx(tag.encode(), 0)  # CRC16 as clusters take it; it goes on where it ended
     if _lies_in(checksum % SLOTS, shard, shards):
         return tag
@@ -55,7 +59,12 @@ def site_of(tag: str) -> str:
 
 def shard_number(tag: str) -> int:
     """The number of a shard by its tag: 2 of `blog/2` and `blog/2.1`, 0 where sites are whole."""
-    return int(tag.partition("/")[2].partition(".")[0] or 0)
+    return int(tag.partition("/")[2].partition(".")[0].partition("@")[0] or 0)
+
+
+def generation_of(tag: str) -> int:
+    """The number of the layout that a tag belongs to: 1 of `blog/2@1` and `blog/2@1.1`, else 0."""
+    return int(tag.partition("@")[2].partition(".")[0] or 0)
 
 
 @lru_cache(maxsize=1024)
@@ -75,13 +84,30 @@ class ShardKeys:
 
     Some are named after an hour, counted since the epoch, or its day; the scripts say `stale` where
     Redis's clock is in another hour.
+
+    Args:
+        is_retired: nobody writes heartbeats to it any more (lua/retire.lua): two of its keys have
+            other names, in whose old places stands something that no script can write to.
+        asks_until_ms: until then a session that is not here may be in the shard that was its own
+            before; ms since the epoch.
     """
 
-    def __init__(self, prefix: str, tag: str, *, has_users: bool = False) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        tag: str,
+        *,
+        has_users: bool = False,
+        is_retired: bool = False,
+        asks_until_ms: int = 0,
+    ) -> None:
         self.tag = tag
         self.has_users = has_users
+        self.asks_until_ms = asks_until_ms
+        self.is_retired = is_retired
         self.base = base = f"{prefix}:{{{tag}}}:"
-        self.active = base + "active"
+        renamed = base + "retired_" if is_retired else base
+        self.active = renamed + "active"
         self.pages = base + "pages"
         self.countries = base + "countries"
         self.events = base + "events"
@@ -93,7 +119,8 @@ class ShardKeys:
         self.top = base + "top"
         self.types = base + "types"
         self.top_order = base + "top_order"
-        self.uniques = base + "uniques"
+        self.uniques = renamed + "uniques"
+        self._days = base + "uniques:"
         self.shares = base + "shares"
         self.user_pages = base + "user_pages"
         self.user_seen = base + "user_seen"
@@ -110,9 +137,15 @@ class ShardKeys:
         """The marker that a session's view of a path has been counted."""
         return f"{self.viewed_prefix}{session_id}:{path}"
 
+    def renamed(self) -> tuple[str, str, str, str]:
+        """The keys that are renamed where the shard is retired: old and new name by turns."""
+        base = self.base
+        names = "active", "retired_active", "uniques", "retired_uniques"
+        return tuple(base + name for name in names)  # type: ignore[return-value]  # there are four
+
     def uniques_of(self, hour: int) -> str:
         """The distinct session ids of the day of an hour."""
-        return f"{self.uniques}:{day_text(hour // HOURS_PER_DAY)}"
+        return f"{self._days}{day_text(hour // HOURS_PER_DAY)}"
 
     def minutes_of(self, hour: int) -> str:
         """Views and peaks per minute of an hour."""
@@ -156,7 +189,12 @@ class ShardKeys:
 
 
 class Keys:
-    """All keys below one prefix. `has_users`: whether a site knows who somebody is."""
+    """All keys below one prefix. `has_users`: whether a site knows who somebody is.
+
+    `shards` is the number of shards of a site whose number was never changed. `layouts` says of the
+    others which layouts they have had, `version` counts how often that was told, and
+    `known_since_ms` says when it was last: what a replica had before may be of other layouts.
+    """
 
     def __init__(
         self,
@@ -172,13 +210,38 @@ class Keys:
         self.sites = f"{prefix}:sites"
         self.probe = f"{prefix}:probe"
         self.shard_count = f"{prefix}:shards"
+        self.registry = f"{prefix}:layouts"
         self.retention = f"{prefix}:retention"
         self.webhooks = f"{prefix}:webhook:"
         self.clock = f"{prefix}:clock"
+        self.layouts: Mapping[str, SiteLayouts] = {}
+        self.version = 0
+        self.known_since_ms = 0
+        # For how long after a change a session may still have something in its former shard, ms:
+        # the store says it.
+        self.carried_within_ms = 0
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
-    def _make(self, tag: str) -> ShardKeys:
-        return ShardKeys(self.prefix, tag, has_users=self._has_users(site_of(tag)))
+    def _make(self, tag: str, is_retired: bool = False, asks_until_ms: int = 0) -> ShardKeys:
+        return ShardKeys(
+            self.prefix,
+            tag,
+            has_users=self._has_users(site_of(tag)),
+            is_retired=is_retired,
+            asks_until_ms=asks_until_ms,
+        )
+
+    def know(self, layouts: Mapping[str, SiteLayouts], now_ms: int = 0) -> None:
+        """Takes over which layouts sites have had, of those that have had several, as Redis had
+        them at that moment."""
+        if layouts != self.layouts:
+            self.layouts = layouts
+            self.version += 1
+            self.known_since_ms = now_ms
+
+    def layouts_of(self, site: str) -> SiteLayouts:
+        """The layouts of a site, also of one that has had no other."""
+        return self.layouts.get(site) or SiteLayouts((Layout(0, self.shards, 0),))
 
     def webhook(self, site: str, name: str) -> str:
         """What is kept of an endpoint that events of a site are sent to. Not one of its shards:
@@ -187,14 +250,63 @@ class Keys:
 
     def of_session(self, site: str, session_id: str) -> ShardKeys:
         """The shard a session of a site lives in."""
+        if self.layouts and (known := self.layouts.get(site)):
+            return self._shard(known, known.current, site, shard_of(session_id, known.shards))
         if self.shards == 1:
             return self._shard_keys(site)
         return self._shard_keys(tag_of(site, shard_of(session_id, self.shards), self.shards))
 
+    def _shard(self, known: SiteLayouts, layout: Layout, site: str, shard: int) -> ShardKeys:
+        tag = tag_of(site, shard, layout.shards, layout.generation)
+        if layout is not known.current:
+            return self._shard_keys(tag, True)
+        if not layout.generation:
+            return self._shard_keys(tag)
+        return self._shard_keys(tag, False, layout.since_ms + self.carried_within_ms)
+
+    def former_of_session(
+        self, site: str, session_id: str, now_ms: int | None = None
+    ) -> list[ShardKeys]:
+        """The shards of earlier layouts in which a session may have lived, newest first; with
+        `now_ms` those alone in which something of it can be left."""
+        known = self.layouts.get(site)
+        if known is None:
+            return []
+        return [
+            self._shard(known, former, site, shard_of(session_id, former.shards))
+            for former, layout in reversed([*pairwise(known.in_force)])
+            if now_ms is None or layout.since_ms + self.carried_within_ms > now_ms
+        ]
+
+    def in_force(self, site: str, layouts: SiteLayouts) -> list[ShardKeys]:
+        """The shards of a site that are written to where it has these layouts."""
+        current = layouts.current
+        return [self._shard(layouts, current, site, n) for n in range(current.shards)]
+
+    def by_layout(self, site: str) -> list[list[ShardKeys]]:
+        """All shards of a site by the layout they belong to, the oldest first."""
+        known = self.layouts.get(site)
+        if known is None:
+            return [[self._shard_keys(tag_of(site, n, self.shards)) for n in range(self.shards)]]
+        return [
+            [self._shard(known, layout, site, n) for n in range(layout.shards)]
+            for layout in known.in_force
+        ]
+
     def of_site(self, site: str) -> list[ShardKeys]:
-        """All shards of a site, in order."""
-        return [self._shard_keys(tag_of(site, n, self.shards)) for n in range(self.shards)]
+        """All shards of a site, in order: those of a layout before those of a newer one."""
+        shards, *more = self.by_layout(site)
+        for newer in more:
+            shards += newer
+        return shards
 
     def of_tag(self, tag: str) -> ShardKeys:
         """The shard with that tag, as it stands in `due`."""
-        return self._shard_keys(tag)
+        known = self.layouts.get(site_of(tag)) if self.layouts else None
+        if known is None:
+            return self._shard_keys(tag)
+        generation = generation_of(tag)
+        for layout in known.in_force:
+            if layout.generation == generation:
+                return self._shard(known, layout, site_of(tag), shard_number(tag))
+        return self._shard_keys(tag, generation < known.current.generation)

@@ -5,7 +5,12 @@ import heapq
 from service import models
 from service.store.keys import ShardKeys
 from service.store.members import Member
-from service.store.paging import read_cursor, read_positions, stream_position, write_cursor
+from service.store.paging import (
+    read_cursor,
+    read_site_positions,
+    stream_position,
+    write_cursor,
+)
 from service.store.runner import ScriptRunner
 
 LOOKED_AT_ONCE = 500  # sessions, for those of one path among them
@@ -19,9 +24,17 @@ class Listings:
 
     async def session(self, site: str, session_id: str) -> models.Session | None:
         """One active session, or None. Raises StoreError."""
+        keys = self._runner.keys
+        async with self._runner.failures():
+            shards = [keys.of_session(site, session_id), *keys.former_of_session(site, session_id)]
+            for shard in shards:
+                if (found := await self._session_in(shard, session_id)) is not None:
+                    return found
+            return None
+
+    async def _session_in(self, keys: ShardKeys, session_id: str) -> models.Session | None:
         runner = self._runner
         async with runner.failures():
-            keys = runner.keys.of_session(site, session_id)
             now_ms = await self._now_at(keys)
             (fields,) = await runner.look([("HGETALL", keys.session(session_id))])
             if not fields:
@@ -88,7 +101,8 @@ class Listings:
             StoreError: Redis cannot do it now.
         """
         shards = self._runner.keys.of_site(site)
-        positions = read_positions(after, len(shards))
+        layouts = self._runner.keys.layouts_of(site).in_force
+        positions = read_site_positions(after or "0", layouts)
         lists = await self._runner.look(
             ("XRANGE", keys.views, f"({position}" if position != "0" else "-", "+", "COUNT", limit)
             for keys, position in zip(shards, positions, strict=True)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from service import models
-from service.store.event_log import ERASED
+from service.store.event_log import CARRIED, ERASED
 from service.store.sources import counts_of_kinds, split_sources
 
 EVENTS_SHOWN = 20  # arrivals, moves and departures told with one event of a stream
@@ -60,8 +60,8 @@ class ShardSnapshot(NamedTuple):
     uniques_today: int
 
     @classmethod
-    def of(cls, reply: list[Any], uniques: int, uniques_today: int) -> "ShardSnapshot":
-        """Reads the reply of snapshot.lua and those of PFCOUNT."""
+    def of(cls, reply: list[Any], uniques: int = 0, uniques_today: int = 0) -> "ShardSnapshot":
+        """Reads the reply of snapshot.lua and those of PFCOUNT, unless another shard has them."""
         now, _, active, backlog, pages, countries, places, *rest = reply
         expired_pages, expired_countries, expired_places, views, since, top, paths, *rest = rest
         event, *users = rest
@@ -242,7 +242,7 @@ def last_of(lists: list[list[tuple[str, dict[str, str]]]]) -> list[models.Sessio
         _event(*(fields.get(name, "") for name in names))
         for entries in lists
         for _, fields in reversed(entries)
-        if fields["type"] not in ("identified", ERASED)
+        if fields["type"] not in ("identified", ERASED, *CARRIED)
     )
     return sorted(events, key=lambda event: event.at)[-EVENTS_SHOWN:]
 

@@ -2,14 +2,17 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from service.errors import FieldError
+from service.store.layout import Layout
 
 _NO_CURSOR = "cursor must be what an earlier answer gave as nextCursor"
+BEGINNING = "0-0"
 _CURSOR = msgspec.json.Decoder(tuple[Annotated[int, Meta(ge=0)], float, str])
 
 
@@ -54,6 +57,36 @@ def stream_position(entry_id: str) -> tuple[int, int]:
     """A stream id as numbers, which compare as the stream is ordered."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)
+
+
+def padded(positions: Sequence[str], shards: int) -> list[str]:
+    """Positions in so many shards, of which the last may be newer: nothing of them was read."""
+    return [*positions, *[BEGINNING] * (shards - len(positions))]
+
+
+def read_site_positions(after: str, layouts: Sequence[Layout]) -> list[str]:
+    """The position in each shard's stream of a site, of all its layouts: one id for all of them, or
+    one for each of those that there were when the position was told.
+
+    Raises:
+        FieldError: it is neither.
+    """
+    total = sum(layout.shards for layout in layouts)
+    count = after.count(",") + 1
+    if count == 1:
+        (position,) = read_positions(after, 1)
+        moment = stream_position(position)[0]
+        of_layouts = (
+            [position if layout.since_ms <= moment else BEGINNING] * layout.shards
+            for layout in layouts
+        )
+        return [one for positions in of_layouts for one in positions]
+    known = 0
+    for layout in layouts:
+        known += layout.shards
+        if known == count:
+            return padded(read_positions(after, count), total)
+    return read_positions(after, total)
 
 
 def read_positions(after: str, shards: int) -> list[str]:

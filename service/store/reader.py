@@ -4,9 +4,10 @@ Nothing here writes, so a replica could answer it. Expired sessions that are not
 out, up to a stated number a shard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from service import models
+from service.redis.scripts import Command
 from service.store.keys import ShardKeys
 from service.store.merge import (
     EVENTS_SHOWN,
@@ -24,6 +25,7 @@ from service.store.merge import (
     top_of_one,
     views_of_all,
 )
+from service.store.paging import padded
 from service.store.runner import ScriptRunner
 from service.store.users import StoreUsers
 
@@ -78,16 +80,18 @@ class StoreReader:
         timeout_ms = self._runner.config.session_timeout_ms
         async with self._runner.failures():
             if len(shards) == 1:
-                parts = await self._snapshots(shards, limit, TOP_LIMIT, PLACES_LIMIT)
+                parts = await self._snapshots(site, shards, limit, TOP_LIMIT, PLACES_LIMIT)
                 (part,) = parts
                 pages, top, paths = list(pairs(part.pages))[:limit], top_of_one(part), part.paths
                 places = list(pairs(part.places))[:PLACES_LIMIT]
             else:
                 # `top` is bounded by MAX_PATHS and given whole, for its paths are counted too.
                 depth = max(limit, MERGE_DEPTH)
-                parts = await self._snapshots(shards, depth, -1, MERGE_DEPTH)
-                pages = await self._highest(shards, "pages", parts, depth, limit)
-                places = await self._highest(shards, "places", parts, MERGE_DEPTH, PLACES_LIMIT)
+                parts = await self._snapshots(site, shards, depth, -1, MERGE_DEPTH)
+                pages = await self._highest(site, shards, "pages", parts, depth, limit)
+                places = await self._highest(
+                    site, shards, "places", parts, MERGE_DEPTH, PLACES_LIMIT
+                )
                 views = views_of_all(parts)
                 top = await self._with_types(shards, ranked(views, TOP_LIMIT))
                 paths = len(views.keys() - {"__other__"})
@@ -100,10 +104,11 @@ class StoreReader:
     async def last_events(self, site: str, positions: Sequence[str]) -> list[models.SessionEvent]:
         """The newest arrivals, moves and departures up to these positions in the log, oldest
         first. Raises StoreError."""
+        shards = self._shards(site)
         return last_of(
             await self._runner.look(
                 ("XREVRANGE", keys.events, position, "-", "COUNT", EVENTS_SHOWN)
-                for keys, position in zip(self._shards(site), positions, strict=True)
+                for keys, position in zip(shards, padded(positions, len(shards)), strict=True)
             )
         )
 
@@ -121,20 +126,40 @@ class StoreReader:
         """What has changed since the log was read so far; None: so much, or so long ago, that
         only `stats` can tell. Raises StoreError."""
         shards = self._shards(site)
+        known = padded(positions, len(shards))
         maxlen = self._runner.config.events_maxlen
         async with self._runner.failures():
             replies = await self._runner.read(
                 "changes",
                 shards,
-                lambda n: (maxlen, positions[n], CHANGES_LIMIT),
-                lambda keys, hour: (("PFCOUNT", keys.uniques),),
+                lambda n: (maxlen, known[n], CHANGES_LIMIT),
+                self._uniques_of(site, shards, with_today=False),
             )
-            if any(reply[1] == "lost" for reply, _ in replies):
+            if any(reply[1] == "lost" for reply, *_ in replies):
                 return None
-            counts = dict(pairs([text for reply, _ in replies for text in reply[5]]))
+            counts = dict(pairs([text for reply, *_ in replies for text in reply[5]]))
             if counts and len(shards) > 1:  # the others have sessions on these pages as well
                 counts = await self._counts_of(shards, "pages", list(counts))
-        return changes_of(replies, counts)
+        return changes_of([(reply, sum(uniques)) for reply, *uniques in replies], counts)
+
+    def _uniques_of(
+        self, site: str, shards: list[ShardKeys], *, with_today: bool
+    ) -> Callable[[ShardKeys, int], Sequence[Command]]:
+        """The commands that count unique visitors, by shard. Of layouts that follow one another
+        somebody may be in several: where one server holds all, they are counted as one."""
+        if site not in self._runner.keys.layouts or not self._runner.allows_cross_slot:
+            return lambda keys, hour: (
+                ("PFCOUNT", keys.uniques),
+                *([("PFCOUNT", keys.uniques_of(hour))] if with_today else ()),
+            )
+        return lambda keys, hour: (
+            (
+                ("PFCOUNT", *(shard.uniques for shard in shards)),
+                *([("PFCOUNT", *(s.uniques_of(hour) for s in shards))] if with_today else ()),
+            )
+            if keys is shards[0]
+            else ()
+        )
 
     async def _counts_of(
         self, shards: list[ShardKeys], kind: str, names: Sequence[str]
@@ -149,19 +174,30 @@ class StoreReader:
         return counts
 
     async def _snapshots(
-        self, shards: list[ShardKeys], pages_limit: int, top_limit: int, places_limit: int
+        self,
+        site: str,
+        shards: list[ShardKeys],
+        pages_limit: int,
+        top_limit: int,
+        places_limit: int,
     ) -> list[ShardSnapshot]:
         args = (pages_limit, top_limit, places_limit)
         replies = await self._runner.read(
             "snapshot",
             shards,
             lambda n: args,
-            lambda keys, hour: (("PFCOUNT", keys.uniques), ("PFCOUNT", keys.uniques_of(hour))),
+            self._uniques_of(site, shards, with_today=True),
         )
         return [ShardSnapshot.of(*reply) for reply in replies]
 
     async def _highest(
-        self, shards: list[ShardKeys], kind: str, parts: list[ShardSnapshot], depth: int, limit: int
+        self,
+        site: str,
+        shards: list[ShardKeys],
+        kind: str,
+        parts: list[ShardSnapshot],
+        depth: int,
+        limit: int,
     ) -> list[tuple[str, int]]:
         """The pages, or places, that most are on over all shards, by exact counts. `parts` have
         the `depth` highest of each shard."""
@@ -177,7 +213,7 @@ class StoreReader:
             if names is not None:
                 return ranked(await self._counts_of(shards, kind, names), limit)
             # Too many names with too low counts for the bound: only all of them tell.
-            lists = lists_of(await self._snapshots(shards, EVERYTHING, 0, EVERYTHING))
+            lists = lists_of(await self._snapshots(site, shards, EVERYTHING, 0, EVERYTHING))
         return sums_of(lists)[:limit]
 
     async def _with_types(

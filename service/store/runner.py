@@ -171,8 +171,13 @@ class ScriptRunner:
         answers: list[Answer | None] = [None] * len(reads)
         if self._replicas is not None and not is_current:
             answers = await self._replicas.read(list(map(self._at, reads)), self.about_now_ms)
-        # What a replica says is lost may only not have come yet.
-        missing = [n for n, one in enumerate(answers) if one is None or _is_lost(one.value)]
+        # What a replica says is lost may only not have come yet; and where a site was split anew
+        # since, it names keys that the replica had not renamed yet.
+        missing = [
+            n
+            for n, one in enumerate(answers)
+            if one is None or _is_lost(one.value) or one.as_of_ms < self.keys.known_since_ms
+        ]
         if missing:
             replies = await run_mixed(self.client, [reads[n] for n in missing])
             for n, reply in zip(missing, replies, strict=True):
@@ -206,7 +211,7 @@ class ScriptRunner:
             pipeline = self.client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            return list(await pipeline.execute())
+            return list(await pipeline.execute()) if len(pipeline) else []
 
     async def mark(self, key: str) -> None:
         """Has a primary write its clock into a key of it. Raises RedisError."""

@@ -9,7 +9,7 @@ import structlog
 
 from service.errors import ShardCountError, StoreError
 from service.store.due import LISTS_LIFE_MS
-from service.store.keys import shard_number
+from service.store.keys import generation_of, shard_number
 from service.store.runner import ScriptRunner
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class ShardCount:
             noted: str | None = None if is_ours else await client.get(keys.shard_count)
             # A release that noted nothing may have left sites behind.
             some: list[str] = await client.zrange(keys.due, 0, 99) if not noted else []
+        some = [tag for tag in some if not generation_of(tag)]
         if some:
             is_split, least = "/" in some[0], 1 + max(map(shard_number, some))
             if is_split != (keys.shards > 1) or least > keys.shards:

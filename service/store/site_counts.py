@@ -8,7 +8,7 @@ from redis.exceptions import ClusterCrossSlotError, ResponseError
 
 from service import models
 from service.errors import StoreError, StoreUnreachable
-from service.redis.failures import FAILURES
+from service.redis.failures import FAILURES, kind_of
 from service.store.runner import ScriptRunner
 
 COUNTED_AT_ONCE = 1000  # sites in one pipeline
@@ -20,6 +20,7 @@ class SiteCounts:
 
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
+        self.wrong_types = 0  # keys of a wrong type so far, such as those of retired shards
 
     async def site_names(self, after: str, limit: int) -> list[str]:
         """The sites known to Redis that come after a name, by name. Raises StoreError."""
@@ -33,7 +34,8 @@ class SiteCounts:
         the node that holds a site, or a shard of it, is down, a key has a wrong type, or the call
         in which it was asked about, with others, is not permitted. Raises StoreUnreachable: none
         can be asked."""
-        shards = [keys for name in names for keys in self._runner.keys.of_site(name)]
+        by_site = [self._runner.keys.of_site(name) for name in names]
+        shards = [keys for some in by_site for keys in some]
         lanes: dict[str, list[int]] = {}
         for index, keys in enumerate(shards):
             lanes.setdefault(self._runner.connection.lane_of(keys.tag), []).append(index)
@@ -52,6 +54,8 @@ class SiteCounts:
                     answers = [error] * len(some)
                 for index, answer in zip(some, answers, strict=True):
                     replies[index] = answer
+                    if isinstance(answer, ResponseError) and kind_of(answer) == "WRONGTYPE":
+                        self.wrong_types += 1
             errors = (replies[index] for index in indexes)
             first = next((error for error in errors if isinstance(error, Exception)), None)
             return self._runner.error_of(first) if first else None
@@ -63,8 +67,9 @@ class SiteCounts:
             if not moments and isinstance(failure, StoreUnreachable):
                 raise failure
         rows = []
-        for n, name in enumerate(names):
-            parts = counts[n * self._runner.keys.shards : (n + 1) * self._runner.keys.shards]
+        rest = iter(counts)
+        for name, some in zip(names, by_site, strict=True):
+            parts = [next(rest) for _ in some]
             known = [part for part in parts if part is not None]
             rows.append(models.SiteCount(name, sum(known) if len(known) == len(parts) else None))
         return models.SiteList(rows, None, min(moments, default=self._runner.about_now_ms()))

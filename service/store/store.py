@@ -5,9 +5,13 @@ read, `sweeps` removes those who have gone, `due` says whose turn it is. They sh
 runner; which shards a site has only `keys` says.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, ParamSpec, TypeVar
 
+from service.errors import StoreError, WrongTypeError
+from service.models import SiteList
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S
 from service.redis.connection import Connection
 from service.store.arrivals import StoreArrivals
@@ -19,17 +23,23 @@ from service.store.erase import StoreErasure
 from service.store.events import StoreEvents
 from service.store.history import StoreHistory
 from service.store.keys import Keys, ShardKeys
+from service.store.layouts import Layouts
 from service.store.listings import Listings
+from service.store.mover import Mover
+from service.store.paging import read_site_positions
 from service.store.reader import StoreReader
 from service.store.retention import Retention
 from service.store.runner import ScriptRunner
 from service.store.shard_count import ShardCount
 from service.store.shares import StoreShares
 from service.store.site_counts import SiteCounts
-from service.store.sweeps import StoreSweeps
+from service.store.sweeps import StoreSweeps, Sweep
 from service.store.users import StoreUsers
 from service.store.webhooks import StoreWebhooks
 from service.store.writer import Heartbeat, StoreWriter
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class PresenceStore:
@@ -66,66 +76,74 @@ class PresenceStore:
             connection, keys, config, observe_error=observe_error, deadline_s=deadline_s
         )
         self._due = due = DueList(runner, deadline_s=batch_deadline_s)
+        # What was once done keeps a trace in shards for so long; a minute more for slow copies.
+        keys.carried_within_ms = max(config.session_timeout_ms, config.view_dedup_ms) + 60_000
+        self.layouts = layouts = Layouts(runner)
+        self._mover = mover = Mover(runner, layouts)
         sender = BatchSender(
             runner,
             due,
+            mover,
             observe_batch=observe_batch,
             observe_outcomes=observe_outcomes,
             batch_deadline_s=batch_deadline_s,
         )
-        self._writer = writer = StoreWriter(runner, sender)
+        self._writer = writer = StoreWriter(runner, sender, mover)
+        mover.submit = writer.batcher.submit
+        up_to_date = self._up_to_date
         self.heartbeat = writer.heartbeat
         self.submit = writer.submit
         self.heartbeats = writer.heartbeats
-        self.leave = writer.leave
-        self.view = writer.view
-        self.end = writer.end
+        self.leave = up_to_date(writer.leave)
+        self.view = up_to_date(writer.view)
+        self.end = up_to_date(writer.end)
 
         users = StoreUsers(runner)
         reader, listings, sites = StoreReader(runner, users), Listings(runner), SiteCounts(runner)
-        self.active = reader.active
-        self.count = reader.count
-        self.stats = reader.stats
-        self.stats_and_positions = reader.stats_and_positions
-        self.last_events = reader.last_events
-        self.on_pages = reader.on_pages
-        self.changes = reader.changes
-        self.history = StoreHistory(runner, reader).history
+        self.active = up_to_date(reader.active)
+        self.count = up_to_date(reader.count)
+        self.stats = up_to_date(reader.stats)
+        self.stats_and_positions = up_to_date(reader.stats_and_positions)
+        self.last_events = up_to_date(reader.last_events)
+        self.on_pages = up_to_date(reader.on_pages)
+        self.changes = up_to_date(reader.changes)
+        self.history = up_to_date(StoreHistory(runner, reader).history)
         arrivals = StoreArrivals(runner, reader)
-        self.arrivals = arrivals.arrivals
-        self.came = arrivals.came
-        self.session = listings.session
-        self.sessions = listings.sessions
-        self.views = listings.views
-        self.last_views_position = listings.last_views_position
+        self.arrivals = up_to_date(arrivals.arrivals)
+        self.came = up_to_date(arrivals.came)
+        self.session = up_to_date(listings.session)
+        self.sessions = up_to_date(listings.sessions)
+        self.views = up_to_date(listings.views)
+        self.last_views_position = up_to_date(listings.last_views_position)
         events = StoreEvents(runner)
-        self.events = events.events
-        self.newest_events = events.newest_events
-        self.users = users.users
-        self.user = users.user
-        self.user_states = users.states
-        self.user_statuses = users.statuses
-        self.count_users = users.count_users
+        self.events = up_to_date(events.events)
+        self.newest_events = up_to_date(events.newest_events)
+        self.users = up_to_date(users.users)
+        self.user = up_to_date(users.user)
+        self.user_states = up_to_date(users.states)
+        self.user_statuses = up_to_date(users.statuses)
+        self.count_users = up_to_date(users.count_users)
         shares = StoreShares(runner)
         self.add_share = shares.add_share
         self.remove_share = shares.remove_share
         self.shares = shares.shares
         self.share_digests = shares.share_digests
-        self.webhooks = StoreWebhooks(runner)
+        self.webhooks = webhooks = StoreWebhooks(runner)
+        webhooks.here = up_to_date(webhooks.here)  # type: ignore[method-assign]
         self.site_names = sites.site_names
-        self.sites = sites.sites
+        self._site_counts = sites
 
         sweeps = StoreSweeps(runner)
-        self.sweep = sweeps.sweep
+        self.sweep = up_to_date(sweeps.sweep)
         erasure = StoreErasure(runner, writer.end, sweeps.sweep)
-        self.erase_session = erasure.erase_session
-        self.erase_user = erasure.erase_user
-        self.sweep_many = sweeps.sweep_many
+        self.erase_session = up_to_date(erasure.erase_session)
+        self.erase_user = up_to_date(erasure.erase_user)
+        self._sweep_many = sweeps.sweep_many
         self.claim = due.claim
         self.retention = Retention(
             runner, sites, views_days=config.views_days, events_days=config.events_days
         )
-        self.agree_on_shards = ShardCount(runner).agree
+        self._agree_on_shards = ShardCount(runner).agree
 
     @property
     def batcher(self) -> Batcher[ShardKeys, object, str]:
@@ -150,6 +168,61 @@ class PresenceStore:
     @span.setter
     def span(self, span: Callable[[str], AbstractContextManager[None]]) -> None:
         self._runner.span = span
+
+    def _up_to_date(
+        self, method: Callable[_P, Coroutine[Any, Any, _R]]
+    ) -> Callable[_P, Coroutine[Any, Any, _R]]:
+        """The method, called again where it met a shard that is retired, of which this copy had not
+        heard: it wrote nothing there, and read nothing."""
+        keys, layouts = self.keys, self.layouts
+
+        async def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            version = keys.version
+            try:
+                return await method(*args, **kwargs)
+            except WrongTypeError:
+                await layouts.learn()
+                if keys.version == version:
+                    raise
+            return await method(*args, **kwargs)
+
+        return called
+
+    async def agree_on_shards(self, *, may_note: bool = True) -> None:
+        """Agrees with all copies into how many shards sites are split, and learns of those that
+        are split otherwise. Raises as `ShardCount.agree`."""
+        await self._agree_on_shards(may_note=may_note)
+        await self.layouts.learn()
+
+    async def sweep_many(self, tags: Sequence[str]) -> list[Sweep | StoreError]:
+        """Removes some expired sessions of many site shards; what one refuses stands in its place.
+        Raises StoreError."""
+        version, swept = self.keys.version, await self._sweep_many(tags)
+        failed = [n for n, one in enumerate(swept) if isinstance(one, WrongTypeError)]
+        if failed:
+            await self.layouts.learn()
+            if self.keys.version != version:
+                again = await self._sweep_many([tags[n] for n in failed])
+                for n, one in zip(failed, again, strict=True):
+                    swept[n] = one
+        return swept
+
+    async def sites(self, names: Sequence[str]) -> SiteList:
+        """How many are on each of these sites, None where Redis cannot say. Raises
+        StoreUnreachable: none can be asked."""
+        counts, version = self._site_counts, self.keys.version
+        wrong_types, counted = counts.wrong_types, await counts.sites(names)
+        if counts.wrong_types != wrong_types:
+            with contextlib.suppress(StoreError):
+                await self.layouts.learn()
+            if self.keys.version != version:
+                return await counts.sites(names)
+        return counted
+
+    def known_positions(self, site: str, text: str) -> list[str]:
+        """The positions in the logs of a site that an event of a stream has told: of every shard
+        that it has by now. Raises FieldError: it is none."""
+        return read_site_positions(text, self.keys.layouts_of(site).in_force)
 
     def deadline(self) -> AbstractAsyncContextManager[None]:
         """One deadline around several operations, so that an answer made of many is in time."""
@@ -177,6 +250,9 @@ class PresenceStore:
 
     async def close(self) -> None:
         """Writes what was accepted, then closes the connections."""
+        await self._mover.settled()
         await self._writer.batcher.close()
+        await self._mover.settled()
+        await self.layouts.settled()
         await self._due.write_all()
         await self.connection.close()

@@ -26,7 +26,10 @@ class UserCounts:
 
     async def count(self, site: str, path: str | None) -> int:
         """How many users are here, or on a page. Raises StoreError."""
-        users = self._sites.setdefault(site, _SiteUsers(self._runner.keys.shards))
+        shards = self._runner.keys.of_site(site)
+        users = self._sites.setdefault(site, _SiteUsers(len(shards)))
+        if len(users.positions) != len(shards):  # the site is split anew
+            users = self._sites[site] = _SiteUsers(len(shards))
         self._sites.move_to_end(site)
         if len(self._sites) > SITES_KEPT:
             self._sites.popitem(last=False)
@@ -34,7 +37,7 @@ class UserCounts:
         async with users.lock:  # what is read first is applied first
             replies = await self._runner.read(
                 "user_pages",
-                self._runner.keys.of_site(site),
+                shards,
                 lambda n: (maxlen, users.positions[n], path or ""),
             )
             return await users.apply([reply for (reply,) in replies], path)

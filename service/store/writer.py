@@ -10,6 +10,7 @@ from service.redis.connection import Connection
 from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
 from service.store.keys import ShardKeys
+from service.store.mover import Mover
 from service.store.runner import ScriptRunner
 from service.store.waiters import ResultCollector, Waiter
 
@@ -45,8 +46,9 @@ class PageView(NamedTuple):
 class StoreWriter:
     """The writing half of the store."""
 
-    def __init__(self, runner: ScriptRunner, sender: BatchSender) -> None:
+    def __init__(self, runner: ScriptRunner, sender: BatchSender, mover: Mover) -> None:
         self._runner = runner
+        self.mover = mover
         self.batcher: Batcher[ShardKeys, Any, str] = Batcher(
             sender.send,
             _lanes_of(runner.connection),
@@ -92,22 +94,41 @@ class StoreWriter:
     async def leave(self, site: str, session_id: str, path: str = "") -> str:
         """Says goodbye, from a page where it is known: `leaving` or `unknown`. Raises as
         `heartbeat`."""
-        keys = self._runner.keys.of_session(site, session_id)
-        with self._runner.span("leave"):
-            return await self.batcher.result_of(keys, "leave", (session_id, path))
+        runner = self._runner
+        keys = runner.keys.of_session(site, session_id)
+        with runner.span("leave"):
+            outcome = await self.batcher.result_of(keys, "leave", (session_id, path))
+            if outcome == "unknown" and keys.asks_until_ms:
+                # It may not have been carried over yet; there, nothing is kept of a goodbye.
+                now_ms = runner.about_now_ms()
+                for former in runner.keys.former_of_session(site, session_id, now_ms):
+                    if outcome == "unknown":
+                        outcome = await self.batcher.result_of(former, "leave", (session_id, ""))
+            return outcome
 
     async def view(self, site: str, view: PageView, *, client: str = "") -> str:
         """Records a page view: `recorded`, `duplicate` or `limited`. Raises as `heartbeat`."""
         keys = self._runner.keys.of_session(site, view.session_id)
         with self._runner.span("view"):
+            if keys.asks_until_ms > self._runner.about_now_ms():
+                which = (view.session_id, view.path)
+                (seen,) = await self.mover.look(site, keys, [which])
+                await self.mover.mark_viewed(keys, [(*which, seen.viewed)])
+                client = "" if seen.in_shards else client  # who is here is not limited
             return await self.batcher.result_of(keys, "view", (view, client))
 
     async def end(self, site: str, session_id: str) -> bool:
         """Ends a session at once; whether there was one. Raises as `heartbeat`."""
-        keys = self._runner.keys.of_session(site, session_id)
-        users = self._runner.user_arguments(keys)
-        reply = await self._runner.write("end", keys, (keys.session(session_id),), users)
-        return bool(reply[1] == "ended")
+        runner, is_ended = self._runner, False
+        keys = runner.keys
+        for shard in (
+            keys.of_session(site, session_id),
+            *keys.former_of_session(site, session_id, runner.about_now_ms()),
+        ):
+            users = runner.user_arguments(shard)
+            reply = await runner.write("end", shard, (shard.session(session_id),), users)
+            is_ended = reply[1] == "ended" or is_ended
+        return is_ended
 
 
 def _again(outcome: str) -> str:

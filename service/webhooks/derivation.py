@@ -7,6 +7,7 @@ ids. Every step leaves a state that can be kept.
 import hashlib
 import heapq
 from collections.abc import Container, Iterable, Iterator
+from itertools import zip_longest
 
 from msgspec import Struct, field
 
@@ -177,7 +178,7 @@ class Derivation:
             self._feed(here.now, here.now)
         self.positions = [
             NOWHERE if end == NOWHERE else position
-            for end, position in zip(here.positions, self.positions, strict=True)
+            for end, position in zip_longest(here.positions, self.positions, fillvalue=NOWHERE)
         ]
 
     def _apply(self, logged: LoggedEvent, now: int, here: Container[str]) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 
-from service.errors import StoreError
+from service.errors import FieldError, StoreError
 from service.store.event_log import ERASED
+from service.store.paging import padded
 from service.store.store import PresenceStore
 from service.store.webhooks import USER_FIELD, Busy
 from service.webhook_tables import OF_USERS, Webhook
@@ -135,11 +136,12 @@ class Sender:
             },
         )
         self._cursor = kept.get("cursor", "")
-        positions = self._cursor.split(",")
-        # Of a site that was split anew, the log begins anew.
-        is_known = positions[0] and len(positions) == self._store.keys.shards
-        derivation.positions = positions if is_known and is_same else []
-        self._is_lost = "state" in kept and not is_known
+        positions: list[str] = []
+        if self._cursor:
+            with contextlib.suppress(FieldError):
+                positions = self._store.known_positions(self._site, self._cursor)
+        derivation.positions = positions if is_same else []
+        self._is_lost = "state" in kept and not positions
         self._delivered = int(kept.get("delivered", "0"))
         self._dropped = int(kept.get("dropped", "0"))
         return is_paused(self._webhook, kept)
@@ -158,6 +160,9 @@ class Sender:
                 if time.monotonic() - self._away_since_s > _GAP_S:
                     self._hold_off(now_ms)
                 self._away_since_s = None
+            known = page.next.split(",")
+            # A site that is split anew has shards of which nothing was read.
+            derivation.positions = padded(derivation.positions, len(known))
             if page.truncatedBefore is not msgspec.UNSET:
                 self._is_lost, derivation.positions = True, []
                 continue
@@ -170,6 +175,7 @@ class Sender:
             here = {user: is_here for user, is_here in here.items() if is_here}
             for _ in derivation.follow(page.events, here):
                 await self._send_full()
+            derivation.positions = known  # also behind what is told to nobody
             is_at_end = not page.more
             if is_at_end:
                 # Whatever happened until then was read.

@@ -29,7 +29,7 @@ SHAPES = {
     r"minutes:\d{10}": ("hash", r"(?:views|peak):\d\d"),
     r"hours:\d{8}": ("hash", r"(?:views|peak):\d\d"),
 }
-OUTSIDE = {"due": "zset", "sites": "zset", "probe": "string", "shards": "string"}
+OUTSIDE = {"due": "zset", "sites": "zset", "probe": "string", "shards": "string", "layouts": "hash"}
 
 
 def grammar_faults(client: Any, prefix: str) -> list[str]:

@@ -219,6 +219,7 @@ async def _look_at_redis(
     paths: dict[str, str] = {}
     views: Counter[tuple[str, str]] = Counter()
     try:
+        await store.layouts.learn()
         for site in sites:
             seconds, micros = await _any_time(store)
             now = seconds * 1000 + micros // 1000

@@ -185,7 +185,8 @@ def test_the_sizes_that_were_promised() -> None:
     lines = {path: path.read_text().count("\n") for path in LUA.rglob("*.lua")}
     assert lines[LUA / "heartbeat.lua"] <= 250
     assert max(lines[LUA / "include" / f"{part}.lua"] for part in PARTS) <= 90
-    assert sum(lines.values()) <= 1_200 + 580 + 77 + 14  # users, webhooks, mark.lua
+    # Users, webhooks, mark.lua, sites that are split anew.
+    assert sum(lines.values()) <= 1_200 + 580 + 77 + 14 + 160
 
 
 def test_every_part_is_included_somewhere() -> None:

@@ -1,6 +1,8 @@
 """Views and peaks per minute and hour, across the borders of minutes, hours and days."""
 
+import asyncio
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,10 +29,16 @@ def view(n: int) -> PageView:
 
 
 def believe_hours_behind(store: PresenceStore, hours: int) -> None:
-    """Names keys, at every other call, as a service does that has not noticed yet that the hour is
-    over."""
-    hour, behind = store._runner.hour, itertools.cycle((hours, 0))
-    store._runner.hour = lambda: hour() - next(behind)  # type: ignore[method-assign]
+    """Names keys, at every other call of a task, as a service does that has not noticed yet that
+    the hour is over."""
+    hour = store._runner.hour
+    behind: dict[Any, Iterator[int]] = {}
+
+    def believed() -> int:
+        of_task = behind.setdefault(asyncio.current_task(), itertools.cycle((hours, 0)))
+        return hour() - next(of_task)
+
+    store._runner.hour = believed  # type: ignore[method-assign]
 
 
 def views_of(history: models.History) -> list[int | None]:

@@ -26,6 +26,7 @@ from service.models import Stats
 from service.redis.client import connect
 from service.redis.connection import Connection
 from service.store.config import StoreConfig
+from service.store.event_log import CARRIED
 from service.store.keys import Keys
 from service.store.members import Member
 from service.store.sources import KINDS
@@ -52,6 +53,7 @@ SOURCES = {
     "ad": ("source example.org", "medium cpc", "campaign a b", "device phone"),
     "direct": ("source --", "device desktop"),
 }
+MOST_SPLITS = 4
 _numbers = itertools.count()
 
 sites = st.sampled_from(SITES)
@@ -97,6 +99,7 @@ class PresenceMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.model = {site: Site(RULES) for site in SITES}
         self.prefix = f"m{os.getpid()}-{next(_numbers)}"
+        self.splits = 0
 
     @initialize(
         shards=st.sampled_from([1, 3]),
@@ -112,6 +115,7 @@ class PresenceMachine(RuleBasedStateMachine):
         self.expires_at_once = expires_at_once
         self.server = connect(self.url) if self.url == "memory://" else None
         self.store = self.make_store()
+        self.watcher = self.make_store()  # it knows of each new layout at once
 
     def make_store(self) -> PresenceStore:
         keys = Keys(self.prefix, self.shards, has_users=lambda site: site == KNOWS_USERS)
@@ -177,8 +181,18 @@ class PresenceMachine(RuleBasedStateMachine):
         }
         assert dict(enumerate(self.run(at_once()))) == expected
 
+    @precondition(lambda self: self.splits < MOST_SPLITS)
+    @rule(site=sites, shards=st.integers(1, 4))
+    def split_anew(self, site: str, shards: int) -> None:
+        """By somebody else: the copy that goes on hears of it when it meets what is retired."""
+        self.splits += 1
+        layouts = self.run(self.watcher.layouts.change(site, shards))
+        assert layouts.shards == shards
+
     @rule(site=sites, session_id=ids)
     def leave(self, site: str, session_id: str) -> None:
+        # A goodbye that a copy sends before it has heard may be lost; of all else nothing is.
+        self.run(self.store.layouts.learn())
         expected = self.model[site].leave(self.now, session_id)
         assert self.run(self.store.leave(site, session_id)) == expected
 
@@ -190,6 +204,7 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @rule(site=sites, session_id=ids)
     def end(self, site: str, session_id: str) -> None:
+        self.run(self.store.layouts.learn())  # who orders it has
         expected = self.model[site].end(self.now, session_id)
         assert self.run(self.store.end(site, session_id)) == expected
 
@@ -211,6 +226,7 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @rule(site=sites)
     def sweep(self, site: str) -> None:
+        self.run(self.store.layouts.learn())
         for keys in self.store.keys.of_site(site):
             sweep = self.run(self.store.sweep(keys.tag))
             assert (sweep.backlog, sweep.now_ms) == (0, self.now)
@@ -258,7 +274,8 @@ class PresenceMachine(RuleBasedStateMachine):
             assert all(count <= views[path] for path, count in top.items())
             most = len(model.views) / RULES.max_paths
             assert all(count - top.get(path, 0) <= most for path, count in views.items())
-            assert others or self.shards > 1  # each shard has its own MAX_PATHS
+            # Each shard has its own MAX_PATHS.
+            assert others or len(self.watcher.keys.of_site(site)) > 1
         assert (stats.sweepBacklog, stats.asOf) == (0, self.now)
         assert stats.activeUsers == (len(model.users_here()) if site == KNOWS_USERS else UNSET)
 
@@ -330,15 +347,21 @@ class PresenceMachine(RuleBasedStateMachine):
             self.run(self.store.close())
         self.store = self.make_store()
 
-    @precondition(lambda self: hasattr(self, "store"))
+    @precondition(lambda self: hasattr(self, "watcher"))
     @invariant()
     def agrees(self) -> None:
         self.run(self.check())
 
     async def check(self) -> None:
+        await self.watcher.layouts.learn()
         for site in SITES:
-            shards = await invariants.check(self.store, site, self.now)
-            logged = events_by_session(entry for shard in shards for entry in shard.events)
+            shards = await invariants.check(self.watcher, site, self.now)
+            logged = events_by_session(
+                entry
+                for shard in shards
+                for entry in shard.events
+                if entry[1]["type"] not in CARRIED
+            )
             for session_id in IDS:
                 expected = self.model[site].events_of(session_id)
                 written = logged.get(session_id, [])
@@ -366,6 +389,8 @@ class PresenceMachine(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.run(self.forget())
             self.run(self.store.close())
+            if self.server is None:
+                self.run(self.watcher.close())
         self.runner.close()
 
 

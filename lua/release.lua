@@ -1,0 +1,36 @@
+--[[
+  Lets go of a session that lives on in a shard of a newer layout, into which it was carried
+  (include/carry.lua): nobody is told that it left.
+
+  KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
+  KEYS[-1] session  hash  its last part is the session id
+
+  ARGV[1]  now, ms since the epoch; empty: ask TIME
+  ARGV[2]  the hour the dated keys are for, hours since the epoch
+  ARGV[3]  to ARGV[10]: the settings (include/settings.lua)
+  ARGV[11] remembered of those who left, users; only where the shard has 19 keys
+
+  Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome}
+    outcome  'released'
+             'unknown'  there is no such session, nothing was written
+]]
+-- @include hour
+-- @include settings
+-- @include keys
+-- @include member
+-- @include counters
+-- @include sessions
+-- @include users
+local shard, session = open_shard(1), KEYS[#KEYS]
+
+local was = read_session(session)
+local member = was.path and member_of(string.match(session, '([^:]+)$'), was.country, was.path, was.user)
+local score = member and redis.call('ZSCORE', shard.active, member)
+if not score then
+  return {now_text, 'unknown'}
+end
+redis.call('ZREM', shard.active, member)
+redis.call('DEL', session)
+-- Where nobody has seen it for a while, its user was last seen then, as if it had timed out.
+end_sessions(shard, {member, score}, now_text, 'carried')
+return {now_text, 'released'}

@@ -1,0 +1,133 @@
+"""The layouts of sites in Redis: learned by every copy, and changed while heartbeats go on.
+
+A change is announced, then the shards in force are retired, each in one step, then the new layout
+is in force. So no heartbeat is written to a new layout while one is written to the old. Each step
+may be done twice; whoever finds a change half done, since who began it is gone, does the rest.
+"""
+
+import asyncio
+import random
+from typing import Any
+
+import structlog
+
+from service.errors import StoreBusy, StoreError
+from service.redis.replies import pairs_of
+from service.redis.scripts import Call, load
+from service.store.due import LISTS_LIFE_MS
+from service.store.keys import Keys
+from service.store.layout import SiteLayouts
+from service.store.runner import ScriptRunner
+
+LOOK_S = 0.5  # each copy looks so often whether a site has another layout
+TRIES = 5  # of a change, where somebody else changes the site as well
+
+log = structlog.get_logger(__name__)
+
+
+async def read_layouts(client: Any, keys: Keys) -> dict[str, SiteLayouts]:
+    """The layouts of the sites that have had several. Raises RedisError."""
+    rows = await client.execute_command("HGETALL", keys.registry)
+    return {site: SiteLayouts.parse(text) for site, text in pairs_of(rows)}
+
+
+class Layouts:
+    """Reads and changes which layouts sites have, and tells the keys."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        self._runner = runner
+        self._learning: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Learns until it is cancelled. Failures are outlived: who meets a shard that is retired
+        asks again anyway."""
+        while True:
+            await asyncio.sleep(LOOK_S * random.uniform(0.8, 1.0))  # noqa: S311
+            try:
+                await self.learn()
+            except StoreError:
+                continue
+            except Exception as error:  # it must outlive what nobody thought of
+                log.error("layouts_failed", kind=type(error).__name__, exc_info=error)
+
+    async def learn(self) -> None:
+        """Takes over what Redis says, once for all who ask at a time. Raises StoreError."""
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn(), name="layouts")
+            self._learning.add_done_callback(self._has_learned)
+        await asyncio.shield(self._learning)
+
+    def _has_learned(self, task: "asyncio.Task[None]") -> None:
+        self._learning = None
+        if not task.cancelled():
+            task.exception()  # those who wait are told
+
+    async def _learn(self) -> None:
+        known = await self._read()
+        if half_done := [site for site, layouts in known.items() if layouts.announced]:
+            for site in half_done:
+                await self._switch(site, known[site])
+            known = await self._read()
+        self._runner.keys.know(known, self._runner.about_now_ms())
+
+    async def settled(self) -> None:
+        """Waits for a read that nobody needs any more."""
+        if self._learning is not None:
+            await asyncio.wait((self._learning,))
+
+    async def _read(self) -> dict[str, SiteLayouts]:
+        async with self._runner.failures():
+            return await read_layouts(self._runner.client, self._runner.keys)
+
+    async def change(self, site: str, shards: int) -> SiteLayouts:
+        """Splits a site into so many shards from now on; its layouts after that. Where it is split
+        so already, nothing is done.
+
+        Raises:
+            StoreError: Redis cannot do it now; where it was announced, some copy does the rest.
+        """
+        keys = self._runner.keys
+        for _ in range(TRIES):
+            await self.learn()
+            layouts = keys.layouts_of(site)
+            if layouts.shards == shards:
+                return layouts
+            known = str(layouts) if site in keys.layouts else ""
+            announced = layouts.with_announced(shards, await self._now_ms(site))
+            if await self._write(site, known, str(announced)):
+                await self._switch(site, announced)
+        raise StoreBusy("others go on changing this site")
+
+    async def forget_earlier(self, site: str) -> None:
+        """Keeps of the layouts of a site the one in force, as where all else of it is deleted.
+        Raises StoreError."""
+        await self.learn()
+        if known := self._runner.keys.layouts.get(site):
+            await self._write(site, str(known), str(SiteLayouts((known.current,))))
+            await self.learn()
+
+    async def _switch(self, site: str, layouts: SiteLayouts) -> None:
+        """Retires the shards in force, and puts in force what is announced."""
+        runner = self._runner
+        calls = [
+            Call(load("retire"), shard.renamed(), (runner.clock(), LISTS_LIFE_MS))
+            for shard in runner.keys.in_force(site, layouts)
+        ]
+        async with runner.failures():
+            for reply in await runner.replies(lambda hour: calls):
+                runner.checked(reply)
+        await self._write(site, str(layouts), str(layouts.switched()))
+
+    async def _write(self, site: str, known: str, text: str) -> bool:
+        """Whether the site had these layouts still, and has those now."""
+        runner = self._runner
+        args = (runner.clock(), site, known, text, LISTS_LIFE_MS)
+        call = Call(load("layout"), (runner.keys.registry,), args)
+        async with runner.failures():
+            (reply,) = await runner.replies(lambda hour: [call])
+        return bool(runner.checked(reply)[1] == "written")
+
+    async def _now_ms(self, site: str) -> int:
+        shard = self._runner.keys.of_site(site)[-1]
+        ((reply,),) = await self._runner.read("count", [shard], lambda n: ("pages",))
+        return int(reply[0])
