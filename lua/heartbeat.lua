@@ -58,19 +58,20 @@ while KEYS[key] do
     members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. ARGV[first_arg + 2 * i - 2]
   end
   reply[at] = 'open'
-  local scores = count == 1 and {redis.pcall('ZSCORE', active, members[1])}
+  local is_lone = count == 1
+  local scores = is_lone and {redis.pcall('ZSCORE', active, members[1])}
     or redis.pcall('ZMSCORE', active, unpack(members))
-  local failed = scores.err and scores or type(scores[1]) == 'table' and scores[1]
-  if failed then
+  local failed = is_lone and scores[1] or scores
+  if failed and failed.err then
     if redis.pcall('HEXISTS', active, 'moved') ~= 1 then
       return failed
     end
-    reply[at], scores = 'moved layout', members
+    reply[at], scores = 'moved layout', {}
     for i = 1, count do
       reply[at + i] = false
     end
   end
-  for i, score in ipairs(failed and {} or scores) do
+  for i, score in ipairs(scores) do
     local seen = score and score - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then

@@ -120,7 +120,6 @@ class ShardKeys:
         self.types = base + "types"
         self.top_order = base + "top_order"
         self.uniques = renamed + "uniques"
-        self._days = base + "uniques:"
         self.shares = base + "shares"
         self.user_pages = base + "user_pages"
         self.user_seen = base + "user_seen"
@@ -145,7 +144,7 @@ class ShardKeys:
 
     def uniques_of(self, hour: int) -> str:
         """The distinct session ids of the day of an hour."""
-        return f"{self._days}{day_text(hour // HOURS_PER_DAY)}"
+        return f"{self.base}uniques:{day_text(hour // HOURS_PER_DAY)}"
 
     def minutes_of(self, hour: int) -> str:
         """Views and peaks per minute of an hour."""

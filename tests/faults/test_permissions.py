@@ -102,6 +102,9 @@ async def use(service: Service, key_prefix: str) -> None:
     )
     assert await store.changes("blog", positions)
     assert await store.last_events("blog", positions)
+    assert (await store.layouts.change("blog", store.keys.shards + 1)).current.generation == 1
+    again = Heartbeat(S, "/again", "", "", "")
+    assert await store.heartbeat("blog", again) == "duplicate"  # in its new shard
     connection = connect(url_of_store(service))
     try:
         doctor = Doctor(connection, Keys(key_prefix))
