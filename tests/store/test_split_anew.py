@@ -1,0 +1,61 @@
+"""A site is split anew: what is followed goes on, and a change that is half done is completed."""
+
+from service.redis.scripts import Call, load
+from service.store.due import LISTS_LIFE_MS
+from service.store.layout import SiteLayouts
+from service.store.writer import Heartbeat
+from tests.conftest import Clock, MakeStore
+
+SESSIONS = [f"session-{n:010d}" for n in range(12)]
+
+
+def on(path: str) -> list[Heartbeat]:
+    return [Heartbeat(session, path, "", "", "") for session in SESSIONS]
+
+
+async def test_a_stream_goes_on_where_it_stopped(make_store: MakeStore) -> None:
+    store, operator = make_store(Clock()), make_store(Clock())
+    await store.heartbeats("blog", on("/a"))
+    _, positions = await store.stats_and_positions("blog")
+    assert len(positions) == 1
+    await operator.layouts.change("blog", 4)
+    assert await store.heartbeats("blog", on("/b")) == ["moved"] * 12
+    known = store.known_positions("blog", ",".join(positions))
+    changes = await store.changes("blog", known)
+    assert changes
+    assert (changes.change.activeVisitors, len(changes.log)) == (12, 12)
+    assert {row.path: row.count for row in changes.change.activeByPath} == {"/a": 0, "/b": 12}
+    assert (changes.change.arrivals, changes.change.departures) == (0, 0)
+    page = await store.events("blog", after=positions[0], limit=100)
+    assert [event.type for event in page.events] == ["moved"] * 12
+    assert not any(event.gapBefore for event in page.events)
+    assert not (await store.events("blog", after=page.next, limit=100)).events
+
+
+async def test_whoever_meets_a_change_that_is_half_done_completes_it(
+    make_store: MakeStore,
+) -> None:
+    """Announced, and one of two shards retired, when whoever ordered it died."""
+    clock = Clock()
+    store = make_store(clock, shards=2)
+    assert await store.heartbeats("blog", on("/a")) == ["created"] * 12
+    announced = store.keys.layouts_of("blog").with_announced(3, int(clock()))
+    assert await store.layouts._write("blog", "", str(announced))
+    first = store.keys.of_site("blog")[0]
+    await store.connection.client.execute_command(
+        *Call(load("retire"), first.renamed(), (clock(), LISTS_LIFE_MS)).eval()
+    )
+    assert await store.heartbeats("blog", on("/b")) == ["moved"] * 12
+    assert store.keys.layouts_of("blog") == announced.switched()
+    assert (await store.active("blog")).activeVisitors == 12
+    assert SiteLayouts.parse(str(announced)) == announced
+
+
+async def test_a_layout_is_not_written_over_by_who_was_frozen(make_store: MakeStore) -> None:
+    store = make_store(Clock())
+    old = store.keys.layouts_of("blog").with_announced(4, 1)
+    await store.layouts.change("blog", 4)
+    newest = await store.layouts.change("blog", 3)
+    await store.layouts._switch("blog", old)
+    await store.layouts.learn()
+    assert store.keys.layouts_of("blog") == newest
