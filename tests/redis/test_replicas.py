@@ -186,6 +186,31 @@ async def test_what_a_replica_calls_lost_is_asked_of_the_primary() -> None:
             assert changes.positions == [position]
 
 
+async def test_a_replica_that_has_not_heard_that_a_site_is_split_anew_is_not_asked() -> None:
+    """It would say that nobody is in shards that it does not know under their names of now."""
+    with pair() as (primary, replica):
+        async with reading(primary.url, max_age_ms=60_000) as found:
+            store = found.store
+            await store.heartbeats("blog", [beat("/a") for _ in range(8)])
+            await found.until("answered")
+            await found.counts(8)
+            await found.stop_following()
+            replica.client.execute_command("REPLICAOF", "127.0.0.1", servers.free_port())
+            await store.layouts.change("blog", 4)
+            of_replica = scripts_run(replica)
+            assert (await store.count("blog", None))[0] == 8
+            assert scripts_run(replica) > of_replica  # it was asked, and not believed
+            listed = await store.sessions("blog", limit=9, cursor=None, path=None)
+            assert len(listed.sessions) == 8
+            replica.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+            found.follow()
+            async with asyncio.timeout(20):
+                asked = -1
+                while scripts_run(primary) != asked:  # until the replica alone answers again
+                    asked = scripts_run(primary)
+                    assert (await store.count("blog", None))[0] == 8
+
+
 async def test_a_failover_with_sentinels() -> None:
     with servers.guarded() as guarded:
         async with reading(guarded.url) as found:
