@@ -77,7 +77,7 @@ def read_site_positions(after: str, layouts: Sequence[Layout]) -> list[str]:
         (position,) = read_positions(after, 1)
         moment = stream_position(position)[0]
         of_layouts = (
-            [position if layout.since_ms <= moment else BEGINNING] * layout.shards
+            [position if layout.since_ms <= moment or not moment else BEGINNING] * layout.shards
             for layout in layouts
         )
         return [one for positions in of_layouts for one in positions]

@@ -160,7 +160,8 @@ class Sender:
                 if time.monotonic() - self._away_since_s > _GAP_S:
                     self._hold_off(now_ms)
                 self._away_since_s = None
-            known = page.next.split(",")
+            # Of an empty log `next` says when it was seen; here that is known by the lease.
+            known = [NOWHERE if at.startswith("0-") else at for at in page.next.split(",")]
             # A site that is split anew has shards of which nothing was read.
             derivation.positions = padded(derivation.positions, len(known))
             if page.truncatedBefore is not msgspec.UNSET:

@@ -3,6 +3,7 @@
 from service.redis.scripts import Call, load
 from service.store.due import LISTS_LIFE_MS
 from service.store.layout import SiteLayouts
+from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeStore
 
@@ -59,3 +60,30 @@ async def test_a_layout_is_not_written_over_by_who_was_frozen(make_store: MakeSt
     await store.layouts._switch("blog", old)
     await store.layouts.learn()
     assert store.keys.layouts_of("blog") == newest
+
+
+async def test_unique_visitors_over_two_changes(make_store: MakeStore) -> None:
+    """Who is here over a change counts once. Who left and comes back after it counts once on one
+    server; on a cluster, whose slots share no count, once more for each change: that day, and in
+    the count of all time."""
+    clock = Clock()
+    store = make_store(clock)
+    assert await store.heartbeats("blog", on("/a")) == ["created"] * 12
+    await store.layouts.change("blog", 4)
+    assert await store.heartbeats("blog", on("/b")) == ["moved"] * 12
+    assert await uniques(store) == (12, 12, 12)
+    clock.advance(store.config.session_timeout_ms)
+    assert await store.heartbeats("blog", on("/b")) == ["created"] * 12
+    twice = 12 if store.connection.allows_cross_slot else 24
+    assert await uniques(store) == (twice, twice, twice)
+    await store.layouts.change("blog", 3)
+    clock.advance(24 * 3_600_000)
+    assert await store.heartbeats("blog", on("/b")) == ["created"] * 12
+    assert await uniques(store) == (12 if twice == 12 else 36, 12, 12)
+
+
+async def uniques(store: PresenceStore) -> tuple[int, int, object]:
+    """Of all time, and of today as two answers have it."""
+    stats = await store.stats("blog")
+    (today,) = (await store.history("blog", "days", 1)).points
+    return stats.uniqueVisitors, stats.uniqueVisitorsToday, today.uniqueVisitors
