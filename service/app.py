@@ -96,11 +96,14 @@ def _connection_of(settings: Settings) -> Connection:
     return connect(settings.redis_url, reads=reads)
 
 
-def make_store(settings: Settings, connection: Connection, metrics: Metrics) -> PresenceStore:
-    """The store of an app or a command."""
+def make_store(
+    settings: Settings, connection: Connection, metrics: Metrics, keys: Keys | None = None
+) -> PresenceStore:
+    """The store of an app or a command. Those of one app share `keys`, and so what one of them has
+    learned of the layouts of sites."""
     return PresenceStore(
         connection,
-        Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users),
+        keys or Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users),
         store_config_of(settings),
         observe_batch=metrics.observe_batch,
         observe_outcomes=metrics.observe_outcomes,
@@ -164,7 +167,9 @@ def create_app(
         pace = Pace(grace_s=settings.heartbeat_interval)
         # Who sends must know what is, not what was: of a replica that lags, they would tell that
         # somebody is gone who is here.
-        current = make_store(settings, replace(store.connection, replicas=None), metrics)
+        current = make_store(
+            settings, replace(store.connection, replicas=None), metrics, store.keys
+        )
         senders = start_senders(current, settings.sites, metrics, pace)
         if demo:
             visitors = Visitors(store, settings.heartbeat_interval)

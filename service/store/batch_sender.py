@@ -267,13 +267,14 @@ class BatchSender:
                 answers.append(self._failed_answers(batch, outcomes, ResponseError(status)))
             else:
                 self._due.note(batch.key.tag, status == "opened", now_ms, now_s)
-                self._observe_outcomes(batch.key.tag, outcomes)
                 if batch.key.asks_until_ms and "elsewhere" in outcomes:
                     known = [None if one == "elsewhere" else one for one in outcomes]
                     self._mover.hold(batch, (n for n, one in enumerate(known) if one is None))
                     answers.append(Elsewhere(self._mover.carry, known))
+                    outcomes = [one for one in known if one is not None]
                 else:
                     answers.append(outcomes)
+                self._observe_outcomes(batch.key.tag, outcomes)
         return answers
 
     def _failed_answers(
