@@ -170,11 +170,17 @@ def started(
 
 @contextmanager
 def copies(
-    count: int, redis: Valkey, folder: Path
+    count: int, redis: Valkey, folder: Path, **more: str
 ) -> Iterator[tuple[list[tuple[Program, int]], int]]:
-    """So many copies of the service with nginx before them; the copies, and the port of nginx."""
+    """So many copies, with more settings, and nginx before them; the copies, and nginx's port."""
     with ExitStack() as stack:
-        running = [stack.enter_context(started("service", redis, folder)) for _ in range(count)]
+        running = []
+        for _ in range(count):
+            port = free_port()
+            copy = _service(Setup(redis, folder, port, 1, mix.DEDUP_S), **more)
+            running.append((stack.enter_context(copy), port))
+        for copy, port in running:
+            copy.wait_for(port)
         port = free_port()
         servers = " ".join(f"server 127.0.0.1:{number};" for _, number in running)
         words = {"SERVERS": servers, "PORT": str(port)}

@@ -115,7 +115,7 @@ def _how() -> str:
     shares = ", ".join(f"{share:.0%} {name}" for name, share in mix.SHARES.items())
     return f"""\
 The service, or a peer, has one core; the load generator and Redis have the other. CPU is read from
-`/proc/<pid>/stat`, in P5, P5b and P6 from Redis's `commandstats`. One refusal makes a run invalid.
+processes' clocks, in P5, P5b and P6 from Redis's `commandstats`. One refusal makes a run invalid.
 
 The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages, {shares}.
 Every check is on. Programs take turns; figures are medians. P17's heartbeats come at the moments of

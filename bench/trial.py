@@ -45,16 +45,17 @@ def fill(redis: Valkey, sites: int = 1) -> None:
     name = f"filled-{sites}.rdb"
     redis.client.flushall()
     if not redis.restore(name):
-        asyncio.run(_fill(redis.url, sites))
+        asyncio.run(put_sessions(redis.url, sites))
         redis.save(name)
     redis.client.config_resetstat()
 
 
-async def _fill(url: str, sites: int) -> None:
+async def put_sessions(url: str, sites: int = 1, shards: int = 1) -> None:
+    """Puts every session of the mix in."""
     by_site: defaultdict[str, list[Heartbeat]] = defaultdict(list)
     for beat in mix.sessions(sites):
         by_site[beat.site].append(Heartbeat(beat.session, beat.path, "", "", ""))
-    async with store_of(url, RULES) as store:
+    async with store_of(url, RULES, shards) as store:
         for site, beats in by_site.items():
             for start in range(0, len(beats), FILLED_AT_ONCE):
                 await write(store, site, beats[start : start + FILLED_AT_ONCE])
