@@ -1,0 +1,340 @@
+"""The simulation: events on cores. A copy does with a heartbeat what service/store/batcher.py does:
+one call in flight to each node, a pause after a call of several, none once enough wait.
+
+Where only a part of the copies is simulated, the others' calls reach each node as a Poisson process
+of calls such as those of the part.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from inspect import signature
+from itertools import count
+from math import ceil, log
+from typing import Any
+
+from service.redis.cluster import LOST_AFTER_S
+from service.store.batch_sender import CALL_LIMIT
+from service.store.batcher import Batcher
+from service.store.sweeper import POLL_S
+from service.store.sweeps import SWEEP_LIMIT
+from service.store.writer import CALL_PACE_S
+from simulation.costs import Costs
+
+_DEFAULTS = signature(Batcher).parameters
+ENOUGH, MAX_WAITING, MAX_CALL, MAX_WAIT_S = (
+    _DEFAULTS[name].default for name in ("enough", "max_waiting", "max_call", "max_wait_s")
+)
+RETRY_S = 30  # Retry-After is from 1 s to the interval
+BEFORE = 0.6  # of what a heartbeat costs a copy, the share before its call
+KEPT = 512  # calls of which those of other copies are drawn
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is simulated. `part`: how many of the copies, 0: all. `shards`: of each site, all of
+    which are equal. `is_by_site`: the balancer chooses the copy by the site. `is_shared`: copies
+    share a core, and nodes another with the balancer and who sends, as on the machine that is
+    measured."""
+
+    rate: float
+    copies: int = 1
+    nodes: int = 1
+    sites: int = 1
+    shards: int = 1
+    part: int = 0
+    is_cluster: bool = True
+    is_by_site: bool = False
+    is_shared: bool = False
+    network_s: float = 0.000_1
+    seconds: float = 2.0
+    warm_up_s: float = 0.5
+    gone_share: float = 0.05  # of the heartbeats that create a session: as many are swept
+    burst: tuple[float, float] = (0.0, 1.0)  # until when the rate is so many times as high
+    away: tuple[float, float] = (0.0, 0.0)  # from when to when the first node does not answer
+
+
+@dataclass
+class Outcome:
+    """What came of it, of what was simulated. Seconds; CPU by process in µs."""
+
+    sent: int = 0
+    answered: int = 0
+    refused: int = 0
+    waiting: int = 0
+    calls: int = 0
+    scripts: int = 0
+    wakes: int = 0  # of copies
+    node_wakes: int = 0
+    copy_us: float = 0.0  # per heartbeat
+    redis_us: float = 0.0
+    copies_busy: float = 0.0  # of a core, in the mean
+    nodes_busy: float = 0.0
+    busiest: float = 0.0  # of the nodes
+    latencies: list[float] = field(default_factory=list)
+
+    def percentile_ms(self, percent: float) -> float:
+        if not self.latencies:
+            return float("nan")
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000
+
+
+class Core:
+    """Does one thing after another."""
+
+    free_s = 0.0
+
+
+class Process:
+    """A process on a core: what it is asked while it waits for nothing wakes it first."""
+
+    def __init__(self, core: Core, wake_us: float) -> None:
+        self.core, self.wake_s = core, wake_us / 1e6
+        self.free_s = self.busy_s = 0.0
+        self.wakes = 0
+
+    def work(self, at: float, seconds: float) -> float:
+        """Does so much as soon as it can; returns when it is done."""
+        core = self.core
+        if at > self.free_s + 1e-9:
+            self.wakes += 1
+            seconds += self.wake_s
+        begins = core.free_s if core.free_s > at else at
+        core.free_s = self.free_s = begins + seconds
+        self.busy_s += seconds
+        return self.free_s
+
+
+class Node(Process):
+    """A node, with what else it does: others' calls, sweeps, and a timer 500 times a second."""
+
+    def __init__(self, core: Core, costs: Costs, numbers: random.Random) -> None:
+        super().__init__(core, costs.redis_wake)
+        self.others = self.sweeps = 0.0  # a second
+        self.sweep_s = 0.0
+        self.timer = costs.redis_hz
+        self._random = numbers.random
+        self._next = 0.0
+
+    def catch_up(self, now: float, like: deque[float]) -> None:
+        """Does what came before now."""
+        draw, sure = self._random, self.sweeps + self.timer
+        rate = (self.others if like else 0.0) + sure
+        if not rate:
+            self._next = now
+        while self._next < now:
+            which = draw() * rate
+            if which >= sure:
+                self.work(self._next, like[int(draw() * len(like))])
+            else:
+                self.work(self._next, self.sweep_s if which < self.sweeps else 0.0)
+            self._next -= log(1.0 - draw()) / rate
+
+
+class Lane:
+    """What waits in a copy for a node."""
+
+    def __init__(self, copy: "Copy", node: Node) -> None:
+        self.copy, self.node = copy, node
+        self.queue: deque[tuple[int, float]] = deque()  # shard, and when it was sent
+        self.is_idle, self.pause = True, 0  # the number of the pause that it is in
+        self.began_s = 0.0
+
+
+class Copy(Process):
+    """A copy of the service, its lanes, and the shards whose heartbeats it is sent."""
+
+    def __init__(self, core: Core, costs: Costs, pool: list[int]) -> None:
+        super().__init__(core, costs.copy_wake)
+        self.pool = pool
+        self.lanes: dict[int, Lane] = {}
+        self.waiting = 0
+
+
+class Simulation:
+    """One run of a plan; the same for the same seed."""
+
+    def __init__(self, plan: Plan, costs: Costs, seed: int = 1) -> None:
+        self.plan, self.costs = plan, costs
+        self.numbers = numbers = random.Random(seed)
+        self.outcome = Outcome()
+        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._count, self._turn = count(), count()
+        self._like: deque[float] = deque(maxlen=KEPT)
+        self._calls_in_all = 0
+        first, second = Core(), Core()
+        self._others = Process(second, 0.0)  # the balancer and who sends, on a shared core
+        shards = plan.sites * plan.shards
+        # Evenly: slots are moved until they are. But no copy's sites are all on one node.
+        self.node_of = [n % plan.nodes for n in range(shards)]
+        numbers.shuffle(self.node_of)
+        self.nodes = [
+            Node(second if plan.is_shared else Core(), costs, numbers) for _ in range(plan.nodes)
+        ]
+        self.here = Counter(self.node_of)
+        self._of_part = (plan.part or plan.copies) / plan.copies
+        for number, node in enumerate(self.nodes):
+            gone = plan.gone_share * plan.rate * self.here[number] / shards
+            each = min(max(gone / max(self.here[number], 1) * POLL_S, 1.0), SWEEP_LIMIT)
+            node.sweeps = gone / each if costs.sweep else 0.0
+            node.sweep_s = (costs.redis_call + costs.redis_script + each * costs.sweep) / 1e6
+        self.copies = [
+            Copy(
+                first if plan.is_shared else Core(),
+                costs,
+                list(range(n, shards, plan.copies)) if plan.is_by_site else list(range(shards)),
+            )
+            for n in range(plan.part or plan.copies)
+        ]
+
+    def run(self) -> Outcome:
+        plan, outcome, events = self.plan, self.outcome, self._events
+        self._at(0.0, self._send)
+        if plan.is_shared:  # a core to which more comes than these: each in its moment
+            for node in self.nodes:
+                node.timer = 0.0
+                self._at(0.0, self._tick, node)
+        ends, is_warm = plan.warm_up_s + plan.seconds, False
+        used: list[tuple[float, int]] = []
+        processes = [*self.copies, *self.nodes]
+        while events and events[0][0] < ends:
+            now, _, what, arguments = heappop(events)
+            if not is_warm and now >= plan.warm_up_s:
+                is_warm = True
+                self._catch_up(now)
+                used = [(process.busy_s, process.wakes) for process in processes]
+                earlier = outcome
+                outcome = self.outcome = Outcome(
+                    waiting=earlier.sent - earlier.answered - earlier.refused
+                )
+            what(now, *arguments)
+        self._catch_up(ends)
+        outcome.waiting += outcome.sent - outcome.answered - outcome.refused
+        busy = [p.busy_s - was for p, (was, _) in zip(processes, used, strict=True)]
+        copies, nodes = busy[: len(self.copies)], busy[len(self.copies) :]
+        woken = [p.wakes - was for p, (_, was) in zip(processes, used, strict=True)]
+        outcome.wakes = sum(woken[: len(self.copies)])
+        outcome.node_wakes = sum(woken[len(self.copies) :])
+        outcome.copies_busy = sum(copies) / len(copies) / plan.seconds
+        outcome.nodes_busy = sum(nodes) / len(nodes) / plan.seconds
+        outcome.busiest = max(nodes) / plan.seconds
+        outcome.copy_us = sum(copies) / max(outcome.sent, 1) * 1e6
+        outcome.redis_us = sum(nodes) / max(outcome.sent, 1) * 1e6 * self._of_part
+        return outcome
+
+    def _catch_up(self, now: float) -> None:
+        for number, node in enumerate(self.nodes):
+            node.others = self._of_others(number, now)
+            node.catch_up(now, self._like)
+
+    def _of_others(self, number: int, now: float) -> float:
+        """Calls a second that copies make to a node which are not simulated."""
+        share = self.here[number] / len(self.node_of)
+        return self._calls_in_all / max(now, 0.01) * (1 / self._of_part - 1) * share
+
+    def _at(self, when: float, what: Callable[..., None], *arguments: Any) -> None:
+        heappush(self._events, (when, next(self._count), what, arguments))
+
+    def _tick(self, now: float, node: Node) -> None:
+        node.work(now, 0.0)
+        if self.costs.redis_hz:
+            self._at(now + 1 / self.costs.redis_hz, self._tick, node)
+
+    def _send(self, now: float) -> None:
+        """A heartbeat comes, and the next is due by a Poisson process."""
+        until, times = self.plan.burst
+        rate = self.plan.rate * self._of_part * (times if now < until else 1.0)
+        self._at(now - log(1.0 - self.numbers.random()) / rate, self._send)
+        copy = self.copies[next(self._turn) % len(self.copies)]
+        if self.plan.is_shared:
+            self._others.work(now, self.costs.generator / 1e6)
+        self._arrive(now, copy, copy.pool[int(self.numbers.random() * len(copy.pool))])
+
+    def _arrive(self, now: float, copy: Copy, shard: int) -> None:
+        self.outcome.sent += 1
+        done = copy.work(now, self.costs.copy_heartbeat * BEFORE / 1e6)
+        self._at(done, self._submit, copy, shard, now)
+
+    def _refuse(self, now: float, copy: Copy, shard: int) -> None:
+        """It comes again when Retry-After says."""
+        self.outcome.refused += 1
+        self._at(now + 1 + self.numbers.random() * (RETRY_S - 1), self._arrive, copy, shard)
+
+    def _submit(self, now: float, copy: Copy, shard: int, sent: float) -> None:
+        if copy.waiting >= MAX_WAITING:
+            self._refuse(now, copy, shard)
+            return
+        copy.waiting += 1
+        number = self.node_of[shard]
+        lane = copy.lanes.get(number)
+        if lane is None:
+            lane = copy.lanes[number] = Lane(copy, self.nodes[number])
+        lane.queue.append((shard, sent))
+        if lane.is_idle or (lane.pause and len(lane.queue) >= ENOUGH):
+            lane.is_idle, lane.pause = False, 0
+            self._at(max(now, copy.free_s), self._take, lane)
+
+    def _wake(self, now: float, lane: Lane, pause: int) -> None:
+        if lane.pause == pause:
+            lane.pause = 0
+            self._at(lane.copy.work(now, 0.0), self._take, lane)
+
+    def _take(self, now: float, lane: Lane) -> None:
+        """Sends what waits, up to so much."""
+        queue, costs = lane.queue, self.costs
+        if not queue:
+            lane.is_idle = True
+            return
+        items = [queue.popleft() for _ in range(min(len(queue), MAX_CALL))]
+        if self.plan.is_cluster:
+            scripts = sum(ceil(n / CALL_LIMIT) for n in Counter(s for s, _ in items).values())
+        else:
+            scripts = ceil(len(items) / CALL_LIMIT)
+        lane.began_s = now
+        self.outcome.calls += 1
+        self.outcome.scripts += scripts
+        us = costs.copy_call / 2 + costs.copy_script * scripts
+        done = lane.copy.work(now, us / 1e6)
+        self._at(done + self.plan.network_s, self._reach, lane, items, scripts)
+
+    def _reach(self, now: float, lane: Lane, items: list[tuple[int, float]], scripts: int) -> None:
+        costs, node = self.costs, lane.node
+        begins, ends = self.plan.away
+        if begins <= now < ends and node is self.nodes[0]:
+            self._at(now + LOST_AFTER_S, self._fail, lane, items)
+            return
+        self._calls_in_all += 1
+        node.others = self._of_others(self.node_of[items[0][0]], now)
+        node.catch_up(now, self._like)
+        us = costs.redis_call + costs.redis_script * scripts + costs.redis_heartbeat * len(items)
+        self._like.append(us / 1e6)
+        done = node.work(now, us / 1e6)
+        self._at(done + self.plan.network_s, self._reply, lane, items)
+
+    def _fail(self, now: float, lane: Lane, items: list[tuple[int, float]]) -> None:
+        for shard, _ in items:
+            self._refuse(now, lane.copy, shard)
+        lane.copy.waiting -= len(items)
+        while lane.queue and now - lane.queue[0][1] > MAX_WAIT_S:  # too late to be answered
+            shard, _ = lane.queue.popleft()
+            lane.copy.waiting -= 1
+            self._refuse(now, lane.copy, shard)
+        self._take(now, lane)
+
+    def _reply(self, now: float, lane: Lane, items: list[tuple[int, float]]) -> None:
+        copy, each_s = lane.copy, self.costs.copy_heartbeat * (1 - BEFORE) / 1e6
+        done = copy.work(now, self.costs.copy_call / 2e6)
+        for _, sent in items:
+            answered = copy.work(done, each_s)
+            self.outcome.latencies.append(answered - sent)
+        self.outcome.answered += len(items)
+        copy.waiting -= len(items)
+        paced = lane.began_s + CALL_PACE_S
+        if len(items) > 1 and done < paced and len(lane.queue) < ENOUGH:
+            lane.pause = next(self._count) + 1
+            self._at(paced, self._wake, lane, lane.pause)
+        else:
+            self._at(done, self._take, lane)
