@@ -1,15 +1,15 @@
 -- HAProxy: which copy serves a site, so that each copy calls one node of a Redis Cluster.
 -- docs/scaling.md says when that helps, and what to write into haproxy.cfg; tests/deploy/ runs it.
 --
--- `lua.presence_copy` makes of a site's id the number of a copy, from 1 to PRESENCE_COPIES: copies
+-- `lua.presence_copy` makes of a site's id the number of a copy, from 1 to SLOT_COPIES: copies
 -- have equal ranges of slots. Where there are as many copies as primaries, or twice or three times
 -- as many, and primaries have equal ranges too, as `redis-cli --cluster create` gives them, all
 -- slots of a copy are on one node. Where they are not, or a copy serves another's sites, nothing is
 -- wrong; there are more calls.
 
 local SLOTS = 16384
-local copies = math.tointeger(tonumber(os.getenv("PRESENCE_COPIES")))
-assert(copies and copies > 0, "PRESENCE_COPIES: how many copies there are")
+local copies = math.tointeger(tonumber(os.getenv("SLOT_COPIES")))
+assert(copies and copies > 0, "SLOT_COPIES: how many copies there are")
 
 -- CRC-16/XMODEM, as the cluster specification has it.
 local of_byte = {}
