@@ -28,7 +28,9 @@ class Tabs:
             stdout=self._log, stderr=self._log,
         )  # fmt: skip
         port = wait_until(self._port, what="Chromium's port")
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/json", timeout=20)
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/json", timeout=20, verify=False
+        )
         self._first = wait_until(self._first_tab, what="Chromium's first tab")
 
     def _port(self) -> str | None:
