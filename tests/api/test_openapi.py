@@ -39,6 +39,7 @@ from service.api.requests.user_statuses import UserStatusQuery
 from service.api.user_tokens import User, mint
 from service.app import ROUTES
 from service.store.paging import write_cursor, write_user_cursor
+from tests import plain
 from tests.conftest import MakeService
 from tests.servers import Server, free_port, missing, wait_until
 
@@ -147,7 +148,7 @@ def _serving(redis_url: str, **more: str) -> Iterator[str]:
 
 def _is_up(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/livez").status_code == 200
+        return plain.get(f"{url}/livez").status_code == 200
     except httpx.TransportError:
         return False
 
@@ -278,7 +279,7 @@ def test_nor_does_one_about_users(
         for n, (user, name) in enumerate(USERS.items())
     ]
     url = f"{service_with_users}/v1/sites/{BLOG}/heartbeats"
-    told = httpx.post(url, json={"heartbeats": beats}, headers=_AUTHORIZED).json()
+    told = plain.post(url, json={"heartbeats": beats}, headers=_AUTHORIZED).json()
     assert told["errors"] == []
     response = _checked(case, service_with_users, session)
     assert response.status_code < 500

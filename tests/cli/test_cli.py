@@ -27,6 +27,7 @@ from service.settings import SETTINGS, Settings
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.writer import Heartbeat
+from tests import plain
 from tests.cli.commands import Finished, run_command
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
@@ -420,12 +421,12 @@ def serving(cwd: Path, *args: str, **environ: str) -> Iterator[Serving]:
 
 def _ready(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/readyz").status_code == 200
+        return plain.get(f"{url}/readyz").status_code == 200
     return False
 
 
 def beat(service: Serving, session: str = IDS[0], path: str = "/") -> str:
-    answer = httpx.post(
+    answer = plain.post(
         f"{service.url}/v1/sites/demo/heartbeat",
         json={"sessionId": session, "currentPath": path},
     )
@@ -434,7 +435,7 @@ def beat(service: Serving, session: str = IDS[0], path: str = "/") -> str:
 
 
 def active(service: Serving) -> Any:
-    return httpx.get(f"{service.url}/v1/sites/demo/stats").json()["activeVisitors"]
+    return plain.get(f"{service.url}/v1/sites/demo/stats").json()["activeVisitors"]
 
 
 @pytest.fixture
@@ -449,7 +450,7 @@ def test_the_demo_lives_at_first_sight(folder: Path) -> None:
     with serving(folder, "--demo") as service:
         assert f"{service.url}/demo/" in service.screen
         assert f"{service.url}/sites/demo" in service.screen
-        assert httpx.get(f"{service.url}/demo/").status_code == 200
+        assert plain.get(f"{service.url}/demo/").status_code == 200
         wait_until(lambda: active(service) > 10, 10, "visitors")
         assert service.stop(signal.SIGTERM) == 0, service.log
         assert "Traceback" not in service.log
@@ -476,7 +477,7 @@ def test_serve_from_an_empty_folder_and_again(folder: Path, workers: str, number
         assert "presence-status: created" in curl.stdout.lower()
         assert "server:" not in curl.stdout.lower()
         assert active(service) == 1
-        assert "presence_http_requests" in httpx.get(f"{service.url}/metrics").text
+        assert "presence_http_requests" in plain.get(f"{service.url}/metrics").text
         # Other commands read from the server that runs.
         for command in (["stats", "demo"], ["sessions", "demo"], ["doctor"]):
             with start(*command, cwd=folder) as reader:
@@ -508,12 +509,12 @@ def test_the_first_start_makes_a_token_for_operators(folder: Path, workers: str)
             site = f"{service.url}/v1/sites/demo"
             bearer = {"Authorization": f"Bearer {token}"}
             for url in (f"{service.url}/v1/sites", f"{site}/sessions", f"{site}/views"):
-                assert httpx.get(url).status_code == 401
+                assert plain.get(url).status_code == 401
                 for name in ("localhost", "127.0.0.1:8080"):
-                    assert httpx.get(url, headers={"Host": name}).status_code == 401
-                assert httpx.get(url, headers=bearer).status_code == 200
+                    assert plain.get(url, headers={"Host": name}).status_code == 401
+                assert plain.get(url, headers=bearer).status_code == 200
             batch = {"heartbeats": [{"sessionId": IDS[0], "currentPath": "/"}]}
-            assert httpx.post(f"{site}/heartbeats", json=batch).status_code == 200
+            assert plain.post(f"{site}/heartbeats", json=batch).status_code == 200
             assert service.stop() == 0
         file.chmod(0o644)
 
@@ -530,7 +531,7 @@ def test_workers_die_with_their_parent_and_so_does_the_server(folder: Path) -> N
 
 def _refuses(url: str) -> bool:
     try:
-        httpx.get(f"{url}/livez")
+        plain.get(f"{url}/livez")
     except httpx.ConnectError:
         return True
     except httpx.HTTPError:
@@ -542,7 +543,7 @@ def test_metrics_of_workers_are_one(folder: Path) -> None:
     with serving(folder, "--workers", "2") as service:
         for n in range(20):
             beat(service, str(uuid.UUID(int=n + 100)))
-        text = httpx.get(f"{service.url}/metrics").text
+        text = plain.get(f"{service.url}/metrics").text
         assert 'presence_heartbeats_total{outcome="created"} 20.0' in text
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import plain
 from tests.browser.site import LiveService
 from tests.servers import Server, wait_until
 
@@ -71,7 +72,7 @@ def connect() -> Iterator[Callable[[int], Wire]]:
 def is_draining(service: LiveService) -> bool:
     """Whether /readyz says so, on a connection of its own."""
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{service.url}/readyz").status_code == 503
+        return plain.get(f"{service.url}/readyz").status_code == 503
     return False
 
 

@@ -22,6 +22,7 @@ from compose_spec import PyCompose
 from service import __version__
 from service.server.run import GRACE_S
 from service.settings import Settings
+from tests import plain
 from tests.deploy.balancers import DEPLOY, Balancer, program
 from tests.repository.test_dockerfile import USER, stages
 from tests.servers import binary_of, free_port, wait_until
@@ -167,7 +168,7 @@ def composed(
 def is_ready(port: int) -> bool:
     """Whether a copy serves."""
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        return plain.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
     return False
 
 

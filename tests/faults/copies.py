@@ -11,9 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-
-from tests import servers
+from tests import plain, servers
 from tests.servers import free_port, wait_until
 
 ADMIN_TOKEN = "operator-of-the-fault-tests"
@@ -61,7 +59,7 @@ class Copy:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"a copy has ended: {self.log[-1000:]}")
-        return httpx.get(f"{self.url}/livez").status_code == 200
+        return plain.get(f"{self.url}/livez").status_code == 200
 
     @property
     def url(self) -> str:
@@ -148,7 +146,7 @@ def balanced(made: list[Copy]) -> Iterator[int]:
         [str(binary), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     )
     try:
-        wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200)
+        wait_until(lambda: plain.get(f"http://127.0.0.1:{port}/livez").status_code == 200)
         yield port
     finally:
         process.terminate()

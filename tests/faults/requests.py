@@ -5,19 +5,20 @@ from typing import Any
 
 import httpx
 
+from tests import plain
 from tests.faults.copies import ADMIN_TOKEN, Copy
 
 
 def beat(copy: Copy, site: str, session: str, path: str = "/") -> httpx.Response:
     """One heartbeat."""
     body = json.dumps({"sessionId": session, "currentPath": path})
-    return httpx.post(f"{copy.url}/v1/sites/{site}/heartbeat", content=body, timeout=30)
+    return plain.post(f"{copy.url}/v1/sites/{site}/heartbeat", content=body, timeout=30)
 
 
 def beat_many(copy: Copy, site: str, sessions: list[str], path: str = "/") -> httpx.Response:
     """One batch of heartbeats."""
     beats = [{"sessionId": session, "currentPath": path} for session in sessions]
-    return httpx.post(
+    return plain.post(
         f"{copy.url}/v1/sites/{site}/heartbeats",
         json={"heartbeats": beats},
         headers=operator(),
@@ -27,7 +28,7 @@ def beat_many(copy: Copy, site: str, sessions: list[str], path: str = "/") -> ht
 
 def read(copy: Copy, path: str) -> Any:
     """What a GET answers, which must be 200."""
-    response = httpx.get(copy.url + path, headers=operator(), timeout=30)
+    response = plain.get(copy.url + path, headers=operator(), timeout=30)
     assert response.status_code == 200, response.text
     return response.json()
 

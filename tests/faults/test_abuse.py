@@ -20,6 +20,7 @@ import pytest
 
 from service.api.requests.batches import MAX_BATCH_BODY_BYTES
 from service.api.requests.sizes import MAX_BODY_BYTES
+from tests import plain
 from tests.browser.site import LiveService, running
 from tests.faults.keys import grammar_faults
 from tests.servers import Server, missing, wait_until
@@ -73,7 +74,7 @@ def service(
 def client(service: LiveService) -> Iterator[httpx.Client]:
     """A client with an address of its own, behind a trusted proxy."""
     headers = {"X-Forwarded-For": next(_addresses)}
-    with httpx.Client(base_url=service.url, headers=headers, timeout=20) as client:
+    with plain.Client(base_url=service.url, headers=headers, timeout=20) as client:
         yield client
 
 
@@ -82,7 +83,7 @@ def beat(number: int = 0, path: str = "/", **more: Any) -> dict[str, Any]:
 
 
 def operator(service: LiveService) -> httpx.Client:
-    return httpx.Client(
+    return plain.Client(
         base_url=service.url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=30
     )
 
@@ -97,7 +98,7 @@ def memory_of(service: LiveService) -> int:
 
 def metric(service: LiveService, name: str) -> float:
     headers = {"Authorization": "Bearer metrics-s3cret-token"}
-    text = httpx.get(f"{service.url}/metrics", headers=headers).text
+    text = plain.get(f"{service.url}/metrics", headers=headers).text
     return sum(
         float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name)
     )
@@ -319,7 +320,7 @@ def open_sessions(service: LiveService, addresses: list[str], first: int) -> lis
     # The limit is one of a minute of the clock: begin early in one.
     wait_until(lambda: time.time() % 60 < 45, what="a minute that is young")
     statuses = []
-    with httpx.Client(base_url=service.url) as client:
+    with plain.Client(base_url=service.url) as client:
         for n in range(100):
             headers = {"X-Forwarded-For": addresses[n % len(addresses)]}
             answer = client.post(f"{SITE}/heartbeat", json=beat(first + n), headers=headers)
@@ -340,7 +341,7 @@ def open_sessions(service: LiveService, addresses: list[str], first: int) -> lis
 def test_a_session_flood(service: LiveService, first: int, flooders: list[str], other: str) -> None:
     assert open_sessions(service, flooders, first) == [204] * 60 + [429] * 40
     for address, number in [(other, first + 200), (flooders[0], first)]:
-        answer = httpx.post(
+        answer = plain.post(
             f"{service.url}{SITE}/heartbeat",
             json=beat(number),
             headers={"X-Forwarded-For": address},

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from redis.crc import key_slot
 
@@ -15,7 +14,7 @@ from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.lane import OPEN_S
 from service.store.writer import Heartbeat
-from tests import servers
+from tests import plain, servers
 from tests.conftest import patient_store
 from tests.faults.copies import ADMIN_TOKEN, Copy, copies
 from tests.faults.load import Load
@@ -174,11 +173,11 @@ def test_a_node_is_taken_for_one_server(nodes: list[Server]) -> None:
     for node in primaries(nodes):
         with copies(1, node.url) as (copy,):
             assert f"warning: {says}" in copy.log
-            answer = httpx.get(f"{copy.url}/readyz")
+            answer = plain.get(f"{copy.url}/readyz")
             assert (answer.status_code, answer.json()["detail"]) == (503, says)
             operator = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
             refused = {
-                httpx.get(f"{copy.url}/v1/sites/site-{n}/stats", headers=operator).text
+                plain.get(f"{copy.url}/v1/sites/site-{n}/stats", headers=operator).text
                 for n in range(20)
             }
             assert any(says in text for text in refused)

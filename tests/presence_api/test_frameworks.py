@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from presence_api import Presence
+from tests import plain
 from tests.browser.site import LiveService
 from tests.presence_api.conftest import TOKEN
 from tests.presence_api.test_background import PYTHON
@@ -171,7 +172,7 @@ def test_the_example_is_seen(framework: str, tmp_path: Path) -> None:
             assert users == ([("1", "anna")] if framework == "Django" else [])
             # Who brings back no cookie, and who is not signed in, is nobody.
             for _ in range(3):
-                httpx.get(f"{visitor.base_url}/page").raise_for_status()
+                plain.get(f"{visitor.base_url}/page").raise_for_status()
             visitor.get("/page").raise_for_status()
             with service.frozen():  # nor does a page wait for a service that hangs
                 assert visitor.get("/page").status_code == 200

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests import plain
 from tests.servers import free_port, missing, wait_until
 
 pytestmark = pytest.mark.server
@@ -241,9 +241,9 @@ def test_serves_is_healthy_and_stops(image: Image) -> None:
             raise
         url = f"http://127.0.0.1:{port}/v1/sites/blog"
         beat = {"sessionId": "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e", "currentPath": "/"}
-        answer = httpx.post(f"{url}/heartbeat", json=beat)
+        answer = plain.post(f"{url}/heartbeat", json=beat)
         assert (answer.status_code, answer.headers["presence-status"]) == (204, "created")
-        assert httpx.get(f"{url}/stats").json()["activeVisitors"] == 1
+        assert plain.get(f"{url}/stats").json()["activeVisitors"] == 1
         if image.user is not None:
             assert (image.root / "data" / "lock").stat().st_uid == image.user
         process.send_signal(getattr(signal, final.last("STOPSIGNAL")))
