@@ -39,13 +39,12 @@ from service.redis.client import ReplicaReads, connect
 from service.redis.connection import Connection
 from service.server.draining import Draining
 from service.settings import Settings
-from service.store.config import StoreConfig
+from service.sites import DEMO_SITE
+from service.store.from_settings import make_store
 from service.store.keys import Keys
 from service.store.shard_count import agree_or_ask_later
-from service.store.store import PresenceStore
 from service.store.sweeper import Sweeper
 from service.web.demo import DEMO_ROUTES
-from service.web.demo import SITE as DEMO_SITE
 from service.web.demo_document import ROUTE as DEMO_TOKEN
 from service.web.demo_document import Colleagues
 from service.web.demo_visitors import Visitors
@@ -65,50 +64,12 @@ ROUTES = [*API_ROUTES, *PAGE_ROUTES]
 log = structlog.get_logger(__name__)
 
 
-def store_config_of(settings: Settings) -> StoreConfig:
-    """What decides, in the units of the store."""
-
-    def ms(seconds: float) -> int:
-        return round(seconds * 1000)
-
-    return StoreConfig(
-        heartbeat_dedup_ms=ms(settings.heartbeat_dedup),
-        session_timeout_ms=ms(settings.session_timeout),
-        view_dedup_ms=ms(settings.view_dedup),
-        leave_grace_ms=ms(settings.leave_grace),
-        views_from_heartbeats=settings.views_from_heartbeats,
-        site_idle_ms=ms(settings.site_idle),
-        events_maxlen=settings.events_maxlen,
-        views_maxlen=settings.views_maxlen,
-        events_days=settings.events_days,
-        views_days=settings.views_days,
-        max_paths=settings.max_paths,
-        new_sessions_per_minute=settings.new_sessions_per_minute,
-        users_kept=settings.users_kept,
-    )
-
-
 def _connection_of(settings: Settings) -> Connection:
     reads = None
     if settings.read_from == "replicas":
         clock = Keys(settings.key_prefix).clock
         reads = ReplicaReads(clock, round(settings.replica_max_age * 1000))
     return connect(settings.redis_url, reads=reads)
-
-
-def make_store(
-    settings: Settings, connection: Connection, metrics: Metrics, keys: Keys | None = None
-) -> PresenceStore:
-    """The store of an app or a command. Those of one app share `keys`, and so what one of them has
-    learned of the layouts of sites."""
-    return PresenceStore(
-        connection,
-        keys or Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users),
-        store_config_of(settings),
-        observe_batch=metrics.observe_batch,
-        observe_outcomes=metrics.observe_outcomes,
-        observe_error=metrics.observe_error,
-    )
 
 
 def create_app(

@@ -21,6 +21,7 @@ from service.origins import canonical_origin, matches_wildcard
 from service.texts import check_marks, clean, decoded
 from service.webhook_tables import Webhook, webhooks_of
 
+DEMO_SITE = "demo"  # the site of `presence serve --demo`
 SITE_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _SITE = re.compile(SITE_PATTERN[:-1] + r"\Z")
 

@@ -6,7 +6,6 @@ from collections import Counter
 import click
 from rich.text import Text
 
-from service.app import store_config_of
 from service.cli.cells import shown
 from service.cli.columns import Column, Columns, Space
 from service.cli.glyphs import UNICODE
@@ -19,6 +18,7 @@ from service.ops.prune import prune_paths
 from service.ops.site_load import SiteLoad
 from service.redis.client import connect
 from service.settings import Settings
+from service.store.from_settings import store_config_of
 from service.store.keys import Keys
 
 _SHOWN = 20  # findings of one kind; the rest are counted

@@ -11,7 +11,6 @@ import click
 from rich.text import Text
 
 from service.api.requests.paths import clean_path
-from service.app import make_store
 from service.cli.group import Failure
 from service.cli.printing import stderr
 from service.errors import FieldError
@@ -20,9 +19,9 @@ from service.redis.client import connect
 from service.redis.embedded import EmbeddedServer, folder_of, is_running
 from service.redis_url import RedisUrl
 from service.settings import Settings
-from service.sites import is_site_id
+from service.sites import DEMO_SITE, is_site_id
+from service.store.from_settings import make_store
 from service.store.store import PresenceStore
-from service.web.demo import SITE as DEMO_SITE
 
 T = TypeVar("T")
 _ASK_AGAIN_S = 0.3

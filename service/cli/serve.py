@@ -23,7 +23,7 @@ from service.ops.logs import configure_logs
 from service.redis import embedded
 from service.server.run import listen, run_here, run_workers
 from service.settings import Settings
-from service.web.demo import SITE as DEMO_SITE
+from service.sites import DEMO_SITE
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  compared with, not bound
 

@@ -10,8 +10,6 @@ from starlette.routing import Route
 
 from service.errors import RequestError
 
-SITE = "demo"
-
 # In a wheel its files travel inside the package, in a checkout they are the client's example.
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE / "demo_site", _PACKAGE.parent / "client" / "demo")

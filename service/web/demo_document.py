@@ -15,9 +15,9 @@ from starlette.routing import Route
 
 from service.api.user_tokens import User, mint
 from service.errors import FieldError
+from service.sites import DEMO_SITE
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
-from service.web.demo import SITE
 from service.web.demo_steps import take_steps
 
 PATH = "/demo/document"
@@ -85,19 +85,19 @@ class Colleagues:
         for colleague in due:
             colleague.beats_at = now + self._interval_s
         if due:
-            await self._store.heartbeats(SITE, [colleague.beat() for colleague in due])
+            await self._store.heartbeats(DEMO_SITE, [colleague.beat() for colleague in due])
         for session_id in gone:
-            await self._store.leave(SITE, session_id, PATH)
+            await self._store.leave(DEMO_SITE, session_id, PATH)
 
 
 async def token(request: Request) -> Response:
     """A token of a guest, who may see who is on the document."""
     guest = request.query_params.get("guest", "")
-    site = request.app.state.context.security.find_site(SITE)
+    site = request.app.state.context.security.find_site(DEMO_SITE)
     if not _GUEST.match(guest) or site is None:
         raise FieldError("guest", "guest must be 16 hexadecimal digits")
     user = User(f"guest-{guest}", "You", sees=(PATH,))
-    text = mint(site.user_secrets[0], SITE, user, expires=time.time() + _TOKEN_S)
+    text = mint(site.user_secrets[0], DEMO_SITE, user, expires=time.time() + _TOKEN_S)
     return PlainTextResponse(text, headers={"Cache-Control": "no-store"})
 
 

@@ -6,9 +6,9 @@ import uuid
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from service.sites import DEMO_SITE
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
-from service.web.demo import SITE
 from service.web.demo_steps import TICK_S, take_steps
 
 VISITORS = 40  # about so many are here at once
@@ -118,10 +118,10 @@ class Visitors:
                 visitor.moves_at = now + self._chance.uniform(*_READ_S)
             visitor.beats_at = now + self._interval_s
         if due:
-            await self._store.heartbeats(SITE, [visitor.beat() for visitor in due])
+            await self._store.heartbeats(DEMO_SITE, [visitor.beat() for visitor in due])
         for visitor in gone:
             if self._chance.random() < _SAYS_GOODBYE:
-                await self._store.leave(SITE, visitor.session_id)
+                await self._store.leave(DEMO_SITE, visitor.session_id)
 
     def _arrival(self, now: float, *, has_been_here: bool = False) -> _Visitor:
         stay_s = self._chance.uniform(*_STAY_S)

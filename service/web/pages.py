@@ -19,10 +19,9 @@ from service.api.context import context_of
 from service.api.requests.fields import check_site
 from service.errors import RequestError
 from service.models import title_of
-from service.sites import Site
+from service.sites import DEMO_SITE, Site
 from service.web.accent import accent_css, parse_accent
 from service.web.assets import FOR_EVER, STATIC, Asset, answer, asset_of, assets
-from service.web.demo import SITE as DEMO_SITE
 from service.web.languages import LANGUAGES, asked_for, language_of
 from service.web.look import style_links, theme_of
 from service.web.messages import translate

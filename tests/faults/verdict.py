@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from click.testing import CliRunner, Result
 
-from service.app import store_config_of
 from service.cli import main
 from service.settings import Settings
 from service.store.config import StoreConfig
+from service.store.from_settings import store_config_of
 from service.store.keys import Keys
 from tests import invariants
 from tests.conftest import patient_store

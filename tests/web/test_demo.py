@@ -8,7 +8,7 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
-from service.web.demo import SITE
+from service.sites import DEMO_SITE
 from service.web.demo_document import PATH, Colleagues
 from service.web.demo_steps import TICK_S
 from service.web.demo_visitors import PAGES, VISITORS, Visitors
@@ -25,19 +25,19 @@ async def test_visitors_come_and_go(make_store: MakeStore) -> None:
     for _ in range(round(600 / TICK_S)):
         clock.advance(round(TICK_S * 1000))
         await visitors.step(((clock.now_ms or 0) - begun_ms) / 1000)
-        counts.append((await store.active(SITE)).activeVisitors)
+        counts.append((await store.active(DEMO_SITE)).activeVisitors)
     assert min(counts) > VISITORS / 3
     assert max(counts) < VISITORS * 3
-    stats, positions = await store.stats_and_positions(SITE)
+    stats, positions = await store.stats_and_positions(DEMO_SITE)
     assert stats.uniqueVisitors > VISITORS
     assert {row.country for row in stats.activeByCountry} > {None}
     assert stats.visitorLocations
     assert {row.source for row in stats.activeBySource or ()} > {None}
     assert stats.activeByDevice
     assert {row.pageType for row in stats.pageStats} > {"article", "product"}
-    kinds = {happening.type for happening in await store.last_events(SITE, positions)}
+    kinds = {happening.type for happening in await store.last_events(DEMO_SITE, positions)}
     assert "moved" in kinds
-    await check(store, SITE, clock.now_ms or 0)
+    await check(store, DEMO_SITE, clock.now_ms or 0)
 
 
 def test_visitors_walk_about_in_what_there_is() -> None:
@@ -54,11 +54,11 @@ async def test_colleagues_open_a_document_and_leave_it(make_store: MakeStore) ->
     for _ in range(round(300 / TICK_S)):
         clock.advance(round(TICK_S * 1000))
         await colleagues.step(((clock.now_ms or 0) - begun_ms) / 1000)
-        counts.add(await store.count_users(SITE, PATH))
+        counts.add(await store.count_users(DEMO_SITE, PATH))
     assert len(counts) > 3
-    page = await store.users(SITE, limit=100, cursor=None, path=PATH)
+    page = await store.users(DEMO_SITE, limit=100, cursor=None, path=PATH)
     assert all(row.name and row.sessions == 1 for row in page.users)
-    await check(store, SITE, clock.now_ms or 0)
+    await check(store, DEMO_SITE, clock.now_ms or 0)
 
 
 @pytest.mark.parametrize(
