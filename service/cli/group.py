@@ -1,9 +1,12 @@
 """What all commands share at their end: errors are one line, and an exit code."""
 
 import errno
+import importlib
 import io
 import os
 import sys
+from collections import UserDict
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import click
@@ -70,6 +73,34 @@ class Hours(click.ParamType[float]):
         if hours is None or not 0 < hours <= 24:
             self.fail(f"{value!r} is not a number of hours, such as 8 or 0.5, up to 24", param, ctx)
         return hours
+
+
+class Commands(UserDict[str, click.Command]):
+    """Commands by name, each imported when it is first asked for: `presence stats` does not wait
+    for the web server to be loaded.
+
+    Args:
+        modules: by the name of a command, the module that has it as a function of that name.
+    """
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        super().__init__()
+        self._modules = modules
+
+    def __missing__(self, name: str) -> click.Command:
+        module = importlib.import_module(self._modules[name])
+        command: click.Command = getattr(module, name.replace("-", "_"))
+        self.data[name] = command
+        return command
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
 
 
 class PresenceGroup(click.Group):

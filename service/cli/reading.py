@@ -14,7 +14,6 @@ from service.api.requests.paths import clean_path
 from service.cli.group import Failure
 from service.cli.printing import stderr
 from service.errors import FieldError
-from service.ops.metrics import Metrics
 from service.redis.client import connect
 from service.redis.embedded import EmbeddedServer, folder_of, is_running
 from service.redis_url import RedisUrl
@@ -132,7 +131,7 @@ async def open_store(settings: Settings) -> AsyncIterator[PresenceStore]:
         ShardCountError: what is in Redis was written with another PRESENCE_SHARDS.
         StoreError: Redis cannot be asked.
     """
-    store = make_store(settings, connect(settings.redis_url), Metrics())
+    store = make_store(settings, connect(settings.redis_url))
     try:
         await store.agree_on_shards(may_note=False)
         yield store

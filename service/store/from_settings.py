@@ -1,11 +1,15 @@
 """A store as the settings say, for the app and for commands."""
 
-from service.ops.metrics import Metrics
+from typing import TYPE_CHECKING, Any
+
 from service.redis.connection import Connection
 from service.settings import Settings
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.store import PresenceStore
+
+if TYPE_CHECKING:
+    from service.ops.metrics import Metrics
 
 
 def store_config_of(settings: Settings) -> StoreConfig:
@@ -32,15 +36,23 @@ def store_config_of(settings: Settings) -> StoreConfig:
 
 
 def make_store(
-    settings: Settings, connection: Connection, metrics: Metrics, keys: Keys | None = None
+    settings: Settings,
+    connection: Connection,
+    metrics: "Metrics | None" = None,
+    keys: Keys | None = None,
 ) -> PresenceStore:
-    """The store of an app or a command. Those of one app share `keys`, and so what one of them has
-    learned of the layouts of sites."""
+    """The store of an app or a command; without metrics nobody watches it. Those of one app share
+    `keys`, and so what one of them has learned of the layouts of sites."""
+    observers: dict[str, Any] = {}
+    if metrics is not None:
+        observers = {
+            "observe_batch": metrics.observe_batch,
+            "observe_outcomes": metrics.observe_outcomes,
+            "observe_error": metrics.observe_error,
+        }
     return PresenceStore(
         connection,
         keys or Keys(settings.key_prefix, settings.shards, has_users=settings.sites.has_users),
         store_config_of(settings),
-        observe_batch=metrics.observe_batch,
-        observe_outcomes=metrics.observe_outcomes,
-        observe_error=metrics.observe_error,
+        **observers,
     )
