@@ -152,7 +152,7 @@ def test_commands_come_in_the_order_in_which_they_are_needed(shell: Shell) -> No
             2,
             "presence: PRESENCE_CLIENT_IP_HEADER is believed only of proxies that PRESENCE_TRUSTED",
         ),
-        (("lua", "heartbeats"), {}, 2, "'heartbeat', 'leave'"),
+        (("lua", "heartbeats"), {}, 2, "'heartbeat', 'layout', 'leave'"),
         (("export", "blog", "--format", "csv", "-o", "/no/such/x.csv"), {}, 1, "cannot write"),
     ],
 )
