@@ -3,18 +3,27 @@
 import click
 import msgspec
 
-from service.cli.cells import moment
+from service.cli.cells import Cell, ago
+from service.cli.columns import Column
 from service.cli.group import Failure
-from service.cli.printing import print_rows, stderr
+from service.cli.printing import print_list, stderr
 from service.cli.reading import open_store, reachable, run, site_argument
-from service.models import WebhookList, WebhookStatus, WebhookTest
+from service.models import WebhookFailure, WebhookList, WebhookStatus, WebhookTest
 from service.settings import Settings
 from service.webhook_tables import Webhook
 from service.webhooks.status import read_statuses
 from service.webhooks.trial import send_test
 
-_COLUMNS = ("webhook!", "to", "state!", "lag s#", "delivered#", "dropped#", "last success",
-            "last error")  # fmt: skip
+_COLUMNS = (
+    Column("webhook"),
+    Column("to", least=16, rank=4),
+    Column("state"),
+    Column("lag s", is_number=True, rank=1),
+    Column("delivered", is_number=True, rank=5),
+    Column("dropped", is_number=True, rank=3),
+    Column("last success", is_number=True, rank=6),
+    Column("last error", least=24, rank=2),
+)
 
 
 @click.command(short_help="Show how sending to a site's webhooks goes, or send a test.")
@@ -23,6 +32,10 @@ _COLUMNS = ("webhook!", "to", "state!", "lag s#", "delivered#", "dropped#", "las
 @click.option("--json", "is_json", is_flag=True, help="Write one line of JSON.")
 def webhooks(site: str, test: str | None, is_json: bool) -> None:
     """List the webhooks that the sites file has for SITE, and how sending to each goes.
+
+    On a terminal, as many columns as it has room for. Piped, it writes one webhook per line,
+    tab-separated, with exact times: name, address, state, lag in seconds, delivered, dropped,
+    last success, last error.
 
     With --test, send one event to the one called NAME, from this machine, and say what it was
     answered. If it is taken, a pause after a 410 ends.
@@ -53,12 +66,13 @@ def _list(found: WebhookList, site: str, is_json: bool) -> None:
     if is_json:
         click.echo(msgspec.json.encode(found))
         return
-    print_rows(_COLUMNS, [_row(webhook) for webhook in found.webhooks])
-    if not found.webhooks:
+    if found.webhooks:
+        print_list(_COLUMNS, [_row(webhook, found.asOf) for webhook in found.webhooks])
+    else:
         stderr().print(f"{site} has no webhooks in PRESENCE_SITES_FILE", style="dim")
 
 
-def _row(webhook: WebhookStatus) -> tuple[object, ...]:
+def _row(webhook: WebhookStatus, now_ms: int) -> tuple[object, ...]:
     success, error = webhook.lastSuccess, webhook.lastError
     is_failing = error is not None and error.at > (success or 0)
     return (
@@ -68,9 +82,14 @@ def _row(webhook: WebhookStatus) -> tuple[object, ...]:
         None if webhook.lag is None else f"{webhook.lag / 1000:.1f}",
         webhook.delivered,
         webhook.dropped,
-        None if success is None else moment(success),
-        None if error is None else f"{moment(error.at)} {error.reason}",
+        None if success is None else ago(success, now_ms),
+        None if error is None else _failure(error, now_ms),
     )
+
+
+def _failure(error: WebhookFailure, now_ms: int) -> Cell:
+    at = ago(error.at, now_ms)
+    return Cell(f"{at} {error.reason}", f"{at.short}: {error.reason}")
 
 
 async def _read(settings: Settings, site: str, found: dict[str, Webhook]) -> WebhookList:

@@ -1,6 +1,7 @@
 """What the service and `presence webhooks` tell of webhooks, and that nothing of it is secret."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from service.ops.delete_site import delete_site
 from service.store.writer import Heartbeat
 from tests.cli.commands import Finished, run_command
+from tests.cli.terminal import shown_on_terminal
 from tests.conftest import MakeService, Service
 from tests.servers import Server
 from tests.webhooks.conftest import until
@@ -200,6 +202,35 @@ def test_the_command(valkey: Server, key_prefix: str, tmp_path: Path, receiver: 
     assert "blog has no webhook other; those of the sites file: backend" in unknown.stderr
     none = webhooks(environ, "other", "--json")
     assert json.loads(none.stdout)["webhooks"] == []
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("width, is_wide", [(160, True), (80, False), (40, False)])
+def test_on_a_terminal_it_fits(
+    valkey: Server, key_prefix: str, tmp_path: Path, width: int, is_wide: bool
+) -> None:
+    """And says how long ago things were; the name and the state are always there."""
+    file = tmp_path / "sites.toml"
+    file.write_text(sites_file("http://127.0.0.1:9/hook"))
+    now_ms = int(valkey.client.time()[0]) * 1000
+    fields = {
+        "delivered": "12345", "success": f"{now_ms - 3_600_000}",
+        "error": f"{now_ms - 120_000} the connection is refused",
+    }  # fmt: skip
+    valkey.client.hset(f"{key_prefix}:webhook:blog:backend", mapping=fields)
+    environ = {
+        "PRESENCE_REDIS_URL": valkey.url,
+        "PRESENCE_KEY_PREFIX": key_prefix,
+        "PRESENCE_SITES_FILE": str(file),
+    }
+    lines = shown_on_terminal("webhooks", "blog", environ=environ, cwd=tmp_path, size=(width, 24))
+    header, row = lines
+    assert max(map(len, lines)) <= width
+    assert re.match(r"webhook +(to +)?state", header)
+    assert re.match(r"backend +(http\S+ +)?failing", row)
+    if is_wide:
+        assert "http://127.0.0.1:9 " in row
+        assert row.endswith("12345        0       1 h ago  2 min ago: the connection is refused")
 
 
 @pytest.mark.server
