@@ -424,15 +424,17 @@ class WebhookFailure(Struct, frozen=True):
 
 
 class WebhookStatus(Struct, frozen=True):
-    """How sending to an endpoint goes. `origin` is all that is told of its address. `lag`: the age
-    of the oldest entry of the log that is not dealt with; null: the log is not followed, such as
-    before the first time, or while it is `paused`, after a 410. `delivered` and `dropped` count
-    events."""
+    """How sending to an endpoint goes. `origin` is all that is told of its address. `served`:
+    whether a copy of the service sends to it now; not while it is `paused`, after a 410, nor before
+    the service was started with it. `lag`: the age of the oldest entry of the log that is not dealt
+    with; null: the log is not followed, such as before the first time. `delivered` and `dropped`
+    count events."""
 
     name: str
     origin: str
     events: list[str]
     format: Annotated[str, _one_of("standard", "slack")]
+    served: bool
     paused: bool
     lag: Duration | None
     lastSuccess: Moment | None

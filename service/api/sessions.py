@@ -53,7 +53,7 @@ async def session(request: Request) -> Response:
     name = context.check_operator(request)
     session_id = check_session_id(request.path_params["session_id"])
     if request.method == "DELETE":
-        if request.query_params.get("erase") == "1":
+        if integer(request, "erase", 0, 0, 1):  # another value may be meant as a yes, too
             return json_response(await context.store.erase_session(name, session_id))
         if not await context.store.end(name, session_id):
             raise _unknown(session_id)

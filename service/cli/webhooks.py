@@ -35,7 +35,8 @@ def webhooks(site: str, test: str | None, is_json: bool) -> None:
 
     On a terminal, as many columns as it has room for. Piped, it writes one webhook per line,
     tab-separated, with exact times: name, address, state, lag in seconds, delivered, dropped,
-    last success, last error.
+    last success, last error. The state is sending, failing, paused (after a 410), or unserved: no
+    copy of the service has it, such as before it was started with it.
 
     With --test, send one event to the one called NAME, from this machine, and say what it was
     answered. If it is taken, a pause after a 410 ends.
@@ -74,17 +75,25 @@ def _list(found: WebhookList, site: str, is_json: bool) -> None:
 
 def _row(webhook: WebhookStatus, now_ms: int) -> tuple[object, ...]:
     success, error = webhook.lastSuccess, webhook.lastError
-    is_failing = error is not None and error.at > (success or 0)
     return (
         webhook.name,
         webhook.origin,
-        "paused" if webhook.paused else "failing" if is_failing else "sending",
+        _state(webhook),
         None if webhook.lag is None else f"{webhook.lag / 1000:.1f}",
         webhook.delivered,
         webhook.dropped,
         None if success is None else ago(success, now_ms),
         None if error is None else _failure(error, now_ms),
     )
+
+
+def _state(webhook: WebhookStatus) -> str:
+    if webhook.paused:
+        return "paused"
+    if not webhook.served:
+        return "unserved"
+    error = webhook.lastError
+    return "failing" if error and error.at > (webhook.lastSuccess or 0) else "sending"
 
 
 def _failure(error: WebhookFailure, now_ms: int) -> Cell:

@@ -1347,7 +1347,10 @@ async def test_one_session(make_service: MakeService) -> None:
     other = f"{SITE}/sessions/{session(1)}"
     assert refusal(await service.client.get(other, headers=ADMIN)) == (404, None)
     assert refusal(await service.client.delete(other, headers=ADMIN)) == (404, None)
-    ended = await service.client.delete(url, headers=ADMIN)
+    for unclear in ("true", "yes", "", "2"):  # nothing is done that may not be what was meant
+        refused = await service.client.delete(url, params={"erase": unclear}, headers=ADMIN)
+        assert refusal(refused) == (422, "erase")
+    ended = await service.client.delete(url, params={"erase": "0"}, headers=ADMIN)
     assert (ended.status_code, ended.content) == (204, b"")
     assert refusal(await service.client.get(url, headers=ADMIN)) == (404, None)
     assert refusal(await service.client.delete(url, headers=ADMIN)) == (404, None)

@@ -56,6 +56,7 @@ async def test_it_says_how_sending_goes(service: Service, receiver: Receiver) ->
         "origin": f"http://127.0.0.1:{receiver.port}",
         "events": sorted(USERS),
         "format": "standard",
+        "served": True,
         "paused": False,
         "delivered": 2,
         "dropped": 0,
@@ -69,7 +70,7 @@ async def test_a_test_is_sent_and_ends_a_pause(service: Service, receiver: Recei
     await service.store.heartbeat("blog", Heartbeat(SESSION, "/", "", "", "", ""))
     while not (status := await status_of(service))["paused"]:
         pass
-    assert (status["lag"], status["dropped"]) == (None, 1)
+    assert (status["lag"], status["dropped"], status["served"]) == (None, 1, False)
 
     refused = (await ask_for_test(service)).json()
     assert (refused["taken"], refused["status"], refused["reason"]) == (False, 500, "answered 500")
@@ -185,7 +186,7 @@ def test_the_command(valkey: Server, key_prefix: str, tmp_path: Path, receiver: 
     origin = f"http://127.0.0.1:{receiver.port}"
     listed = webhooks(environ, "blog")
     assert listed.exit_code == 0
-    assert listed.stdout.split("\t") == ["backend", origin, "sending", "", "0", "0", "", "\n"]
+    assert listed.stdout.split("\t") == ["backend", origin, "unserved", "", "0", "0", "", "\n"]
     (row,) = json.loads(webhooks(environ, "blog", "--json").stdout)["webhooks"]
     assert (row["name"], row["lag"]) == ("backend", None)
 
@@ -214,7 +215,7 @@ def test_on_a_terminal_it_fits(
     file.write_text(sites_file("http://127.0.0.1:9/hook"))
     now_ms = int(valkey.client.time()[0]) * 1000
     fields = {
-        "delivered": "12345", "success": f"{now_ms - 3_600_000}",
+        "until": f"{now_ms + 600_000}", "delivered": "12345", "success": f"{now_ms - 3_600_000}",
         "error": f"{now_ms - 120_000} the connection is refused",
     }  # fmt: skip
     valkey.client.hset(f"{key_prefix}:webhook:blog:backend", mapping=fields)

@@ -130,7 +130,7 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         "erase": query(
             "erase",
             "`1`: also erase all that is kept of it.",
-            {"type": "string", "examples": ["1"]},
+            {"type": "integer", "minimum": 0, "maximum": 1, "default": 0},
         ),
         "feed": query(
             "feed", "`1`: events say what happened, too.", {"type": "string", "examples": ["1"]}

@@ -8,6 +8,7 @@ _STATUS = {
     "origin": "https://example.org",
     "events": ["site.occupied"],
     "format": "standard",
+    "served": True,
     "paused": False,
     "lag": 0,
     "lastSuccess": AS_OF,
