@@ -100,6 +100,7 @@ def create_app(
     security = Security(settings)
     _warn_of_short_secrets(settings)
     store = make_store(settings, _connection_of(settings), metrics)
+    store.layouts.first = settings.sites.shards
     hub = Hub(store, settings.live_tick)
     stats: Coalescer[tuple[str, int], Stats] = Coalescer(lambda key: store.stats(*key))
     share_tokens = ShareTokens(store.share_digests)

@@ -226,7 +226,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_PATHS", "10000", "paths", "Paths counted by name; a new one takes the row of the one least viewed", _integer(1, 10_000_000)),
     Setting("USERS_KEPT", "100000", "users", "Users of a site who are not here any more and are remembered, for 30 days at most", _integer(1, 10_000_000)),
     Setting("KEY_PREFIX", "presence", "text", "What every Redis key begins with", _key_prefix),
-    Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token, user_secrets, webhooks; without it any site is counted", _sites_file),
+    Setting("SITES_FILE", "", "path", "TOML file of the sites: origins, public, token, user_secrets, webhooks, shards; without it any site is counted", _sites_file),
     Setting("ADMIN_TOKEN", "", "text", "Bearer token of the operator endpoints; under embedded:// the one in its file admin-token unless given", check_token, secret=True),
     Setting("METRICS_TOKEN", "", "text", "Bearer token of /metrics; without it /metrics is open", check_token, secret=True),
     Setting("PUBLIC_PATH", "", "path", "Where a site of yours passes on to the service, such as /_p: all that is public is there as well, and addresses in pages begin so", _public_path),

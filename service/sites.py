@@ -4,6 +4,7 @@
 origins = ["https://example.org", "https://www.example.org"]
 public = false
 token = "a long random text"
+shards = 4
 user_secrets = ["another long random text"]
 
 Its webhooks are read by webhook_tables.py.
@@ -22,6 +23,7 @@ from service.texts import check_marks, clean, decoded
 from service.webhook_tables import Webhook, webhooks_of
 
 DEMO_SITE = "demo"  # the site of `presence serve --demo`
+MOST_SHARDS = 1024
 SITE_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _SITE = re.compile(SITE_PATTERN[:-1] + r"\Z")
 
@@ -40,13 +42,15 @@ def _matches(text: str) -> bool:
 class Site:
     """What is configured of a site. `origins`: the only ones that may write, as browsers spell
     them; `https://*.example.org` stands for all below that name. Empty: any. `user_secrets`:
-    what the tokens of its users are signed with; without any the site has no users."""
+    what the tokens of its users are signed with; without any the site has no users. `shards`: into
+    how many it begins to be split; None: as PRESENCE_SHARDS says."""
 
     origins: frozenset[str] = frozenset()
     public: bool = True
     token: str = ""
     user_secrets: tuple[str, ...] = field(default=(), repr=False)
     webhooks: tuple[Webhook, ...] = ()
+    shards: int | None = None
 
     def allows(self, origin: str) -> bool:
         """Whether pages of an origin may write."""
@@ -76,6 +80,11 @@ class Sites:
         """Whether a site knows who somebody is."""
         found = self.find(site)
         return found is not None and bool(found.user_secrets)
+
+    @property
+    def shards(self) -> dict[str, int]:
+        """Into how many shards sites begin to be split, of those that say it."""
+        return {name: site.shards for name, site in self.by_id.items() if site.shards is not None}
 
     def with_users(self, site: str, secret: str) -> "Sites":
         """The same, but that this site has users, signed with that secret unless it has its own."""
@@ -116,7 +125,7 @@ def _site(name: str, table: Any) -> Site:
         raise ValueError(f"has a bad site id {name!r}: a-z, 0-9, . and -, at most 63 characters")
     if not isinstance(table, dict):
         raise ValueError(f'must give {name!r} as a table: ["{name}"]')
-    unknown = set(table) - {"origins", "public", "token", "user_secrets", "webhooks"}
+    unknown = set(table) - {"origins", "public", "token", "user_secrets", "webhooks", "shards"}
     if unknown:
         first = sorted(unknown)[0]
         hint = ""
@@ -136,11 +145,14 @@ def _site(name: str, table: Any) -> Site:
                 raise ValueError("is blank: give one, or leave it out")
     except ValueError as error:
         raise ValueError(f"has a bad token for {name!r}: it {error}") from None
+    shards = table.get("shards")
+    if shards is not None and not (type(shards) is int and 1 <= shards <= MOST_SHARDS):
+        raise ValueError(f"must give the shards of {name!r} as a number from 1 to {MOST_SHARDS}")
     user_secrets = _user_secrets(name, table.get("user_secrets", []))
     webhooks = webhooks_of(name, table.get("webhooks", []), has_users=bool(user_secrets))
     try:
         allowed = frozenset(map(canonical_origin, origins))
-        return Site(allowed, public, token, user_secrets, webhooks)
+        return Site(allowed, public, token, user_secrets, webhooks, shards)
     except ValueError as error:
         raise ValueError(f"has a bad origin for {name!r}: {error}") from None
 

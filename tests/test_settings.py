@@ -337,6 +337,25 @@ def test_a_sites_file_as_an_editor_saves_it(encoding: str, line_end: str, tmp_pa
     assert load_sites(file).find("blog") == expected
 
 
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ("", {}),
+        ("shards = 1", {"blog": 1}),
+        ("shards = 1024", {"blog": 1024}),
+        *[(f"shards = {bad}", None) for bad in ("0", "1025", "-1", "true", '"4"', "4.0", "[4]")],
+    ],
+)
+def test_the_shards_of_a_site(given: str, expected: dict[str, int] | None, tmp_path: Path) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text(f'["other"]\n["blog"]\n{given}\n')
+    if expected is None:
+        with pytest.raises(ValueError, match="the shards of 'blog' as a number from 1 to 1024"):
+            load_sites(file)
+    else:
+        assert load_sites(file).shards == expected
+
+
 @pytest.mark.fault("B33")
 def test_a_sites_file_in_another_encoding_says_so(tmp_path: Path) -> None:
     file = tmp_path / "sites.toml"

@@ -7,14 +7,13 @@ from service.cli.group import WholeNumber
 from service.cli.printing import stdout
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.settings import Settings
+from service.sites import MOST_SHARDS
 from service.store.layout import SiteLayouts
-
-MOST = 1024
 
 
 @click.command(short_help="Show or change into how many shards a site is split.")
 @site_argument
-@click.argument("number", type=WholeNumber(1, MOST), required=False, metavar="[N]")
+@click.argument("number", type=WholeNumber(1, MOST_SHARDS), required=False, metavar="[N]")
 def shards(site: str, number: int | None) -> None:
     """Show into how many shards SITE is split, or split it into N from now on.
 

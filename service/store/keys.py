@@ -277,6 +277,10 @@ class Keys:
             if now_ms is None or layout.since_ms + self.carried_within_ms > now_ms
         ]
 
+    def shares(self, site: str) -> str:
+        """Who may read a private site: in a shard of the first layout, however it is split now."""
+        return self._shard_keys(tag_of(site, 0, self.shards)).shares
+
     def in_force(self, site: str, layouts: SiteLayouts) -> list[ShardKeys]:
         """The shards of a site that are written to where it has these layouts."""
         current = layouts.current

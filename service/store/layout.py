@@ -45,9 +45,12 @@ class SiteLayouts(NamedTuple):
         """These layouts, and another one that is to follow."""
         return self._replace(announced=Layout(self.current.generation + 1, shards, now_ms))
 
-    def switched(self) -> "SiteLayouts":
-        """These layouts where the one that was announced is in force."""
+    def switched(self, *, is_new: bool = False) -> "SiteLayouts":
+        """These layouts where the one that was announced is in force; of a site that is new, whose
+        shards so far hold nothing, that one alone, from the beginning."""
         assert self.announced is not None
+        if is_new:
+            return SiteLayouts((self.announced._replace(since_ms=0),))
         return SiteLayouts((*self.in_force, self.announced))
 
     def __str__(self) -> str:

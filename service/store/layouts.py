@@ -7,6 +7,7 @@ may be done twice; whoever finds a change half done, since who began it is gone,
 
 import asyncio
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -37,6 +38,8 @@ class Layouts:
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
         self._learning: asyncio.Task[None] | None = None
+        # Into how many shards some sites begin to be split: an app says it.
+        self.first: Mapping[str, int] = {}
 
     async def run(self) -> None:
         """Learns until it is cancelled. Failures are outlived: who meets a shard that is retired
@@ -45,6 +48,7 @@ class Layouts:
             await asyncio.sleep(LOOK_S * random.uniform(0.8, 1.0))  # noqa: S311
             try:
                 await self.learn()
+                await self.begin()
             except StoreError:
                 continue
             except Exception as error:  # it must outlive what nobody thought of
@@ -98,6 +102,13 @@ class Layouts:
                 await self._switch(site, announced)
         raise StoreBusy("others go on changing this site")
 
+    async def begin(self) -> None:
+        """Splits the sites of `first` whose number nobody has ever changed. Raises StoreError."""
+        keys = self._runner.keys
+        for site, shards in self.first.items():
+            if shards != keys.shards and site not in keys.layouts:
+                await self.change(site, shards)
+
     async def forget_earlier(self, site: str) -> None:
         """Keeps of the layouts of a site the one in force, as where all else of it is deleted.
         Raises StoreError."""
@@ -116,7 +127,18 @@ class Layouts:
         async with runner.failures():
             for reply in await runner.replies(lambda hour: calls):
                 runner.checked(reply)
-        await self._write(site, str(layouts), str(layouts.switched()))
+        is_new = len(layouts.in_force) == 1 and not await self._holds_something(site, layouts)
+        await self._write(site, str(layouts), str(layouts.switched(is_new=is_new)))
+
+    async def _holds_something(self, site: str, layouts: SiteLayouts) -> bool:
+        """Whether the shards in force, which are retired, have ever been written to: each session
+        and each view is counted there among the unique visitors, for good."""
+        found = await self._runner.commands(
+            ("EXISTS", name)
+            for shard in self._runner.keys.in_force(site, layouts)
+            for name in (*shard.renamed()[1::2], shard.totals)
+        )
+        return any(found)
 
     async def _write(self, site: str, known: str, text: str) -> bool:
         """Whether the site had these layouts still, and has those now."""

@@ -52,4 +52,4 @@ class StoreShares:
         return rows
 
     def _key(self, site: str) -> str:
-        return self._runner.keys.of_site(site)[0].shares
+        return self._runner.keys.shares(site)

@@ -193,6 +193,8 @@ class PresenceStore:
         are split otherwise. Raises as `ShardCount.agree`."""
         await self._agree_on_shards(may_note=may_note)
         await self.layouts.learn()
+        if may_note:
+            await self.layouts.begin()
 
     async def sweep_many(self, tags: Sequence[str]) -> list[Sweep | StoreError]:
         """Removes some expired sessions of many site shards; what one refuses stands in its place.
