@@ -22,6 +22,7 @@ from service.store.runner import ScriptRunner
 from service.store.waiters import SharedWaiter, Waiter
 
 ASK_AGAIN_S = 0.02  # while a change is under way
+RELEASED_AT_ONCE = 128  # sessions: some ms of Redis
 HELD_S = 2.5  # the longest that something is waited for; its caller does not wait so long
 VALID_S = 1.0  # what was read of a session; who was stopped for longer in between gives up
 # A session that goes on; one that began anew is told as gone where it was, by the sweep.
@@ -125,6 +126,8 @@ class Mover:
         self.submit: _Submit  # of the batcher, which is made after this
         self._tasks: set[asyncio.Task[None]] = set()
         self._last: dict[tuple[str, str], _Held] = {}  # by session
+        self._to_release: list[_Release] = []
+        self._is_releasing = False
 
     def last_held(self, session: tuple[str, str]) -> _Held | None:
         """What is waited for of a session last; None: nothing is."""
@@ -326,10 +329,37 @@ class Mover:
             if until > now_ms
         )
 
-    async def release(self, shards: Sequence[ShardKeys], session_id: str) -> None:
-        """Lets go of a session in former shards, which goes on in a newer one. Raises
-        StoreError."""
+    def release_then(
+        self, shards: Sequence[ShardKeys], session_id: str, waiter: Waiter[str], outcome: str
+    ) -> None:
+        """Lets go of a session in former shards, which goes on in a newer one, and tells the
+        outcome then."""
+        self._to_release.append(_Release(shards, session_id, waiter, outcome))
+        if not self._is_releasing:
+            self._is_releasing = True
+            self._start(self._release_all())
+
+    async def _release_all(self) -> None:
+        """Many at once: thousands of sessions may go on in the same moment, and a call each would
+        take all connections."""
+        try:
+            while self._to_release:
+                some = self._to_release[:RELEASED_AT_ONCE]
+                del self._to_release[:RELEASED_AT_ONCE]
+                try:
+                    await self._release(some)
+                except StoreError as error:  # they time out there
+                    log.warning("release_failed", reason=error.detail, sessions=len(some))
+                finally:
+                    for one in some:
+                        if not one.waiter.done():
+                            one.waiter.set_result(one.outcome)
+        finally:
+            self._is_releasing = False
+
+    async def _release(self, some: Sequence["_Release"]) -> None:
         runner = self._runner
+        pairs = [(shard, one.session_id) for one in some for shard in one.shards]
         async with runner.failures():
             replies = await runner.replies(
                 lambda hour: [
@@ -340,27 +370,20 @@ class Mover:
                         (*runner.config.arguments, *runner.user_arguments(shard)),
                         (shard.session(session_id),),
                     )
-                    for shard in shards
+                    for shard, session_id in pairs
                 ]
             )
         for reply in replies:
             runner.checked(reply)
 
-    def release_then(
-        self, shards: Sequence[ShardKeys], session_id: str, waiter: Waiter[str], outcome: str
-    ) -> None:
-        """Lets go of a session, and tells the outcome then."""
 
-        async def run() -> None:
-            try:
-                await self.release(shards, session_id)
-            except StoreError as error:  # it times out there
-                log.warning("release_failed", reason=error.detail)
-            finally:
-                if not waiter.done():
-                    waiter.set_result(outcome)
+class _Release(NamedTuple):
+    """A session that is to be let go of, and who is told what then."""
 
-        self._start(run())
+    shards: Sequence[ShardKeys]
+    session_id: str
+    waiter: Waiter[str]
+    outcome: str
 
 
 def _without_former(item: Any) -> Any:

@@ -87,3 +87,15 @@ async def uniques(store: PresenceStore) -> tuple[int, int, object]:
     stats = await store.stats("blog")
     (today,) = (await store.history("blog", "days", 1)).points
     return stats.uniqueVisitors, stats.uniqueVisitorsToday, today.uniqueVisitors
+
+
+async def test_a_crowd_goes_on_at_once(make_store: MakeStore) -> None:
+    """As after a request of a backend, or a reconnect of everybody: all are let go of where they
+    were, before their outcomes are told."""
+    clock = Clock()
+    store, crowd = make_store(clock), [f"crowd-{n:010d}" for n in range(1500)]
+    for path, outcome, shards in (("/a", "created", 4), ("/b", "moved", 3), ("/c", "moved", 1)):
+        beats = [Heartbeat(session, path, "", "", "") for session in crowd]
+        assert set(await store.heartbeats("blog", beats)) == {outcome}
+        assert (await store.active("blog")).activeVisitors == 1500
+        await store.layouts.change("blog", shards)
