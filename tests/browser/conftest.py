@@ -229,10 +229,22 @@ def sites_file(tmp_path: Path) -> SitesFile:
     return write
 
 
+@pytest.fixture(scope="package")
+def private_service(
+    browser_valkey: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveService]:
+    """One service with a private site for all tests that change only its shares."""
+    folder = tmp_path_factory.mktemp("private")
+    sites = folder / "sites.toml"
+    sites.write_text(private_site.SITES)
+    settings = {"SITES_FILE": str(sites), "KEY_PREFIX": "private", "SESSION_TIMEOUT": "600"}
+    with running(folder, browser_valkey.url, **settings) as service:
+        yield service
+
+
 @pytest.fixture
-def private(make_live: MakeLive, sites_file: SitesFile) -> LiveService:
-    """A service with a private site, and two on it, of whom one is known."""
-    live = make_live(SITES_FILE=sites_file(private_site.SITES), SESSION_TIMEOUT="600")
-    beats = [{"currentPath": "/"}, {"currentPath": "/pricing", "userId": "anna"}]
-    live.beat_all("intranet", beats, token="open-sesame")
-    return live
+def private(private_service: LiveService) -> Iterator[LiveService]:
+    """A service with a private site, and two on it, of whom one is known. Without shares."""
+    private_site.two_come(private_service)
+    yield private_service
+    private_site.revoke_all(private_service)

@@ -25,3 +25,16 @@ def ask(live: LiveService, method: str, path: str) -> bytes:
 def make_share(live: LiveService, name: str = "lobby") -> str:
     made = json.loads(ask(live, "POST", f"/v1/sites/intranet/shares/{name}"))
     return str(made["token"])
+
+
+def two_come(live: LiveService) -> None:
+    """Or are still there: each time the same two."""
+    beats = [{"currentPath": "/"}, {"currentPath": "/pricing", "userId": "anna"}]
+    known = [{"sessionId": f"{n:032x}", **beat} for n, beat in enumerate(beats)]
+    live.beat_all("intranet", known, token="open-sesame")
+
+
+def revoke_all(live: LiveService) -> None:
+    shares = json.loads(ask(live, "GET", "/v1/sites/intranet/shares"))["shares"]
+    for share in shares:
+        ask(live, "DELETE", f"/v1/sites/intranet/shares/{share['name']}")

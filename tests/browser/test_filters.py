@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.board import Board
-from tests.browser.conftest import MakeLive, NewContext
+from tests.browser.conftest import NewContext
 from tests.browser.site import LiveService
 from tests.browser.test_accessible import faults_of
 
@@ -200,13 +200,12 @@ TOPS = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("query", ["", "?embed&", "?wall&"], ids=["page", "embed", "wall"])
 def test_a_filter_can_be_read_by_everybody(
-    make_live: MakeLive, new_context: NewContext, scheme: str, query: str
+    calm: LiveService, site: str, new_context: NewContext, scheme: str, query: str
 ) -> None:
-    live = make_live(SESSION_TIMEOUT="600")
-    live.beat_all("blog", [{"currentPath": "/pricing", **BERLIN}, {"currentPath": "/"}])
+    calm.beat_all(site, [{"currentPath": "/pricing", **BERLIN}, {"currentPath": "/"}])
     context = new_context(color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
-    board = Board.open(page, live, query=f"{query or '?'}page=%2Fpricing&country=DE")
+    board = Board.open(page, calm, site, f"{query or '?'}page=%2Fpricing&country=DE")
     expect(board.now).to_have_text("1")
     if query.startswith("?wall"):  # to read, not to press
         expect(page.locator("#filters button:visible")).to_have_count(0)

@@ -76,6 +76,8 @@ def test_below_a_prefix(calm: LiveService, site: str, page: Page) -> None:
     ],
 )
 def test_in_a_frame(
+    calm: LiveService,
+    site: str,
     make_live: MakeLive,
     page: Page,
     sites_file: SitesFile,
@@ -89,12 +91,11 @@ def test_in_a_frame(
         lambda request: answer_page(request, f'<iframe src="{address}"></iframe>')
     ) as port:
         here = f"http://localhost:{port}"
-        settings = {}
+        live = calm
         if origins:
             origin = origins.replace("HERE", here)
-            settings["SITES_FILE"] = sites_file(f'[blog]\norigins = ["{origin}"]\n')
-        live = make_live(**settings)
-        address = f"{live.url}/sites/blog{query}"
+            live = make_live(SITES_FILE=sites_file(f'["{site}"]\norigins = ["{origin}"]\n'))
+        address = f"{live.url}/sites/{site}{query}"
         if not is_shown:
             watched.allowed += ["frame-ancestors", "Framing"]
         page.goto(here)

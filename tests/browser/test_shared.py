@@ -57,20 +57,24 @@ def test_it_goes_along(private: LiveService, page: Page) -> None:
     expect(board.now).to_have_text("2")
 
 
-@pytest.mark.parametrize("query", ["", "?wall", "?embed"], ids=["page", "wall", "embed"])
 def test_revoked_it_ends_and_says_so(
-    private: LiveService, page: Page, watched: Watched, query: str
+    private: LiveService, new_context: NewContext, watched: Watched
 ) -> None:
-    """At once, on a page that is open; and the numbers are not left there."""
+    """At once, on pages that are open, in all views; and the numbers are not left there."""
     watched.allowed += ["status of 403"]
     share = make_share(private)
-    board = Board.open(page, private, "intranet", f"{query}#share={share}")
-    expect(board.now).to_have_text("2")
+    boards = [
+        Board.open(new_context().new_page(), private, "intranet", f"{query}#share={share}")
+        for query in ("", "?wall", "?embed")
+    ]
+    for board in boards:
+        expect(board.now).to_have_text("2")
     ask(private, "DELETE", "/v1/sites/intranet/shares/lobby")
-    note = page.locator("#private-note")
-    expect(note).to_have_text("This link opens no numbers, or not any more.", timeout=20_000)
-    expect(page.locator("#dashboard")).to_be_hidden()
-    expect(page.locator("#token-form")).to_be_hidden()
+    for board in boards:
+        note = board.page.locator("#private-note")
+        expect(note).to_have_text("This link opens no numbers, or not any more.", timeout=20_000)
+        expect(board.page.locator("#dashboard")).to_be_hidden()
+        expect(board.page.locator("#token-form")).to_be_hidden()
 
 
 @pytest.mark.parametrize("site", ["intranet", "nowhere"])
