@@ -64,6 +64,11 @@ class Board:
         expect(self.page).to_have_title(re.compile(rf"^{people} here · "))
         assert sum(count for _, count in self.rows()) == people
 
+    def expect_past(self) -> None:
+        """All that is fetched once is there as well: what comes late moves what is below it. Of a
+        site that is new."""
+        expect(self.page.locator("#yesterday-at")).to_have_text("not counted yet")
+
     def call(self, script: str, *args: Any) -> Any:
         """What a function in the page returns."""
         return self.page.evaluate(script, *args)

@@ -53,6 +53,7 @@ def test_a_page_is_found_and_chosen(board: Board, of: str) -> None:
 
 def test_esc_closes_and_the_focus_returns(board: Board) -> None:
     page = board.page
+    board.expect_past()
     page.locator("#pages .other button").focus()
     before = page.locator("#pages").bounding_box()
     open_panel(page)

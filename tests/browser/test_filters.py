@@ -183,6 +183,7 @@ def test_every_chip_says_its_value(
 def test_choosing_moves_nothing(board: Board, width: int) -> None:
     """Down to the row itself; what is below the activity moves up, as that is filtered."""
     board.page.set_viewport_size({"width": width, "height": 1600})
+    board.expect_past()
     before = board.call(TOPS)
     board.row("/pricing").get_by_role("button").click()
     expect(board.now).to_have_text("2")
