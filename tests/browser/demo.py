@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import plain
 from tests.servers import free_port, wait_until
 
 
@@ -34,6 +35,6 @@ def running_demo(folder: Path, redis_url: str, key_prefix: str) -> Iterator[str]
 
 def _is_up(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz").status_code == 200
+        return plain.get(f"{url}/readyz").status_code == 200
     except httpx.TransportError:
         return False

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests import plain
 from tests.servers import free_port, wait_until
 
 # Short times, so that a test sees a visitor time out; no limits, for all come from one address.
@@ -46,8 +47,7 @@ class LiveService:
         chosen = QUICK | {"REDIS_URL": redis_url} | settings
         self._environ |= {f"PRESENCE_{name}": value for name, value in chosen.items()}
         self._process: subprocess.Popen[bytes] | None = None
-        # Plain HTTP: to read certificates would take 40 ms of CPU.
-        self._http = httpx.Client(base_url=self.url, timeout=10, verify=False)
+        self._http = plain.Client(base_url=self.url, timeout=10)
 
     @property
     def url(self) -> str:

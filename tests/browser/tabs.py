@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-import httpx
-
+from tests import plain
 from tests.servers import wait_until
 
 
@@ -28,9 +27,7 @@ class Tabs:
             stdout=self._log, stderr=self._log,
         )  # fmt: skip
         port = wait_until(self._port, what="Chromium's port")
-        self._http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}/json", timeout=20, verify=False
-        )
+        self._http = plain.Client(base_url=f"http://127.0.0.1:{port}/json", timeout=20)
         self._first = wait_until(self._first_tab, what="Chromium's first tab")
 
     def _port(self) -> str | None:

@@ -5,12 +5,12 @@ import signal
 import threading
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
 from service.cli import main
 from service.redis.client import DEADLINE_S
+from tests import plain
 from tests.faults.copies import Copy, copies, environ_of
 from tests.faults.load import BROKEN, Load
 from tests.faults.verdict import judge
@@ -42,7 +42,7 @@ class Counted(threading.Thread):
 
     def run(self) -> None:
         """Until it is stopped."""
-        with httpx.Client(base_url=self.copy.url) as client:
+        with plain.Client(base_url=self.copy.url) as client:
             while not self._is_over.wait(0.02):
                 reply = client.get("/v1/sites/blog/active")
                 self.statuses.add(reply.status_code)
@@ -85,7 +85,7 @@ def test_a_site_is_split_anew_under_load(url: str) -> None:
             load.stop()
             took = sorted(ack.took for ack in load.acks if ack.status != BROKEN)
             broken = [ack for ack in load.acks if ack.status == BROKEN]
-            stats = httpx.get(f"{steady.url}/v1/sites/blog/stats").json()
+            stats = plain.get(f"{steady.url}/v1/sites/blog/stats").json()
             figures = judge(load, url, [frozen, steady], may_break=True)
     everybody = CLIENTS * SESSIONS
     assert counted.statuses == {200}

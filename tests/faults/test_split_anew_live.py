@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import plain
 from tests.faults.copies import ADMIN_TOKEN, Copy, copies
 from tests.faults.test_split_anew import split, url
 
@@ -31,7 +31,7 @@ class Stream:
         headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
         self.kinds = []
         with (
-            httpx.Client(timeout=30) as http,
+            plain.Client(timeout=30) as http,
             http.stream("GET", f"{copy.url}/v1/sites/blog/live?feed=1", headers=headers) as answer,
         ):
             self._lines = answer.iter_lines()
@@ -62,7 +62,7 @@ class Stream:
 def beat(copy: Copy, path: str) -> None:
     """Everybody is on a page."""
     heartbeats = [{"sessionId": session, "currentPath": path} for session in SESSIONS]
-    answer = httpx.post(
+    answer = plain.post(
         f"{copy.url}/v1/sites/blog/heartbeats",
         json={"heartbeats": heartbeats},
         headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
