@@ -11,6 +11,7 @@ from service.cli.printing import space_on, stderr, stdout
 from service.cli.reading import open_store, reachable, run, site_argument, with_demo
 from service.models import Erased
 from service.ops.delete_site import delete_site as delete_keys
+from service.ops.forget_user import forget_user_everywhere
 from service.redis.failures import FAILURES, as_store_error, kind_of
 from service.settings import Settings
 
@@ -60,7 +61,10 @@ async def _erase(
         if session_id is not None:
             return await store.erase_session(site, session_id)
         erased = await store.erase_user(site, user_id or "")
-        await store.webhooks.forget_user_everywhere(site, user_id or "")
+        try:
+            await forget_user_everywhere(store.connection, store.keys, site, user_id or "")
+        except FAILURES as error:
+            raise as_store_error(kind_of(error)) from error
         return erased
 
 

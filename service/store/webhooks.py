@@ -9,7 +9,6 @@ from service.redis.scripts import Call, load, run
 from service.store.runner import ScriptRunner
 
 WEBHOOK_LIFE_MS = 30 * 86_400_000  # after an endpoint was last served
-_SCAN = 500  # keys that are looked at by one call
 USER_FIELD = "user:"  # and the id, of one who was told as online
 
 
@@ -73,14 +72,6 @@ class StoreWebhooks:
     async def forget_user(self, site: str, name: str, user: str) -> None:
         """Forgets that a user was told as online."""
         await self._runner.commands([("HDEL", self._key(site, name), USER_FIELD + user)])
-
-    async def forget_user_everywhere(self, site: str, user: str) -> None:
-        """The same of all endpoints that anything is kept of, also of those that are not in the
-        sites file any more. Looks at all keys of Redis, so not for requests."""
-        client: Any = self._runner.client
-        async with self._runner.failures():
-            async for key in client.scan_iter(match=self._key(site, "*"), count=_SCAN):
-                await client.hdel(key, USER_FIELD + user)
 
     async def here(self, site: str, path: str) -> Here:
         """What the log of a site adds up to, and where it ends."""
