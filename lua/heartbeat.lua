@@ -177,7 +177,7 @@ local function decide(changes, beat)
     ends = tonumber(redis.call('ZSCORE', changes.shard.active, member) or '0')
   end
   -- Of a site that does not know users any more, who was one begins anew.
-  if not was.path or now >= ends or (was.user ~= beat.user and not change_user) then
+  if not was.path or now >= ends or (was.user ~= beat.user and not changes.shard.users) then
     return create(changes, beat, was)
   end
   local is_renamed = was.user ~= beat.user and change_user(changes, beat, was)

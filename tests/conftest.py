@@ -218,8 +218,9 @@ MakeStore = Callable[..., PresenceStore]
 
 @pytest.fixture
 async def make_store(backend_url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
-    """Makes stores on the backend: `make_store(clock, shards=1, has_users=False, **rules)`. Those
-    of one test share their keys."""
+    """Makes stores on the backend: `make_store(clock, shards=1, has_users=False, **rules)`, of all
+    sites or, where `has_users` is a function, of those for which it says so. Those of one test
+    share their keys."""
     async for factory in store_factory(backend_url, key_prefix):
         yield factory
 
@@ -251,9 +252,14 @@ async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
     memory = connect(url) if url == "memory://" else None
 
     def make(
-        clock: Clock | None = None, *, shards: int = 1, has_users: bool = False, **rules: Any
+        clock: Clock | None = None,
+        *,
+        shards: int = 1,
+        has_users: bool | Callable[[str], bool] = False,
+        **rules: Any,
     ) -> PresenceStore:
-        keys = Keys(key_prefix, shards, has_users=lambda site: has_users)
+        knows = has_users if callable(has_users) else lambda site: has_users
+        keys = Keys(key_prefix, shards, has_users=knows)
         decisive = StoreConfig(**rules)
         if memory:
             store = PresenceStore(

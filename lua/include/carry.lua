@@ -22,7 +22,7 @@ local function carry_in(changes, beat, former)
       redis.call('PEXPIRE', shard.places, site_idle_ms)
     end
   end
-  if former.user then
+  if former.user and shard.users then
     note_user(shard, former.user, beat.id, country, nil, former.path, {began = former.began})
   end
   table.insert(changes.events,

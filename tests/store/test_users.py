@@ -1,5 +1,6 @@
 """Who is here: one row for each user, the same however many shards hold their sessions."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -221,6 +222,32 @@ async def test_a_cursor_that_was_not_given_is_refused(make_store: MakeStore, cur
     store = make_store(Clock(), has_users=True)
     with pytest.raises(FieldError, match="cursor"):
         await store.users(SITE, limit=1, cursor=cursor, path=None)
+
+
+@SHARDS
+async def test_who_was_somebody_begins_anew_where_users_are_not_known_any_more(
+    make_store: MakeStore, shards: int
+) -> None:
+    """Also where the same call has heartbeats of a site that still knows its users."""
+    clock = Clock()
+    before = make_store(clock, shards=shards, has_users=True)
+    assert await beat(before, "anna") == "created"
+    clock.advance(20_000)
+    store = make_store(clock, shards=shards, has_users=lambda site: site != SITE)
+    session = session_of("anna")
+    outcomes = await asyncio.gather(
+        store.heartbeat("another", Heartbeat(session, "/a", "DE", "", "", "anna")),
+        store.heartbeat(SITE, Heartbeat(session, "/a", "DE", "", "")),
+    )
+    assert set(outcomes) == {"created"}
+    assert (await store.count(SITE, "/a"))[:2] == (1, 1)
+    here = await store.session(SITE, session)
+    assert here
+    assert here.userId is None
+    for keys in store.keys.of_site(SITE):
+        shard = await invariants.read(store.connection.client, keys, int(clock()))
+        invariants.counters_equal_members(shard)
+        invariants.log_replays(shard, store.config.events_maxlen)
 
 
 async def test_without_users_nothing_is_kept_of_them(make_store: MakeStore) -> None:
