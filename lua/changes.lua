@@ -20,7 +20,7 @@
     event    id of the last entry in events
     pages    {path, count, …} of the pages that changed
     events   {id, type, path, from or '', country or '', at in ms, reason or '', id, …}, in order
-    users    {user, …} of these events, some more than once; it is not there where it is empty
+    users    {user, …} of these events, some more than once; omitted when empty
 ]]
 -- @include hour
 -- @include keys

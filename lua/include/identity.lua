@@ -1,5 +1,5 @@
--- A row of `users` is written whole, so it has an end, some 500 sessions: further ones of a user are
--- nobody's.
+-- A row of `users` is written whole, so it is capped, near 500 sessions: further ones of a user are
+-- anonymous.
 local LONGEST_ROW = 32768 -- bytes
 
 function user_with_room(shard, beat, was)

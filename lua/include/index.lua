@@ -6,6 +6,6 @@ local function renew_index(first_key, has_users)
     redis.call('PEXPIRE', KEYS[index], site_idle_ms)
   end
   for index = first_key + 16, first_key + (has_users and 18 or 0) do
-    redis.call('PEXPIRE', KEYS[index], 2592000000) -- 30 days, as include/users.lua says
+    redis.call('PEXPIRE', KEYS[index], 2592000000) -- 30 days, as include/user_row.lua says
   end
 end

@@ -4,8 +4,8 @@
 --                              of one whose user is known "<id> <country or --> <user> <path>"
 --    2 pages           zset    path -> active sessions on it
 --    3 countries       zset    country or -- -> active sessions
---    4 events          stream  joined, moved, left; identified, erased (include/users.lua);
---                              carried_in, carried_out (include/carry.lua)
+--    4 events          stream  joined, moved, left; identified (include/identity.lua); erased
+--                              (erase_events.lua); carried_in, carried_out (include/carry.lua)
 --    5 located         hash    id -> "<ms> <name>[<tab><name> …]": those ending from then on are
 --                              counted by these names in places
 --    6 places          zset    "<latitude> <longitude> <country or --> <city>", and of those who say

@@ -20,9 +20,9 @@ local function renew_users(shard)
   redis.call('PEXPIRE', shard.user_seen, USERS_LIFE_MS)
 end
 
--- A session of a user goes on from a page to another one; it comes where the first is nil, and goes,
--- last seen then, in ms, where the second is. `details` may have name and avatar of the user, and
--- since when the session is theirs, where that was before now.
+-- Moves a session of a user from page `from` to page `to`. `from` nil: it begins; `to` nil: it ended,
+-- last seen at `last_seen`, ms. `details` may have name and avatar of the user, and since when the
+-- session is theirs, where that was before now.
 function note_user(shard, user, session, country, from, to, details, last_seen)
   local row = redis.call('HGET', shard.users, user) or '\t\t\t'
   local seen, told, name, avatar, rest = string.match(row, USER_ROW)
