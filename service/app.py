@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from service.api.answers import problem_response, unexpected
 from service.api.body_budget import BodyBudget
+from service.api.coalescer import Coalescer
 from service.api.context import Context
 from service.api.cors import PublicCors
 from service.api.intake import Intake
@@ -29,7 +30,6 @@ from service.api.security import Security
 from service.api.share_tokens import ShareTokens
 from service.api.user_tokens import UserTokens
 from service.errors import PresenceError, RequestError, ShardCountError, TokenError
-from service.live.coalescer import Coalescer
 from service.live.hub import Hub
 from service.models import Stats
 from service.ops.logs import configure_logs

@@ -7,13 +7,13 @@ from starlette.requests import Request
 
 from service.api.bearer_tokens import bearer
 from service.api.body_budget import BodyBudget
+from service.api.coalescer import Coalescer
 from service.api.rate_limits import Slots
 from service.api.request_head import headers_of
 from service.api.requests.fields import check_site
 from service.api.security import Security
 from service.api.share_tokens import ShareLease, ShareTokens, digest_of
 from service.api.user_tokens import UserTokens
-from service.live.coalescer import Coalescer
 from service.live.hub import Hub
 from service.models import Stats
 from service.ops.metrics import Metrics

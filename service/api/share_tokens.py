@@ -14,8 +14,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from service.api.coalescer import Coalescer
 from service.errors import StoreError
-from service.live.coalescer import Coalescer
 
 FRESH_S = 5.0
 AGAIN_S = 1.0

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from service.api.coalescer import Coalescer
 from service.errors import StoreUnreachable
-from service.live.coalescer import Coalescer
 from tests.conftest import MakeService
 from tests.server.test_fast_path import until
 from tests.servers import Server
@@ -72,7 +72,7 @@ async def test_a_failure_is_everybodys() -> None:
 
 
 async def test_who_has_waited_long_enough_asks_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.live.coalescer.PATIENCE_S", 0.0)
+    monkeypatch.setattr("service.api.coalescer.PATIENCE_S", 0.0)
     ask = Slow()
     shared = Coalescer(ask)
     first = await begun(shared, 1)
