@@ -182,20 +182,21 @@ def _report(checkup: Checkup) -> bool:
             if len(found) > _SHOWN:
                 console.print(Text(f"  … and {len(found) - _SHOWN} more"))
     for load in checkup.loads:
-        console.print(Text(_load(load, checkup.nodes)), soft_wrap=True)
+        console.print(Text(load_line(load, checkup.nodes)), soft_wrap=True)
     return not checkup.findings
 
 
-def _load(load: SiteLoad, nodes: int) -> str:
+def load_line(load: SiteLoad, nodes: int) -> str:
     """What a site takes of Redis, and what would help if it is much."""
     line = (
         f"{load.site}: {load.per_second:,.0f} heartbeats a second are written, about "
         f"{load.cores:.2f} of a core of Redis"
     )
-    if load.shards == 1:
+    if load.shards <= load.has_shards:
         return line
-    where = "" if nodes > 1 else " of a cluster"
-    return f"{line}; {load.shards} shards{where} would share it"
+    if nodes == 1:
+        return f"{line}; a cluster would spread it, in {load.shards} shards"
+    return f"{line}; `presence shards {load.site} {load.shards}` would spread it"
 
 
 def _checks(checkup: Checkup, space: Space) -> list[Text]:

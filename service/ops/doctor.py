@@ -119,7 +119,12 @@ class Doctor:
                     recent[name] += await self._check_shard(name, shard, checkup)
             if isinstance(self._client, RedisCluster):
                 checkup.nodes = len(self._client.get_primaries())
-            checkup.loads = site_loads(recent, self._window_ms / 1000, checkup.nodes)
+            checkup.loads = site_loads(
+                recent,
+                self._window_ms / 1000,
+                checkup.nodes,
+                lambda name: self._keys.layouts_of(name).shards,
+            )
             checkup.looked_at[WRONG_TYPE] = checkup.looked_at[TTLS] = checkup.keys
             return checkup
 

@@ -1,7 +1,7 @@
 """How much of a core of Redis each site uses, by what its last seconds have left in Redis."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from service.store.redis_cost import cost_of, shards_for
@@ -12,11 +12,12 @@ LOADED_CORES = 0.01  # less is not worth a word
 @dataclass(frozen=True, slots=True)
 class SiteLoad:
     """What a site's heartbeats take: how many are written each second, how much of a core of Redis
-    that is, and how many shards would do."""
+    that is, how many shards it has, and how many would do."""
 
     site: str
     per_second: float
     cores: float
+    has_shards: int
     shards: int
 
 
@@ -45,7 +46,12 @@ def recent_outcomes(
     return found
 
 
-def site_loads(recent: Mapping[str, Counter[str]], seconds: float, nodes: int) -> list[SiteLoad]:
+def site_loads(
+    recent: Mapping[str, Counter[str]],
+    seconds: float,
+    nodes: int,
+    shards_of: Callable[[str], int],
+) -> list[SiteLoad]:
     """The sites that take LOADED_CORES or more, the dearest first, by what they wrote within so
     many seconds."""
     loads = []
@@ -53,5 +59,6 @@ def site_loads(recent: Mapping[str, Counter[str]], seconds: float, nodes: int) -
         cores = cost_of(outcomes) / seconds
         if cores >= LOADED_CORES:
             per_second = outcomes.total() / seconds
-            loads.append(SiteLoad(site, per_second, cores, shards_for(cores, nodes)))
+            needed = shards_for(cores, nodes)
+            loads.append(SiteLoad(site, per_second, cores, shards_of(site), needed))
     return sorted(loads, key=lambda load: -load.cores)

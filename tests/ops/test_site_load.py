@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from service.cli.doctor import load_line
 from service.ops.doctor import Doctor
-from service.ops.site_load import recent_outcomes, site_loads
+from service.ops.site_load import SiteLoad, recent_outcomes, site_loads
 from service.store.config import StoreConfig
 from service.store.redis_cost import OUTCOME_S, cost_of, shards_for
 from service.store.writer import OUTCOMES, Heartbeat
@@ -61,8 +62,9 @@ def test_only_busy_sites_are_told_the_dearest_first() -> None:
         "busy": Counter(refreshed=30_000),
         "busier": Counter(created=30_000),
     }
-    (first, second) = site_loads(recent, 10.0, 3)
-    assert (first.site, first.per_second, first.shards) == ("busier", 3_000, 1)
+    (first, second) = site_loads(recent, 10.0, 3, {"busy": 2, "busier": 6}.__getitem__)
+    assert (first.site, first.per_second) == ("busier", 3_000)
+    assert (first.has_shards, first.shards) == (6, 1)
     assert (second.site, round(second.cores, 3)) == ("busy", 0.021)
 
 
@@ -80,8 +82,25 @@ async def test_the_doctor_tells_of_busy_sites(
     await store.heartbeat("quiet", beats[0])
     doctor = Doctor(store.connection, store.keys, StoreConfig(heartbeat_dedup_ms=600_000))
     checkup = await doctor.check()
-    assert [load.site for load in checkup.loads] == ["busy", "quiet"]
+    assert [(load.site, load.has_shards) for load in checkup.loads] == [
+        ("busy", shards), ("quiet", shards),
+    ]  # fmt: skip
     busy = checkup.loads[0]
     assert busy.per_second == pytest.approx(80 / 600)
     assert busy.cores == pytest.approx((60 * OUTCOME_S["created"] + 20 * OUTCOME_S["moved"]) / 600)
     assert (await doctor.check("quiet")).loads[0].site == "quiet"
+
+
+@pytest.mark.parametrize(
+    "has, needed, nodes, said",
+    [
+        (1, 1, 1, ""),
+        (6, 6, 3, ""),
+        (1, 2, 1, "; a cluster would spread it, in 2 shards"),
+        (1, 3, 3, "; `presence shards blog 3` would spread it"),
+    ],
+)
+def test_what_the_command_says(has: int, needed: int, nodes: int, said: str) -> None:
+    load = SiteLoad("blog", 41_234.5, 0.421, has, needed)
+    first = "blog: 41,234 heartbeats a second are written, about 0.42 of a core of Redis"
+    assert load_line(load, nodes) == first + said
