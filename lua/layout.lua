@@ -4,7 +4,7 @@
   KEYS[1] layouts  hash  site -> its layouts, newest first (service/store/layout.py)
 
   ARGV[1] now, ms since the epoch; empty: ask TIME
-  ARGV[2] site: what is asked for
+  ARGV[2] id of the site
   ARGV[3] its layouts as they were read; empty: none
   ARGV[4] its layouts; empty: none any more
   ARGV[5] life of the hash, ms

@@ -1,5 +1,5 @@
 -- Enters a session as it was in a shard of an earlier layout, `former`, from which nobody has
--- released it yet (release.lua): who goes on there has been a visitor, a view and `joined` already.
+-- let go of it yet (end.lua): who goes on there has been a visitor, a view and `joined` already.
 local function carry_in(changes, beat, former)
   local shard, country = changes.shard, former.country or '--'
   redis.call('DEL', beat.session) -- a goodbye that came before

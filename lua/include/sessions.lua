@@ -34,7 +34,7 @@ local function end_sessions(shard, members, ended_at, reason)
     add(countries, country, -1)
     local _ = has_places and take_noted(shard, places, id, ends)
     local at = ended_at or format(ends)
-    if why == 'carried' then -- it goes on elsewhere (release.lua)
+    if why == 'carried' then -- it goes on elsewhere (end.lua)
       log_event(shard, 'carried_out', id, path, at, 'country', country,
         unpack(user ~= '' and {'user', user} or {}))
     else

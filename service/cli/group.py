@@ -77,7 +77,7 @@ class Hours(click.ParamType[float]):
 
 class Commands(UserDict[str, click.Command]):
     """Commands by name, each imported when it is first asked for: `presence stats` does not wait
-    for the web server to be loaded.
+    for the web server to be loaded. A mapping, for click looks in it for what a wrong name means.
 
     Args:
         modules: by the name of a command, the module that has it as a function of that name.

@@ -8,6 +8,7 @@ import time
 from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
+from itertools import repeat
 
 from prometheus_client import (
     CollectorRegistry,
@@ -181,7 +182,7 @@ class Metrics:
 
     def observe_outcomes(self, tag: str, outcomes: Sequence[str]) -> None:
         """A site's part of one call of heartbeats, by the tag of its shard."""
-        self._site_s[tag] += SITE_PART_S + sum(map(OUTCOME_S.__getitem__, outcomes))
+        self._site_s[tag] += SITE_PART_S + sum(map(OUTCOME_S.get, outcomes, repeat(0.0)))
 
     def write_site_seconds(self) -> None:
         """Counts what sites took since this was last called: a counter's lock and label, once."""

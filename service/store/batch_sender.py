@@ -14,9 +14,10 @@ from service.errors import StoreBusy
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
 from service.store.batch import Answer, Batch, Elsewhere, Requeue
+from service.store.carrier import Carrier
 from service.store.due import DueList
+from service.store.former_shards import asking
 from service.store.keys import ShardKeys
-from service.store.mover import Mover, asking
 from service.store.runner import ScriptRunner
 
 CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis
@@ -37,7 +38,7 @@ class BatchSender:
     """Sends the batches that a batcher has collected.
 
     Args:
-        mover: takes over what belongs to another shard than it was sent to.
+        carrier: takes over what belongs to another shard than it was sent to.
         observe_batch: told of each call of heartbeats: how many, and the seconds it took.
         observe_outcomes: told of each site's part of a call, by the tag of its shard: what came of
             its heartbeats.
@@ -48,7 +49,7 @@ class BatchSender:
         self,
         runner: ScriptRunner,
         due: DueList,
-        mover: Mover,
+        carrier: Carrier,
         *,
         observe_batch: Callable[[int, float], None],
         observe_outcomes: Callable[[str, Sequence[str]], None],
@@ -56,85 +57,13 @@ class BatchSender:
     ) -> None:
         self._runner = runner
         self._due = due
-        self._mover = mover
+        self._carrier = carrier
         self._observe_batch = observe_batch
         self._observe_outcomes = observe_outcomes
         self._batch_deadline_s = batch_deadline_s
 
     async def send(self, batches: list[_Batch]) -> list[Answer[str]]:
         """Sends the batches of one lane; heartbeats of many sites travel in one call."""
-        if any(batch.key.asks_until_ms for batch in batches):
-            return await self._send_in_order(batches)
-        return await self._send(batches)
-
-    async def _send_in_order(self, batches: list[_Batch]) -> list[Answer[str]]:
-        """As `send`, where something may belong elsewhere, and what follows of the same session is
-        to wait for that: batches of one shard travel one after the other."""
-        answers: list[Any] = [None] * len(batches)
-        left = list(range(len(batches)))
-        while left:
-            of_shard: dict[ShardKeys, int] = {}
-            for n in left:
-                of_shard.setdefault(batches[n].key, n)
-            now = list(of_shard.values())
-            left = [n for n in left if n not in now]
-            asked = [self._without_waiting(batches[n]) for n in now]
-            try:
-                got = await self._send([batch for batch in asked if batch.items])
-            except Exception as error:  # what was answered before holds
-                got = [error for batch in asked if batch.items]
-            rest = iter(got)
-            for n, batch in zip(now, asked, strict=True):
-                answers[n] = self._all_answers(batches[n], batch, next(rest) if batch.items else [])
-        return answers
-
-    def _without_waiting(self, batch: _Batch) -> _Batch:
-        """A batch without the items that are to wait for what came before of their sessions, and
-        for which what follows is to wait from now on; the same one where there is none."""
-        to_wait = [n for n in range(len(batch.items)) if self._mover.is_to_wait(batch, n)]
-        if not to_wait:
-            return batch
-        self._mover.hold(batch, to_wait)
-        rest = [n for n in range(len(batch.items)) if n not in to_wait]
-        items, waiting = [batch.items[n] for n in rest], [batch.waiting[n] for n in rest]
-        return Batch(batch.key, batch.kind, batch.begun_s, items, waiting)
-
-    def _all_answers(self, batch: _Batch, asked: _Batch, answer: Answer[str]) -> Answer[str]:
-        """The answer to a batch of which some items wait."""
-        if asked is batch:
-            return answer
-        mover, is_asked = self._mover, {id(item) for item in asked.items}
-        if isinstance(answer, (Requeue, Elsewhere)):
-            done: Sequence[Any] = answer.done or [None] * len(asked.items)
-        elif isinstance(answer, BaseException):
-            done = [answer] * len(asked.items)
-        else:
-            done = answer
-        if isinstance(answer, Requeue):  # of a slot that is being moved as well
-            done = [answer.error() if one is None else one for one in done]
-        rest, waiting = iter(done), iter(asked.waiting)
-        known = []
-        for n, item in enumerate(batch.items):
-            if id(item) in is_asked:
-                batch.waiting[n] = next(waiting)
-                known.append(next(rest))
-            else:
-                known.append(None)
-
-        def take(left: _Batch) -> None:
-            parts: list[_Batch] = [Batch(left.key, left.kind, left.begun_s, [], []) for _ in "ab"]
-            for item, waiter in zip(left.items, left.waiting, strict=True):
-                part = parts[id(item) in is_asked]
-                part.items.append(item)
-                part.waiting.append(waiter)
-            if parts[0].items:
-                mover.queue(parts[0])
-            if parts[1].items and isinstance(answer, Elsewhere):
-                answer.take(parts[1])
-
-        return Elsewhere(take, known)
-
-    async def _send(self, batches: list[_Batch]) -> list[Answer[str]]:
         runner = self._runner
         groups = self._grouped(batches)
         started = time.perf_counter()
@@ -261,20 +190,20 @@ class BatchSender:
             status, outcomes = reply[position], reply[first:last]
             position = last
             if status == "moved layout":
-                self._mover.hold(batch, range(len(batch.items)))
-                answers.append(Elsewhere(self._mover.follow))
+                self._carrier.turns.hold(batch, range(len(batch.items)))
+                answers.append(Elsewhere(self._carrier.follow))
             elif status.startswith("failed "):
                 answers.append(self._failed_answers(batch, outcomes, ResponseError(status)))
             else:
                 self._due.note(batch.key.tag, status == "opened", now_ms, now_s)
+                self._observe_outcomes(batch.key.tag, outcomes)
                 if batch.key.asks_until_ms and "elsewhere" in outcomes:
                     known = [None if one == "elsewhere" else one for one in outcomes]
-                    self._mover.hold(batch, (n for n, one in enumerate(known) if one is None))
-                    answers.append(Elsewhere(self._mover.carry, known))
-                    outcomes = [one for one in known if one is not None]
+                    left = [n for n, one in enumerate(known) if one is None]
+                    self._carrier.turns.hold(batch, left)
+                    answers.append(Elsewhere(self._carrier.carry, known))
                 else:
                     answers.append(outcomes)
-                self._observe_outcomes(batch.key.tag, outcomes)
         return answers
 
     def _failed_answers(

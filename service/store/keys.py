@@ -136,11 +136,10 @@ class ShardKeys:
         """The marker that a session's view of a path has been counted."""
         return f"{self.viewed_prefix}{session_id}:{path}"
 
-    def renamed(self) -> tuple[str, str, str, str]:
+    def renamed(self) -> tuple[str, ...]:
         """The keys that are renamed where the shard is retired: old and new name by turns."""
-        base = self.base
         names = "active", "retired_active", "uniques", "retired_uniques"
-        return tuple(base + name for name in names)  # type: ignore[return-value]  # there are four
+        return tuple(self.base + name for name in names)
 
     def uniques_of(self, hour: int) -> str:
         """The distinct session ids of the day of an hour."""

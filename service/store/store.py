@@ -17,15 +17,16 @@ from service.redis.connection import Connection
 from service.store.arrivals import StoreArrivals
 from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
+from service.store.carrier import Carrier
 from service.store.config import StoreConfig
 from service.store.due import DueList
 from service.store.erase import StoreErasure
 from service.store.events import StoreEvents
 from service.store.history import StoreHistory
+from service.store.in_turn import InTurn
 from service.store.keys import Keys, ShardKeys
 from service.store.layouts import Layouts
 from service.store.listings import Listings
-from service.store.mover import Mover
 from service.store.paging import read_site_positions
 from service.store.reader import StoreReader
 from service.store.retention import Retention
@@ -79,17 +80,18 @@ class PresenceStore:
         # What was once done keeps a trace in shards for so long; a minute more for slow copies.
         keys.carried_within_ms = max(config.session_timeout_ms, config.view_dedup_ms) + 60_000
         self.layouts = layouts = Layouts(runner)
-        self._mover = mover = Mover(runner, layouts)
+        self._carrier = carrier = Carrier(runner, layouts)
         sender = BatchSender(
             runner,
             due,
-            mover,
+            carrier,
             observe_batch=observe_batch,
             observe_outcomes=observe_outcomes,
             batch_deadline_s=batch_deadline_s,
         )
-        self._writer = writer = StoreWriter(runner, sender, mover)
-        mover.submit = writer.batcher.submit
+        in_turn = InTurn(sender.send, carrier, runner.about_now_ms)
+        self._writer = writer = StoreWriter(runner, in_turn.send, carrier.former)
+        carrier.submit = writer.batcher.submit
         up_to_date = self._up_to_date
         self.heartbeat = writer.heartbeat
         self.submit = writer.submit
@@ -129,7 +131,7 @@ class PresenceStore:
         self.shares = shares.shares
         self.share_digests = shares.share_digests
         self.webhooks = webhooks = StoreWebhooks(runner)
-        webhooks.here = up_to_date(webhooks.here)  # type: ignore[method-assign]
+        self.webhook_here = up_to_date(webhooks.here)
         self.site_names = sites.site_names
         self._site_counts = sites
 
@@ -252,9 +254,9 @@ class PresenceStore:
 
     async def close(self) -> None:
         """Writes what was accepted, then closes the connections."""
-        await self._mover.settled()
+        await self._carrier.settled()
         await self._writer.batcher.close()
-        await self._mover.settled()
+        await self._carrier.settled()
         await self.layouts.settled()
         await self._due.write_all()
         await self.connection.close()

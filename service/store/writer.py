@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from service.errors import StoreBusy, WrongTypeError
 from service.redis.connection import Connection
-from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
+from service.store.former_shards import FormerShards
+from service.store.in_turn import Send
 from service.store.keys import ShardKeys
-from service.store.mover import Mover
 from service.store.runner import ScriptRunner
 from service.store.waiters import ResultCollector, Waiter
 
@@ -46,11 +46,11 @@ class PageView(NamedTuple):
 class StoreWriter:
     """The writing half of the store."""
 
-    def __init__(self, runner: ScriptRunner, sender: BatchSender, mover: Mover) -> None:
+    def __init__(self, runner: ScriptRunner, send: Send, former: FormerShards) -> None:
         self._runner = runner
-        self.mover = mover
+        self._former = former
         self.batcher: Batcher[ShardKeys, Any, str] = Batcher(
-            sender.send,
+            send,
             _lanes_of(runner.connection),
             pace_s=CALL_PACE_S,
             patience_s=runner.deadline_s,
@@ -112,8 +112,8 @@ class StoreWriter:
         with self._runner.span("view"):
             if keys.asks_until_ms > self._runner.about_now_ms():
                 which = (view.session_id, view.path)
-                (seen,) = await self.mover.look(site, keys, [which])
-                await self.mover.mark_viewed(keys, [(*which, seen.viewed)])
+                (seen,) = await self._former.look(site, keys, [which])
+                await self._former.mark_viewed(keys, [(*which, seen.viewed)])
                 client = "" if seen.in_shards else client  # who is here is not limited
             return await self.batcher.result_of(keys, "view", (view, client))
 
@@ -125,8 +125,8 @@ class StoreWriter:
             keys.of_session(site, session_id),
             *keys.former_of_session(site, session_id, runner.about_now_ms()),
         ):
-            users = runner.user_arguments(shard)
-            reply = await runner.write("end", shard, (shard.session(session_id),), users)
+            args: tuple[str | int, ...] = ("ended", *runner.user_arguments(shard))
+            reply = await runner.write("end", shard, (shard.session(session_id),), args)
             is_ended = reply[1] == "ended" or is_ended
         return is_ended
 

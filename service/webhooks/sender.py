@@ -192,7 +192,7 @@ class Sender:
     async def _begin_anew(self) -> None:
         """Goes on from what is here now."""
         derivation = self._derivation
-        here = await self._kept.here(self._site, self._webhook.path)
+        here = await self._store.webhook_here(self._site, self._webhook.path)
         self._begun_at = here.positions
         users: list[str] = []
         if not self._webhook.events.isdisjoint(OF_USERS):
@@ -211,7 +211,7 @@ class Sender:
         if time.monotonic() - self._checked_s < _CHECK_S:
             return
         self._checked_s = time.monotonic()
-        self._derivation.check(await self._kept.here(self._site, self._webhook.path))
+        self._derivation.check(await self._store.webhook_here(self._site, self._webhook.path))
 
     # Sending
 

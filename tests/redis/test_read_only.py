@@ -86,7 +86,7 @@ async def test_a_replica_answers_all_that_is_read(pair: tuple[Server, Server], s
         assert [row.activeVisitors for row in (await reader.sites(["blog"])).sites] == [10]
         assert await reader.last_events("blog", positions)
         assert len((await reader.views("blog", after="0", limit=100)).views) == 50
-        here = await reader.webhooks.here("blog", "/here")
+        here = await reader.webhook_here("blog", "/here")
         assert (here.positions, here.active, here.on_page) == (positions, 40, 10)  # unswept, too
         told = (await reader.events("blog", after="", limit=1000)).events
         assert told[-9:] == (await reader.newest_events("blog", 9)).events
@@ -118,7 +118,6 @@ def test_there_are_no_other_scripts_that_read() -> None:
         "layout",
         "leave",
         "mark",
-        "release",
         "repair",
         "retire",
         "sweep",

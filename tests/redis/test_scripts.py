@@ -126,7 +126,7 @@ def test_a_header_names_types_and_units(name: str) -> None:
         r", (ms|ms since the epoch|hours since the epoch|entries|sessions|users|paths|pages"
         r"|places)\b"
         r"|, site shards|empty: |^path|^site shard$|, a host|, a stream id|: the settings"
-        r"|what is asked|^id of"
+        r"|what is asked|^id of|: '\w+' or '\w+'$"
     )
     for text in re.findall(r"^  ARGV\[\+?\d+\] +(.+)$", header, re.MULTILINE):
         assert unit.search(text), text
@@ -186,8 +186,8 @@ def test_the_sizes_that_were_promised() -> None:
     assert lines[LUA / "heartbeat.lua"] <= 250
     assert max(lines[LUA / "include" / f"{part}.lua"] for part in PARTS) <= 90
     # Users, webhooks, mark.lua; and to split a site anew: to retire a shard, write down a layout,
-    # and carry a session from one shard to another and let go of it there.
-    assert sum(lines.values()) <= 1_200 + 580 + 77 + 14 + 160
+    # and carry a session from one shard to another.
+    assert sum(lines.values()) <= 1_200 + 580 + 77 + 14 + 127
 
 
 def test_every_part_is_included_somewhere() -> None:

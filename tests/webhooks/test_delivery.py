@@ -215,7 +215,7 @@ async def test_how_far_it_has_come_is_kept_once_redis_can(
     await come(store)
     await until(lambda: receiver.types == ["site.occupied"])
     assert await kept(store, "delivered") == "1"
-    (end,) = (await store.webhooks.here("blog", "")).positions
+    (end,) = (await store.webhook_here("blog", "")).positions
     assert await field(store, "cursor") == end
     assert receiver.types == ["site.occupied"]
 

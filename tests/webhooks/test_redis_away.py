@@ -56,7 +56,7 @@ async def staying(store: PresenceStore) -> AsyncIterator[None]:
 
 async def followed(store: PresenceStore) -> None:
     """Waits until all that was logged was followed."""
-    end = (await store.webhooks.here("blog", "")).positions
+    end = (await store.webhook_here("blog", "")).positions
     deadline = time.monotonic() + 20
     while (await store.webhooks.kept("blog", "backend")).get("cursor") != ",".join(end):
         assert time.monotonic() < deadline
