@@ -1,5 +1,6 @@
 --[[
-  Writes the layouts of a site, unless somebody else has changed them since they were read.
+  Writes the layouts of a site, unless somebody else has changed them since they were read. They
+  are kept for ever, as the totals are to which they lead.
 
   KEYS[1] layouts  hash  site -> its layouts, newest first (service/store/layout.py)
 
@@ -7,7 +8,6 @@
   ARGV[2] id of the site
   ARGV[3] its layouts as they were read; empty: none
   ARGV[4] its layouts; empty: none any more
-  ARGV[5] life of the hash, ms
 
   Returns {now, 'written'}; or {now, 'outdated'}, nothing was written
 ]]
@@ -19,6 +19,5 @@ if ARGV[4] == '' then
   redis.call('HDEL', KEYS[1], ARGV[2])
 else
   redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
-  redis.call('PEXPIRE', KEYS[1], ARGV[5])
 end
 return {now_text, 'written'}

@@ -42,7 +42,7 @@ class KeyKinds:
         if key == keys.clock or key.startswith(f"{keys.clock}:"):
             return Kind("string", CLOCK_LIFE_MS)
         if key == keys.registry:
-            return Kind("hash", 400 * DAY_MS)
+            return Kind("hash", None)
         if key == keys.shard_count:
             return Kind("string", 400 * DAY_MS)
         if key.startswith(keys.webhooks):

@@ -114,8 +114,7 @@ class DueList:
                     pipeline.execute_command("ZADD", keys.due, condition, at_ms, tag)
                     if condition == "NX" or tag not in self._entered_at:
                         pipeline.zadd(keys.sites, {site_of(tag): 0})
-                registry = (keys.registry,) if keys.layouts else ()
-                for key in (keys.due, keys.sites, keys.shard_count, *registry):
+                for key in (keys.due, keys.sites, keys.shard_count):
                     pipeline.pexpire(key, LISTS_LIFE_MS)
                 await pipeline.execute()
         except BaseException as error:  # a cancellation too

@@ -143,7 +143,7 @@ class Layouts:
     async def _write(self, site: str, known: str, text: str) -> bool:
         """Whether the site had these layouts still, and has those now."""
         runner = self._runner
-        args = (runner.clock(), site, known, text, LISTS_LIFE_MS)
+        args = (runner.clock(), site, known, text)
         call = Call(load("layout"), (runner.keys.registry,), args)
         async with runner.failures():
             (reply,) = await runner.replies(lambda hour: [call])

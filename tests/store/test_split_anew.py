@@ -60,6 +60,8 @@ async def test_a_layout_is_not_written_over_by_who_was_frozen(make_store: MakeSt
     await store.layouts._switch("blog", old)
     await store.layouts.learn()
     assert store.keys.layouts_of("blog") == newest
+    # They lead to totals, which are kept for ever.
+    assert await store.connection.client.ttl(store.keys.registry) == -1
 
 
 async def test_unique_visitors_over_two_changes(make_store: MakeStore) -> None:
