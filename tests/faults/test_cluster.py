@@ -168,7 +168,7 @@ async def _crowd(url: str, site: str, count: int) -> None:
 
 
 @pytest.mark.fault("F25")
-def test_a_node_is_taken_for_one_server(nodes: list[Server]) -> None:
+def test_a_node_is_taken_for_one_server(nodes: list[Server], measured: dict[str, Any]) -> None:
     says = "this is a cluster: use redis+cluster://"
     for node in primaries(nodes):
         with copies(1, node.url) as (copy,):
@@ -185,6 +185,7 @@ def test_a_node_is_taken_for_one_server(nodes: list[Server]) -> None:
         found = doctor(node.url)
         assert found.exit_code == 1
         assert says in found.output
+    measured["nodes"] = len(primaries(nodes))
 
 
 def slots_of(node: Server) -> list[tuple[int, int, int]]:
