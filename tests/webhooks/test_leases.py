@@ -66,11 +66,13 @@ async def test_of_many_who_ask_one_has_it(make_store: MakeStore) -> None:
 
 
 async def test_a_lease_after_the_key_was_deleted_is_another_one(make_store: MakeStore) -> None:
-    store = make_store()
+    clock = Clock()
+    store = make_store(clock)
     first = await store.webhooks.take("blog", "backend", 60_000)
     assert isinstance(first, Taken)
     await store.connection.client.delete(store.keys.webhook("blog", "backend"))
     assert await store.webhooks.move("blog", "backend", first.fence, 1000, {}) is None
+    clock.advance(1)
     second = await store.webhooks.take("blog", "backend", 60_000)
     assert isinstance(second, Taken)
     assert second.fence > first.fence
