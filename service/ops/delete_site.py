@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from service.redis.connection import Connection
-from service.store.keys import Keys, ShardKeys, site_of
+from service.store.keys import PASTS, RENAMED, Keys, ShardKeys, site_of
 
 _CHUNK = 500
 _PASSING = ("session:", "viewed:")  # the keys of one session, which expire by themselves
@@ -55,7 +55,8 @@ async def delete_site(
 
 def _made_meanwhile(shard: ShardKeys, hour: int) -> set[str]:
     """What a heartbeat may write beside sessions, in this hour and those about it."""
-    names = {shard.shares, shard.user_pages, shard.user_seen, shard.users, *shard.renamed()}
+    names = {shard.shares, shard.user_pages, shard.user_seen, shard.users}
+    names |= {f"{shard.base}{past}{name}" for past in PASTS for name in RENAMED}
     for each in (hour - 1, hour, hour + 1):
         names |= {*shard.all_of(each), shard.sources_of(each)}
     return names

@@ -110,7 +110,8 @@ class Doctor:
             recent: dict[str, Counter[str]] = {}
             for name in checkup.sites:
                 recent[name] = Counter()
-                shards = {keys.tag: keys for keys in self._keys.of_site(name)}
+                all_shards = (*self._keys.with_logs(name), *self._keys.of_site(name))
+                shards = {keys.tag: keys for keys in all_shards}
                 # Shards of another SHARDS setting are looked at as well.
                 others = sorted(tag for tag in tags if site_of(tag) == name)
                 shards |= {tag: self._keys.of_tag(tag) for tag in others}
@@ -231,7 +232,7 @@ class Doctor:
                     index.events, members, is_whole=index.is_events_whole
                 ):
                     add(EVENT_REPLAY, keys.events, f"session {session} {what}")
-        if index.totals is not None and index.top is not None:
+        if index.totals is not None and index.top is not None and keys.past != "folded_":
             checkup.looked_at[VIEWS] += whole(index.totals.get("views")) or 0
             for what in view_faults(
                 whole(index.totals.get("views")) or 0,

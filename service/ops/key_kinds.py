@@ -49,7 +49,7 @@ class KeyKinds:
             return Kind("hash", WEBHOOK_LIFE_MS)
         tag, _, name = key[len(keys.prefix) + 2 :].partition("}:")
         first, _, rest = name.partition(":")
-        if tag and name in ("active", "uniques") and keys.of_tag(tag).is_retired:
+        if tag and name in keys.of_tag(tag).closed:
             return Kind("hash", 400 * DAY_MS)
         idle, kept = config.site_idle_ms, 400 * DAY_MS
         kinds = {

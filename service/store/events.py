@@ -53,7 +53,7 @@ class StoreEvents:
             RequestError: 422, `after` is none of these.
             StoreError: Redis cannot do it now.
         """
-        shards = self._runner.keys.of_site(site)
+        shards = self._runner.keys.with_logs(site)
         layouts = self._runner.keys.layouts_of(site).in_force
         positions = read_site_positions(after or "0", layouts)
         count = max(limit // len(shards), LEAST_OF_A_SHARD)
@@ -98,7 +98,7 @@ class StoreEvents:
     async def newest_events(self, site: str, limit: int) -> models.EventPage:
         """The last events, oldest first, with the position at which the log ends. Raises
         StoreError."""
-        shards = self._runner.keys.of_site(site)
+        shards = self._runner.keys.with_logs(site)
         seen_empty = await self._empty_from_now(shards, [START])
         replies = await self._runner.look(
             ("XREVRANGE", keys.events, "+", "-", "COUNT", max(limit, 1)) for keys in shards

@@ -1,18 +1,18 @@
 """Every key spelling, in one place.
 
 All keys of one site shard share the hash tag `{site}` (or `{site/0}`, `{site/1.2}` … where a site
-is split, and `{site/0@1}` … once its number of shards was changed), so that one script call touches
-one slot of a cluster.
+is split, and `{site/0@1}` … once its number of shards was changed, `{site/@<ms>}` where numbers of
+former shards are folded), so that one script call touches one slot of a cluster.
 """
 
 import time
 from binascii import crc_hqx
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import count, pairwise
 from zlib import crc32
 
-from service.store.layout import Layout, SiteLayouts
+from service.store.layout import Archive, Layout, SiteLayouts
 
 MS_PER_HOUR = 3_600_000
 HOURS_PER_DAY = 24
@@ -48,6 +48,11 @@ def tag_of(site: str, shard: int, shards: int, generation: int = 0) -> str:
     return f"{tag}.{k}"
 
 
+def archive_tag(site: str, since_ms: int) -> str:
+    """What stands between the braces of an archive: `blog/@1795939852172`, when it was made."""
+    return f"{site}/@{since_ms}"
+
+
 def _lies_in(slot: int, part: int, parts: int) -> bool:
     return part * SLOTS <= (slot - 1) * parts and (slot + 2) * parts <= (part + 1) * SLOTS
 
@@ -79,6 +84,10 @@ def day_text(day: int) -> str:
     return time.strftime("%Y%m%d", time.gmtime(day * 86400))
 
 
+PASTS = ("", "retired_", "folded_")
+RENAMED = ("active", "uniques")
+
+
 class ShardKeys:
     """The keys of one site shard, and the list of them that the scripts declare.
 
@@ -86,8 +95,9 @@ class ShardKeys:
     Redis's clock is in another hour.
 
     Args:
-        is_retired: nobody writes heartbeats to it any more (lua/retire.lua): two of its keys have
-            other names, in whose old places stands something that no script can write to.
+        past: begins the names of two of its keys: `retired_` where nobody writes heartbeats to it
+            any more (lua/retire.lua), `folded_` where its numbers are in an archive. In their old
+            places stands something that no script can read or write.
         asks_until_ms: until then a session that is not here may be in the shard that was its own
             before; ms since the epoch.
     """
@@ -98,16 +108,15 @@ class ShardKeys:
         tag: str,
         *,
         has_users: bool = False,
-        is_retired: bool = False,
+        past: str = "",
         asks_until_ms: int = 0,
     ) -> None:
         self.tag = tag
         self.has_users = has_users
         self.asks_until_ms = asks_until_ms
-        self.is_retired = is_retired
+        self.past = past
         self.base = base = f"{prefix}:{{{tag}}}:"
-        renamed = base + "retired_" if is_retired else base
-        self.active = renamed + "active"
+        self.active = base + past + "active"
         self.pages = base + "pages"
         self.countries = base + "countries"
         self.events = base + "events"
@@ -119,7 +128,7 @@ class ShardKeys:
         self.top = base + "top"
         self.types = base + "types"
         self.top_order = base + "top_order"
-        self.uniques = renamed + "uniques"
+        self.uniques = base + past + "uniques"
         self.shares = base + "shares"
         self.user_pages = base + "user_pages"
         self.user_seen = base + "user_seen"
@@ -136,10 +145,16 @@ class ShardKeys:
         """The marker that a session's view of a path has been counted."""
         return f"{self.viewed_prefix}{session_id}:{path}"
 
-    def renamed(self) -> tuple[str, ...]:
-        """The keys that are renamed where the shard is retired: old and new name by turns."""
-        names = "active", "retired_active", "uniques", "retired_uniques"
-        return tuple(self.base + name for name in names)
+    def renamed(self, past: str) -> tuple[str, ...]:
+        """The keys that are renamed where the shard comes to this `past`: old and new name by
+        turns."""
+        before = PASTS[PASTS.index(past) - 1]
+        return tuple(self.base + which + name for name in RENAMED for which in (before, past))
+
+    @property
+    def closed(self) -> set[str]:
+        """The last parts of names in whose place stands what no script can read or write."""
+        return {past + name for past in PASTS[: PASTS.index(self.past)] for name in RENAMED}
 
     def uniques_of(self, hour: int) -> str:
         """The distinct session ids of the day of an hour."""
@@ -220,12 +235,12 @@ class Keys:
         self.carried_within_ms = 0
         self._shard_keys = lru_cache(maxsize=65_536)(self._make)
 
-    def _make(self, tag: str, is_retired: bool = False, asks_until_ms: int = 0) -> ShardKeys:
+    def _make(self, tag: str, past: str = "", asks_until_ms: int = 0) -> ShardKeys:
         return ShardKeys(
             self.prefix,
             tag,
             has_users=self._has_users(site_of(tag)),
-            is_retired=is_retired,
+            past=past,
             asks_until_ms=asks_until_ms,
         )
 
@@ -257,10 +272,10 @@ class Keys:
     def _shard(self, known: SiteLayouts, layout: Layout, site: str, shard: int) -> ShardKeys:
         tag = tag_of(site, shard, layout.shards, layout.generation)
         if layout is not known.current:
-            return self._shard_keys(tag, True)
+            return self._shard_keys(tag, "folded_" if layout in known.folded else "retired_")
         if not layout.generation:
             return self._shard_keys(tag)
-        return self._shard_keys(tag, False, layout.since_ms + self.carried_within_ms)
+        return self._shard_keys(tag, "", layout.since_ms + self.carried_within_ms)
 
     def former_of_session(
         self, site: str, session_id: str, now_ms: int | None = None
@@ -286,29 +301,52 @@ class Keys:
         return [self._shard(layouts, current, site, n) for n in range(current.shards)]
 
     def by_layout(self, site: str) -> list[list[ShardKeys]]:
-        """All shards of a site by the layout they belong to, the oldest first."""
+        """The shards that have numbers of a site by the layout they belong to, the oldest first,
+        before them the archive."""
         known = self.layouts.get(site)
         if known is None:
             return [[self._shard_keys(tag_of(site, n, self.shards)) for n in range(self.shards)]]
-        return [
-            [self._shard(known, layout, site, n) for n in range(layout.shards)]
-            for layout in known.in_force
-        ]
+        archive = [[self.archive(site, known.archive)]] if known.archive else []
+        unfolded = known.in_force[len(known.folded) :]
+        return archive + [self.of_layouts(site, [layout]) for layout in unfolded]
+
+    def archive(self, site: str, archive: Archive) -> ShardKeys:
+        """The shard that is an archive of a site."""
+        return self._shard_keys(archive_tag(site, archive.since_ms))
 
     def of_site(self, site: str) -> list[ShardKeys]:
-        """All shards of a site, in order: those of a layout before those of a newer one."""
+        """All shards that have numbers of a site, in order: the archive first, those of a layout
+        before those of a newer one."""
         shards, *more = self.by_layout(site)
         for newer in more:
             shards += newer
         return shards
 
+    def with_sessions(self, site: str) -> list[ShardKeys]:
+        """The shards of a site in which somebody may be: all but the archive."""
+        return self.of_site(site)[1 if self.layouts_of(site).archive else 0 :]
+
+    def with_logs(self, site: str) -> list[ShardKeys]:
+        """The shards of a site in which something may be logged: those of all layouts it ever had,
+        for positions in logs have one part for each."""
+        folded = self.of_layouts(site, self.layouts_of(site).folded)
+        return [*folded, *self.with_sessions(site)]
+
+    def of_layouts(self, site: str, layouts: Iterable[Layout]) -> list[ShardKeys]:
+        """The shards of some layouts of a site, as they are by now."""
+        known = self.layouts_of(site)
+        return [self._shard(known, one, site, n) for one in layouts for n in range(one.shards)]
+
     def of_tag(self, tag: str) -> ShardKeys:
-        """The shard with that tag, as it stands in `due`."""
+        """The shard with that tag, as it stands in `due` or in the name of a key."""
         known = self.layouts.get(site_of(tag)) if self.layouts else None
         if known is None:
             return self._shard_keys(tag)
+        if "/@" in tag:  # of an archive that this one has replaced
+            is_now = known.archive and tag == archive_tag(site_of(tag), known.archive.since_ms)
+            return self._shard_keys(tag, "" if is_now else "retired_")
         generation = generation_of(tag)
         for layout in known.in_force:
             if layout.generation == generation:
                 return self._shard(known, layout, site_of(tag), shard_number(tag))
-        return self._shard_keys(tag, generation < known.current.generation)
+        return self._shard_keys(tag, "retired_" if generation < known.current.generation else "")

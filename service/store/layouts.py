@@ -97,8 +97,8 @@ class Layouts:
             if layouts.shards == shards:
                 return layouts
             known = str(layouts) if site in keys.layouts else ""
-            announced = layouts.with_announced(shards, await self._now_ms(site))
-            if await self._write(site, known, str(announced)):
+            announced = layouts.with_announced(shards, await self.now_ms(site))
+            if await self.write(site, known, str(announced)):
                 await self._switch(site, announced)
         raise StoreBusy("others go on changing this site")
 
@@ -114,21 +114,21 @@ class Layouts:
         Raises StoreError."""
         await self.learn()
         if known := self._runner.keys.layouts.get(site):
-            await self._write(site, str(known), str(SiteLayouts((known.current,))))
+            await self.write(site, str(known), str(SiteLayouts((known.current,))))
             await self.learn()
 
     async def _switch(self, site: str, layouts: SiteLayouts) -> None:
         """Retires the shards in force, and puts in force what is announced."""
         runner = self._runner
         calls = [
-            Call(load("retire"), shard.renamed(), (runner.clock(), LISTS_LIFE_MS))
+            Call(load("retire"), shard.renamed("retired_"), (runner.clock(), LISTS_LIFE_MS))
             for shard in runner.keys.in_force(site, layouts)
         ]
         async with runner.failures():
             for reply in await runner.replies(lambda hour: calls):
                 runner.checked(reply)
         is_new = len(layouts.in_force) == 1 and not await self._holds_something(site, layouts)
-        await self._write(site, str(layouts), str(layouts.switched(is_new=is_new)))
+        await self.write(site, str(layouts), str(layouts.switched(is_new=is_new)))
 
     async def _holds_something(self, site: str, layouts: SiteLayouts) -> bool:
         """Whether the shards in force, which are retired, have ever been written to: each session
@@ -136,12 +136,12 @@ class Layouts:
         found = await self._runner.commands(
             ("EXISTS", name)
             for shard in self._runner.keys.in_force(site, layouts)
-            for name in (*shard.renamed()[1::2], shard.totals)
+            for name in (*shard.renamed("retired_")[1::2], shard.totals)
         )
         return any(found)
 
-    async def _write(self, site: str, known: str, text: str) -> bool:
-        """Whether the site had these layouts still, and has those now."""
+    async def write(self, site: str, known: str, text: str) -> bool:
+        """Whether the site had these layouts still, and has those now. Raises StoreError."""
         runner = self._runner
         args = (runner.clock(), site, known, text)
         call = Call(load("layout"), (runner.keys.registry,), args)
@@ -149,7 +149,8 @@ class Layouts:
             (reply,) = await runner.replies(lambda hour: [call])
         return bool(runner.checked(reply)[1] == "written")
 
-    async def _now_ms(self, site: str) -> int:
+    async def now_ms(self, site: str) -> int:
+        """The time of the node that holds a site, ms. Raises StoreError."""
         shard = self._runner.keys.of_site(site)[-1]
         ((reply,),) = await self._runner.read("count", [shard], lambda n: ("pages",))
         return int(reply[0])

@@ -57,8 +57,9 @@ class Listings:
         """
         runner = self._runner
         async with runner.failures():
-            shards = self._runner.keys.of_site(site)
-            shard, score, member = read_cursor(cursor) if cursor else (0, 0.0, "")
+            shards = self._runner.keys.with_logs(site)
+            first = self._runner.keys.layouts_of(site).folded_shards  # nobody is in these
+            shard, score, member = read_cursor(cursor) if cursor else (first, 0.0, "")
             now_ms = await self._now_at(shards[min(shard, len(shards) - 1)])
             found: list[models.Session] = []
             looked_at = 0
@@ -100,7 +101,7 @@ class Listings:
             RequestError: 422, `after` is neither.
             StoreError: Redis cannot do it now.
         """
-        shards = self._runner.keys.of_site(site)
+        shards = self._runner.keys.with_logs(site)
         layouts = self._runner.keys.layouts_of(site).in_force
         positions = read_site_positions(after or "0", layouts)
         lists = await self._runner.look(
@@ -126,7 +127,7 @@ class Listings:
         """Where the log of page views ends now, to be given as `after`."""
         lists = await self._runner.look(
             ("XREVRANGE", keys.views, "+", "-", "COUNT", 1)
-            for keys in self._runner.keys.of_site(site)
+            for keys in self._runner.keys.with_logs(site)
         )
         return ",".join(entries[0][0] if entries else "0" for entries in lists)
 

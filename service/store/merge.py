@@ -205,9 +205,12 @@ def _location(text: str, count: int) -> models.Location:
     )
 
 
-def changes_of(replies: Sequence[tuple[list[Any], int]], counts: dict[str, int]) -> Changes:
-    """One answer of all shards' replies of changes.lua, whose pages are counted already."""
-    logs = (_entries(shard, reply[6]) for shard, (reply, _) in enumerate(replies))
+def changes_of(
+    replies: Sequence[tuple[list[Any], int]], counts: dict[str, int], first: int = 0
+) -> Changes:
+    """One answer of all shards' replies of changes.lua, whose pages are counted already. `first`:
+    the number of the first of these shards."""
+    logs = (_entries(shard, reply[6]) for shard, (reply, _) in enumerate(replies, first))
     merged = heapq.merge(*map(_by_latest, logs), key=lambda pair: pair[0])
     log = [entry for _, entry in merged]
     change = models.Change(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from service import models
 from service.redis.scripts import Command
 from service.store.keys import ShardKeys
+from service.store.layout import SiteLayouts
 from service.store.merge import (
     EVENTS_SHOWN,
     PLACES_LIMIT,
@@ -25,7 +26,7 @@ from service.store.merge import (
     top_of_one,
     views_of_all,
 )
-from service.store.paging import padded
+from service.store.paging import BEGINNING, padded, stream_position
 from service.store.runner import ScriptRunner
 from service.store.users import StoreUsers
 
@@ -53,9 +54,8 @@ class StoreReader:
         """Counts active sessions, and those on `path`; returns both and the moment, ms. What
         `is_current` has everything that was written before. Raises StoreError."""
         args = ("pages", *([path] if path else ()))
-        replies = await self._runner.read(
-            "count", self._shards(site), lambda n: args, is_current=is_current
-        )
+        shards = self._runner.keys.with_sessions(site)
+        replies = await self._runner.read("count", shards, lambda n: args, is_current=is_current)
         counts = [reply for (reply,) in replies]
         return (
             sum(int(reply[1]) for reply in counts),
@@ -76,7 +76,7 @@ class StoreReader:
         self, site: str, limit: int = TOP_LIMIT
     ) -> tuple[models.Stats, list[str]]:
         """Like `stats`, with the positions in `events` from which `changes` goes on."""
-        shards = self._shards(site)
+        shards, layouts = self._shards(site), self._runner.keys.layouts_of(site)
         timeout_ms = self._runner.config.session_timeout_ms
         async with self._runner.failures():
             if len(shards) == 1:
@@ -99,12 +99,12 @@ class StoreReader:
             if users is not None and len(shards) > 1:
                 users = await self._users.count_users(site)
         merged = merge_snapshots(parts, pages, places, top, paths, users, timeout_ms)
-        return merged, [part.event for part in parts]
+        return merged, _positions(layouts, [part.event for part in parts])
 
     async def last_events(self, site: str, positions: Sequence[str]) -> list[models.SessionEvent]:
         """The newest arrivals, moves and departures up to these positions in the log, oldest
         first. Raises StoreError."""
-        shards = self._shards(site)
+        shards = self._runner.keys.with_logs(site)
         return last_of(
             await self._runner.look(
                 ("XREVRANGE", keys.events, position, "-", "COUNT", EVENTS_SHOWN)
@@ -115,19 +115,24 @@ class StoreReader:
     async def on_pages(self, site: str, paths: Sequence[str]) -> dict[str, int]:
         """Counts active sessions on each of these pages. Raises StoreError."""
         async with self._runner.failures():
-            return await self._counts_of(self._shards(site), "pages", paths)
+            return await self._counts_of(site, "pages", paths)
 
     async def at_places(self, site: str, names: Sequence[str]) -> dict[str, int]:
         """Counts active sessions at each of these places, or that came so. Raises StoreError."""
         async with self._runner.failures():
-            return await self._counts_of(self._shards(site), "places", names)
+            return await self._counts_of(site, "places", names)
 
     async def changes(self, site: str, positions: Sequence[str]) -> Changes | None:
         """What has changed since the log was read so far; None: so much, or so long ago, that
         only `stats` can tell. Raises StoreError."""
-        shards = self._shards(site)
-        known = padded(positions, len(shards))
-        maxlen = self._runner.config.events_maxlen
+        keys, maxlen = self._runner.keys, self._runner.config.events_maxlen
+        shards, layouts = self._shards(site), keys.layouts_of(site)
+        known, folded = padded(positions, len(keys.with_logs(site))), layouts.folded_shards
+        if layouts.archive:
+            since_ms = layouts.archive.since_ms
+            if any(stream_position(one)[0] < since_ms for one in known[:folded]):
+                return None  # told before these were folded: whether all was read is not known
+            known = [BEGINNING, *known[folded:]]
         async with self._runner.failures():
             replies = await self._runner.read(
                 "changes",
@@ -139,8 +144,10 @@ class StoreReader:
                 return None
             counts = dict(pairs([text for reply, *_ in replies for text in reply[5]]))
             if counts and len(shards) > 1:  # the others have sessions on these pages as well
-                counts = await self._counts_of(shards, "pages", list(counts))
-        return changes_of([(reply, sum(uniques)) for reply, *uniques in replies], counts)
+                counts = await self._counts_of(site, "pages", list(counts))
+        first = folded - 1 if folded else 0  # of the archive nothing is logged
+        changes = changes_of([(reply, sum(uniques)) for reply, *uniques in replies], counts, first)
+        return changes._replace(positions=_positions(layouts, changes.positions))
 
     def _uniques_of(
         self, site: str, shards: list[ShardKeys], *, with_today: bool
@@ -161,10 +168,9 @@ class StoreReader:
             else ()
         )
 
-    async def _counts_of(
-        self, shards: list[ShardKeys], kind: str, names: Sequence[str]
-    ) -> dict[str, int]:
+    async def _counts_of(self, site: str, kind: str, names: Sequence[str]) -> dict[str, int]:
         """Counts active sessions on these pages, or at these places, over all shards."""
+        shards = self._runner.keys.with_sessions(site)
         counts: dict[str, int] = {}
         for first in range(0, len(names), COUNTED_AT_ONCE):
             some = names[first : first + COUNTED_AT_ONCE]
@@ -211,7 +217,7 @@ class StoreReader:
         if any(len(flat) >= 2 * depth for flat in lists):
             names = contenders(lists, depth, limit)
             if names is not None:
-                return ranked(await self._counts_of(shards, kind, names), limit)
+                return ranked(await self._counts_of(site, kind, names), limit)
             # Too many names with too low counts for the bound: only all of them tell.
             lists = lists_of(await self._snapshots(site, shards, EVERYTHING, 0, EVERYTHING))
         return sums_of(lists)[:limit]
@@ -228,3 +234,11 @@ class StoreReader:
             models.PathViews(path, views, next((kind for kind in kinds if kind), None))
             for (path, views), kinds in zip(top, told, strict=True)
         ]
+
+
+def _positions(layouts: SiteLayouts, read: list[str]) -> list[str]:
+    """The positions in all logs of a site, from those of the shards that have numbers. Of what is
+    folded nothing follows the moment since when it is."""
+    if layouts.archive is None:
+        return read
+    return [f"{layouts.archive.since_ms}-0"] * layouts.folded_shards + read[1:]

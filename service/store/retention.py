@@ -71,7 +71,7 @@ class Retention:
             # Exactly: of a small site an inexact one would keep a hundred entries for ever.
             ("XTRIM", stream, "MINID", "=", f"{now_ms - life_ms}")
             for site in sites
-            for shard in self._runner.keys.of_site(site)
+            for shard in self._runner.keys.with_logs(site)
             for stream, life_ms in (
                 (shard.views, self._views_ms),
                 (shard.events, self._events_ms),

@@ -34,7 +34,7 @@ class SiteCounts:
         the node that holds a site, or a shard of it, is down, a key has a wrong type, or the call
         in which it was asked about, with others, is not permitted. Raises StoreUnreachable: none
         can be asked."""
-        by_site = [self._runner.keys.of_site(name) for name in names]
+        by_site = [self._runner.keys.with_sessions(name) for name in names]
         shards = [keys for some in by_site for keys in some]
         lanes: dict[str, list[int]] = {}
         for index, keys in enumerate(shards):

@@ -22,6 +22,7 @@ from service.store.config import StoreConfig
 from service.store.due import DueList
 from service.store.erase import StoreErasure
 from service.store.events import StoreEvents
+from service.store.folding import Folding
 from service.store.history import StoreHistory
 from service.store.in_turn import InTurn
 from service.store.keys import Keys, ShardKeys
@@ -80,6 +81,7 @@ class PresenceStore:
         # What was once done keeps a trace in shards for so long; a minute more for slow copies.
         keys.carried_within_ms = max(config.session_timeout_ms, config.view_dedup_ms) + 60_000
         self.layouts = layouts = Layouts(runner)
+        self.folding = Folding(runner, layouts)
         self._carrier = carrier = Carrier(runner, layouts)
         sender = BatchSender(
             runner,

@@ -8,7 +8,7 @@ each shard: a count costs what has changed since the last one, not what there is
 import asyncio
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from service.store.runner import ScriptRunner
@@ -26,10 +26,11 @@ class UserCounts:
 
     async def count(self, site: str, path: str | None) -> int:
         """How many users are here, or on a page. Raises StoreError."""
-        shards = self._runner.keys.of_site(site)
-        users = self._sites.setdefault(site, _SiteUsers(len(shards)))
-        if len(users.positions) != len(shards):  # the site is split anew
-            users = self._sites[site] = _SiteUsers(len(shards))
+        shards = self._runner.keys.with_sessions(site)
+        tags = [keys.tag for keys in shards]
+        users = self._sites.setdefault(site, _SiteUsers(tags))
+        if users.tags != tags:  # the site is split anew
+            users = self._sites[site] = _SiteUsers(tags)
         self._sites.move_to_end(site)
         if len(self._sites) > SITES_KEPT:
             self._sites.popitem(last=False)
@@ -46,10 +47,11 @@ class UserCounts:
 class _SiteUsers:
     """Who is where on one site, by shard."""
 
-    def __init__(self, shards: int) -> None:
+    def __init__(self, tags: Sequence[str]) -> None:
         self.lock = asyncio.Lock()
-        self.positions = [""] * shards
-        self._pages: list[dict[str, tuple[str, ...]]] = [{} for _ in range(shards)]
+        self.tags = tags
+        self.positions = [""] * len(tags)
+        self._pages: list[dict[str, tuple[str, ...]]] = [{} for _ in tags]
         # In how many shards a user is on a page; None: on any.
         self._shards_with: dict[str | None, Counter[str]] = {}
 

@@ -76,7 +76,7 @@ class StoreUsers:
             StoreError: Redis cannot tell now.
         """
         position = read_user_cursor(cursor) if cursor else ""
-        shards = self._runner.keys.of_site(site)
+        shards = self._runner.keys.with_sessions(site)
         found: list[models.UserRow] = []
         async with self._runner.failures():
             while True:
@@ -101,7 +101,7 @@ class StoreUsers:
     async def _states_of(
         self, site: str, replies: list[list[Any]], user_pages: list[str]
     ) -> dict[str, UserState]:
-        if len(replies) > 1:  # other shards may know more of them
+        if len(self._runner.keys.with_logs(site)) > 1:  # other shards may know more of them
             return await self.states(
                 site, [user_page.partition("\t")[2] for user_page in user_pages]
             )
@@ -125,7 +125,7 @@ class StoreUsers:
     async def _states(self, site: str, users: Sequence[str]) -> tuple[dict[str, UserState], int]:
         """Also the moment. Two commands a shard; users of whom a session moved between the two are
         looked at again."""
-        shards, wanted = self._runner.keys.of_site(site), list(dict.fromkeys(users))
+        shards, wanted = self._runner.keys.with_logs(site), list(dict.fromkeys(users))
         states: dict[str, UserState] = {}
         moments: list[int] = []
         async with self._runner.failures():
@@ -197,7 +197,7 @@ class StoreUsers:
 
     async def count_users(self, site: str, path: str | None = None) -> int:
         """How many users are here, or on a page. Raises StoreError."""
-        shards = self._runner.keys.of_site(site)
+        shards = self._runner.keys.with_sessions(site)
         if len(shards) > 1:
             return await self._counts.count(site, path)
         ((_, _, total, *_),) = await self._read("users", shards, lambda n: (path or "", "", 0))

@@ -75,7 +75,7 @@ class StoreWebhooks:
 
     async def here(self, site: str, path: str) -> Here:
         """What the log of a site adds up to, and where it ends."""
-        shards = self._runner.keys.of_site(site)
+        shards = self._runner.keys.with_logs(site)
         replies = [
             reply for (reply,) in await self._runner.read("webhook_here", shards, lambda n: (path,))
         ]

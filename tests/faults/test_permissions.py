@@ -15,6 +15,7 @@ from service.ops.doctor import Doctor
 from service.redis.client import connect
 from service.redis.scripts import LUA
 from service.store.keys import Keys
+from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests.conftest import MakeService, Service, patient_store
 from tests.restricted import ACL, PASSWORD, restrict, url_of
@@ -87,6 +88,18 @@ async def use_users(service: Service) -> None:
     await store.close()
 
 
+async def fold(store: PresenceStore) -> None:
+    """All that folding needs: the change was long ago, and nobody is in the shards before it."""
+    for keys in store.keys.of_site("blog")[: -store.keys.layouts_of("blog").shards]:
+        client: Any = store.connection.client
+        for member in await client.zrange(keys.active, 0, -1):
+            await store.end("blog", member.partition(" ")[0])
+    store.folding.settle_s = 0
+    store.keys.carried_within_ms, within_ms = 0, store.keys.carried_within_ms
+    assert (await store.folding.fold("blog")).shards == store.keys.shards
+    store.keys.carried_within_ms = within_ms
+
+
 async def use(service: Service, key_prefix: str) -> None:
     """All that the service does with Redis, the sweeps and the doctor included."""
     await do_everything(service)
@@ -105,6 +118,7 @@ async def use(service: Service, key_prefix: str) -> None:
     assert (await store.layouts.change("blog", store.keys.shards + 1)).current.generation == 1
     again = Heartbeat(S, "/again", "", "", "")
     assert await store.heartbeat("blog", again) == "duplicate"  # in its new shard
+    await fold(store)
     connection = connect(url_of_store(service))
     try:
         doctor = Doctor(connection, Keys(key_prefix))

@@ -41,10 +41,10 @@ async def test_whoever_meets_a_change_that_is_half_done_completes_it(
     store = make_store(clock, shards=2)
     assert await store.heartbeats("blog", on("/a")) == ["created"] * 12
     announced = store.keys.layouts_of("blog").with_announced(3, int(clock()))
-    assert await store.layouts._write("blog", "", str(announced))
+    assert await store.layouts.write("blog", "", str(announced))
     first = store.keys.of_site("blog")[0]
     await store.connection.client.execute_command(
-        *Call(load("retire"), first.renamed(), (clock(), LISTS_LIFE_MS)).eval()
+        *Call(load("retire"), first.renamed("retired_"), (clock(), LISTS_LIFE_MS)).eval()
     )
     assert await store.heartbeats("blog", on("/b")) == ["moved"] * 12
     assert store.keys.layouts_of("blog") == announced.switched()

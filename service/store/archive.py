@@ -1,0 +1,236 @@
+"""An archive: one shard with the sums of what several shards have counted that nobody writes to.
+
+Logs, and the users who were there, are not in it: they name somebody, and stay until they expire.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from redis.client import NEVER_DECODE
+
+from service.redis.replies import pairs_of
+from service.redis.scripts import Command
+from service.store.keys import HOURS_PER_DAY, MS_PER_HOUR, ShardKeys
+from service.store.runner import ScriptRunner
+
+DAY_MS = HOURS_PER_DAY * MS_PER_HOUR
+UNFINISHED_LIFE_MS = MS_PER_HOUR  # of what is kept for ever, until all of it is there
+AT_ONCE = 200  # commands in a call, some ms of Redis
+FIELDS_AT_ONCE = 1000
+
+Progress = Callable[[int, int], None]  # how many steps are done, of how many
+
+
+class Dated(NamedTuple):
+    """A key that is named after an hour, or its day."""
+
+    kind: str
+    hour: int
+
+    def of(self, shard: ShardKeys) -> str:
+        """Its name in a shard."""
+        names = {
+            "minutes": shard.minutes_of,
+            "hours": shard.hours_of,
+            "sources": shard.sources_of,
+            "uniques": shard.uniques_of,
+        }
+        return names[self.kind](self.hour)
+
+    @property
+    def ends_ms(self) -> int:
+        """When it expires at the latest (lua/include/history.lua, visitors.lua)."""
+        if self.kind == "minutes":
+            return (self.hour + 1) * MS_PER_HOUR + 2 * DAY_MS
+        return (self.hour // HOURS_PER_DAY + 1) * DAY_MS + 400 * DAY_MS
+
+
+def dated_of(hour: int, kinds: Sequence[str]) -> list[Dated]:
+    """All keys of these kinds that may be there in an hour, in one shard."""
+    return [
+        Dated(kind, hour - n * (1 if kind == "minutes" else HOURS_PER_DAY))
+        for kind in kinds
+        for n in range(50 if kind == "minutes" else 402)
+    ]
+
+
+class Sums:
+    """What shards have counted, but for unique visitors."""
+
+    def __init__(self) -> None:
+        self.views = 0
+        self.since: int | None = None
+        self.top: Counter[str] = Counter()
+        self.types: dict[str, str] = {}
+        self.tables: dict[Dated, dict[str, int]] = {}
+
+    def add_totals(
+        self, totals: dict[str, str], top: Iterable[tuple[str, str]], types: dict[str, str]
+    ) -> None:
+        """Adds those of a shard."""
+        self.views += int(totals.get("views", 0))
+        if since := int(totals.get("since", 0)):
+            self.since = min(since, self.since or since)
+        self.top.update({path: int(float(views)) for path, views in top})
+        self.types |= types
+
+    def add_tables(self, tables: Iterable[tuple[Dated, dict[str, str]]]) -> None:
+        """Adds those of all shards of a layout. Layouts follow one another, so of their peaks the
+        highest counts; those of shards are of one moment, about."""
+        peaks: Counter[tuple[Dated, str]] = Counter()
+        for dated, table in tables:
+            for name, value in table.items():
+                if name.startswith("peak:"):
+                    peaks[dated, name] += int(value)
+                elif dated.kind != "sources" or " " in name:  # else how many names there are
+                    sums = self.tables.setdefault(dated, {})
+                    sums[name] = sums.get(name, 0) + int(value)
+        for (dated, name), count in peaks.items():
+            sums = self.tables.setdefault(dated, {})
+            sums[name] = max(sums.get(name, 0), count)
+
+    def rows(self, most: int) -> dict[str, int]:
+        """The views by path: of no more paths than a shard may have, and of all others together."""
+        self.top.pop("__other__", None)
+        rows = dict(self.top.most_common(most))
+        others = self.views - sum(rows.values())
+        return rows | {"__other__": others} if others else rows
+
+
+class ArchiveWriter:
+    """Makes an archive.
+
+    Args:
+        layouts: the shards whose numbers go into it, by layout.
+        archive: an empty shard that nobody knows yet.
+        progress: told how far it is.
+    """
+
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        layouts: Sequence[Sequence[ShardKeys]],
+        archive: ShardKeys,
+        progress: Progress,
+    ) -> None:
+        self._runner = runner
+        self._layouts = layouts
+        self._shards = [shard for layout in layouts for shard in layout]
+        self._archive = archive
+        self._hour = runner.hour()
+        self._progress = progress
+        self._forever: list[str] = []
+
+    async def write(self) -> None:
+        """Writes it; `keep` has it outlive an hour. Raises StoreError."""
+        total = len(self._shards) + 1
+        sums = Sums()
+        done = 0
+        for layout in self._layouts:
+            tables = []
+            for shard in layout:
+                tables += await self._read(shard, sums)
+                done += 1
+                self._progress(done, total)
+            sums.add_tables(tables)
+        await self._in_turn(list(self._commands(sums)))
+        await self._merge_uniques()
+        self._progress(total, total)
+
+    async def keep(self) -> None:
+        """From now on nothing of it expires that was for ever."""
+        await self._in_turn([("PERSIST", name) for name in self._forever])
+
+    async def _read(self, shard: ShardKeys, sums: Sums) -> list[tuple[Dated, dict[str, str]]]:
+        """Adds the totals of a shard; returns its tables."""
+        totals, top, types = await self._runner.commands(
+            (
+                ("HGETALL", shard.totals),
+                ("ZRANGE", shard.top, 0, -1, "WITHSCORES"),
+                ("HGETALL", shard.types),
+            )
+        )
+        sums.add_totals(totals, pairs_of(top), types)
+        dated = dated_of(self._hour, ("minutes", "hours", "sources"))
+        tables = await self._in_turn([("HGETALL", one.of(shard)) for one in dated])
+        return list(zip(dated, tables, strict=True))
+
+    def _commands(self, sums: Sums) -> Iterable[Command]:
+        """What writes the sums."""
+        archive, rows = self._archive, sums.rows(self._runner.config.max_paths)
+        if sums.views:
+            self._forever += [archive.totals, archive.top]
+            yield ("HSET", archive.totals, "views", sums.views, "since", sums.since or 0)
+            yield ("PEXPIRE", archive.totals, UNFINISHED_LIFE_MS)
+            yield from _by_fields("ZADD", archive.top, [(n, path) for path, n in rows.items()])
+            yield ("PEXPIRE", archive.top, UNFINISHED_LIFE_MS)
+            types = [(path, kind) for path, kind in sums.types.items() if path in rows]
+            yield from _by_fields("HSET", archive.types, types)
+            yield ("PEXPIRE", archive.types, 400 * DAY_MS)
+        for dated, table in sums.tables.items():
+            yield from _by_fields("HSET", dated.of(archive), list(table.items()))
+            yield self._expiry(dated)
+
+    def _expiry(self, dated: Dated) -> Command:
+        life_ms = dated.ends_ms - self._runner.about_now_ms()
+        return "PEXPIRE", dated.of(self._archive), max(life_ms, 1)
+
+    async def _merge_uniques(self) -> None:
+        """Unique visitors of all time, and of each day: who is in several shards counts once."""
+        archive, dated = self._archive, dated_of(self._hour, ("uniques",))
+        targets = [archive.uniques, *(one.of(archive) for one in dated)]
+        sources = [[s.uniques, *(one.of(s) for one in dated)] for s in self._shards]
+        found = await self._in_turn([("EXISTS", name) for names in sources for name in names])
+        there = iter(found)
+        by_target: dict[str, list[str]] = {}
+        for names in sources:
+            for target, name in zip(targets, names, strict=True):
+                if next(there):
+                    by_target.setdefault(target, []).append(name)
+        for target, names in by_target.items():
+            await self._merge(target, names)
+        if archive.uniques in by_target:
+            self._forever.append(archive.uniques)
+            await self._in_turn([("PEXPIRE", archive.uniques, UNFINISHED_LIFE_MS)])
+        await self._in_turn([self._expiry(one) for one in dated if one.of(archive) in by_target])
+
+    async def _merge(self, target: str, names: Sequence[str]) -> None:
+        runner, client = self._runner, self._runner.client
+        if runner.allows_cross_slot:
+            await runner.commands([("PFMERGE", target, *names)])
+            return
+        # Slots share no step, but bytes can be carried from one to another.
+        copy = f"{self._archive.base}copied"
+        for name in names:
+            async with runner.failures():
+                raw = await client.execute_command("GET", name, **{NEVER_DECODE: []})
+            if raw is not None:
+                await runner.commands(
+                    [
+                        ("SET", copy, raw, "PX", UNFINISHED_LIFE_MS),
+                        ("PFMERGE", target, copy),
+                        ("UNLINK", copy),
+                    ]
+                )
+
+    async def _in_turn(self, commands: Sequence[Command]) -> list[Any]:
+        replies: list[Any] = []
+        for first in range(0, len(commands), AT_ONCE):
+            replies += await self._runner.commands(commands[first : first + AT_ONCE])
+        return replies
+
+
+def names_of(shard: ShardKeys, hour: int) -> list[str]:
+    """The keys of a shard that an archive makes needless, the most important last."""
+    return [
+        *(d.of(shard) for d in dated_of(hour, ("minutes", "hours", "sources", "uniques"))),
+        shard.pages, shard.countries, shard.located, shard.places,
+        shard.top_order, shard.types, shard.top, shard.totals, shard.uniques,
+    ]  # fmt: skip
+
+
+def _by_fields(command: str, key: str, rows: Sequence[tuple[Any, Any]]) -> Iterable[Command]:
+    for first in range(0, len(rows), FIELDS_AT_ONCE):
+        some = rows[first : first + FIELDS_AT_ONCE]
+        yield (command, key, *(value for row in some for value in row))

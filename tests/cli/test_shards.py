@@ -1,0 +1,63 @@
+"""`presence shards`: one site is split anew, and what earlier shards have counted is folded."""
+
+import asyncio
+
+import pytest
+
+from service.store.config import StoreConfig
+from service.store.keys import Keys
+from service.store.layout import SiteLayouts
+from service.store.writer import PageView
+from tests.cli.commands import Finished, run_command
+from tests.conftest import patient_store
+from tests.servers import Server
+
+SESSION = "session-00000001"
+
+
+@pytest.fixture
+def environ(valkey: Server, key_prefix: str) -> dict[str, str]:
+    return {"PRESENCE_REDIS_URL": valkey.url, "PRESENCE_KEY_PREFIX": key_prefix}
+
+
+def test_a_site_is_split_and_folded(
+    environ: dict[str, str], valkey: Server, key_prefix: str
+) -> None:
+    def shards(*args: str) -> Finished:
+        return run_command("shards", "blog", *args, environ=environ)
+
+    def make_older(by_ms: int) -> None:
+        registry = f"{key_prefix}:layouts"
+        known = SiteLayouts.parse(valkey.client.hget(registry, "blog"))
+        older = [layout._replace(since_ms=layout.since_ms - by_ms) for layout in known.in_force]
+        valkey.client.hset(registry, "blog", str(known._replace(in_force=tuple(older))))
+
+    async def view(path: str) -> None:
+        store = patient_store(valkey.url, Keys(key_prefix), StoreConfig())
+        await store.layouts.learn()
+        assert await store.view("blog", PageView(SESSION, path)) == "recorded"
+        await store.close()
+
+    assert shards().stdout == "blog: 1 shard\n"
+    assert shards("--compact").stdout == "blog: 1 shard\n"
+    asyncio.run(view("/a"))
+    assert shards("4").stdout == "blog: 4 shards; before: 1\n"
+    asyncio.run(view("/b"))
+    too_early = shards("--compact")
+    assert (too_early.exit_code, too_early.stdout) == (1, "blog: 4 shards; before: 1\n")
+    assert "may still be on their way from the shards before" in too_early.stderr
+    make_older(86_400_000)
+    assert shards("3").stdout == "blog: 3 shards; before: 4, 1\n"
+    assert shards("--compact").stdout == "blog: 3 shards; before: 4; folded into one: 1\n"
+    make_older(86_400_000)
+    folded = shards("--compact")
+    assert (folded.exit_code, folded.stdout) == (0, "blog: 3 shards; folded into one: 4, 1\n")
+    assert shards().stdout == folded.stdout
+    assert "2 page views since" in run_command("stats", "blog", environ=environ).stdout
+    assert run_command("doctor", environ=environ).exit_code == 0
+
+
+def test_either_a_number_or_compact(environ: dict[str, str]) -> None:
+    refused = run_command("shards", "blog", "4", "--compact", environ=environ)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "either N or --compact" in refused.stderr
