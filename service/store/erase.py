@@ -51,16 +51,20 @@ class StoreErasure:
         Raises:
             StoreError: Redis cannot do it now, or the session goes on coming meanwhile.
         """
-        shard = self._runner.keys.of_session(site, session)
+        keys = self._runner.keys
+        shards = [keys.of_session(site, session), *keys.former_of_session(site, session)]
         ended = views = events = 0
         for _ in range(TRIES):
             ended += await self._end(site, session)
-            while (await self._sweep(shard.tag)).backlog:
-                pass  # one that has expired is still to be written down as gone
-            views += await self._erase_views(shard, {session})
-            erased, is_done = await self._erase_events(shard, {session})
-            events += erased
-            if is_done:
+            are_done = []
+            for shard in shards:
+                while (await self._sweep(shard.tag)).backlog:
+                    pass  # one that has expired is still to be written down as gone
+                views += await self._erase_views(shard, {session})
+                erased, is_done = await self._erase_events(shard, {session})
+                events += erased
+                are_done.append(is_done)
+            if all(are_done):
                 return Erased(ended, events, views)
         raise StoreBusy("this session goes on coming while it is erased; try again")
 
@@ -73,7 +77,7 @@ class StoreErasure:
             StoreError: Redis cannot do it now, or the user goes on coming meanwhile.
         """
         ended = views = events = 0
-        for shard in self._runner.keys.of_site(site):
+        for shard in self._runner.keys.with_logs(site):
             for _ in range(TRIES):
                 here, is_forgotten = await self._forget(shard, user)
                 ended += len(here)

@@ -37,7 +37,7 @@ async def everything(store: PresenceStore) -> AsyncIterator[str]:
     client: Any = store.connection.client
     async for key in client.scan_iter(match=f"{store.keys.prefix}:*", count=1000):
         yield key
-        if ":uniques" in key:  # hashes of ids; those of fakeredis are sets of the ids themselves
+        if "uniques" in key:  # hashes of ids; those of fakeredis are sets of the ids themselves
             continue
         match await client.type(key):
             case "hash":
@@ -345,3 +345,36 @@ async def test_a_session_that_goes_on_coming_is_told_to_be_stopped(
             await store.erase_session(SITE, session_of(0))
     await store.erase_session(SITE, session_of(0))
     assert not await holds(store, session_of(0))
+
+
+@pytest.mark.parametrize("of", ["user", "session"])
+@pytest.mark.parametrize("is_folded", [False, True])
+async def test_former_shards_name_nobody_either(
+    make_store: MakeStore, *, of: str, is_folded: bool
+) -> None:
+    """The site was split anew since, once while they were here and once after they had gone."""
+    clock = Clock()
+    store = make_store(clock, has_users=True)
+    store.folding.settle_s = 0
+    for number in (1, 2, 3):
+        if number > 1:
+            await store.layouts.change(SITE, number)
+        await beat(store, 0, ANNA, f"/{number}")
+        await beat(store, 1, "bob", f"/{number}")
+        if number == 2:
+            clock.advance(store.keys.carried_within_ms)
+            for shard in store.keys.of_site(SITE):
+                await store.sweep(shard.tag)
+    if is_folded:
+        assert (await store.folding.fold(SITE)).shards == 1
+    assert (await store.user(SITE, ANNA)) is not None
+    if of == "user":
+        erased = await store.erase_user(SITE, ANNA)
+    else:
+        erased = await store.erase_session(SITE, session_of(0))
+    assert (erased.sessionsEnded, erased.viewsErased) == (1, 3)
+    assert not await holds(store, session_of(0))
+    assert await holds(store, session_of(1))
+    assert len((await store.views(SITE, after="", limit=9)).views) == 3
+    if of == "user":
+        await check(store)
