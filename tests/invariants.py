@@ -95,15 +95,20 @@ async def check(
     MIGRATE, which knows relative times only. `views_erased`: whether some that are counted are no
     longer in the log."""
     shards = []
+    with_logs = {keys.tag for keys in store.keys.with_logs(site)}
     for keys in store.keys.of_site(site):
         shard = await read(store.connection.client, keys, now)
         counters_equal_members(shard)
         members_have_hashes(shard, now, expiry_slack_ms)
         log_replays(shard, store.config.events_maxlen)
-        views_add_up(shard, store.config, has_all=not views_erased)
+        views_add_up(shard, store.config, has_all=not views_erased and keys.tag in with_logs)
         keys_expire(shard, keys)
         users_are_here(shard)
         shards.append(shard)
+    for keys in store.keys.of_layouts(site, store.keys.layouts_of(site).folded):
+        shard = await read(store.connection.client, keys, now)
+        log_replays(shard, store.config.events_maxlen)  # to nobody
+        assert not any((shard.active, shard.pages, shard.totals, shard.top))
     return shards
 
 

@@ -31,23 +31,24 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 class Counted(threading.Thread):
-    """Asks a copy again and again how many are here."""
+    """Asks a copy again and again for a number of the site: how many are here, unless said."""
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: Copy, path: str = "active", name: str = "activeVisitors") -> None:
         super().__init__()
-        self.copy = copy
+        self.url = f"{copy.url}/v1/sites/blog/{path}"
+        self.name_of_number = name
         self.seen: list[int] = []
         self.statuses: set[int] = set()
         self._is_over = threading.Event()
 
     def run(self) -> None:
         """Until it is stopped."""
-        with plain.Client(base_url=self.copy.url) as client:
+        with plain.Client() as client:
             while not self._is_over.wait(0.02):
-                reply = client.get("/v1/sites/blog/active")
+                reply = client.get(self.url)
                 self.statuses.add(reply.status_code)
                 if reply.status_code == 200:
-                    self.seen.append(reply.json()["activeVisitors"])
+                    self.seen.append(reply.json()[self.name_of_number])
 
     def stop(self) -> None:
         """After the answer that it waits for."""
@@ -55,8 +56,8 @@ class Counted(threading.Thread):
         self.join()
 
 
-def split(url: str, number: int) -> str:
-    """As an operator does it."""
+def split(url: str, number: int | str) -> str:
+    """As an operator does it; `--compact` instead of a number folds."""
     result = CliRunner().invoke(main, ["shards", "blog", str(number)], env=dict(environ_of(url)))
     assert result.exit_code == 0, result.output
     return result.output

@@ -225,7 +225,7 @@ async def _look_at_redis(
             now = seconds * 1000 + micros // 1000
             await invariants.check(store, site, now, expiry_slack_ms=slack_ms)
             client: Any = store.connection.client
-            for keys in store.keys.of_site(site):
+            for keys in store.keys.with_logs(site):
                 for member in await client.zrange(keys.active, 0, -1):
                     session, _, path = member.split(" ", 2)
                     paths[session] = path
