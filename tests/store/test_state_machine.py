@@ -196,6 +196,14 @@ class PresenceMachine(RuleBasedStateMachine):
         layouts = self.run(self.watcher.layouts.change(site, shards))
         assert layouts.shards == shards
 
+    @rule(site=sites)
+    def fold(self, site: str) -> None:
+        """As `split_anew`, long after: nobody is in earlier shards any more."""
+        self.time_passes(self.watcher.keys.carried_within_ms)
+        self.sweep(site)
+        self.watcher.folding.settle_s = 0
+        self.run(self.watcher.folding.fold(site))
+
     @rule(site=sites, session_id=ids)
     def leave(self, site: str, session_id: str) -> None:
         # A goodbye that a copy sends before it has heard may be lost; of all else nothing is.
@@ -234,7 +242,7 @@ class PresenceMachine(RuleBasedStateMachine):
     @rule(site=sites)
     def sweep(self, site: str) -> None:
         self.run(self.store.layouts.learn())
-        for keys in self.store.keys.of_site(site):
+        for keys in self.store.keys.with_sessions(site):
             sweep = self.run(self.store.sweep(keys.tag))
             assert (sweep.backlog, sweep.now_ms) == (0, self.now)
             assert sweep.next_ms is None or sweep.next_ms > self.now
