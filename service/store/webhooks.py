@@ -51,14 +51,14 @@ class StoreWebhooks:
             return Busy(int(now), int(number))
         return Taken(int(now), int(number), int(rest[0]))
 
-    async def move(
+    async def renew(
         self, site: str, name: str, fence: int, lease_ms: int, fields: Mapping[str, str]
     ) -> int | None:
         """Renews a lease and writes these fields, empty ones: removes them; the moment, ms. None:
         the lease is another one by now, and nothing was written."""
         flat = [text for pair in fields.items() for text in pair]
-        now, status = await self._run("webhook_move", site, name, [fence, lease_ms, *flat])
-        return int(now) if status == "moved" else None
+        now, status = await self._run("webhook_renew", site, name, [fence, lease_ms, *flat])
+        return int(now) if status == "renewed" else None
 
     async def kept(self, site: str, name: str) -> dict[str, str]:
         """All fields."""

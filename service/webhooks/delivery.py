@@ -106,7 +106,7 @@ class Delivery:
         """Renews the lease where it would end sooner than that, as far as Redis allows."""
         if self._lease.left_s < needed_s:
             try:
-                await self._lease.move()
+                await self._lease.renew()
             except StoreError:
                 if self._lease.left_s <= 0:
                     raise LeaseLost from None
@@ -132,7 +132,7 @@ class Delivery:
     async def _note(self, error: NotDelivered) -> None:
         self._observe(is_taken=False, reason=error.reason)
         try:
-            await self._lease.move({"error": f"{self._store.about_now_ms()} {error.reason}"})
+            await self._lease.renew({"error": f"{self._store.about_now_ms()} {error.reason}"})
         except StoreError:
             if self._lease.left_s <= 0:
                 raise LeaseLost from None

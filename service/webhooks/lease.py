@@ -44,7 +44,7 @@ class Lease:
         """Seconds for which it is certainly ours."""
         return self._lease_s - _elapsed(self._since) if self._fence else 0.0
 
-    async def move(self, fields: Mapping[str, str] | None = None) -> int:
+    async def renew(self, fields: Mapping[str, str] | None = None) -> int:
         """Renews it, and keeps these fields with it; Redis's time, ms.
 
         Raises:
@@ -52,17 +52,17 @@ class Lease:
             StoreError: Redis cannot do it now.
         """
         before = (time.monotonic(), time.time())
-        moved = await self._store.move(
+        renewed_ms = await self._store.renew(
             self._site, self._name, self._fence, round(self._lease_s * 1000), fields or {}
         )
-        if moved is None:
+        if renewed_ms is None:
             self._fence = 0
             raise LeaseLost
         self._since = before
-        return moved
+        return renewed_ms
 
     async def give_back(self) -> None:
         """Lets another copy have it at once. Raises StoreError."""
         fence, self._fence = self._fence, 0
         if fence:
-            await self._store.move(self._site, self._name, fence, 0, {})
+            await self._store.renew(self._site, self._name, fence, 0, {})

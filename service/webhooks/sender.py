@@ -257,7 +257,7 @@ class Sender:
             fields["success"] = str(self._kept.about_now_ms())
         for user in derivation.changed:
             fields[USER_FIELD + user] = f"online {online[user]}".rstrip() if user in online else ""
-        await self._lease.move(fields)
+        await self._lease.renew(fields)
         self._cursor = cursor
         derivation.changed.clear()
 
@@ -278,7 +278,7 @@ class Sender:
         if is_gone:
             fields["paused"] = f"{self._kept.about_now_ms()} {_digest_of(self._webhook)}"
             log.warning("webhook_paused", site=self._site, webhook=name)
-        await self._lease.move(fields)
+        await self._lease.renew(fields)
 
 
 def is_paused(webhook: Webhook, kept: Mapping[str, str]) -> bool:

@@ -123,7 +123,7 @@ def test_there_are_no_other_scripts_that_read() -> None:
         "sweep",
         "view",
         "webhook_lease",
-        "webhook_move",
+        "webhook_renew",
     }
     assert {script.stem for script in LUA.glob("*.lua")} == writing | set(READS)
 

@@ -203,14 +203,14 @@ async def test_how_far_it_has_come_is_kept_once_redis_can(
     """Also on a site where nothing happens any more: it is shown as late until then, and sent
     again by the next copy."""
     store = make_store()
-    failures, move = [StoreBusy("Redis is away")] * 2, store.webhooks.move
+    failures, renew = [StoreBusy("Redis is away")] * 2, store.webhooks.renew
 
     async def failing(*args: Any) -> int | None:
         if "success" in args[-1] and failures:
             raise failures.pop()
-        return await move(*args)
+        return await renew(*args)
 
-    monkeypatch.setattr(store.webhooks, "move", failing)
+    monkeypatch.setattr(store.webhooks, "renew", failing)
     start_sender(store, webhook_to(receiver.url))
     await come(store)
     await until(lambda: receiver.types == ["site.occupied"])

@@ -40,20 +40,20 @@ async def test_one_at_a_time_has_it(make_store: MakeStore) -> None:
     assert await store.take("blog", "backend", 1000) == Busy(first.now, first.now + 1000)
     assert isinstance(await store.take("blog", "other", 1000), Taken)
     clock.advance(500)
-    assert await store.move("blog", "backend", first.fence, 1000, {"cursor": "1-0"})
+    assert await store.renew("blog", "backend", first.fence, 1000, {"cursor": "1-0"})
     clock.advance(999)
     assert isinstance(await store.take("blog", "backend", 1000), Busy)
     clock.advance(1)
     # The holder may renew what nobody else has taken.
-    assert await store.move("blog", "backend", first.fence, 1000, {"cursor": "2-0"})
+    assert await store.renew("blog", "backend", first.fence, 1000, {"cursor": "2-0"})
     clock.advance(1000)
     second = await store.take("blog", "backend", 1000)
     assert isinstance(second, Taken)
     assert second.fence > first.fence
     assert second.was_until == second.now
-    assert await store.move("blog", "backend", first.fence, 1000, {"cursor": "9-0"}) is None
+    assert await store.renew("blog", "backend", first.fence, 1000, {"cursor": "9-0"}) is None
     assert (await store.kept("blog", "backend"))["cursor"] == "2-0"
-    assert await store.move("blog", "backend", second.fence, 0, {"cursor": "", "a": "b"})
+    assert await store.renew("blog", "backend", second.fence, 0, {"cursor": "", "a": "b"})
     assert "cursor" not in await store.kept("blog", "backend")
     third = await store.take("blog", "backend", 1000)
     assert isinstance(third, Taken)
@@ -71,7 +71,7 @@ async def test_a_lease_after_the_key_was_deleted_is_another_one(make_store: Make
     first = await store.webhooks.take("blog", "backend", 60_000)
     assert isinstance(first, Taken)
     await store.connection.client.delete(store.keys.webhook("blog", "backend"))
-    assert await store.webhooks.move("blog", "backend", first.fence, 1000, {}) is None
+    assert await store.webhooks.renew("blog", "backend", first.fence, 1000, {}) is None
     clock.advance(1)
     second = await store.webhooks.take("blog", "backend", 60_000)
     assert isinstance(second, Taken)
@@ -94,7 +94,7 @@ async def test_it_ends_for_its_holder_first(
     await lease.give_back()
     assert lease.left_s == 0
     with pytest.raises(LeaseLost):
-        await lease.move()
+        await lease.renew()
 
 
 # Copies

@@ -12,7 +12,7 @@
   ARGV[+2] its value; empty: none any more, remove the field
 
   Returns {now, status}
-    'moved'
+    'renewed'
     'lost'  another copy has had the endpoint since, or it was deleted: nothing was written
 ]]
 -- @include clock
@@ -29,4 +29,4 @@ for argument = 4, #ARGV, 2 do
     redis.call('HSET', webhook, ARGV[argument], ARGV[argument + 1])
   end
 end
-return {now_text, 'moved'}
+return {now_text, 'renewed'}
