@@ -7,7 +7,7 @@ token = "a long random text"
 shards = 4
 user_secrets = ["another long random text"]
 
-Its webhooks are read by webhook_tables.py.
+Its webhooks are read by webhook_config.py.
 """
 
 import re
@@ -20,7 +20,7 @@ from typing import Any
 
 from service.origins import canonical_origin, matches_wildcard
 from service.texts import check_marks, clean, decoded
-from service.webhook_tables import Webhook, webhooks_of
+from service.webhook_config import Webhook, webhooks_of
 
 DEMO_SITE = "demo"  # the site of `presence serve --demo`
 MOST_SHARDS = 1024

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from service.api.answers import json_response
 from service.api.context import Context, context_of
 from service.errors import RequestError
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.status import read_statuses
 from service.webhooks.trial import send_test
 

@@ -10,7 +10,7 @@ from service.cli.printing import print_list, stderr
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.models import WebhookFailure, WebhookList, WebhookStatus, WebhookTest
 from service.settings import Settings
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.status import read_statuses
 from service.webhooks.trial import send_test
 

@@ -7,7 +7,7 @@ import socket
 import threading
 from typing import Any, NamedTuple
 
-from service.webhook_tables import Webhook, is_public
+from service.webhook_config import Webhook, is_public
 
 
 class NotDelivered(Exception):

@@ -8,7 +8,7 @@ import structlog
 
 from service.errors import StoreError
 from service.store.webhooks import StoreWebhooks
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.addresses import NotDelivered
 from service.webhooks.derivation import Event
 from service.webhooks.lease import Lease, LeaseLost

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from service.models import LoggedEvent
 from service.store.webhooks import Here
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.switch import NEVER, Switch
 
 EVENTS_LOST = "events.lost"

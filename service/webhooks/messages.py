@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from service import __version__
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.derivation import EVENTS_LOST, Event
 
 TEST_EVENT = "webhook.test"

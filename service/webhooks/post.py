@@ -15,7 +15,7 @@ from functools import cache
 
 import httptools
 
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.addresses import NotDelivered, SocketAddress, addresses_of
 
 TRY_S = 5.0

@@ -18,7 +18,7 @@ from service.store.event_log import ERASED
 from service.store.paging import padded
 from service.store.store import PresenceStore
 from service.store.webhooks import USER_FIELD, Busy
-from service.webhook_tables import OF_USERS, Webhook
+from service.webhook_config import OF_USERS, Webhook
 from service.webhooks.delivery import Delivery, NotTaken
 from service.webhooks.derivation import NOWHERE, Derivation, State
 from service.webhooks.lease import Lease, LeaseLost

@@ -6,7 +6,7 @@ from service.errors import FieldError
 from service.models import WebhookFailure, WebhookList, WebhookStatus
 from service.sites import Sites
 from service.store.store import PresenceStore
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.sender import is_paused
 
 

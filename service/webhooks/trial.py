@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from service.models import WebhookTest
 from service.store.store import PresenceStore
-from service.webhook_tables import Webhook
+from service.webhook_config import Webhook
 from service.webhooks.addresses import NotDelivered
 from service.webhooks.derivation import Event
 from service.webhooks.messages import TEST_EVENT, headers_of, message_of

@@ -9,7 +9,7 @@ import pytest
 SERVICE = Path(__file__).parents[2] / "service"
 GROUND = {
     "errors", "models", "numbers", "origins", "redis_options", "redis_url",
-    "settings", "sites", "texts", "webhook_tables",
+    "settings", "sites", "texts", "webhook_config",
 }  # fmt: skip
 # folder -> what it may import besides the ground, itself and `ops`; `app` composes, and may all.
 MAY_IMPORT = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.store.store import PresenceStore
-from service.webhook_tables import Webhook, webhooks_of
+from service.webhook_config import Webhook, webhooks_of
 from service.webhooks.observing import WebhookMetrics
 from service.webhooks.pace import Pace
 from service.webhooks.sender import Sender

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from service.webhook_tables import is_public
+from service.webhook_config import is_public
 
 CASES = [
     ("8.8.8.8", True),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.models import LoggedEvent
 from service.store.webhooks import Here
-from service.webhook_tables import EVENT_TYPES
+from service.webhook_config import EVENT_TYPES
 from service.webhooks.derivation import Derivation, Event, State
 from tests.webhooks.conftest import webhook_to
 from tests.webhooks.model import Step, Told, expected

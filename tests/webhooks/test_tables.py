@@ -9,7 +9,7 @@ import pytest
 from service.errors import SettingsError
 from service.settings import Settings
 from service.sites import load_sites
-from service.webhook_tables import EVENT_TYPES, Webhook, webhooks_of
+from service.webhook_config import EVENT_TYPES, Webhook, webhooks_of
 from tests.webhooks.receiver import OLD_SECRET, SECRET
 
 GOOD: dict[str, Any] = {

@@ -10,7 +10,7 @@ from service.api.requests.fields import UserId
 from service.sites import SITE_PATTERN
 from service.store.events import MOST_EVENTS
 from service.store.history import COMPARISONS
-from service.webhook_tables import NAME_PATTERN
+from service.webhook_config import NAME_PATTERN
 
 
 def _whole(low: int, high: int, default: int | None = None) -> dict[str, Any]:
