@@ -98,7 +98,13 @@ def _starts_a_server(item: Any) -> bool:
     """Whether the test or a fixture of it names one of STARTERS."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     functions = [item.function, *(fixture.func for given in fixtures for fixture in given)]
-    return any(names_in(inspect.unwrap(function).__code__) & STARTERS for function in functions)
+    names = [names_in(inspect.unwrap(function).__code__) for function in functions]
+    # Which backend it is follows from a parameter, or is one that a fixture takes where there is
+    # none, and which is a server then.
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    is_given = "backend_url" not in item.fixturenames or "backend_url" in params
+    takes_one = not is_given and any("url_of" in some for some in names)
+    return takes_one or any(some & STARTERS for some in names)
 
 
 @functools.cache
@@ -182,6 +188,8 @@ def backend_url(request: pytest.FixtureRequest) -> str:
 
 def url_of(request: pytest.FixtureRequest, backend: str) -> str:
     """The URL of a backend by name."""
+    # Each time: else only the first of them would be told, and all that follow fail with it.
+    assert backend == "fakeredis" or servers.may_start, servers.UNMARKED
     match backend:
         case "fakeredis":
             return "memory://"

@@ -29,12 +29,13 @@ def missing(what: str) -> NoReturn:
     pytest.skip(f"{what} is not installed")
 
 
+UNMARKED = "this test starts a server: mark it pytest.mark.server"
 may_start = True  # whether the test that runs is marked `server`; set by conftest.py
 
 
 def binary_of(kind: str) -> str:
     """The server binary of `valkey` or `redis7`; skips or fails where there is none."""
-    assert may_start, "this test starts a server: mark it pytest.mark.server"
+    assert may_start, UNMARKED
     if kind == "valkey":
         found = str(find_binary() or "")
         if not found:
