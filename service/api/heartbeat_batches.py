@@ -14,7 +14,7 @@ from service.api.request_head import headers_of
 from service.api.requests.batches import MAX_BATCH_BODY_BYTES, decode_batch
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import BatchHeartbeat
-from service.api.sources import names_of
+from service.api.source_names import names_of
 from service.api.user_access import NO_USERS
 from service.api.user_tokens import NOBODY, User, Verdict
 from service.errors import FieldError, RequestError

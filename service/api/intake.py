@@ -24,7 +24,7 @@ from service.api.identified_heartbeats import IdentifiedHeartbeats
 from service.api.request_head import check_host, is_host
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import decode_heartbeat
-from service.api.sources import names_of
+from service.api.source_names import names_of
 from service.api.user_tokens import NOBODY
 from service.errors import PresenceError, RequestError
 from service.sites import Site

@@ -14,7 +14,6 @@ from service.errors import StoreError, WrongTypeError
 from service.models import SiteList
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S
 from service.redis.connection import Connection
-from service.store.arrivals import StoreArrivals
 from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
 from service.store.carrier import Carrier
@@ -35,6 +34,7 @@ from service.store.runner import ScriptRunner
 from service.store.shard_count import ShardCount
 from service.store.shares import StoreShares
 from service.store.site_counts import SiteCounts
+from service.store.source_totals import StoreSourceTotals
 from service.store.sweeps import StoreSweeps, Sweep
 from service.store.users import StoreUsers
 from service.store.webhooks import StoreWebhooks
@@ -112,9 +112,9 @@ class PresenceStore:
         self.on_pages = up_to_date(reader.on_pages)
         self.changes = up_to_date(reader.changes)
         self.history = up_to_date(StoreHistory(runner, reader).history)
-        arrivals = StoreArrivals(runner, reader)
-        self.arrivals = up_to_date(arrivals.arrivals)
-        self.came = up_to_date(arrivals.came)
+        totals = StoreSourceTotals(runner, reader)
+        self.arrivals = up_to_date(totals.arrivals)
+        self.came = up_to_date(totals.came)
         self.session = up_to_date(listings.session)
         self.sessions = up_to_date(listings.sessions)
         self.views = up_to_date(listings.views)

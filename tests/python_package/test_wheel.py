@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import service
-from tests.presence_api.test_background import PYTHON
+from tests.python_package.test_background import PYTHON
 from tests.repository.test_package import run, uv
 
 PACKAGE = PYTHON / "presence_api"

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 from presence_api import WebhookError, user_token, verify_webhook
 from service.api.user_tokens import User, UserTokens
 from service.sites import Site
-from tests.presence_api.conftest import SECRET
+from tests.python_package.conftest import SECRET
 
 ONE, OTHER = (
     "whsec_" + base64.b64encode(bytes(range(start, start + 32))).decode() for start in (0, 9)

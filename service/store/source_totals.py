@@ -13,7 +13,7 @@ from service.store.sources import rows
 SHOWN = 200  # as many as a day has names for
 
 
-class StoreArrivals:
+class StoreSourceTotals:
     """Reads how sessions came, by the days on which they began."""
 
     def __init__(self, runner: ScriptRunner, reader: StoreReader) -> None:

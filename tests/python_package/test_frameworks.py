@@ -17,8 +17,8 @@ import pytest
 from presence_api import Presence
 from tests import plain
 from tests.browser.site import LiveService
-from tests.presence_api.conftest import TOKEN
-from tests.presence_api.test_background import PYTHON
+from tests.python_package.conftest import TOKEN
+from tests.python_package.test_background import PYTHON
 from tests.servers import free_port, wait_until
 
 PAGE = (Path(__file__).parents[2] / "docs/backend.md").read_text()

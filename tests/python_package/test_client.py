@@ -18,7 +18,7 @@ from presence_api import (
     UnavailableError,
 )
 from tests.browser.site import LiveService
-from tests.presence_api.conftest import TOKEN
+from tests.python_package.conftest import TOKEN
 from tests.servers import free_port
 
 BEAT = ("7d7b4f3e9d573a1d", "/docs/x")

@@ -16,7 +16,7 @@ import pytest
 
 from presence_api import Background, Presence
 from tests.browser.site import LiveService
-from tests.presence_api.conftest import TOKEN
+from tests.python_package.conftest import TOKEN
 from tests.servers import free_port, wait_until
 
 PYTHON = Path(__file__).parents[2] / "python"
