@@ -53,7 +53,7 @@ while KEYS[key] do
     count, first_key = count - 0.5, first_key + 1
   end
   local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
-  local members, renewed, left, is_old = {}, nil, nil, false
+  local members, renewed, undecided, is_old = {}, nil, nil, false
   for i = 1, count do
     members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. ARGV[first_arg + 2 * i - 2]
   end
@@ -75,8 +75,8 @@ while KEYS[key] do
     local seen = score and score - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then
-      left = left or {}
-      left[#left + 1] = i
+      undecided = undecided or {}
+      undecided[#undecided + 1] = i
       reply[at + i] = false
     elseif now - seen < dedup_ms then
       reply[at + i] = 'duplicate'
@@ -104,9 +104,9 @@ while KEYS[key] do
       renew_index(key, first_key - key >= SHARD_KEYS + 3)
     end
   end
-  if left then
+  if undecided then
     rest[#rest + 1] = {key = key, first_key = first_key, first_arg = first_arg, at = at,
-      left = left, members = members, scores = scores, day = day}
+      undecided = undecided, members = members, scores = scores, day = day}
   end
   key, arg = first_key + 2 * count, first_arg + 2 * count
 end
@@ -196,7 +196,7 @@ local function decide(changes, beat)
 end
 
 local function decide_all(changes, part)
-  for _, i in ipairs(part.left) do
+  for _, i in ipairs(part.undecided) do
     local k = part.first_key + 2 * i - 2
     local id, country, user, path = string.match(part.members[i], MEMBER)
     local client, details = string.match(ARGV[part.first_arg + 2 * i - 1], '^(%S*) ?(.*)$')
@@ -222,7 +222,7 @@ for _, part in ipairs(rest) do
       return redis.error_reply(string.match(text, 'READONLY.*'))
     end
     reply[part.at] = 'failed ' .. text
-    for _, i in ipairs(is_written and {} or part.left) do
+    for _, i in ipairs(is_written and {} or part.undecided) do
       reply[part.at + i] = false
     end
   end
