@@ -15,6 +15,6 @@ TRIED: dict[str, str] = {
     "P13": "Heartbeats gathered without a future each; two thirds of what is left is Redis.",
     "P15": "Calls begin 5 ms apart unless 24 wait: 80 calls per 1,000 instead of 130; 3 and 10 ms, "
     "and 16 instead of 24, were no better.",
-    "P17": "Calls 2 ms apart or not paced at all: the same; a heartbeat waits for the call that is "
-    "on its way and for its own.",
+    "P17": "Calls not paced (CALL_PACE_S = 0): 10.0 ms instead of 13.1, but then four copies take "
+    "55 µs of Redis instead of 49, by turns. It waits for the call on its way and its own.",
 }

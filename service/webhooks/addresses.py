@@ -11,12 +11,14 @@ from service.webhook_config import Webhook, is_public
 
 
 class NotDelivered(Exception):
-    """A try failed. `reason` goes into logs and status: nothing of a URL or a body is in it."""
+    """A try failed. `reason` goes into logs and status: nothing of a URL or a body is in it.
+    `retry_after_s`: how long the next one is to wait, as the answer asks."""
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, retry_after_s: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class SocketAddress(NamedTuple):

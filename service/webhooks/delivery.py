@@ -69,7 +69,7 @@ class Delivery:
             except NotDelivered as error:
                 failures += 1
                 await self._note(error)
-                pause_s = self._pace.pause_s(failures)
+                pause_s = self._pace.pause_s(failures, error.retry_after_s)
                 is_late = time.monotonic() - started_s + pause_s > self._pace.give_up_s
                 if error.status == GONE or is_late:
                     raise NotTaken(is_gone=error.status == GONE) from None

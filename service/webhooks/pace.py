@@ -17,7 +17,9 @@ class Pace(NamedTuple):
     give_up_s: float = 300.0
     paused_look_s: float = 5.0
 
-    def pause_s(self, failures: int) -> float:
-        """How long to wait after so many failed tries: twice as long each time, with jitter."""
+    def pause_s(self, failures: int, asked_s: float = 0.0) -> float:
+        """How long to wait after so many failed tries: twice as long each time, with jitter, and as
+        long as the answer asks for, but never longer than the longest pause."""
         longest = min(self.longest_pause_s, self.first_pause_s * 2 ** min(failures, 16))
-        return random.uniform(max(self.first_pause_s, longest / 2), longest)  # noqa: S311
+        pause_s = random.uniform(max(self.first_pause_s, longest / 2), longest)  # noqa: S311
+        return max(pause_s, min(asked_s, self.longest_pause_s))

@@ -8,6 +8,7 @@ connection took to open.
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ _CHUNK = 16_384
 # A message fits into what the kernel buffers: what was written is not written later, by a process
 # that was frozen in between.
 _SEND_BUFFER = 262_144
+_SECONDS = re.compile(rb"[0-9]{1,9}\Z")
 
 
 async def post(
@@ -44,7 +46,7 @@ async def post(
     """
     try:
         async with asyncio.timeout(try_s):
-            status = await _exchange(webhook, _request(webhook, headers, body), may_write, try_s)
+            answer = await _exchange(webhook, _request(webhook, headers, body), may_write, try_s)
     except TimeoutError:
         raise NotDelivered(f"no answer within {try_s:g} s") from None
     except ssl.SSLCertVerificationError:
@@ -57,9 +59,9 @@ async def post(
         raise NotDelivered("the connection broke off") from None
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         raise NotDelivered("its answer is not HTTP") from None
-    if not 200 <= status <= 299:
-        raise NotDelivered(f"answered {status}", status)
-    return status
+    if not 200 <= answer.status <= 299:
+        raise NotDelivered(f"answered {answer.status}", answer.status, answer.retry_after_s)
+    return answer.status
 
 
 def _request(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -77,7 +79,7 @@ def _request(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> bytes
 
 async def _exchange(
     webhook: Webhook, request: bytes, may_write: Callable[[], bool], try_s: float
-) -> int:
+) -> "_Answer":
     failure: Exception = NotDelivered("the name of its host is not known")
     addresses = await addresses_of(webhook)
     # One that swallows what it is sent leaves the others their time, and the answer some.
@@ -95,7 +97,7 @@ async def _exchange(
             if not may_write():
                 raise NotDelivered("another copy sends by now")
             writer.write(request)
-            return await _status(reader)
+            return await _answer(reader)
         finally:
             writer.transport.abort()
     raise failure
@@ -127,11 +129,19 @@ def _tls() -> ssl.SSLContext:
 
 
 class _Answer:
-    """What httptools tells of an answer: the first status that is not 1xx."""
+    """What httptools tells of an answer: the first status that is not 1xx, and what came with it.
+    Of Retry-After only seconds are read: a date is of a clock that may be wrong."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
-        self.status = 0
+        self.status = self.retry_after_s = 0
+
+    def on_message_begin(self) -> None:
+        self.retry_after_s = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.status and name.lower() == b"retry-after" and _SECONDS.match(value):
+            self.retry_after_s = int(value)
 
     def on_headers_complete(self) -> None:
         status = self.parser.get_status_code()
@@ -139,7 +149,7 @@ class _Answer:
             self.status = status
 
 
-async def _status(reader: asyncio.StreamReader) -> int:
+async def _answer(reader: asyncio.StreamReader) -> _Answer:
     answer, room = _Answer(), _HEAD_BYTES
     while not answer.status:
         chunk = await reader.read(_CHUNK)
@@ -149,4 +159,4 @@ async def _status(reader: asyncio.StreamReader) -> int:
         if room < 0:
             raise NotDelivered("the head of its answer does not end")
         answer.parser.feed_data(chunk)
-    return answer.status
+    return answer

@@ -41,6 +41,7 @@ class Receiver:
         self.port = free_port()
         self.answers: deque[str] = deque()
         self.always = "204"
+        self.headers: dict[str, str] = {}  # of each answer
         self.received: list[Received] = []
         self._ended = threading.Event()
         self._server: ThreadingHTTPServer | None = None
@@ -104,6 +105,8 @@ class Receiver:
             if answer == "101":
                 request.send_header("connection", "upgrade")
                 request.send_header("upgrade", "websocket")
+            for header in self.headers.items():
+                request.send_header(*header)
             if answer[0] == "3":
                 request.send_header("location", f"http://127.0.0.1:{self.port}/elsewhere")
             request.end_headers()

@@ -339,6 +339,32 @@ def test_pauses_grow_and_differ() -> None:
         assert low <= min(pauses) <= max(pauses) <= high
     assert all(30 <= pace.pause_s(n) <= 60 for n in range(6, 50))
     assert pace.lease_s > 2 * pace.try_s
+    # An answer may ask for more, within bounds.
+    assert 1 <= pace.pause_s(1, asked_s=0) <= 2
+    assert pace.pause_s(1, asked_s=7) == 7
+    assert pace.pause_s(1, asked_s=86_400) == 60
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "understood_s"),
+    [
+        ("429", "7", 7),
+        ("503", "120", 120),
+        ("500", "", 0),
+        ("429", "Sun, 29 Nov 2026 09:00:00 GMT", 0),
+        ("429", "-7", 0),
+        ("429", "7.5", 0),
+        ("429", "9" * 40, 0),
+    ],
+)
+async def test_an_answer_says_when_to_come_again(
+    receiver: Receiver, status: str, asked: str, understood_s: int
+) -> None:
+    receiver.answers.append(status)
+    receiver.headers = {"Retry-After": asked}
+    with pytest.raises(NotDelivered) as caught:
+        await post(webhook_to(receiver.url), {}, b"{}", may_write=lambda: True)
+    assert (caught.value.status, caught.value.retry_after_s) == (int(status), understood_s)
 
 
 async def test_nothing_is_written_once_it_may_not_be(receiver: Receiver) -> None:
