@@ -105,9 +105,11 @@ def connect(
 
 
 def _memory() -> Connection:
-    from fakeredis import FakeAsyncRedis, FakeServer
+    from fakeredis import FakeAsyncRedis
 
-    return Connection(FakeAsyncRedis(server=FakeServer(), decode_responses=True), "memory")
+    from service.redis.memory import MemoryServer
+
+    return Connection(FakeAsyncRedis(server=MemoryServer(), decode_responses=True), "memory")
 
 
 def _tls_of(url: RedisUrl) -> dict[str, Any]:
