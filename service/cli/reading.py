@@ -125,7 +125,7 @@ async def hint_at_sites(store: PresenceStore, site: str) -> None:
 
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[PresenceStore]:
-    """A store by the settings, closed at the end.
+    """A store by the settings, which hears when sites are split anew, closed at the end.
 
     Raises:
         ShardCountError: what is in Redis was written with another PRESENCE_SHARDS.
@@ -134,7 +134,12 @@ async def open_store(settings: Settings) -> AsyncIterator[PresenceStore]:
     store = make_store(settings, connect(settings.redis_url))
     try:
         await store.agree_on_shards(may_note=False)
-        yield store
+        learning = asyncio.create_task(store.layouts.run(), name="layouts")
+        try:
+            yield store
+        finally:
+            learning.cancel()
+            await asyncio.wait([learning])
     finally:
         await store.close()
 

@@ -699,13 +699,15 @@ async def _many_views(shell: Shell) -> None:
         (("stats", "blog", "--watch"), "5 active", 0),
     ],
 )
+@pytest.mark.parametrize("shards", [1, 3])
 def test_following_goes_on_until_ctrl_c(
-    shell: Shell, tmp_path: Path, args: tuple[str, ...], first: str, code: int
+    shell: Shell, tmp_path: Path, args: tuple[str, ...], first: str, code: int, shards: int
 ) -> None:
+    """Also into the shards of a site that is split anew meanwhile."""
     with start(*args, cwd=tmp_path, **shell.environ) as process:
         assert process.stdout is not None
         assert first in process.stdout.readline()
-        asyncio.run(_come_late(shell))
+        asyncio.run(_come_late(shell, shards))
         for line in process.stdout:
             if "/late" in line:
                 break
@@ -716,9 +718,10 @@ def test_following_goes_on_until_ctrl_c(
     assert (tmp_path / "stderr").read_text() == ""
 
 
-async def _come_late(shell: Shell) -> None:
+async def _come_late(shell: Shell, shards: int = 1) -> None:
     url, prefix = shell.environ["PRESENCE_REDIS_URL"], shell.environ["PRESENCE_KEY_PREFIX"]
     store = patient_store(url, Keys(prefix), StoreConfig())
+    await store.layouts.change("blog", shards)
     await store.heartbeat("blog", Heartbeat(str(uuid.uuid4()), "/late", "", "", ""))
     await store.close()
 
