@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from service.cli import main
@@ -22,8 +23,10 @@ def on(path: str, first: int, last: int) -> list[Heartbeat]:
     return [Heartbeat(id_, path, "DE", "", sources, "", True) for id_ in SESSIONS[first:last]]
 
 
-async def test_doctor_and_delete_site(valkey: Server, key_prefix: str) -> None:
-    """Some are in each layout's shards; some are leaving, ended, or have only viewed."""
+@pytest.mark.parametrize("is_folded", [False, True])
+async def test_doctor_and_delete_site(valkey: Server, key_prefix: str, *, is_folded: bool) -> None:
+    """Some are in each layout's shards; some are leaving, ended, or have only viewed. Or all have
+    gone who were in earlier ones, and what these have counted is folded."""
     store = patient_store(valkey.url, Keys(key_prefix), StoreConfig())
     store.clock = Clock(None)
     await store.agree_on_shards()
@@ -38,6 +41,11 @@ async def test_doctor_and_delete_site(valkey: Server, key_prefix: str) -> None:
     assert await store.end("blog", SESSIONS[36])
     assert await store.end("blog", SESSIONS[11])
     assert (await store.active("blog")).activeVisitors == 38
+    if is_folded:
+        for session in (*SESSIONS[:10], *SESSIONS[20:]):
+            await store.end("blog", session)
+        store.keys.carried_within_ms = store.folding.settle_s = 0
+        assert (await store.folding.fold("blog")).shards == 5
     connection = connect(valkey.url)
     checkup = await Doctor(connection, Keys(key_prefix)).check()
     assert not checkup.findings
