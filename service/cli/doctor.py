@@ -181,6 +181,11 @@ def _report(checkup: Checkup) -> bool:
                 console.print(Text(line), soft_wrap=True)
             if len(found) > _SHOWN:
                 console.print(Text(f"  … and {len(found) - _SHOWN} more"))
+    for site, number in checkup.foldable.items():
+        shards = "an earlier shard" if number == 1 else f"{number} earlier shards"
+        line = f"{site}: is read from {shards} as well; `presence shards {site} --compact` folds "
+        line += "what it has counted" if number == 1 else "what they have counted"
+        console.print(Text(line), soft_wrap=True)
     for load in checkup.loads:
         console.print(Text(load_line(load, checkup.nodes)), soft_wrap=True)
     return not checkup.findings

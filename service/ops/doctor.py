@@ -48,8 +48,8 @@ _CHUNK = 500
 class Checkup:
     """What was found. `sites`: every site that was looked at; `keys`: keys that were; `looked_at`:
     by invariant, how many things were compared; `unread`: by invariant, in how many site shards a
-    key of a wrong type was in the way; `nodes`: how many share the sites;
-    `loads`: the sites that keep these busy."""
+    key of a wrong type was in the way; `nodes`: how many share the sites; `foldable`: by site, how
+    many earlier shards can be folded into one; `loads`: the sites that keep these busy."""
 
     sites: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -57,6 +57,7 @@ class Checkup:
     looked_at: Counter[int] = field(default_factory=Counter)
     unread: Counter[int] = field(default_factory=Counter)
     nodes: int = 1
+    foldable: Counter[str] = field(default_factory=Counter)
     loads: list[SiteLoad] = field(default_factory=list)
 
     def of_site(self, site: str) -> list[Finding]:
@@ -107,6 +108,7 @@ class Doctor:
             if site is None:
                 known = await self._client.zrange(self._keys.sites, 0, -1)
                 checkup.sites = sorted({*known, *(site_of(tag) for tag in tags)})
+            before_ms = await now_of(self._client) - self._config.carried_within_ms
             recent: dict[str, Counter[str]] = {}
             for name in checkup.sites:
                 recent[name] = Counter()
@@ -115,6 +117,8 @@ class Doctor:
                 # Shards of another SHARDS setting are looked at as well.
                 others = sorted(tag for tag in tags if site_of(tag) == name)
                 shards |= {tag: self._keys.of_tag(tag) for tag in others}
+                if foldable := self._keys.layouts_of(name).foldable(before_ms):
+                    checkup.foldable[name] = sum(layout.shards for layout in foldable)
                 for shard in shards.values():
                     self._progress(shard.tag, checkup.keys)
                     recent[name] += await self._check_shard(name, shard, checkup)

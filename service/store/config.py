@@ -23,6 +23,12 @@ class StoreConfig:
     views_days: int = 0
     events_days: int = 0
 
+    @property
+    def carried_within_ms(self) -> int:
+        """For how long a shard may have something of a session after its site was split anew: what
+        was once done keeps its trace, and a minute more is for slow copies."""
+        return max(self.session_timeout_ms, self.view_dedup_ms) + 60_000
+
     @cached_property
     def arguments(self) -> tuple[int, ...]:
         """ARGV[3] to ARGV[10] of every script that writes, in the order of

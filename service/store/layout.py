@@ -5,6 +5,7 @@ go with their next heartbeat. What the shards of earlier layouts have counted st
 is folded away into one shard that nobody writes to, the archive.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 _FOLDED = "folded="
@@ -78,6 +79,12 @@ class SiteLayouts(NamedTuple):
     def folded(self) -> tuple[Layout, ...]:
         """The layouts whose shards have their logs alone."""
         return self.in_force[: self.archive.layouts] if self.archive else ()
+
+    def foldable(self, since_ms: int) -> tuple[Layout, ...]:
+        """The layouts that may be folded where nothing can be left of a session in one that was
+        followed by another before this moment."""
+        former = self.in_force[len(self.folded) :]
+        return tuple(layout for layout, after in pairwise(former) if after.since_ms <= since_ms)
 
     @property
     def folded_shards(self) -> int:

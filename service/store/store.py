@@ -78,8 +78,7 @@ class PresenceStore:
             connection, keys, config, observe_error=observe_error, deadline_s=deadline_s
         )
         self._due = due = DueList(runner, deadline_s=batch_deadline_s)
-        # What was once done keeps a trace in shards for so long; a minute more for slow copies.
-        keys.carried_within_ms = max(config.session_timeout_ms, config.view_dedup_ms) + 60_000
+        keys.carried_within_ms = config.carried_within_ms
         self.layouts = layouts = Layouts(runner)
         self.folding = Folding(runner, layouts)
         self._carrier = carrier = Carrier(runner, layouts)
