@@ -4,12 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-
 from bench.result import Result
 
 # file: text (as GitHub's pages have it), grid, service, Redis: of the same contrast on both pages
@@ -26,6 +20,13 @@ PICTURE = f"""<picture>
 
 def draw(results: Sequence[Result], folder: Path) -> bool:
     """Draws what was measured; whether there was anything."""
+    # Not above: it takes as long to import as all else here, which tests need without a plot.
+    import matplotlib
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
     cases: dict[str, Any] = {}
     for result in results:
         if result.id in ("P1", "P2", "P3", "P4"):
