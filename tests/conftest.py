@@ -92,7 +92,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         shared = [
             str(params[name]) for name in sorted(fixtures & SHARED_FIXTURES) if name in params
         ]
-        item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *shared])))
+        item.add_marker(pytest.mark.xdist_group("-".join([folder, item.path.stem, *shared])))
 
 
 def _starts_a_server(item: Any) -> bool:

@@ -53,3 +53,10 @@ def test_captured_logs_are_no_leak() -> None:
     with structlog.testing.capture_logs():
         sweeper.log.error("of_a_test")
     assert before.restore() == []
+
+
+@pytest.mark.xdist_group("together")
+def test_who_shares_a_fixture_is_on_one_worker(request: pytest.FixtureRequest) -> None:
+    """With pytest 9.2, xdist 3.8 ignores groups: every worker then starts the servers of all."""
+    if hasattr(request.config, "workerinput"):
+        assert request.node.nodeid.endswith("@together")
