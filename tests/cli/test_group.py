@@ -1,14 +1,24 @@
-"""What options take for a number."""
+"""How commands are loaded, and what options take for a number."""
+
+import contextlib
+import gc
 
 import click
 import pytest
 
-from service.cli.group import Hours, WholeNumber
+from service.cli.group import Commands, Hours, WholeNumber
 
 NO_NUMBERS = [
     "", "8_0", "+8", "-1", " 8 ", "8.5", "0x8", "8e0", "nan", "inf", "\u0663", "８", "8h",
     "9" * 5_000,
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["service.cli.stats", "service.cli.no_command"])
+def test_garbage_is_collected_after_a_command_was_loaded(module: str) -> None:
+    with contextlib.suppress(ModuleNotFoundError):
+        assert Commands({"stats": module})["stats"].name == "stats"
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS)
