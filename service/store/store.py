@@ -6,9 +6,8 @@ runner; which shards a site has only `keys` says.
 """
 
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, ParamSpec, TypeVar
 
 from service.errors import StoreError, WrongTypeError
 from service.models import SiteList
@@ -36,12 +35,10 @@ from service.store.shares import StoreShares
 from service.store.site_counts import SiteCounts
 from service.store.source_totals import StoreSourceTotals
 from service.store.sweeps import StoreSweeps, Sweep
+from service.store.up_to_date import UpToDate
 from service.store.users import StoreUsers
 from service.store.webhooks import StoreWebhooks
 from service.store.writer import Heartbeat, StoreWriter
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 class PresenceStore:
@@ -93,7 +90,10 @@ class PresenceStore:
         in_turn = InTurn(sender.send, carrier, runner.about_now_ms)
         self._writer = writer = StoreWriter(runner, in_turn.send, carrier.former)
         carrier.submit = writer.batcher.submit
-        up_to_date = self._up_to_date
+
+        # The methods of the parts, as they are; what would be lost on a shard that is retired, up
+        # to date. Heartbeats follow their site by themselves (carrier.py).
+        self._up_to_date = up_to_date = UpToDate(keys, layouts)
         self.heartbeat = writer.heartbeat
         self.submit = writer.submit
         self.heartbeats = writer.heartbeats
@@ -172,25 +172,6 @@ class PresenceStore:
     def span(self, span: Callable[[str], AbstractContextManager[None]]) -> None:
         self._runner.span = span
 
-    def _up_to_date(
-        self, method: Callable[_P, Coroutine[Any, Any, _R]]
-    ) -> Callable[_P, Coroutine[Any, Any, _R]]:
-        """The method, called again where it met a shard that is retired, of which this copy had not
-        heard: it wrote nothing there, and read nothing."""
-        keys, layouts = self.keys, self.layouts
-
-        async def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            version = keys.version
-            try:
-                return await method(*args, **kwargs)
-            except WrongTypeError:
-                await layouts.learn()
-                if keys.version == version:
-                    raise
-            return await method(*args, **kwargs)
-
-        return called
-
     async def agree_on_shards(self, *, may_note: bool = True) -> None:
         """Agrees with all copies into how many shards sites are split, and learns of those that
         are split otherwise. Raises as `ShardCount.agree`."""
@@ -204,12 +185,10 @@ class PresenceStore:
         Raises StoreError."""
         version, swept = self.keys.version, await self._sweep_many(tags)
         failed = [n for n, one in enumerate(swept) if isinstance(one, WrongTypeError)]
-        if failed:
-            await self.layouts.learn()
-            if self.keys.version != version:
-                again = await self._sweep_many([tags[n] for n in failed])
-                for n, one in zip(failed, again, strict=True):
-                    swept[n] = one
+        if failed and await self._up_to_date.has_learned_since(version):
+            again = await self._sweep_many([tags[n] for n in failed])
+            for n, one in zip(failed, again, strict=True):
+                swept[n] = one
         return swept
 
     async def sites(self, names: Sequence[str]) -> SiteList:
