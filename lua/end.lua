@@ -25,8 +25,8 @@
 local shard, session, why = open_shard(1), KEYS[#KEYS], ARGV[11]
 
 local was = read_session(session)
-local member = was.path and member_of(string.match(session, '([^:]+)$'), was.country, was.path, was.user)
-local score = member and redis.call('ZSCORE', shard.active, member)
+local member = member_of(string.match(session, '([^:]+)$'), was.country, was.path or '', was.user)
+local score = redis.call('ZSCORE', shard.active, member) -- fails where the shard is retired
 -- Of one that was carried, the end that it had here is none: the sweep must not tell it.
 if not score or (why == 'ended' and tonumber(score) <= now) then
   return {now_text, 'unknown'}

@@ -23,6 +23,7 @@
 -- @include sessions
 -- @include users
 local shard, user, hash_of = open_shard(1), ARGV[11], {}
+redis.call('ZCARD', shard.active) -- fails where the shard is retired
 for k = 20, #KEYS do
   hash_of[string.match(KEYS[k], '([^:]+)$')] = KEYS[k]
 end

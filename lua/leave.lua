@@ -24,10 +24,11 @@
 -- @include settings
 -- @include keys
 -- @include sessions
-local shard, session, path = open_shard(1), KEYS[#KEYS], ARGV[12]
-local grace_ms = tonumber(ARGV[11])
+local shard, session, grace_ms, path = open_shard(1), KEYS[#KEYS], tonumber(ARGV[11]), ARGV[12]
 
 local was = read_session(session)
+local member = member_of(string.match(session, '([^:]+)$'), was.country, was.path or '', was.user)
+local score = redis.call('ZSCORE', shard.active, member) -- fails where the shard is retired
 if not was.path then
   if path == '' or grace_ms == 0 then
     return {now_text, 'unknown', ''}
@@ -38,8 +39,7 @@ if not was.path then
   return {now_text, 'unknown', kept_until}
 end
 local expires = tonumber(was.leaving) or was.seen + timeout_ms
-local member = member_of(string.match(session, '([^:]+)$'), was.country, was.path, was.user)
-if expires <= now or not redis.call('ZSCORE', shard.active, member) then
+if expires <= now or not score then
   return {now_text, 'unknown', ''}
 end
 local leaves = math.min(expires, now + grace_ms)
