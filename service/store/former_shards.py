@@ -97,8 +97,11 @@ class FormerShards:
             if "seen" not in fields or (fields.get("user") and not shard.has_users):
                 seen[n] = known._replace(viewed=viewed)
                 continue
-            what = known.former or self._former(session_id, fields, names, row)
-            seen[n] = Seen(what, [*known.in_shards, former], viewed)
+            what = self._former(session_id, fields, names, row)
+            if what["ends"] <= now_ms:  # it has timed out there, which the sweep is to tell
+                seen[n] = known._replace(viewed=viewed)
+                continue
+            seen[n] = Seen(known.former or what, [*known.in_shards, former], viewed)
         return seen
 
     def _former(

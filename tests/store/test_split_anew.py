@@ -1,5 +1,7 @@
 """A site is split anew: what is followed goes on, and a change that is half done is completed."""
 
+from collections import Counter
+
 from service.redis.scripts import Call, load
 from service.store.due import LISTS_LIFE_MS
 from service.store.layout import SiteLayouts
@@ -62,6 +64,23 @@ async def test_a_layout_is_not_written_over_by_who_was_frozen(make_store: MakeSt
     assert store.keys.layouts_of("blog") == newest
     # They lead to totals, which are kept for ever.
     assert await store.connection.client.ttl(store.keys.registry) == -1
+
+
+async def test_who_had_timed_out_before_the_change_has_left(make_store: MakeStore) -> None:
+    """Nobody had swept them; who comes back begins anew, and the end of before is told."""
+    clock = Clock()
+    store = make_store(clock)
+    await store.heartbeats("blog", on("/a"))
+    clock.advance(store.config.session_timeout_ms)
+    await store.layouts.change("blog", 2)
+    assert await store.heartbeats("blog", on("/a")) == ["created"] * 12
+    for shard in store.keys.with_sessions("blog"):
+        await store.sweep(shard.tag)
+    events = (await store.events("blog", after="", limit=100)).events
+    assert Counter((event.type, event.reason) for event in events) == {
+        ("joined", None): 24,
+        ("left", "timeout"): 12,
+    }
 
 
 async def test_unique_visitors_over_two_changes(make_store: MakeStore) -> None:

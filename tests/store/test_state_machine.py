@@ -206,8 +206,6 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @rule(site=sites, session_id=ids)
     def leave(self, site: str, session_id: str) -> None:
-        # A goodbye that a copy sends before it has heard may be lost; of all else nothing is.
-        self.run(self.store.layouts.learn())
         expected = self.model[site].leave(self.now, session_id)
         assert self.run(self.store.leave(site, session_id)) == expected
 
@@ -219,7 +217,6 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @rule(site=sites, session_id=ids)
     def end(self, site: str, session_id: str) -> None:
-        self.run(self.store.layouts.learn())  # who orders it has
         expected = self.model[site].end(self.now, session_id)
         assert self.run(self.store.end(site, session_id)) == expected
 
