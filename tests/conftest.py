@@ -75,6 +75,14 @@ SHARED_FIXTURES = {
 }  # fmt: skip
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes long begins early, lest all workers but one are done when the last begins it."""
+    if hasattr(config, "workerinput"):
+        long = {"slow", "soak"}
+        items.sort(key=lambda item: long.isdisjoint(mark.name for mark in item.iter_markers()))
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks by folder and fixture, so that `-m "not server and not browser"` is all that needs
     nothing; and keeps together, on one worker, those that share a costly fixture."""

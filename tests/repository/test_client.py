@@ -46,6 +46,7 @@ def test_the_sizes_in_the_readme_are_measured() -> None:
 
 
 @pytest.mark.usefixtures("packages")
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_vitest() -> None:
     printed = npm.run("npx", "--no-install", "vitest", "run", cwd=CLIENT)

@@ -199,6 +199,7 @@ async def until_served(store: PresenceStore) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [[], ["500", "500"]], ids=["taken", "in a pause"])
 async def test_a_copy_that_is_frozen_and_thawed_sends_nothing(
     make_store: MakeStore, copies: list[Copy], receiver: Receiver, answers: list[str]

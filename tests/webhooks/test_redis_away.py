@@ -63,6 +63,7 @@ async def followed(store: PresenceStore) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_who_comes_back_to_a_redis_that_was_frozen_was_never_gone(
     own: tuple[Server, PresenceStore], receiver: Receiver, start_sender: StartSender
 ) -> None:
