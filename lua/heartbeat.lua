@@ -7,8 +7,8 @@
   ARGV[1]   now, ms since the epoch; empty: ask TIME
   ARGV[2]   the hour the dated keys are for, hours since the epoch
   ARGV[3]   to ARGV[10]: the settings (include/settings.lua)
-  then for each shard the number of its heartbeats, and .5 where it has that hash, negative if it has
-  19 keys; and for each of these
+  then for each shard the number of its heartbeats: negative if it has 19 keys, and with .5 if it has
+  `sources`, so that 4 of such a shard are -4.5; and for each of these
   ARGV[+1]  path, after the country, and the user if known: "<country or --> [<user> ]<path>"
   ARGV[+2]  empty: nothing more; or the keyed hash of the client's address, if it is limited, then,
             if any, a space and a JSON object: type, referrer, city, latitude, longitude, sources
@@ -40,16 +40,16 @@ local earliest = math.max(midnight, now - timeout_ms + 1)
 
 -- First what most heartbeats need. A member's score tells when its session was last seen, and
 -- where it was: repeats and signs of life are answered here, before anything else is even defined.
-local reply, rest = {now_text}, {}
-local key, arg, has_users = 1, 11, false
+local reply, rest, key, arg, has_users = {now_text}, {}, 1, 11, false
 while KEYS[key] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]
   local first_key, first_arg, at = key + SHARD_KEYS, arg + 1, #reply + 1
-  if count < 0 then -- a site that knows who somebody is
+  local knows_users, has_sources = count < 0, count % 1 > 0 -- flags that no other shard has a byte for
+  if knows_users then
     count, first_key, has_users = -count, first_key + 3, true
   end
-  local day = count % 1 > 0 and KEYS[first_key]
-  if day then -- somebody says where they come from
+  local day = has_sources and KEYS[first_key]
+  if day then
     count, first_key = count - 0.5, first_key + 1
   end
   local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
@@ -101,7 +101,7 @@ while KEYS[key] do
   if renewed then
     redis.call('ZADD', active, unpack(renewed))
     if is_old then
-      renew_index(key, first_key - key >= SHARD_KEYS + 3)
+      renew_index(key, knows_users)
     end
   end
   if undecided then

@@ -152,7 +152,7 @@ class BatchSender:
                 count, has_users = -count, True
             if True in map(_HAS_SOURCES, batch.items):
                 all_keys.append(keys.sources_of(hour))
-                args.append(f"{count}.5")
+                args.append(f"{count}.5")  # its sign and its half are flags: heartbeat.lua
             else:
                 args.append(count)
             session, viewed = keys.session_prefix, keys.viewed_prefix
