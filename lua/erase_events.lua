@@ -60,6 +60,6 @@ for _, event in ipairs(cjson.decode(ARGV[14])) do
   log_event(shard, 'joined', unpack(event))
 end
 -- With a path, for copies of an earlier release, which read one of every entry.
-redis.call('XADD', shard.events, 'MAXLEN', '~', ARGV[7], '*', 'type', 'erased', 'path', '/',
+redis.call('XADD', shard.events, 'MAXLEN', '~', events_maxlen, '*', 'type', 'erased', 'path', '/',
   'at', now_text)
 return {now_text, 'erased'}

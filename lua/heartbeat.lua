@@ -128,7 +128,6 @@ if has_users then
 -- @include users
 -- @include identity
 end
-
 -- @include create
 -- @include carry
 

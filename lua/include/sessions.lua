@@ -1,5 +1,6 @@
 -- What `active` and `events` say of a session, and how a session ends.
 local note_user -- include/users.lua, where a site knows who somebody is
+local events_maxlen = ARGV[7]
 
 local function member_of(id, country, path, user)
   return id .. ' ' .. country .. ' ' .. (user and user .. ' ' .. path or path)
@@ -15,7 +16,7 @@ local function read_session(key)
 end
 
 local function log_event(shard, kind, id, path, at, ...)
-  redis.call('XADD', shard.events, 'MAXLEN', '~', ARGV[7], '*', 'type', kind, 'session', id,
+  redis.call('XADD', shard.events, 'MAXLEN', '~', events_maxlen, '*', 'type', kind, 'session', id,
     'path', path, 'at', at, ...)
 end
 

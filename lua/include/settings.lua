@@ -1,11 +1,11 @@
--- The settings that every script that writes is given, in this order.
+-- The settings that every script that writes is given, in this order. What uses one gives it a name.
 --
 --   ARGV[3]  dedup window, ms
 --   ARGV[4]  session timeout, ms
---   ARGV[5]  view dedup window, ms; 0: no views are recorded
+--   ARGV[5]  view dedup window, ms; 0: no views are recorded (views.lua)
 --   ARGV[6]  site idle time, ms
---   ARGV[7]  length of events, entries
---   ARGV[8]  length of views, entries
---   ARGV[9]  paths counted by name, paths
---   ARGV[10] new sessions an address may open in a minute, sessions; 0: any number
+--   ARGV[7]  length of events, entries (sessions.lua)
+--   ARGV[8]  length of views, entries (views.lua)
+--   ARGV[9]  paths counted by name, paths (views.lua)
+--   ARGV[10] new sessions an address may open in a minute, sessions; 0: any number (visitors.lua)
 local dedup_ms, timeout_ms, site_idle_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])

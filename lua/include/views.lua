@@ -1,6 +1,6 @@
 -- Page views: noted one by one, appended and counted once a call.
-local VIEWS_LIFE_MS, view_dedup_ms = 400 * DAY_MS, tonumber(ARGV[5])
-local window_end = format(now + view_dedup_ms)
+local view_dedup_ms, views_maxlen, max_paths = tonumber(ARGV[5]), ARGV[8], tonumber(ARGV[9])
+local VIEWS_LIFE_MS, window_end = 400 * DAY_MS, format(now + view_dedup_ms)
 
 -- Claims the window of one session and path. The marker's value is the moment it expires, so that
 -- a given `now` is judged by the same clock as all else.
@@ -50,12 +50,12 @@ local function write_views(shard, views)
     return
   end
   for _, fields in ipairs(views.entries) do
-    redis.call('XADD', shard.views, 'MAXLEN', '~', ARGV[8], '*', unpack(fields))
+    redis.call('XADD', shard.views, 'MAXLEN', '~', views_maxlen, '*', unpack(fields))
   end
   if redis.call('HINCRBY', shard.totals, 'views', total) == total then
     redis.call('HSETNX', shard.totals, 'since', now_text)
   end
-  local room = ARGV[9] - redis.call('ZCARD', shard.top) -- for rows of paths not counted before
+  local room = max_paths - redis.call('ZCARD', shard.top) -- for rows of paths not counted before
   room = room == 0 and redis.call('ZSCORE', shard.top, '__other__') and 1 or room
   for _, path in ipairs(views.paths) do
     local count = views.of[path]
