@@ -28,33 +28,34 @@ class Batch(Generic[K, T, R]):
     waiting: list[Waiter[R]]
 
 
-class Requeue(Exception):
-    """Answers a batch of which not all is done: the rest is to be queued again, on the lane that
-    its key has by then.
-
-    Args:
-        error: makes the error of what is given up.
-        done: the results so far, None for each item that is to be sent again; empty: all are.
-    """
-
-    def __init__(self, error: Callable[[], BaseException], done: Sequence[Any] = ()) -> None:
-        super().__init__()
-        self.error = error
-        self.done = done
-
-
-class Elsewhere(Exception):
-    """Answers a batch of which not all belongs where it was sent: `take` is given what is left of
-    the batch, with those who wait for it.
+class PartlyDone(Exception):
+    """Answers a batch of which not all is done. What becomes of the rest, the kind says.
 
     Args:
         done: the results so far, None for each item that is left; empty: all are.
     """
 
-    def __init__(self, take: Callable[[Any], None], done: Sequence[Any] = ()) -> None:
+    def __init__(self, done: Sequence[Any] = ()) -> None:
         super().__init__()
-        self.take = take
         self.done = done
+
+
+class Requeue(PartlyDone):
+    """The rest is to be queued again, on the lane that its key has by then. `error` makes the error
+    of what is given up."""
+
+    def __init__(self, error: Callable[[], BaseException], done: Sequence[Any] = ()) -> None:
+        super().__init__(done)
+        self.error = error
+
+
+class Elsewhere(PartlyDone):
+    """The rest does not belong where it was sent: `take` is given what is left of the batch, with
+    those who wait for it."""
+
+    def __init__(self, take: Callable[[Any], None], done: Sequence[Any] = ()) -> None:
+        super().__init__(done)
+        self.take = take
 
 
 Answer = Sequence[R | BaseException] | BaseException
@@ -105,7 +106,10 @@ def shared_in(batch: Batch[K, T, R]) -> int:
 
 
 def deliver_done(batch: Batch[K, T, R], results: Sequence[R | BaseException | None]) -> None:
-    """Delivers the results that there are, and leaves the other items in the batch."""
+    """Delivers the results that there are, and leaves the other items in the batch; `results` as of
+    PartlyDone."""
+    if not results:
+        return
     rows = list(zip(batch.items, batch.waiting, results, strict=True))
     for item, waiter, result in rows:
         if result is not None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.exceptions import ClusterCrossSlotError, ResponseError, TryAgainError
 
 from service.errors import StoreBusy
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
-from service.store.batch import Answer, Batch, Elsewhere, Requeue
+from service.store.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
 from service.store.carrier import Carrier
 from service.store.due import DueList
 from service.store.former_shards import asking
@@ -23,10 +23,9 @@ from service.store.runner import ScriptRunner
 CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis
 
 
-class _Unfinished(NamedTuple):
-    """Outcomes of a batch so far: None for each item that is to be sent again."""
-
-    outcomes: Sequence[str | None]
+class _OneByOne(PartlyDone):
+    """The rest is to be sent again at once, each item in a call of its own; only then is the batch
+    answered."""
 
 
 _Batch = Batch[ShardKeys, Any, str]
@@ -85,10 +84,10 @@ class BatchSender:
                 self._observe_batch(sum(len(batch.items) for batch in group), seconds)
                 answers += self._heartbeat_answers(group, replies[position])
                 position += 1
-            if _Unfinished in map(type, answers):
+            if _OneByOne in map(type, answers):
                 for n, batch in enumerate(batches):
-                    if isinstance(left := answers[n], _Unfinished):
-                        answers[n] = await self._one_by_one(batch, left.outcomes)
+                    if isinstance(answer := answers[n], _OneByOne):
+                        answers[n] = await self._one_by_one(batch, answer.done)
         if self._due.is_waiting():
             await self._due.write_soon()
         return answers
@@ -167,9 +166,7 @@ class BatchSender:
             args.append(runner.config.users_kept)
         return Call(load("heartbeat"), all_keys, args)
 
-    def _heartbeat_answers(
-        self, group: list[_Batch], reply: Any
-    ) -> "list[Answer[str] | _Unfinished]":
+    def _heartbeat_answers(self, group: list[_Batch], reply: Any) -> list[Answer[str]]:
         """What one call of heartbeats says, by batch. Where one of several has met a key of a
         wrong type, those without an outcome are to be sent again one by one, so that nobody else
         suffers."""
@@ -182,8 +179,8 @@ class BatchSender:
             is_lone = len(group) == 1 and len(group[0].items) == 1
             if is_lone or kind_of(reply) != "WRONGTYPE":
                 return [self._runner.error_of(reply)] * len(group)
-            return [_Unfinished(())] * len(group)
-        answers: list[Answer[str] | _Unfinished] = []
+            return [_OneByOne()] * len(group)
+        answers: list[Answer[str]] = []
         now_ms, now_s, position = int(reply[0]), time.monotonic(), 1
         for batch in group:
             first, last = position + 1, position + 1 + len(batch.items)
@@ -208,9 +205,9 @@ class BatchSender:
 
     def _failed_answers(
         self, batch: _Batch, outcomes: Sequence[str | None], error: ResponseError
-    ) -> "Answer[str] | _Unfinished":
+    ) -> Answer[str]:
         if len(batch.items) > 1 and kind_of(error) == "WRONGTYPE":
-            return _Unfinished(outcomes)
+            return _OneByOne(outcomes)
         failure = self._runner.translated(error)
         return [failure if outcome is None else outcome for outcome in outcomes]
 
@@ -237,7 +234,7 @@ class BatchSender:
                 answers.append(outcome)
                 continue
             (answer,) = self._heartbeat_answers([next(lone)], next(replies))
-            assert not isinstance(answer, _Unfinished)  # of one item alone
+            assert not isinstance(answer, _OneByOne)  # it is alone already
             if isinstance(answer, Requeue):
                 answer = answer.error()
             elif isinstance(answer, Elsewhere):

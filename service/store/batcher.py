@@ -7,8 +7,8 @@ enough items are queued before.
 
 The batcher knows nothing of Redis: `send` is given the batches of one lane, in the order in which
 they were begun, and answers each with one result per item, or an exception, for one item or for all
-of them. A batch that is answered with `Requeue` is queued again, and one that is answered with
-`Elsewhere` is no concern of the batcher any more.
+of them. What is left of a batch that is answered with `Requeue` is queued again, and of one that is
+answered with `Elsewhere` is no concern of the batcher any more.
 """
 
 import asyncio
@@ -198,18 +198,14 @@ class Batcher(Generic[K, T, R]):
         has_failed, lane.is_stalled = False, False
         since_s = time.monotonic() - self._patience_s
         for batch, answer in zip(batches, answers, strict=True):
-            if isinstance(answer, Elsewhere):
-                if answer.done:
-                    deliver_done(batch, answer.done)
-                answer.take(batch)
-                continue
-            if not isinstance(answer, Requeue):
+            if not isinstance(answer, (Requeue, Elsewhere)):
                 has_failed |= isinstance(answer, BaseException)
                 deliver(batch, answer)
                 continue
-            if answer.done:
-                deliver_done(batch, answer.done)
-            if batch.begun_s <= since_s:
+            deliver_done(batch, answer.done)
+            if isinstance(answer, Elsewhere):
+                answer.take(batch)
+            elif batch.begun_s <= since_s:
                 deliver(batch, answer.error())
             elif batch.items:
                 self._put_back(lane, batch)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from service.store.batch import Answer, Batch, Elsewhere, Requeue
+from service.store.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
 from service.store.carrier import Carrier
 from service.store.keys import ShardKeys
 from service.store.turns import ShardBatch
@@ -70,7 +70,7 @@ class InTurn:
         if asked is batch:
             return answer
         is_asked = {id(item) for item in asked.items}
-        if isinstance(answer, (Requeue, Elsewhere)):
+        if isinstance(answer, PartlyDone):
             done: Sequence[Any] = answer.done or [None] * len(asked.items)
         elif isinstance(answer, BaseException):
             done = [answer] * len(asked.items)
