@@ -229,7 +229,8 @@ class StoreReader:
             return []
         paths = [path for path, _ in top]
         replies = await self._runner.look(("HMGET", keys.types, *paths) for keys in shards)
-        told = zip(*replies, strict=True)  # for each path what each shard knows
+        # For each path what each shard knows: the newest layout knows best, as in an archive.
+        told = zip(*reversed(replies), strict=True)
         return [
             models.PathViews(path, views, next((kind for kind in kinds if kind), None))
             for (path, views), kinds in zip(top, told, strict=True)
