@@ -66,6 +66,7 @@ class KeyKinds:
             "views": Kind("stream", kept),
             "types": Kind("hash", kept),
             "shares": Kind("hash", None),
+            "archives": Kind("hash", kept),
             "totals": Kind("hash", None),
             "top": Kind("zset", None),
             "top_order": Kind("zset", None),

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from redis.client import NEVER_DECODE
 
+from service.errors import StoreBusy
 from service.redis.replies import pairs_of
 from service.redis.scripts import Command
 from service.store.keys import HOURS_PER_DAY, MS_PER_HOUR, ShardKeys
 from service.store.runner import ScriptRunner
 
 DAY_MS = HOURS_PER_DAY * MS_PER_HOUR
-UNFINISHED_LIFE_MS = MS_PER_HOUR  # of what is kept for ever, until all of it is there
+UNFINISHED_LIFE_MS = MS_PER_HOUR  # of all that is written, until the whole is there
 AT_ONCE = 200  # commands in a call, some ms of Redis
 FIELDS_AT_ONCE = 1000
 
@@ -120,7 +121,7 @@ class ArchiveWriter:
         self._archive = archive
         self._hour = runner.hour()
         self._progress = progress
-        self._forever: list[str] = []
+        self._ends_ms: dict[str, int | None] = {}  # by key, None: never
 
     async def write(self) -> None:
         """Writes it; `keep` has it outlive an hour. Raises StoreError."""
@@ -139,8 +140,19 @@ class ArchiveWriter:
         self._progress(total, total)
 
     async def keep(self) -> None:
-        """From now on nothing of it expires that was for ever."""
-        await self._in_turn([("PERSIST", name) for name in self._forever])
+        """From now on its keys live as long as those that they were made of. Raises StoreError:
+        some are gone, as after a pause of an hour, or after a failover."""
+        now_ms = self._runner.about_now_ms()
+        found = await self._in_turn(
+            [
+                ("PERSIST", name)
+                if ends_ms is None
+                else ("PEXPIRE", name, max(ends_ms - now_ms, 1))
+                for name, ends_ms in self._ends_ms.items()
+            ]
+        )
+        if not all(found):
+            raise StoreBusy("what was written is gone before all of it was there; try again")
 
     async def _read(self, shard: ShardKeys, sums: Sums) -> list[tuple[Dated, dict[str, str]]]:
         """Adds the totals of a shard; returns its tables."""
@@ -160,21 +172,22 @@ class ArchiveWriter:
         """What writes the sums."""
         archive, rows = self._archive, sums.rows(self._runner.config.max_paths)
         if sums.views:
-            self._forever += [archive.totals, archive.top]
-            yield ("HSET", archive.totals, "views", sums.views, "since", sums.since or 0)
-            yield ("PEXPIRE", archive.totals, UNFINISHED_LIFE_MS)
+            since = ("since", sums.since) if sums.since else ()
+            yield ("HSET", archive.totals, "views", sums.views, *since)
+            yield self._ending(archive.totals, None)
             yield from _by_fields("ZADD", archive.top, [(n, path) for path, n in rows.items()])
-            yield ("PEXPIRE", archive.top, UNFINISHED_LIFE_MS)
-            types = [(path, kind) for path, kind in sums.types.items() if path in rows]
+            yield self._ending(archive.top, None)
+        if types := [(path, kind) for path, kind in sums.types.items() if path in rows]:
             yield from _by_fields("HSET", archive.types, types)
-            yield ("PEXPIRE", archive.types, 400 * DAY_MS)
+            yield self._ending(archive.types, self._runner.about_now_ms() + 400 * DAY_MS)
         for dated, table in sums.tables.items():
             yield from _by_fields("HSET", dated.of(archive), list(table.items()))
-            yield self._expiry(dated)
+            yield self._ending(dated.of(archive), dated.ends_ms)
 
-    def _expiry(self, dated: Dated) -> Command:
-        life_ms = dated.ends_ms - self._runner.about_now_ms()
-        return "PEXPIRE", dated.of(self._archive), max(life_ms, 1)
+    def _ending(self, name: str, ends_ms: int | None) -> Command:
+        """What has a key expire soon, unless `keep` says that it ends then; None: never."""
+        self._ends_ms[name] = ends_ms
+        return "PEXPIRE", name, UNFINISHED_LIFE_MS
 
     async def _merge_uniques(self) -> None:
         """Unique visitors of all time, and of each day: who is in several shards counts once."""
@@ -190,10 +203,8 @@ class ArchiveWriter:
                     by_target.setdefault(target, []).append(name)
         for target, names in by_target.items():
             await self._merge(target, names)
-        if archive.uniques in by_target:
-            self._forever.append(archive.uniques)
-            await self._in_turn([("PEXPIRE", archive.uniques, UNFINISHED_LIFE_MS)])
-        await self._in_turn([self._expiry(one) for one in dated if one.of(archive) in by_target])
+        ends = {archive.uniques: None, **{one.of(archive): one.ends_ms for one in dated}}
+        await self._in_turn([self._ending(target, ends[target]) for target in by_target])
 
     async def _merge(self, target: str, names: Sequence[str]) -> None:
         runner, client = self._runner, self._runner.client

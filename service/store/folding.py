@@ -6,15 +6,15 @@ place what no script can read, and asks for the layouts again.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-from service.errors import StoreBusy
+from service.errors import StoreBusy, StoreError
 from service.redis.scripts import Call, load
 from service.store.archive import (
     AT_ONCE,
-    UNFINISHED_LIFE_MS,
     ArchiveWriter,
     Progress,
     names_of,
@@ -24,8 +24,6 @@ from service.store.keys import ShardKeys, archive_tag
 from service.store.layout import Archive, Layout, SiteLayouts
 from service.store.layouts import LOOK_S, Layouts
 from service.store.runner import ScriptRunner
-
-_REPLACES = "replaces"  # of an archive's totals: the one before it, until that is removed
 
 
 class Folded(NamedTuple):
@@ -79,28 +77,34 @@ class Folding:
         self, site: str, layouts: SiteLayouts, number: int, progress: Progress
     ) -> None:
         keys, runner, before = self._runner.keys, self._runner, layouts.archive
-        new = await self._new_archive(site, len(layouts.folded) + number)
+        new = await self._new_archive(site, before, len(layouts.folded) + number)
         archive, after = keys.archive(site, new), layouts._replace(archive=new)
         sources = keys.by_layout(site)[: number + bool(before)]
         writer = ArchiveWriter(runner, sources, archive, progress)
-        await writer.write()
-        if before:
-            await runner.commands([("HSET", archive.totals, _REPLACES, before.since_ms)])
-        await writer.keep()
-        if not await self._layouts.write(site, str(layouts), str(after)):
+        try:
+            await writer.write()
+            await writer.keep()
+        except StoreError:
+            with contextlib.suppress(StoreError):  # else it expires, or the next one removes it
+                await self._unlink(archive)
+            raise
+        is_written = await self._layouts.write(site, str(layouts), str(after))
+        await self._layouts.learn()
+        # Who is asked again, since the answer was lost, finds what was written the first time.
+        if not is_written and keys.layouts_of(site).archive != new:
             await self._unlink(archive)
             raise StoreBusy("somebody else changes this site; try again")
-        await self._layouts.learn()
 
-    async def _new_archive(self, site: str, layouts: int) -> Archive:
-        """One that nobody else writes to."""
+    async def _new_archive(self, site: str, before: Archive | None, layouts: int) -> Archive:
+        """One that nobody else writes to, newer than the one that it replaces."""
         now_ms = self._runner.about_now_ms()
+        if before:
+            now_ms = max(now_ms, before.since_ms + 1)
+        begun = self._runner.keys.archives(site)
         while True:
-            new = Archive(layouts, now_ms)
-            claim = self._runner.keys.archive(site, new).base + "claim"
-            command = ("SET", claim, "1", "NX", "PX", UNFINISHED_LIFE_MS)
-            if (await self._runner.commands([command]))[0]:
-                return new
+            commands = [("HSETNX", begun, now_ms, layouts), ("PEXPIRE", begun, LISTS_LIFE_MS)]
+            if (await self._runner.commands(commands))[0]:
+                return Archive(layouts, now_ms)
             now_ms += 1
 
     async def _remove(self, site: str) -> None:
@@ -109,11 +113,12 @@ class Folding:
         layouts = keys.layouts_of(site)
         if not layouts.archive:
             return
-        archive = keys.archive(site, layouts.archive)
+        begun = keys.archives(site)
+        (known,) = await runner.commands([("HKEYS", begun)])
+        # Those that were begun earlier are replaced, or never were in force and cannot be any more.
+        earlier = [since_ms for since_ms in map(int, known) if since_ms < layouts.archive.since_ms]
         needless = keys.of_layouts(site, layouts.folded)
-        (replaced,) = await runner.commands([("HGET", archive.totals, _REPLACES)])
-        if replaced:
-            needless.append(keys.of_tag(archive_tag(site, int(replaced))))
+        needless += [keys.of_tag(archive_tag(site, since_ms)) for since_ms in earlier]
         if needless := [shard for shard in needless if not await self._is_removed(shard)]:
             await asyncio.sleep(self.settle_s)
         for shard in needless:
@@ -122,7 +127,8 @@ class Folding:
                 for reply in await runner.replies(lambda hour, call=call: [call]):  # type: ignore[misc]
                     runner.checked(reply)
             await self._unlink(shard)
-        await runner.commands([("HDEL", archive.totals, _REPLACES)])
+        if earlier:
+            await runner.commands([("HDEL", begun, *earlier)])
 
     async def _is_removed(self, shard: ShardKeys) -> bool:
         """Whether something stands in the place of what this shard had, and what goes last is

@@ -314,6 +314,11 @@ class Keys:
         """The shard that is an archive of a site."""
         return self._shard_keys(archive_tag(site, archive.since_ms))
 
+    def archives(self, site: str) -> str:
+        """When the archives of a site were begun that are not removed yet: ms -> of how many
+        layouts."""
+        return self._shard_keys(archive_tag(site, 0)).base + "archives"
+
     def of_site(self, site: str) -> list[ShardKeys]:
         """All shards that have numbers of a site, in order: the archive first, those of a layout
         before those of a newer one."""
@@ -342,9 +347,9 @@ class Keys:
         known = self.layouts.get(site_of(tag)) if self.layouts else None
         if known is None:
             return self._shard_keys(tag)
-        if "/@" in tag:  # of an archive that this one has replaced
-            is_now = known.archive and tag == archive_tag(site_of(tag), known.archive.since_ms)
-            return self._shard_keys(tag, "" if is_now else "retired_")
+        if "/@" in tag:  # of an archive: this one, one that it has replaced, or one that is begun
+            is_before = known.archive and generation_of(tag) < known.archive.since_ms
+            return self._shard_keys(tag, "retired_" if is_before else "")
         generation = generation_of(tag)
         for layout in known.in_force:
             if layout.generation == generation:

@@ -10,6 +10,7 @@ import pytest
 
 from service.errors import StoreBusy
 from service.ops.doctor import Doctor
+from service.store.archive import ArchiveWriter
 from service.store.keys import Keys
 from service.store.layout import SiteLayouts
 from service.store.store import PresenceStore
@@ -18,11 +19,12 @@ from tests.conftest import Clock, MakeStore
 
 SESSIONS = [f"session-{n:010d}" for n in range(12)]
 DAY_MS = 86_400_000
-CAME = '{"source":"search.example","device":"phone"}'
+CAME = '{"sources":"source search.example\\tdevice phone"}'
 
 
 def on(path: str, sessions: list[str] = SESSIONS, details: str = "") -> list[Heartbeat]:
-    return [Heartbeat(session, path, "", "", details) for session in sessions]
+    has_sources = "sources" in details
+    return [Heartbeat(session, path, "", "", details, "", has_sources) for session in sessions]
 
 
 def quick(store: PresenceStore) -> PresenceStore:
@@ -83,6 +85,7 @@ async def test_every_answer_stays_what_it_was(make_store: MakeStore) -> None:
     await grown(store, clock)
     before = await answers(store)
     uniques = before["stats"].uniqueVisitors
+    assert [row.count for row in before["arrivals"].sources] == [12]
     folded = await store.folding.fold("blog")
     assert (folded.shards, folded.ready_ms, folded.here) == (5, 0, 0)
     after = await answers(store)
@@ -131,12 +134,125 @@ async def test_a_site_may_be_folded_again_and_again(make_store: MakeStore) -> No
     for name in ("views", "events", "hours", "arrivals", "sessions"):
         assert text(after[name]) == text(before[name])
     assert after["stats"].pageStats == before["stats"].pageStats
+    assert len(await archives(store)) == 1
+
+
+async def archives(store: PresenceStore) -> set[str]:
+    """The tags of shards that have what an archive has."""
     client: Any = store.connection.client
-    archives = {
-        name.partition("}:")[0]
-        async for name in client.scan_iter(match=f"{store.keys.prefix}:{{blog/@*totals")
+    closed = {"active", "uniques"}  # what stands in the place of one that was replaced
+    names = [
+        name.removeprefix(f"{store.keys.prefix}:{{").partition("}:")
+        async for name in client.scan_iter(match=f"{store.keys.prefix}:{{blog/@*")
+    ]
+    kept = {tag for tag, _, name in names if name not in closed}
+    return kept - {"blog/@0"}  # which has the list of them
+
+
+async def test_pages_have_the_type_that_was_told_last(make_store: MakeStore) -> None:
+    """Also where a page has had another type in an earlier layout, and before that is folded."""
+    clock = Clock()
+    store = quick(make_store(clock))
+    for number, kind in ((2, "draft"), (3, "article"), (1, "")):
+        told = f'{{"type":"{kind}"}}' if kind else ""
+        await store.heartbeats("blog", on("/a", details=told))
+        await store.layouts.change("blog", number)
+        clock.advance(DAY_MS)
+        for shard in store.keys.with_sessions("blog"):
+            await store.sweep(shard.tag)
+    before = (await store.stats("blog")).pageStats
+    assert [row.pageType for row in before] == ["article"]
+    assert (await store.folding.fold("blog")).shards == 6
+    assert (await store.stats("blog")).pageStats == before
+
+
+async def test_an_answer_that_is_lost(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks after Redis has written the layouts: asked again, it says that
+    somebody else has changed them."""
+    clock = Clock()
+    store = quick(make_store(clock))
+    await grown(store, clock)
+    before = await store.stats("blog")
+    write = store.layouts.write
+
+    async def write_twice(*args: str) -> bool:
+        await write(*args)
+        return await write(*args)
+
+    monkeypatch.setattr(store.layouts, "write", write_twice)
+    assert (await store.folding.fold("blog")).shards == 5
+    after = await store.stats("blog")
+    assert (after.totalPageViews, after.pageStats) == (before.totalPageViews, before.pageStats)
+
+
+async def test_what_is_gone_before_it_is_whole(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever folds is stopped for an hour, or Redis fails over: nothing is removed for it."""
+    clock = Clock()
+    store = quick(make_store(clock))
+    await grown(store, clock)
+    before = await store.stats("blog")
+    write = ArchiveWriter.write
+
+    async def write_too_long(writer: ArchiveWriter) -> None:
+        await write(writer)
+        await store._runner.commands([("UNLINK", writer._archive.totals)])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ArchiveWriter, "write", write_too_long)
+        with pytest.raises(StoreBusy, match="try again"):
+            await store.folding.fold("blog")
+    assert text(await store.stats("blog")) == text(before)
+    assert await archives(store) == set()
+    assert (await store.folding.fold("blog")).shards == 5
+
+
+async def test_nothing_of_half_an_archive_stays(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    store = quick(make_store(clock))
+    await grown(store, clock)
+
+    async def stop(_: ArchiveWriter) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ArchiveWriter, "keep", stop)
+        with pytest.raises(Stopped):
+            await store.folding.fold("blog")
+    (tag,) = await archives(store)
+    client: Any = store.connection.client
+    names = [name async for name in client.scan_iter(match=f"{store.keys.prefix}:{{{tag}}}:*")]
+    assert {"totals", "top", "uniques", "hours", "sources"} <= {
+        name.partition("}:")[2].partition(":")[0] for name in names
     }
-    assert len(archives) == 1
+    lives = await store._runner.commands(("PTTL", name) for name in names)
+    assert 0 < min(lives) <= max(lives) <= 3_600_000
+    # A doctor who comes by has nothing to say about it.
+    doctor = Doctor(store.connection, store.keys, store.config)
+    assert (await doctor.check("blog")).findings == []
+
+
+async def test_an_archive_is_newer_than_the_one_it_replaces(make_store: MakeStore) -> None:
+    """Also by a clock that was set back."""
+    clock = Clock()
+    store = quick(make_store(clock))
+    await grown(store, clock, (2,))
+    first = (await store.folding.fold("blog")).layouts.archive
+    await grown(store, clock, (3,))
+    assert first
+    clock.advance(first.since_ms - DAY_MS - int(clock()))
+    changed = store.keys.layouts_of("blog")
+    older = tuple(one._replace(since_ms=one.since_ms - 9 * DAY_MS) for one in changed.in_force)
+    await store.layouts.write("blog", str(changed), str(changed._replace(in_force=older)))
+    second = (await store.folding.fold("blog")).layouts.archive
+    assert second
+    assert second.layouts > first.layouts
+    assert second.since_ms == first.since_ms + 1
 
 
 async def test_sites_go_on(make_store: MakeStore) -> None:
@@ -268,6 +384,9 @@ async def test_whoever_is_killed_leaves_nothing_wrong(
         for shard in other.keys.of_layouts("blog", other.keys.layouts_of("blog").folded)
     }
     assert not await client.exists(*former)
+    archive = other.keys.layouts_of("blog").archive
+    assert archive
+    assert await archives(other) == {f"blog/@{archive.since_ms}"}
 
 
 @pytest.mark.parametrize("backend_url", ["fakeredis"], indirect=True)
@@ -310,6 +429,7 @@ def test_the_shards_of_a_site() -> None:
     assert [shard.past for shard in keys.with_logs("blog")] == ["folded_"] * 3 + [""] * 2
     assert keys.of_tag("blog/@20").past == ""
     assert keys.of_tag("blog/@19").past == "retired_"
+    assert keys.of_tag("blog/@21").past == ""  # one that is begun
     assert keys.of_tag("blog").past == "folded_"
     assert keys.of_tag("blog/0@1").renamed("folded_") == (
         "p:{blog/0@1}:retired_active",
