@@ -186,6 +186,11 @@ def _report(checkup: Checkup) -> bool:
         line = f"{site}: is read from {shards} as well; `presence shards {site} --compact` folds "
         line += "what it has counted" if number == 1 else "what they have counted"
         console.print(Text(line), soft_wrap=True)
+    for site in sorted(checkup.needless):
+        line = (
+            f"{site}: shards that are folded are there still; `presence shards {site} --compact` "
+        )
+        console.print(Text(f"{line}removes them"), soft_wrap=True)
     for load in checkup.loads:
         console.print(Text(load_line(load, checkup.nodes)), soft_wrap=True)
     return not checkup.findings

@@ -49,7 +49,8 @@ class Checkup:
     """What was found. `sites`: every site that was looked at; `keys`: keys that were; `looked_at`:
     by invariant, how many things were compared; `unread`: by invariant, in how many site shards a
     key of a wrong type was in the way; `nodes`: how many share the sites; `foldable`: by site, how
-    many earlier shards can be folded into one; `loads`: the sites that keep these busy."""
+    many earlier shards can be folded into one; `needless`: the sites of which shards are there
+    still that are folded already; `loads`: the sites that keep these busy."""
 
     sites: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Checkup:
     unread: Counter[int] = field(default_factory=Counter)
     nodes: int = 1
     foldable: Counter[str] = field(default_factory=Counter)
+    needless: set[str] = field(default_factory=set)
     loads: list[SiteLoad] = field(default_factory=list)
 
     def of_site(self, site: str) -> list[Finding]:
@@ -154,7 +156,7 @@ class Doctor:
             checkup.keys += len(names)
             self._progress("keys", checkup.keys)
             tags |= {self._kinds.tag_of(name) for name in names}
-            checkup.findings += await self._key_faults(names)
+            await self._check_types_and_lives(names, checkup)
         return tags - {""}
 
     async def _scan(self, pattern: str) -> AsyncIterator[list[str]]:
@@ -172,17 +174,19 @@ class Doctor:
         if names:
             yield names
 
-    async def _key_faults(self, names: Sequence[str]) -> list[Finding]:
-        faults: list[Finding] = []
+    async def _check_types_and_lives(self, names: Sequence[str], checkup: Checkup) -> None:
         for name, (kind, life_ms) in (await self._types_and_lives(names)).items():
             expected = self._kinds.of(name)
             site = site_of(self._kinds.tag_of(name))
+            if self._kinds.is_needless(name, kind):
+                checkup.needless.add(site)
+                continue
             if expected and kind not in (expected.type, "none"):
                 what = f"is a {kind}; it should be a {expected.type}: delete it"
-                faults.append(Finding(site, WRONG_TYPE, name, what))
+                checkup.findings.append(Finding(site, WRONG_TYPE, name, what))
             if life_ms == -1 and (expected is None or expected.life_ms is not None):
-                faults.append(Finding(site, TTLS, name, "has no TTL: it would stay for ever"))
-        return faults
+                what = "has no TTL: it would stay for ever"
+                checkup.findings.append(Finding(site, TTLS, name, what))
 
     async def _types_and_lives(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
         pipeline = self._client.pipeline(transaction=False)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from service.redis.replicas import CLOCK_LIFE_MS
 from service.store.config import StoreConfig
-from service.store.keys import Keys
+from service.store.keys import Keys, is_archive
 from service.store.retention import TURN_MS
 from service.store.webhooks import WEBHOOK_LIFE_MS
 
@@ -83,6 +83,17 @@ class KeyKinds:
             "sources": Kind("hash", kept),
         }
         return (parts if rest else kinds).get(first) if tag else None
+
+    def is_needless(self, key: str, type_: str) -> bool:
+        """Whether a key of that type is in an archive that another has replaced, or in a shard that
+        is folded, and is there still since nobody has closed it yet."""
+        tag = self.tag_of(key)
+        shard, name = self._keys.of_tag(tag), key.rpartition(":")[2]
+        if not (shard.past == "folded_" or (shard.past and is_archive(tag))):
+            return False
+        before = {"retired_active": "zset", "retired_uniques": self._type_of_uniques}
+        last_closed = name if shard.past == "folded_" else f"retired_{name}"
+        return name in shard.closed and before.get(last_closed) == type_
 
     def tag_of(self, key: str) -> str:
         """The tag of the site shard that a key belongs to; empty: it belongs to none."""

@@ -53,6 +53,11 @@ def archive_tag(site: str, since_ms: int) -> str:
     return f"{site}/@{since_ms}"
 
 
+def is_archive(tag: str) -> bool:
+    """Whether a tag is that of an archive."""
+    return "/@" in tag
+
+
 def _lies_in(slot: int, part: int, parts: int) -> bool:
     return part * SLOTS <= (slot - 1) * parts and (slot + 2) * parts <= (part + 1) * SLOTS
 
@@ -347,7 +352,7 @@ class Keys:
         known = self.layouts.get(site_of(tag)) if self.layouts else None
         if known is None:
             return self._shard_keys(tag)
-        if "/@" in tag:  # of an archive: this one, one that it has replaced, or one that is begun
+        if is_archive(tag):  # this one, one that it has replaced, or one that is begun
             is_before = known.archive and generation_of(tag) < known.archive.since_ms
             return self._shard_keys(tag, "retired_" if is_before else "")
         generation = generation_of(tag)

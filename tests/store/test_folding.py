@@ -237,6 +237,33 @@ async def test_nothing_of_half_an_archive_stays(
     assert (await doctor.check("blog")).findings == []
 
 
+async def test_what_nobody_has_removed_yet(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever folds is killed before that: the doctor says who removes it, and nothing else."""
+    clock = Clock()
+    store = quick(make_store(clock))
+
+    async def stop(_: str) -> None:
+        raise Stopped
+
+    for number in (2, 3):  # then with an archive that is replaced
+        await grown(store, clock, (number,))
+        with monkeypatch.context() as patched:
+            patched.setattr(store.folding, "_remove", stop)
+            with pytest.raises(Stopped):
+                await store.folding.fold("blog")
+        doctor = Doctor(store.connection, store.keys, store.config)
+        checkup = await doctor.check("blog")
+        assert (checkup.findings, checkup.needless) == ([], {"blog"})
+        if number == 2:
+            continue
+        await store.folding.fold("blog")
+        checkup = await doctor.check("blog")
+        assert (checkup.findings, checkup.needless) == ([], set())
+        assert len(await archives(store)) == 1
+
+
 async def test_an_archive_is_newer_than_the_one_it_replaces(make_store: MakeStore) -> None:
     """Also by a clock that was set back."""
     clock = Clock()
