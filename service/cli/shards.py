@@ -37,9 +37,9 @@ def shards(site: str, number: int | None, *, compact: bool) -> None:
             folded = run(_folded(settings, site, lambda what: status.update(what)))
     print_line(told(site, folded.layouts))
     if folded.here:
+        sessions, are = _number(folded.here, "session"), "is" if folded.here == 1 else "are"
         raise Failure(
-            f"in the shards before there is {_number(folded.here, 'session')} still, or to be "
-            "swept: run it again later"
+            f"{sessions} of the shards before {are} there still, or to be swept: run it again later"
         )
     if folded.ready_ms and not folded.shards:
         raise Failure(

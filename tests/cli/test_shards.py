@@ -7,7 +7,7 @@ import pytest
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.layout import SiteLayouts
-from service.store.writer import PageView
+from service.store.writer import Heartbeat, PageView
 from tests.cli.commands import Finished, run_command
 from tests.conftest import patient_store
 from tests.servers import Server
@@ -61,6 +61,24 @@ def test_a_site_is_split_and_folded(
     assert "2 page views since" in run_command("stats", "blog", environ=environ).stdout
     doctor = run_command("doctor", environ=environ)
     assert (doctor.exit_code, "earlier" in doctor.stdout) == (0, False)
+
+
+def test_somebody_is_there_still(environ: dict[str, str], valkey: Server, key_prefix: str) -> None:
+    async def come(site: str, sessions: list[str]) -> None:
+        store = patient_store(valkey.url, Keys(key_prefix), StoreConfig())
+        await store.heartbeats(site, [Heartbeat(one, "/a", "", "", "") for one in sessions])
+        await store.close()
+
+    sessions = [f"session-{n:08d}" for n in range(2)]
+    told = {1: "1 session of the shards before is there", 2: "2 sessions of the shards before are"}
+    for number, line in told.items():
+        site = f"blog-{number}"
+        asyncio.run(come(site, sessions[:number]))
+        run_command("shards", site, "2", environ=environ)
+        valkey.client.hset(f"{key_prefix}:layouts", site, "1:2:17 0:1:0")
+        refused = run_command("shards", site, "--compact", environ=environ)
+        assert (refused.exit_code, refused.stdout) == (1, f"{site}: 2 shards; before: 1\n")
+        assert line in refused.stderr
 
 
 def test_either_a_number_or_compact(environ: dict[str, str]) -> None:
