@@ -17,8 +17,9 @@ from service.store.runner import ScriptRunner
 
 DAY_MS = HOURS_PER_DAY * MS_PER_HOUR
 UNFINISHED_LIFE_MS = MS_PER_HOUR  # of all that is written, until the whole is there
-AT_ONCE = 200  # commands in a call, some ms of Redis
-FIELDS_AT_ONCE = 1000
+AT_ONCE = 50  # commands in a call: with days of 800 sources each, some 10 ms of Redis
+FIELDS_AT_ONCE = 1000  # in a command
+ROWS_AT_ONCE = 10_000  # pages that are read by a call, however many MAX_PATHS allows
 
 Progress = Callable[[int, int], None]  # how many steps are done, of how many
 
@@ -66,15 +67,18 @@ class Sums:
         self.types: dict[str, str] = {}
         self.tables: dict[Dated, dict[str, int]] = {}
 
-    def add_totals(
-        self, totals: dict[str, str], top: Iterable[tuple[str, str]], types: dict[str, str]
-    ) -> None:
+    def add_totals(self, totals: dict[str, str]) -> None:
         """Adds those of a shard."""
         self.views += int(totals.get("views", 0))
         if since := int(totals.get("since", 0)):
             self.since = min(since, self.since or since)
-        self.top.update({path: int(float(views)) for path, views in top})
-        self.types |= types
+
+    def add_rows(self, rows: Iterable[tuple[str, str]], types: Iterable[str | None]) -> None:
+        """Adds the views of pages in a shard, of which it knows these types."""
+        for (path, views), kind in zip(rows, types, strict=True):
+            self.top[path] += int(float(views))
+            if kind:
+                self.types[path] = kind
 
     def add_tables(self, tables: Iterable[tuple[Dated, dict[str, str]]]) -> None:
         """Adds those of all shards of a layout. Layouts follow one another, so of their peaks the
@@ -156,14 +160,16 @@ class ArchiveWriter:
 
     async def _read(self, shard: ShardKeys, sums: Sums) -> list[tuple[Dated, dict[str, str]]]:
         """Adds the totals of a shard; returns its tables."""
-        totals, top, types = await self._runner.commands(
-            (
-                ("HGETALL", shard.totals),
-                ("ZRANGE", shard.top, 0, -1, "WITHSCORES"),
-                ("HGETALL", shard.types),
-            )
-        )
-        sums.add_totals(totals, pairs_of(top), types)
+        runner = self._runner
+        totals, pages = await runner.commands([("HGETALL", shard.totals), ("ZCARD", shard.top)])
+        sums.add_totals(totals)
+        for first in range(0, pages, ROWS_AT_ONCE):
+            last = first + ROWS_AT_ONCE - 1
+            (top,) = await runner.commands([("ZRANGE", shard.top, first, last, "WITHSCORES")])
+            if rows := list(pairs_of(top)):
+                paths = [path for path, _ in rows]
+                (types,) = await runner.commands([("HMGET", shard.types, *paths)])
+                sums.add_rows(rows, types)
         dated = dated_of(self._hour, ("minutes", "hours", "sources"))
         tables = await self._in_turn([("HGETALL", one.of(shard)) for one in dated])
         return list(zip(dated, tables, strict=True))
