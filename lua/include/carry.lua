@@ -1,7 +1,7 @@
 -- Enters a session as it was in a shard of an earlier layout, `former`, from which nobody has
 -- let go of it yet (end.lua): who goes on there has been a visitor, a view and `joined` already.
 local function carry_in(changes, beat, former)
-  local shard, country = changes.shard, former.country or '--'
+  local shard, country, counts = changes.shard, former.country or '--', {}
   redis.call('DEL', beat.session) -- a goodbye that came before
   local fields = {'path', former.path, 'seen', former.seen, 'since', former.since}
   for _, name in ipairs({'country', 'user', 'type', 'city', 'latitude', 'longitude', 'leaving'}) do
@@ -12,7 +12,6 @@ local function carry_in(changes, beat, former)
   redis.call('ZADD', shard.active, format(former.ends),
     member_of(beat.id, country, former.path, former.user))
   if former.located then
-    local counts = {}
     take_noted(shard, counts, beat.id, math.huge)
     redis.call('HSET', shard.located, beat.id, former.located)
     add_noted(counts, noted_of(former.located, math.huge), 1)
@@ -31,6 +30,7 @@ local function carry_in(changes, beat, former)
   add(changes.pages, former.path, 1)
   add(changes.countries, country, 1)
   changes.created = changes.created + 1
-  beat.is_carried = true
+  -- `active` has it from now on, `pages` when all is written: these may have been empty in between.
+  beat.is_carried, changes.is_old = true, true
   return read_session(beat.session)
 end

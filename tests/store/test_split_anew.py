@@ -1,6 +1,7 @@
 """A site is split anew: what is followed goes on, and a change that is half done is completed."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,24 @@ async def test_who_had_timed_out_before_the_change_has_left(make_store: MakeStor
         ("joined", None): 24,
         ("left", "timeout"): 12,
     }
+
+
+async def test_no_key_is_left_without_an_end(make_store: MakeStore) -> None:
+    """Somebody is carried over in the step in which all others leave the only page there is."""
+    store = make_store(Clock())
+    client: Any = store.connection.client
+    for n in range(6):  # pages, in whatever order they are counted
+        site, before, after = f"site-{n}", f"/{n}", f"/{n + 1}"
+        there, carried = SESSIONS[:2]
+        await store.heartbeat(site, Heartbeat(carried, after, "", "", ""))
+        await store.layouts.change(site, 2)
+        await store.layouts.change(site, 1)
+        await store.heartbeat(site, Heartbeat(there, before, "", "", ""))
+        both = [Heartbeat(session, after, "", "", "") for session in (carried, there)]
+        assert await store.heartbeats(site, both) == ["duplicate", "moved"]
+        shard = store.keys.of_site(site)[-1]
+        for key in (shard.active, shard.pages, shard.countries):
+            assert await client.pttl(key) > 0, key
 
 
 async def test_unique_visitors_over_two_changes(make_store: MakeStore) -> None:
