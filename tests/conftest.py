@@ -52,14 +52,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """A few chosen tests are done before a worker would have started; one worker more than there
-    are cores, for many tests wait; and each worker starts servers of its own, so that more than
-    eight have nothing to gain."""
+    """A few chosen tests are done before a worker would have started; more workers than twice the
+    cores, for tests wait more than half of their time: for a server to start, a session to expire,
+    a fault to be noticed; and each worker starts servers of its own, so that more than eight have
+    nothing to gain."""
     if config.args and all("::" in argument for argument in config.args):
         return 0
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # as it says
-    return min(len(os.sched_getaffinity(0)) + 1, 8)
+    return min(2 * len(os.sched_getaffinity(0)) + 1, 8)
 
 
 # Folders and files whose tests all start something, and what starts it in tests and fixtures
