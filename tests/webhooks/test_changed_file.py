@@ -15,7 +15,7 @@ from service.webhooks.senders import stop_senders
 from tests.conftest import MakeStore
 from tests.webhooks.conftest import StartSender, until, webhook_to
 from tests.webhooks.receiver import Receiver
-from tests.webhooks.test_delivery import come, field
+from tests.webhooks.test_delivery import come, field, kept
 
 USERS = ["site.occupied", "user.online", "user.offline"]
 
@@ -76,6 +76,7 @@ async def test_who_is_here_when_users_are_asked_for_is_told(
     first = start_sender(store, webhook_to(receiver.url))
     await come(store, user="anna")
     await until(lambda: receiver.types == ["site.occupied"])
+    await kept(store, "delivered")  # noted, too: else it would be sent once more
     await stop_senders([first])
 
     second = start_sender(store, webhook_to(receiver.url, events=USERS))
@@ -104,6 +105,7 @@ async def test_a_page_that_took_the_place_of_a_full_one_is_told_when_it_is_full(
     first = start_sender(store, webhook_to(receiver.url, path="/old", **rules))
     await fill("/old")
     await until(lambda: receiver.types == ["page.above"])
+    await kept(store, "delivered")
     await stop_senders([first])
     start_sender(store, webhook_to(receiver.url, path="/new", **rules))
     await fill("/new")
