@@ -14,8 +14,8 @@ local function is_limited(shard, client)
 end
 
 local function note_newcomer(shard, client)
-  if new_sessions_per_minute > 0 and client ~= '' and redis.call('HINCRBY', shard.newcomers, client, 1) == 1
-    and redis.call('PTTL', shard.newcomers) < 0 then
+  if new_sessions_per_minute > 0 and client ~= ''
+    and redis.call('HINCRBY', shard.newcomers, client, 1) == 1 and redis.call('PTTL', shard.newcomers) < 0 then
     redis.call('PEXPIRE', shard.newcomers, 60000)
   end
 end

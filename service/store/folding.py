@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from service.errors import StoreBusy, StoreError
-from service.redis.scripts import Call, load
 from service.store.archive import (
     AT_ONCE,
     ArchiveWriter,
@@ -122,10 +121,7 @@ class Folding:
         if needless := [shard for shard in needless if not await self._is_removed(shard)]:
             await asyncio.sleep(self.settle_s)
         for shard in needless:
-            call = Call(load("retire"), shard.renamed(shard.past), (runner.clock(), LISTS_LIFE_MS))
-            async with runner.failures():
-                for reply in await runner.replies(lambda hour, call=call: [call]):  # type: ignore[misc]
-                    runner.checked(reply)
+            await self._layouts.close([shard], shard.past)
             await self._unlink(shard)
         if earlier:
             await runner.commands([("HDEL", begun, *earlier)])

@@ -7,7 +7,7 @@ may be done twice; whoever finds a change half done, since who began it is gone,
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from service.errors import StoreBusy, StoreError
 from service.redis.replies import pairs_of
 from service.redis.scripts import Call, load
 from service.store.due import LISTS_LIFE_MS
-from service.store.keys import Keys
+from service.store.keys import Keys, ShardKeys
 from service.store.layout import SiteLayouts
 from service.store.runner import ScriptRunner
 
@@ -119,16 +119,21 @@ class Layouts:
 
     async def _switch(self, site: str, layouts: SiteLayouts) -> None:
         """Retires the shards in force, and puts in force what is announced."""
+        await self.close(self._runner.keys.in_force(site, layouts), "retired_")
+        is_new = len(layouts.in_force) == 1 and not await self._holds_something(site, layouts)
+        await self.write(site, str(layouts), str(layouts.switched(is_new=is_new)))
+
+    async def close(self, shards: Iterable[ShardKeys], past: str) -> None:
+        """Has shards come to this `past`, each in one step: whoever knows them otherwise can read
+        and write nothing there. Raises StoreError."""
         runner = self._runner
         calls = [
-            Call(load("retire"), shard.renamed("retired_"), (runner.clock(), LISTS_LIFE_MS))
-            for shard in runner.keys.in_force(site, layouts)
+            Call(load("retire"), shard.renamed(past), (runner.clock(), LISTS_LIFE_MS))
+            for shard in shards
         ]
         async with runner.failures():
             for reply in await runner.replies(lambda hour: calls):
                 runner.checked(reply)
-        is_new = len(layouts.in_force) == 1 and not await self._holds_something(site, layouts)
-        await self.write(site, str(layouts), str(layouts.switched(is_new=is_new)))
 
     async def _holds_something(self, site: str, layouts: SiteLayouts) -> bool:
         """Whether the shards in force, which are retired, have ever been written to: each session
