@@ -41,6 +41,7 @@ from service.app import ROUTES
 from service.store.paging import write_cursor, write_user_cursor
 from tests import plain
 from tests.conftest import MakeService
+from tests.fork_server import start
 from tests.servers import Server, free_port, missing, wait_until
 
 TOKEN = "schemathesis-token"
@@ -117,7 +118,7 @@ def _schema(
 
 
 @contextmanager
-def _serving(redis_url: str, **more: str) -> Iterator[str]:
+def _serving(redis_url: str, popen: Any = start, **more: str) -> Iterator[str]:
     """The service as a process of its own, and its URL. In this one its use of `random` would be
     laid at Hypothesis's door."""
     settings = {
@@ -132,7 +133,7 @@ def _serving(redis_url: str, **more: str) -> Iterator[str]:
     environ = {name: value for name, value in os.environ.items() if "PRESENCE_" not in name}
     environ |= {f"PRESENCE_{name}": value for name, value in settings.items()}
     port = free_port()
-    process = subprocess.Popen(
+    process = popen(
         [sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app",
          "--port", str(port), "--log-level", "warning"],
         env=environ,
@@ -155,7 +156,7 @@ def _is_up(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def live_service(valkey: Server) -> Iterator[str]:
-    with _serving(valkey.url) as url:
+    with _serving(valkey.url, popen=subprocess.Popen) as url:  # as uvicorn is started, once
         yield url
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests import plain
+from tests.fork_server import start
 from tests.servers import free_port, wait_until
 
 # Short times, so that a test sees a visitor time out; no limits, for all come from one address.
@@ -68,7 +69,7 @@ class LiveService:
     def start(self) -> "LiveService":
         """Starts it and waits until it is ready."""
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = start(
                 [sys.executable, *self.program, "serve", "--port", str(self.port)],
                 cwd=self.folder, env=self._environ, stdout=log, stderr=log,
             )  # fmt: skip

@@ -1,13 +1,13 @@
 """Runs commands of the command line."""
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 
 from click.testing import CliRunner
 
 from service.cli import main
+from tests.fork_server import run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 
@@ -35,9 +35,9 @@ def run_command(*args: str, environ: dict[str, str], typed: str = "") -> Finishe
     """Runs a command in this process, with what is typed at it; `serve`, which configures logs and
     listens to signals, in one of its own."""
     if args[:1] == ("serve",):
-        done = subprocess.run(
+        done = run(
             [sys.executable, "-m", "service", *args],
-            cwd=ROOT, env=os.environ | environ, capture_output=True, timeout=60,
+            cwd=ROOT, env=os.environ | environ, timeout=60,
         )  # fmt: skip
         return Finished(done.returncode, done.stdout, done.stderr.decode())
     result = CliRunner().invoke(main, args, input=typed, env=environ)

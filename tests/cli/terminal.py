@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fork_server import start
+
 CLEAN = {
     key: value
     for key, value in os.environ.items()
@@ -115,7 +117,7 @@ def on_terminal(
     """A command whose stdin, stdout and stderr are a terminal of so many columns and lines."""
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    with subprocess.Popen(
+    with start(
         [sys.executable, "-m", "service", *args],
         cwd=cwd, stdin=child, stdout=child, stderr=child,
         env=CLEAN | {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | environ,

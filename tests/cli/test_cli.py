@@ -27,7 +27,7 @@ from service.settings import SETTINGS, Settings
 from service.store.config import StoreConfig
 from service.store.keys import Keys
 from service.store.writer import Heartbeat
-from tests import plain
+from tests import fork_server, plain
 from tests.cli.commands import Finished, run_command
 from tests.conftest import patient_store
 from tests.servers import Server, binary_of, free_port, wait_until
@@ -358,9 +358,11 @@ def test_doctor_counts_what_it_does_not_show(shell: Shell, valkey: Server, key_p
 
 
 def start(*args: str, cwd: Path, **environ: str) -> "subprocess.Popen[str]":
-    """A command as a process of its own; its stdout is a pipe, its stderr a file in `cwd`."""
+    """A command as a process of its own; its stdout is a pipe, its stderr a file in `cwd`. What
+    serves is started as people do, by Python: how it starts and ends is what is tested here."""
     with (cwd / "stderr").open("ab") as stderr:
-        return subprocess.Popen(
+        popen = subprocess.Popen if args[0] == "serve" else fork_server.start
+        return popen(
             [sys.executable, "-m", "service", *args],
             cwd=cwd,
             env=ENVIRON | {"PYTHONUNBUFFERED": "1"} | environ,

@@ -17,6 +17,7 @@ from service.store.writer import Heartbeat
 from tests.cli.commands import ROOT, run_command
 from tests.cli.terminal import CLEAN, on_terminal, shown_on_terminal
 from tests.conftest import patient_store
+from tests.fork_server import start
 from tests.servers import Server
 
 SITES = {"a.example": 1, "blog": 3, "docs": 12, "empty": 0, "shop": 3}
@@ -129,7 +130,7 @@ def test_watching(environ: dict[str, str], tmp_path: Path, valkey: Server, key_p
 def test_watching_into_a_pipe(
     environ: dict[str, str], options: tuple[str, ...], first: str
 ) -> None:
-    with subprocess.Popen(
+    with start(
         [sys.executable, "-m", "service", "sites", "--watch", *options],
         cwd=ROOT, env=CLEAN | environ | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,

@@ -14,6 +14,7 @@ from service.store.keys import Keys
 from service.store.writer import Heartbeat
 from tests.cli.commands import ROOT, Finished, run_command
 from tests.conftest import patient_store
+from tests.fork_server import start
 from tests.servers import Server
 
 BEATS = [
@@ -93,7 +94,7 @@ def test_failures_are_one_line(
 
 
 def test_watching_goes_on_until_it_is_stopped(environ: dict[str, str]) -> None:
-    with subprocess.Popen(
+    with start(
         [sys.executable, "-m", "service", "users", "team", "--watch"],
         cwd=ROOT, env=os.environ | environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

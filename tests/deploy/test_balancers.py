@@ -25,6 +25,7 @@ from tests.api.batches import full_batch
 from tests.browser.site import LiveService
 from tests.deploy.balancers import KINDS, Balancer, program
 from tests.deploy.crowd import Crowd
+from tests.fork_server import run
 from tests.servers import Server, wait_until
 
 SETTINGS = {
@@ -94,13 +95,12 @@ async def check(crowd: Crowd, copies: list[LiveService], valkey: Server) -> None
     assert stats["totalPageViews"] == len(crowd.pairs)
     assert sum(row["views"] for row in stats["pageStats"]) == len(crowd.pairs)
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PRESENCE_")}
-    doctor = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", "doctor", crowd.site,
+    doctor = await asyncio.to_thread(
+        run, [sys.executable, "-m", "service", "doctor", crowd.site],
         env=environ | {"PRESENCE_REDIS_URL": valkey.url, "PRESENCE_KEY_PREFIX": "balanced"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=60,
     )  # fmt: skip
-    said, _ = await doctor.communicate()
-    assert doctor.returncode == 0, said.decode()
+    assert doctor.returncode == 0, (doctor.stdout + doctor.stderr).decode()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests import plain, servers
+from tests.fork_server import start
 from tests.servers import free_port, wait_until
 
 ADMIN_TOKEN = "operator-of-the-fault-tests"
@@ -42,7 +43,7 @@ class Copy:
     def start(self) -> "Copy":
         """Starts it; `wait` says when it answers."""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = start(
                 [sys.executable, "-m", "service", "serve", "--port", str(self.port)],
                 env=self.environ,
                 cwd=Path(__file__).parents[2],

@@ -18,6 +18,7 @@ from service.store.keys import Keys
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests.conftest import MakeService, Service, patient_store
+from tests.fork_server import run
 from tests.restricted import ACL, PASSWORD, restrict, url_of
 from tests.servers import Server, cluster, cluster_url
 
@@ -183,13 +184,12 @@ async def test_it_is_enough_on_a_cluster(kind: str, make_service: MakeService) -
         await service.store.claim([], 6000, 10)
         # A process whose first call is to ask into how many shards sites are split.
         for command in (("stats", "blog"), ("sessions", "blog"), ("doctor", "blog")):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service", *command,
+            done = await asyncio.to_thread(
+                run, [sys.executable, "-m", "service", *command],
                 env=os.environ | {"PRESENCE_REDIS_URL": url, "PRESENCE_KEY_PREFIX": "presence"},
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                timeout=60,
             )  # fmt: skip
-            told, _ = await process.communicate()
-            assert process.returncode == 0, told.decode()
+            assert done.returncode == 0, (done.stdout + done.stderr).decode()
         for node in nodes:
             log = node.client.execute_command("ACL", "LOG")
             assert not [entry for entry in log if entry["reason"] != "auth"]

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from service.store.webhooks import Busy, Taken
 from service.store.writer import Heartbeat
 from service.webhooks.lease import Lease, LeaseLost
 from tests.conftest import Clock, MakeStore, url_of
+from tests.fork_server import start
 from tests.servers import Server
 from tests.webhooks.conftest import until
 from tests.webhooks.receiver import Receiver
@@ -105,7 +105,7 @@ class Copy:
 
     def __init__(self, *args: str) -> None:
         self.args = args
-        self.process = subprocess.Popen(
+        self.process = start(
             [sys.executable, "-m", "tests.webhooks.copy", *args], cwd=Path(__file__).parents[2]
         )
 
