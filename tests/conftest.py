@@ -70,7 +70,7 @@ SERVER_FILES = {"test_dockerfile", "test_package", "test_readme", "test_topologi
 STARTERS = {"EmbeddedServer", "LiveService", "Server", "cluster"}
 # Of a whole module; not worth to be made on every worker.
 SHARED_FIXTURES = {
-    "balancer", "big", "built", "faulty_service", "image", "live_service", "nodes", "packages",
+    "balancer", "big", "built", "faulty_services", "image", "live_service", "nodes", "packages",
     "postgres",
     "prometheus", "service_with_users", "shared", "valkey_environ",
 }  # fmt: skip
