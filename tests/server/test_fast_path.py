@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,6 +79,15 @@ def _is_busy(cycle: Any) -> bool:
     return cycle and not (cycle.response_complete or getattr(cycle, "more_body", False))
 
 
+@pytest.fixture(autouse=True)
+def _uvicorn_looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no event for its end, and looks for it every 100 ms, several times: of most tests here
+    that would be nearly all the time they take."""
+    sleeping = SimpleNamespace(**vars(asyncio))
+    sleeping.sleep = lambda seconds: asyncio.sleep(seconds / 20)
+    monkeypatch.setattr("uvicorn.server.asyncio", sleeping)
+
+
 @pytest.fixture
 def sites_file(tmp_path: Path) -> str:
     path = tmp_path / "sites.toml"
@@ -87,7 +97,7 @@ def sites_file(tmp_path: Path) -> str:
 
 @asynccontextmanager
 async def serving(
-    protocol: type[HttpToolsProtocol], keep_alive_s: int = 5, /, **settings: str
+    protocol: type[HttpToolsProtocol], keep_alive_s: float = 5, /, **settings: str
 ) -> AsyncIterator[Served]:
     """The app over a socket, spoken to by a protocol."""
     ways: list[str] = []
@@ -119,7 +129,7 @@ async def serving(
         config = uvicorn.Config(
             app, http=Watched, ws="none", log_config=None,
             proxy_headers=False, server_header=False, timeout_graceful_shutdown=5,
-            timeout_keep_alive=keep_alive_s,
+            timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]
         )  # fmt: skip
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[sock]))
@@ -610,16 +620,16 @@ async def test_a_connection_that_nobody_uses_is_closed_and_no_other() -> None:
 
 
 async def sent_until_closed(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, filler: bytes
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, filler: bytes, every_s: float = 0.05
 ) -> bytes:
-    """Sends the same again and again; all that comes back until the server closes."""
+    """Sends the same again and again, so often; all that comes back until the server closes."""
     back = asyncio.create_task(reader.read())
     async with asyncio.timeout(20):
         while not back.done():
             with contextlib.suppress(ConnectionError):
                 writer.write(filler)
                 await writer.drain()
-            await asyncio.wait((back,), timeout=0.05)
+            await asyncio.wait((back,), timeout=every_s)
     writer.close()
     try:
         return await back
@@ -637,7 +647,7 @@ async def test_what_is_no_request_keeps_no_connection(
     protocol: type[HttpToolsProtocol], filler: bytes, first: bytes
 ) -> None:
     """Lines that are empty may stand before a request (RFC 9112, 2.2), and are none."""
-    async with serving(protocol, 1) as served:
+    async with serving(protocol, 0.4) as served:
         reader, writer = await served.connect()
         writer.write(first)
         assert (await reader.readuntil(b"\r\n\r\n")).split()[1] in (b"200", b"204")
@@ -657,7 +667,7 @@ async def test_empty_lines_have_an_end(
         if first:
             writer.write(first)
             await reader.readuntil(b"presence-status: created")
-        back = await sent_until_closed(reader, writer, filler * 4000)
+        back = await sent_until_closed(reader, writer, filler * 4000, every_s=0.005)
         port = writer.get_extra_info("sockname")[1]
         await until(lambda: not served.server.server_state.connections)
         assert served.received[port] < 300_000
