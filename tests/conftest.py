@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import gc
-import importlib
+import importlib.util
 import inspect
 import itertools
 import os
@@ -31,6 +31,10 @@ from tests.servers import Server
 TESTS = Path(__file__).parent
 NOW = 1_900_000_000_000  # a moment all keys of tests outlive: 2030-03-17T17:46:40Z
 _numbers = itertools.count()
+# httpx asks it several times in each request which loop runs. Nobody installs it any more, and to
+# look for it in all folders each time would take a tenth of the CPU of a client.
+if importlib.util.find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 @pytest.hookimpl(trylast=True)
