@@ -60,17 +60,22 @@ async def log(store: PresenceStore) -> list[tuple[str, str]]:
 
 async def contents(store: PresenceStore) -> dict[str, Any]:
     """All that is written of the site, except who was counted as unique."""
-    client, found = raw(store), {}
+    client = raw(store)
+    scan = client.scan_iter(match=f"{shard(store).base}*", count=1000)
+    names = [name async for name in scan if not name.startswith(shard(store).uniques)]
+    assert names, "to compare nothing proves nothing"
+    types, values = client.pipeline(transaction=False), client.pipeline(transaction=False)
+    for name in names:
+        types.type(name)
     readers: dict[str, Any] = {
-        "string": client.get,
-        "hash": client.hgetall,
-        "zset": lambda name: client.zrange(name, 0, -1, withscores=True),
-        "stream": client.xrange,
+        "string": values.get,
+        "hash": values.hgetall,
+        "zset": lambda name: values.zrange(name, 0, -1, withscores=True),
+        "stream": values.xrange,
     }
-    async for name in client.scan_iter(match=f"{shard(store).base}*", count=1000):
-        if not name.startswith(shard(store).uniques):
-            found[name] = await readers[await client.type(name)](name)
-    return found
+    for name, kind in zip(names, await types.execute(), strict=True):
+        readers[kind](name)
+    return dict(zip(names, await values.execute(), strict=True))
 
 
 # Heartbeats
