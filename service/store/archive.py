@@ -109,6 +109,7 @@ class ArchiveWriter:
     Args:
         layouts: the shards whose numbers go into it, by layout.
         archive: an empty shard that nobody knows yet.
+        now_ms: Redis's time, as it has just told it: what is dated later is not there.
         progress: told how far it is.
     """
 
@@ -117,13 +118,15 @@ class ArchiveWriter:
         runner: ScriptRunner,
         layouts: Sequence[Sequence[ShardKeys]],
         archive: ShardKeys,
+        now_ms: int,
         progress: Progress,
     ) -> None:
         self._runner = runner
         self._layouts = layouts
         self._shards = [shard for layout in layouts for shard in layout]
         self._archive = archive
-        self._hour = runner.hour()
+        self._now_ms = now_ms
+        self._hour = now_ms // MS_PER_HOUR
         self._progress = progress
         self._ends_ms: dict[str, int | None] = {}  # by key, None: never
 
@@ -146,12 +149,11 @@ class ArchiveWriter:
     async def keep(self) -> None:
         """From now on its keys live as long as those that they were made of. Raises StoreError:
         some are gone, as after a pause of an hour, or after a failover."""
-        now_ms = self._runner.about_now_ms()
         found = await self._in_turn(
             [
                 ("PERSIST", name)
                 if ends_ms is None
-                else ("PEXPIRE", name, max(ends_ms - now_ms, 1))
+                else ("PEXPIRE", name, max(ends_ms - self._now_ms, 1))
                 for name, ends_ms in self._ends_ms.items()
             ]
         )
@@ -185,7 +187,7 @@ class ArchiveWriter:
             yield self._ending(archive.top, None)
         if types := [(path, kind) for path, kind in sums.types.items() if path in rows]:
             yield from _by_fields("HSET", archive.types, types)
-            yield self._ending(archive.types, self._runner.about_now_ms() + 400 * DAY_MS)
+            yield self._ending(archive.types, self._now_ms + 400 * DAY_MS)
         for dated, table in sums.tables.items():
             yield from _by_fields("HSET", dated.of(archive), list(table.items()))
             yield self._ending(dated.of(archive), dated.ends_ms)

@@ -3,6 +3,9 @@
 The archive is written beside them. Then the list of layouts says that they are in it, and when no
 copy can be reading them any more they are removed. A copy that was frozen for longer finds in their
 place what no script can read, and asks for the layouts again.
+
+What is removed is gone for good, so Redis is asked for the hour that dated keys are looked for by.
+A copy's own estimate may be wrong, and these plain commands have no script that says so.
 """
 
 import asyncio
@@ -19,7 +22,7 @@ from service.store.archive import (
     names_of,
 )
 from service.store.due import LISTS_LIFE_MS
-from service.store.keys import ShardKeys, archive_tag
+from service.store.keys import MS_PER_HOUR, ShardKeys, archive_tag
 from service.store.layout import Archive, Layout, SiteLayouts
 from service.store.layouts import LOOK_S, Layouts
 from service.store.runner import ScriptRunner
@@ -76,27 +79,29 @@ class Folding:
         self, site: str, layouts: SiteLayouts, number: int, progress: Progress
     ) -> None:
         keys, runner, before = self._runner.keys, self._runner, layouts.archive
-        new = await self._new_archive(site, before, len(layouts.folded) + number)
+        now_ms = await self._layouts.now_ms(site)
+        new = await self._new_archive(site, before, len(layouts.folded) + number, now_ms)
         archive, after = keys.archive(site, new), layouts._replace(archive=new)
         sources = keys.by_layout(site)[: number + bool(before)]
-        writer = ArchiveWriter(runner, sources, archive, progress)
+        writer = ArchiveWriter(runner, sources, archive, now_ms, progress)
         try:
             await writer.write()
             await writer.keep()
         except StoreError:
             with contextlib.suppress(StoreError):  # else it expires, or the next one removes it
-                await self._unlink(archive)
+                await self._unlink(archive, now_ms)
             raise
         is_written = await self._layouts.write(site, str(layouts), str(after))
         await self._layouts.learn()
         # Who is asked again, since the answer was lost, finds what was written the first time.
         if not is_written and keys.layouts_of(site).archive != new:
-            await self._unlink(archive)
+            await self._unlink(archive, now_ms)
             raise StoreBusy("somebody else changes this site; try again")
 
-    async def _new_archive(self, site: str, before: Archive | None, layouts: int) -> Archive:
+    async def _new_archive(
+        self, site: str, before: Archive | None, layouts: int, now_ms: int
+    ) -> Archive:
         """One that nobody else writes to, newer than the one that it replaces."""
-        now_ms = self._runner.about_now_ms()
         if before:
             now_ms = max(now_ms, before.since_ms + 1)
         begun = self._runner.keys.archives(site)
@@ -119,10 +124,11 @@ class Folding:
         needless = keys.of_layouts(site, layouts.folded)
         needless += [keys.of_tag(archive_tag(site, since_ms)) for since_ms in earlier]
         if needless := [shard for shard in needless if not await self._is_removed(shard)]:
+            now_ms = await self._layouts.now_ms(site)
             await asyncio.sleep(self.settle_s)
-        for shard in needless:
-            await self._layouts.close([shard], shard.past)
-            await self._unlink(shard)
+            for shard in needless:
+                await self._layouts.close([shard], shard.past)
+                await self._unlink(shard, now_ms)
         if earlier:
             await runner.commands([("HDEL", begun, *earlier)])
 
@@ -133,8 +139,8 @@ class Folding:
         is_closed, is_there = await self._runner.commands([("EXISTS", closed), ("EXISTS", *last)])
         return bool(is_closed and not is_there)
 
-    async def _unlink(self, shard: ShardKeys) -> None:
-        names = names_of(shard, self._runner.hour())
+    async def _unlink(self, shard: ShardKeys, now_ms: int) -> None:
+        names = names_of(shard, now_ms // MS_PER_HOUR)
         for some in _chunks(names):
             await self._runner.commands([("UNLINK", *some)])
 

@@ -155,7 +155,9 @@ class Layouts:
         return bool(runner.checked(reply)[1] == "written")
 
     async def now_ms(self, site: str) -> int:
-        """The time of the node that holds a site, ms. Raises StoreError."""
+        """The time of the primary that holds a site, ms. Raises StoreError."""
         shard = self._runner.keys.of_site(site)[-1]
-        ((reply,),) = await self._runner.read("count", [shard], lambda n: ("pages",))
+        ((reply,),) = await self._runner.read(
+            "count", [shard], lambda n: ("pages",), is_current=True
+        )
         return int(reply[0])

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -19,7 +20,8 @@ from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeStore
 
 SESSIONS = [f"session-{n:010d}" for n in range(12)]
-DAY_MS = 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+MIDNIGHT = 21_991 * DAY_MS
 CAME = '{"sources":"source search.example\\tdevice phone"}'
 
 
@@ -123,6 +125,57 @@ async def test_what_is_folded_is_gone(make_store: MakeStore) -> None:
     assert left - of_sessions - {"events"} <= {
         "views", "active", "uniques", "retired_active", "retired_uniques"
     }  # fmt: skip
+
+
+@contextmanager
+def wrong_clock(store: PresenceStore, by_ms: int) -> Iterator[None]:
+    """Has the clock of a copy be set wrong each time that Redis has told it the time."""
+    runner, error_ms = store._runner, by_ms
+    right = runner.about_now_ms
+
+    def asking(ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def asked(*args: Any, **options: Any) -> Any:
+            nonlocal error_ms
+            error_ms = 0
+            try:
+                return await ask(*args, **options)
+            finally:
+                error_ms = by_ms
+
+        return asked
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runner, "about_now_ms", lambda: right() + error_ms)
+        for name in ("read", "replies"):
+            patched.setattr(runner, name, asking(getattr(runner, name)))
+        yield
+
+
+@pytest.mark.parametrize("by_ms", [-HOUR_MS, -DAY_MS, 3 * DAY_MS, 500 * DAY_MS], ids="{}".format)
+async def test_by_the_clock_of_redis_alone(make_store: MakeStore, by_ms: int) -> None:
+    """Whoever folds has a clock of its own that is wrong: no hour and no day is left out, all are
+    kept as long as before, and nothing dated stays where it was."""
+    clock = Clock(MIDNIGHT)  # of this hour and of this day nothing is counted before
+    store, other = quick(make_store(clock)), make_store(clock)
+    await other.heartbeats("blog", on("/a", details=CAME))
+    await other.layouts.change("blog", 2)
+    clock.advance(other.keys.carried_within_ms)
+    await sweep(other)
+    before = await answers(other)
+    assert before["stats"].uniqueVisitorsToday == 12
+    with wrong_clock(store, by_ms):
+        folded = await store.folding.fold("blog")
+    assert folded.shards == 1
+    await other.layouts.learn()
+    assert {name: text(answer) for name, answer in (await answers(other)).items()} == {
+        name: text(answer) for name, answer in before.items()
+    }
+    client: Any = other.connection.client
+    lives_ms = dict.fromkeys(("hours", "sources", "uniques"), 400 * DAY_MS)
+    for kind, life_ms in {"minutes": 2 * DAY_MS, **lives_ms}.items():
+        (name,) = [name async for name in client.scan_iter(f"{other.keys.prefix}:*:{kind}:*")]
+        assert f"{{blog/@{clock()}}}" in name
+        assert life_ms < await client.pttl(name) <= life_ms + DAY_MS
 
 
 async def test_a_site_may_be_folded_again_and_again(make_store: MakeStore) -> None:

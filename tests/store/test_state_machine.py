@@ -447,6 +447,21 @@ def _without_departures(events: list[Event]) -> list[Event]:
     return [event for event in events if event.type != "left"]
 
 
+@pytest.mark.parametrize("hours_behind", [0, 1])
+def test_folded_in_the_hour_of_its_first_view(hours_behind: int) -> None:
+    """A history that once was found."""
+    machine = type("Machine", (PresenceMachine,), {"url": "memory://"})()
+    machine.begin(shards=1, start=21_991 * DAY_MS, expires_at_once=False, hours_behind=hours_behind)
+    machine.split_anew(site="blog", shards=2)
+    machine.view(site="blog", session_id=IDS[0], path="/")
+    machine.split_anew(site="blog", shards=1)
+    machine.fold(site="blog")
+    machine.stats(site="blog")
+    machine.history(site="blog", unit=("hours", HOUR_MS), points=2)
+    machine.agrees()
+    machine.teardown()
+
+
 # Several cases, so that they run side by side.
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", range(5))
