@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 
 from bench.processes import LOAD_CORE, Program, free_port
-from service.redis.embedded import find_binary
+from service.redis.embedded import MALLOC, find_binary
 
 _SCRIPTS = ("eval", "evalsha", "evalsha_ro", "fcall")
 
@@ -64,12 +64,12 @@ def valkey(folder: Path, *options: str) -> Iterator[Valkey]:
     command = [
         *(str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
         *("--save", "", "--appendonly", "no", "--maxclients", "5000"),
-        *("--hz", "500"),  # as service/redis/embedded.py starts it
+        *("--hz", "500"),  # this, and MALLOC: as service/redis/embedded.py starts it
         # So that what a trial begins with can be loaded from a file: see `restore`.
         *("--enable-debug-command", "local", "--enable-protected-configs", "local"),
         *options,
     ]
-    with Program("valkey", command, LOAD_CORE, folder / "valkey.log") as program:
+    with Program("valkey", command, LOAD_CORE, folder / "valkey.log", MALLOC) as program:
         program.wait_for(port)
         with Redis(port=port, decode_responses=True, socket_timeout=60) as client:
             yield Valkey(program, port, client, folder)

@@ -11,7 +11,7 @@ TRIED: dict[str, str] = {
     "P5b": "What a lone heartbeat pays is the call: 17 keys and 13 arguments.",
     "P6": _SCRIPT,
     "P7": "One call for up to 128 heartbeats of many sites; what is left is each site's 18 keys.",
-    "P12": "`hz` 500 instead of 10, sweeps of 150 sessions instead of 250.",
+    "P12": "`hz` 500, not 10; sweeps of 75 sessions, not 250; a malloc that sets aside.",
     "P13": "Heartbeats gathered without a future each; two thirds of what is left is Redis.",
     "P15": "Calls begin 5 ms apart unless 24 wait: 80 calls per 1,000 instead of 130; 3 and 10 ms, "
     "and 16 instead of 24, were no better.",

@@ -1,6 +1,6 @@
 -- What `active` and `events` say of a session, and how a session ends.
 local note_user -- include/users.lua, where a site knows who somebody is
-local events_maxlen = ARGV[7]
+local events_maxlen, NOBODY = ARGV[7], {}
 
 local function member_of(id, country, path, user)
   return id .. ' ' .. country .. ' ' .. (user and user .. ' ' .. path or path)
@@ -20,9 +20,8 @@ local function log_event(shard, kind, id, path, at, ...)
     'path', path, 'at', at, ...)
 end
 
--- Ends sessions whose members the caller has removed from `active`: counters down, one `left` each,
--- with the true moment. `members` is flat, member and score by turns. The score of a goodbye ends
--- in .5 (leave.lua). `ended_at` and `reason` overrule what a score says.
+-- Ends sessions whose members (flat, member and score by turns) have left `active`: counters down,
+-- one `left` each, at the moment of its score (of a goodbye: leave.lua) or at `ended_at`.
 local function end_sessions(shard, members, ended_at, reason)
   local pages, countries, places = {}, {}, {}
   local has_places = redis.call('EXISTS', shard.located) == 1
@@ -34,13 +33,13 @@ local function end_sessions(shard, members, ended_at, reason)
     add(pages, path, -1)
     add(countries, country, -1)
     local _ = has_places and take_noted(shard, places, id, ends)
-    local at = ended_at or format(ends)
+    local at = ended_at or (ends == score and members[i + 1]) or format(ends)
+    local who = user ~= '' and {'user', user} or NOBODY
     if why == 'carried' then -- it goes on elsewhere (end.lua)
-      log_event(shard, 'carried_out', id, path, at, 'country', country,
-        unpack(user ~= '' and {'user', user} or {}))
-    else
-      log_event(shard, 'left', id, path, at, 'reason', why, 'country', country,
-        unpack(user ~= '' and {'user', user} or {}))
+      log_event(shard, 'carried_out', id, path, at, 'country', country, unpack(who))
+    else -- trimmed once, below: a sweep ends many
+      redis.call('XADD', shard.events, '*', 'type', 'left', 'session', id, 'path', path, 'at', at,
+        'reason', why, 'country', country, unpack(who))
     end
     if user ~= '' and shard.users then
       local is_seen_before = why == 'timeout' or (why == 'carried' and ends == score)
@@ -48,6 +47,7 @@ local function end_sessions(shard, members, ended_at, reason)
       note_user(shard, user, id, country, path, nil, nil, seen)
     end
   end
+  redis.call('XTRIM', shard.events, 'MAXLEN', '~', events_maxlen)
   write_counts(shard.pages, pages)
   write_counts(shard.countries, countries)
   write_counts(shard.places, places)

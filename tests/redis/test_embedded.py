@@ -195,3 +195,20 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         EmbeddedServer(str(tmp_path / "file" / "below")),
     ):
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize("own", [None, "glibc.malloc.tcache_count=7"])
+def test_its_malloc_sets_aside_what_is_freed_unless_told_otherwise(
+    own: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if own:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    with EmbeddedServer(str(tmp_path / "f")), client_of(str(tmp_path / "f")) as client:
+        status = Path(f"/proc/{client.info('server')['process_id']}/status").read_text()
+        guard = status.partition("PPid:\t")[2].split()[0]  # the server writes over its own
+        environ = Path(f"/proc/{guard}/environ").read_bytes()
+    wanted = own or embedded.MALLOC["GLIBC_TUNABLES"]
+    # glibc puts a zero behind each, in what /proc shows.
+    assert f"GLIBC_TUNABLES={wanted}:".encode() in environ.replace(b"\0", b":")
