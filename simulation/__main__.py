@@ -98,7 +98,7 @@ def tables_command() -> None:
 def measure(rounds: int, seconds: float) -> None:
     """Measure the costs, compare simulated loads with real ones, and write both.
 
-    Some minutes. Copies, nodes and load are given precedence over what else the machine does,
+    Ten minutes. Copies, nodes and load are given precedence over what else the machine does,
     where that is allowed.
     """
     from simulation import crowds, fit  # which need the group `bench`
@@ -111,7 +111,7 @@ def measure(rounds: int, seconds: float) -> None:
         say("what a session costs Redis")
         session_bytes, sweep = asyncio.run(crowds.measured(context))
         seen = fit.see(context, fit.FITTED, rounds, seconds)
-        say("the costs, of what was seen")
+        say("the costs, of what was seen: two or three minutes")
         costs = fit.fitted(seen, Costs(sweep=sweep, session_bytes=session_bytes)).rounded()
         rows = fit.compared(fit.see(context, fit.CHECKED, rounds, seconds), costs)
     fit.write(costs, rows, machine.describe())

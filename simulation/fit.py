@@ -2,16 +2,15 @@
 where nothing was fitted."""
 
 import json
+import random
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, astuple, replace
+from math import exp
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from bench.result import Context
-from simulation.costs import FILE, Costs
+from simulation.costs import FILE, Costs, faded
 from simulation.model import Outcome, Plan, Simulation
 from simulation.observed import FULL, Observed, Setting, observe
 from simulation.tables import figures_of
@@ -21,6 +20,7 @@ FITTED: dict[Setting, tuple[float, ...]] = {  # and at which rates
     Setting(1): (1_500, 3_000, 6_000, FULL),
     Setting(1, 1, 12): (1_500, 3_000, 5_000, FULL),
     Setting(4): (1_000, 3_000),
+    Setting(2, 1, 12): (400, 1_000),
 }
 CHECKED: dict[Setting, tuple[float, ...]] = {
     Setting(1): (2_500, 4_000),
@@ -30,7 +30,16 @@ CHECKED: dict[Setting, tuple[float, ...]] = {
     Setting(2, 3, 12): (1_500, 2_500),
     Setting(4, 3, 12): (1_000, 1_500),
 }
-PASSES = 4
+LOOPBACK_S = 70e-6  # from a copy to a node on one machine
+TRIES = 800
+PARTS = ("heartbeat", "call", "script", "cluster", "wake", "cold", "warm", "cool")
+FOUND = [f"{who}_{name}" for who in ("copy", "redis") for name in PARTS]
+BEGUN_WITH = Costs(
+    copy_heartbeat=10.0, copy_call=50.0, copy_script=20.0, copy_cluster=40.0, copy_wake=30.0,
+    copy_cold=4.0, copy_warm=200.0, copy_cool=2_000.0,
+    redis_heartbeat=10.0, redis_call=20.0, redis_script=20.0, redis_cluster=3.0, redis_wake=15.0,
+    redis_cold=2.0, redis_warm=130.0, redis_cool=2_000.0,
+)  # fmt: skip
 
 Seen = dict[Setting, list[Observed]]
 
@@ -53,7 +62,7 @@ def _one(same: list[Observed]) -> Observed:
     return Observed(*(median(figures) for figures in zip(*map(astuple, same), strict=True)))
 
 
-def simulated(setting: Setting, one: Observed, costs: Costs) -> Outcome:
+def simulated(setting: Setting, one: Observed, costs: Costs, seconds: float = 4.0) -> Outcome:
     """The same, simulated."""
     plan = Plan(
         one.rate,
@@ -63,62 +72,61 @@ def simulated(setting: Setting, one: Observed, costs: Costs) -> Outcome:
         is_cluster=setting.shards > 0,
         is_shared=True,
         gone_share=0.0,  # nobody's session times out while it is observed
-        seconds=4.0,
+        network_s=LOOPBACK_S,
+        seconds=seconds,
     )
     others_us = one.generator_us + BALANCER_US * (setting.copies > 1)
     return Simulation(plan, replace(costs, generator=others_us)).run()
 
 
-def fitted(seen: Seen, costs: Costs) -> Costs:
-    """The costs of a copy and of Redis: least squares over calls, scripts and wakes as simulated,
-    which depend on the costs in their turn."""
+def fitted(seen: Seen, costs: Costs, tries: int = TRIES) -> Costs:
+    """The costs of a copy and of Redis with which simulated loads are nearest to those that were
+    seen: found by trying, for what a heartbeat finds cold depends on all of them. The same for
+    the same."""
     rows = [(setting, one) for setting, all_seen in seen.items() for one in all_seen]
-    ones = [one for _, one in rows]
-    costs = replace(
-        costs,
-        redis_wake=median(one.idle_us / one.idle_wakes for one in ones),
-        redis_hz=median(one.idle_wakes for one in ones),
+    best = replace(
+        BEGUN_WITH,
+        sweep=costs.sweep,
+        session_bytes=costs.session_bytes,
+        redis_tick=median(one.idle_us / one.idle_wakes for _, one in rows),
+        redis_hz=median(one.idle_wakes for _, one in rows),
     )
-    for _ in range(PASSES):
-        counts = [_counts(setting, one, costs) for setting, one in rows]
-        us = [one.copy_us for one in ones]
-        copy = least_squares([(1.0, *of_calls, woken) for *of_calls, woken, _ in counts], us)
-        us = [
-            one.redis_us - count[-1] * costs.redis_wake
-            for one, count in zip(ones, counts, strict=True)
-        ]
-        redis = least_squares([(1.0, *of_calls) for *of_calls, _, _ in counts], us)
-        names = ("heartbeat", "call", "script", "wake")
-        figures = {f"copy_{name}": us for name, us in zip(names, copy, strict=True)}
-        figures |= {f"redis_{name}": us for name, us in zip(names, redis, strict=False)}
-        costs = replace(costs, **figures)
-    return costs
+    numbers, least = random.Random(1), _missed(rows, best)
+    for number in range(tries):
+        step = max(0.5 * 0.8 ** (number // 80), 0.08)
+        names = numbers.sample(FOUND, numbers.choice([1, 1, 2, 3]))
+        tried = {name: getattr(best, name) * exp(numbers.gauss(0, step)) for name in names}
+        missed = _missed(rows, replace(best, **tried))
+        if missed < least:
+            best, least = replace(best, **tried), missed
+    return best
 
 
-def _counts(setting: Setting, one: Observed, costs: Costs) -> tuple[float, float, float, float]:
-    """Calls, scripts and wakes, of copies and nodes, per heartbeat: as simulated, but where wrk
-    waits for each answer, as seen."""
-    if not one.generator_us:
-        return one.calls, one.scripts, one.copy_wakes, one.redis_wakes
-    run = simulated(setting, one, costs)
-    calls, scripts, woken, nodes_woken = (
-        count / run.sent for count in (run.calls, run.scripts, run.wakes, run.node_wakes)
-    )
-    return calls, scripts, woken, nodes_woken
+def _missed(rows: list[tuple[Setting, Observed]], costs: Costs) -> float:
+    """The mean of the squares of relative errors, and a tenth of the largest."""
+    squares: list[float] = []
+    for setting, one in rows:
+        if one.generator_us:
+            figures = figures_of(simulated(setting, one, costs, 1.5))
+            del figures["scripts"], figures["p99_ms"]
+        else:
+            figures = _at_full_load(setting, one, costs)
+        squares += [(value / getattr(one, name) - 1) ** 2 for name, value in figures.items()]
+    return sum(squares) / len(squares) + 0.1 * max(squares)
 
 
-def least_squares(rows: Sequence[tuple[float, ...]], values: Sequence[float]) -> list[float]:
-    """The least squares of the relative errors. No part costs less than nothing: one that would
-    is left out."""
-    matrix = np.array(rows) / np.array(values)[:, None]
-    used = list(range(len(rows[0])))
-    while True:
-        found = np.linalg.lstsq(matrix[:, used], np.ones(len(rows)), rcond=None)[0]
-        if min(found) >= 0:
-            break
-        del used[int(np.argmin(found))]
-    of = dict(zip(used, found, strict=True))
-    return [float(of.get(column, 0.0)) for column in range(len(rows[0]))]
+def _at_full_load(setting: Setting, one: Observed, costs: Costs) -> dict[str, float]:
+    """µs of CPU where wrk waits for each answer: of the calls and wakes that were seen."""
+    found = {}
+    for who, wakes in (("copy", one.copy_wakes), ("redis", one.redis_wakes)):
+        us, figures = f"{who}_us", {name: getattr(costs, f"{who}_{name}") for name in PARTS}
+        in_cluster = figures["cluster"] * (setting.shards > 0)
+        work = figures["heartbeat"] + one.calls * figures["call"] + one.scripts * figures["script"]
+        work += in_cluster * (one.calls if who == "copy" else one.scripts)
+        idle = (1e6 / one.rate - getattr(one, us)) / wakes
+        cold = figures["cold"] * figures["warm"] * faded(idle, figures["cool"])
+        found[us] = work + wakes * (figures["wake"] + cold * faded(work / wakes, figures["warm"]))
+    return found
 
 
 def compared(seen: Seen, costs: Costs) -> list[dict[str, Any]]:

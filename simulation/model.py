@@ -21,7 +21,7 @@ from service.store.batcher import Batcher
 from service.store.sweeper import POLL_S
 from service.store.sweeps import SWEEP_LIMIT
 from service.store.writer import CALL_PACE_S
-from simulation.costs import Costs
+from simulation.costs import Costs, faded
 
 _DEFAULTS = signature(Batcher).parameters
 ENOUGH, MAX_WAITING, MAX_CALL, MAX_WAIT_S = (
@@ -88,36 +88,71 @@ class Core:
     free_s = 0.0
 
 
+class Cache:
+    """What processes of one program find warm on their core."""
+
+    def __init__(self, share: float = 0.0, warm_us: float = 1.0, cool_us: float = 1.0) -> None:
+        self._share, self._warm_s, self._cool_s = share, warm_us / 1e6, cool_us / 1e6
+        self._rests_s = self._chill = self._worked_s = self._warmed = 0.0
+
+    def cold_s(self, at: float, seconds: float) -> float:
+        """How much longer so much work takes then."""
+        if at > self._rests_s + 1e-9:
+            self._chill = faded(at - self._rests_s, self._cool_s)
+            self._worked_s = self._warmed = 0.0
+        self._worked_s += seconds
+        before, self._warmed = self._warmed, faded(self._worked_s, self._warm_s)
+        return self._share * self._chill * self._warm_s * (self._warmed - before)
+
+    def rest(self, at: float) -> None:
+        """From then on it cools, until there is work again."""
+        self._rests_s = at
+
+
 class Process:
     """A process on a core: what it is asked while it waits for nothing wakes it first."""
 
-    def __init__(self, core: Core, wake_us: float) -> None:
+    def __init__(self, core: Core, wake_us: float, cache: Cache | None = None) -> None:
         self.core, self.wake_s = core, wake_us / 1e6
         self.free_s = self.busy_s = 0.0
         self.wakes = 0
+        self._cache = cache
 
     def work(self, at: float, seconds: float) -> float:
         """Does so much as soon as it can; returns when it is done."""
-        core = self.core
+        core, cache = self.core, self._cache if seconds else None
+        if cache:
+            seconds += cache.cold_s(at, seconds)
         if at > self.free_s + 1e-9:
             self.wakes += 1
             seconds += self.wake_s
         begins = core.free_s if core.free_s > at else at
         core.free_s = self.free_s = begins + seconds
         self.busy_s += seconds
+        if cache:
+            cache.rest(self.free_s)
         return self.free_s
 
 
 class Node(Process):
     """A node, with what else it does: others' calls, sweeps, and a timer 500 times a second."""
 
-    def __init__(self, core: Core, costs: Costs, numbers: random.Random) -> None:
-        super().__init__(core, costs.redis_wake)
+    def __init__(self, core: Core, costs: Costs, numbers: random.Random, cache: Cache) -> None:
+        super().__init__(core, costs.redis_wake, cache)
         self.others = self.sweeps = 0.0  # a second
         self.sweep_s = 0.0
-        self.timer = costs.redis_hz
+        self.timer, self._tick_s = costs.redis_hz, costs.redis_tick / 1e6
         self._random = numbers.random
         self._next = 0.0
+
+    def tick(self, at: float) -> None:
+        """What its timer wakes it for."""
+        woken_s, self.wake_s = self.wake_s, 0.0
+        self.work(at, 0.0)
+        self.wake_s = woken_s
+        self.core.free_s += self._tick_s
+        self.free_s = self.core.free_s
+        self.busy_s += self._tick_s
 
     def catch_up(self, now: float, like: deque[float]) -> None:
         """Does what came before now."""
@@ -130,7 +165,10 @@ class Node(Process):
             if which >= sure:
                 self.work(self._next, like[int(draw() * len(like))])
             else:
-                self.work(self._next, self.sweep_s if which < self.sweeps else 0.0)
+                if which < self.sweeps:
+                    self.work(self._next, self.sweep_s)
+                else:
+                    self.tick(self._next)
             self._next -= log(1.0 - draw()) / rate
 
 
@@ -147,8 +185,8 @@ class Lane:
 class Copy(Process):
     """A copy of the service, its lanes, and the shards whose heartbeats it is sent."""
 
-    def __init__(self, core: Core, costs: Costs, pool: list[int]) -> None:
-        super().__init__(core, costs.copy_wake)
+    def __init__(self, core: Core, costs: Costs, pool: list[int], cache: Cache) -> None:
+        super().__init__(core, costs.copy_wake, cache)
         self.pool = pool
         self.lanes: dict[int, Lane] = {}
         self.waiting = 0
@@ -159,6 +197,8 @@ class Simulation:
 
     def __init__(self, plan: Plan, costs: Costs, seed: int = 1) -> None:
         self.plan, self.costs = plan, costs
+        self._copy_cluster = costs.copy_cluster * plan.is_cluster
+        self._redis_cluster = costs.redis_cluster * plan.is_cluster
         self.numbers = numbers = random.Random(seed)
         self.outcome = Outcome()
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -166,13 +206,19 @@ class Simulation:
         self._like: deque[float] = deque(maxlen=KEPT)
         self._calls_in_all = 0
         first, second = Core(), Core()
+        cold = costs.copy_cold, costs.copy_warm, costs.copy_cool
+        of_nodes = costs.redis_cold, costs.redis_warm, costs.redis_cool
+        caches = Cache(*cold), Cache(*of_nodes)
         self._others = Process(second, 0.0)  # the balancer and who sends, on a shared core
         shards = plan.sites * plan.shards
         # Evenly: slots are moved until they are. But no copy's sites are all on one node.
         self.node_of = [n % plan.nodes for n in range(shards)]
         numbers.shuffle(self.node_of)
         self.nodes = [
-            Node(second if plan.is_shared else Core(), costs, numbers) for _ in range(plan.nodes)
+            Node(second, costs, numbers, caches[1])
+            if plan.is_shared
+            else Node(Core(), costs, numbers, Cache(*of_nodes))
+            for _ in range(plan.nodes)
         ]
         self.here = Counter(self.node_of)
         self._of_part = (plan.part or plan.copies) / plan.copies
@@ -180,12 +226,15 @@ class Simulation:
             gone = plan.gone_share * plan.rate * self.here[number] / shards
             each = min(max(gone / max(self.here[number], 1) * POLL_S, 1.0), SWEEP_LIMIT)
             node.sweeps = gone / each if costs.sweep else 0.0
-            node.sweep_s = (costs.redis_call + costs.redis_script + each * costs.sweep) / 1e6
+            node.sweep_s = (
+                costs.redis_call + costs.redis_script + self._redis_cluster + each * costs.sweep
+            ) / 1e6
         self.copies = [
             Copy(
                 first if plan.is_shared else Core(),
                 costs,
                 list(range(n, shards, plan.copies)) if plan.is_by_site else list(range(shards)),
+                Cache(*cold),
             )
             for n in range(plan.part or plan.copies)
         ]
@@ -213,16 +262,16 @@ class Simulation:
             what(now, *arguments)
         self._catch_up(ends)
         outcome.waiting += outcome.sent - outcome.answered - outcome.refused
+        many, sent_m = len(self.copies), max(outcome.sent, 1) / 1e6
         busy = [p.busy_s - was for p, (was, _) in zip(processes, used, strict=True)]
-        copies, nodes = busy[: len(self.copies)], busy[len(self.copies) :]
+        copies, nodes = busy[:many], busy[many:]
         woken = [p.wakes - was for p, (_, was) in zip(processes, used, strict=True)]
-        outcome.wakes = sum(woken[: len(self.copies)])
-        outcome.node_wakes = sum(woken[len(self.copies) :])
+        outcome.wakes, outcome.node_wakes = sum(woken[:many]), sum(woken[many:])
         outcome.copies_busy = sum(copies) / len(copies) / plan.seconds
         outcome.nodes_busy = sum(nodes) / len(nodes) / plan.seconds
         outcome.busiest = max(nodes) / plan.seconds
-        outcome.copy_us = sum(copies) / max(outcome.sent, 1) * 1e6
-        outcome.redis_us = sum(nodes) / max(outcome.sent, 1) * 1e6 * self._of_part
+        outcome.copy_us = sum(copies) / sent_m
+        outcome.redis_us = sum(nodes) / sent_m * self._of_part
         return outcome
 
     def _catch_up(self, now: float) -> None:
@@ -239,7 +288,7 @@ class Simulation:
         heappush(self._events, (when, next(self._count), what, arguments))
 
     def _tick(self, now: float, node: Node) -> None:
-        node.work(now, 0.0)
+        node.tick(now)
         if self.costs.redis_hz:
             self._at(now + 1 / self.costs.redis_hz, self._tick, node)
 
@@ -296,7 +345,7 @@ class Simulation:
         lane.began_s = now
         self.outcome.calls += 1
         self.outcome.scripts += scripts
-        us = costs.copy_call / 2 + costs.copy_script * scripts
+        us = costs.copy_call / 2 + self._copy_cluster + costs.copy_script * scripts
         done = lane.copy.work(now, us / 1e6)
         self._at(done + self.plan.network_s, self._reach, lane, items, scripts)
 
@@ -309,7 +358,8 @@ class Simulation:
         self._calls_in_all += 1
         node.others = self._of_others(self.node_of[items[0][0]], now)
         node.catch_up(now, self._like)
-        us = costs.redis_call + costs.redis_script * scripts + costs.redis_heartbeat * len(items)
+        us = costs.redis_call + (costs.redis_script + self._redis_cluster) * scripts
+        us += costs.redis_heartbeat * len(items)
         self._like.append(us / 1e6)
         done = node.work(now, us / 1e6)
         self._at(done + self.plan.network_s, self._reply, lane, items)

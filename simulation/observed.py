@@ -142,7 +142,7 @@ def _observed(
         (gone[n] - idle[n] * gone[0] / idle[0]) / sent for n in range(1, 5)
     )
     return Observed(
-        rate=rate,
+        rate=rate or sent / gone[0],
         calls=reads,
         scripts=scripts,
         copy_wakes=wakes,

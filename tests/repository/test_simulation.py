@@ -2,6 +2,7 @@
 they were worked out of. Nothing is measured here."""
 
 import json
+import math
 import random
 from collections import deque
 from dataclasses import replace
@@ -16,8 +17,9 @@ from service.store.writer import CALL_PACE_S
 from simulation import tables
 from simulation.__main__ import SITE_SESSIONS, main
 from simulation.costs import FILE, Costs
-from simulation.fit import least_squares
-from simulation.model import ENOUGH, MAX_WAITING, Core, Node, Plan, Process, Simulation
+from simulation.fit import BEGUN_WITH, fitted, simulated
+from simulation.model import ENOUGH, MAX_WAITING, Cache, Core, Node, Plan, Process, Simulation
+from simulation.observed import Observed, Setting
 from simulation.scale import size
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +54,7 @@ def test_a_core_is_a_queue(busy: float) -> None:
 
 @pytest.mark.parametrize("busy", [0.2, 0.5, 0.7, 0.85])
 def test_the_calls_of_copies_that_are_not_simulated_are_waited_for(busy: float) -> None:
-    node, service_s = Node(Core(), Costs(), random.Random(1)), 100e-6
+    node, service_s = Node(Core(), Costs(), random.Random(1), Cache()), 100e-6
     node.others = busy / service_s
     waits = []
     for n in range(1, 40_000):  # looked at from outside, at fixed moments
@@ -203,14 +205,55 @@ def test_a_node_that_is_away_holds_up_no_other() -> None:
 # Costs
 
 
-def test_costs_are_found_again() -> None:
-    numbers = random.Random(1)
-    rows = [(1.0, numbers.random(), numbers.random()) for _ in range(20)]
-    assert least_squares(rows, [30 + 200 * a + 50 * b for _, a, b in rows]) == pytest.approx(
-        [30, 200, 50]
-    )
-    found = least_squares(rows, [30 + 200 * a - 5 * b for _, a, b in rows])
-    assert found[2] == 0.0, "nothing costs less than nothing"
+ONES = [(Setting(1), 3_000.0), (Setting(1, 1, 12), 3_000.0), (Setting(4), 1_000.0)]
+
+
+def seen_with(costs: Costs) -> dict[Setting, list[Observed]]:
+    """What would be seen, did these costs hold."""
+    found = {}
+    for setting, rate in ONES:
+        one = Observed(rate, 1, 1, 1, 1, 1, 1, 30.0, 500.0, 500 * costs.redis_tick, 1, 1)
+        run = simulated(setting, one, replace(costs, redis_hz=500.0))
+        calls, scripts = run.calls / run.sent, run.scripts / run.sent
+        cpu = {"copy_us": run.copy_us, "redis_us": run.redis_us, "p50_ms": run.percentile_ms(50)}
+        found[setting] = [replace(one, calls=calls, scripts=scripts, **cpu)]
+    return found
+
+
+def test_costs_are_found_by_trying() -> None:
+    """Not the same ones, for several give the same loads: those loads."""
+    held = replace(BEGUN_WITH, copy_heartbeat=30.0, redis_heartbeat=25.0, redis_tick=20.0)
+    seen = seen_with(held)
+    found = fitted(seen, Costs(sweep=5.0), tries=120)
+    assert (found.sweep, found.redis_tick, found.redis_hz) == (5.0, 20.0, 500.0)
+    for setting, (one,) in seen.items():
+        run = simulated(setting, one, found)
+        assert run.copy_us == pytest.approx(one.copy_us, rel=0.15), setting
+        assert run.redis_us == pytest.approx(one.redis_us, rel=0.15), setting
+
+
+@pytest.mark.parametrize(
+    "idle_s, work_s, more",
+    [
+        (0.0, 1.0, 0.0),  # it never rested
+        (1.0, 1e-6, 2.0),  # of the first moment each part costs that much more
+        (1.0, 1.0, 2.0 * 0.01),  # in the end as much more as it takes to be warm
+        (0.5, 1e-6, 2.0 * (1 - math.exp(-0.5 / 0.1))),
+    ],
+)
+def test_who_has_rested_finds_things_cold(idle_s: float, work_s: float, more: float) -> None:
+    cache = Cache(2.0, 0.01e6, 0.1e6)
+    cache.rest(10.0)
+    cold_s = cache.cold_s(10.0 + idle_s, work_s)
+    assert cold_s == pytest.approx(more * work_s if work_s < 1 else more, rel=1e-3)
+
+
+def test_work_in_two_pieces_costs_as_much_as_in_one() -> None:
+    one, two = Cache(2.0, 100.0, 100.0), Cache(2.0, 100.0, 100.0)
+    whole_s = one.cold_s(1.0, 300e-6)
+    first_s = two.cold_s(1.0, 100e-6)
+    two.rest(1.0001)
+    assert first_s + two.cold_s(1.0001, 200e-6) == pytest.approx(whole_s)
 
 
 # Documents
@@ -243,14 +286,23 @@ def test_the_costs_are_whole() -> None:
     assert json.loads(FILE.read_text())["machine"]["cpu"]
 
 
-BOUNDS = {"calls": 0.12, "scripts": 0.12, "copy_us": 0.33, "redis_us": 0.37, "p50_ms": 0.28}
+# Of each figure, how near it comes; and how many of the rows come within 15 %.
+BOUNDS = {
+    "calls": (0.30, 10),
+    "scripts": (0.30, 11),
+    "copy_us": (0.20, 12),
+    "redis_us": (0.14, 13),
+    "p50_ms": (0.25, 9),
+}
 
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_the_simulation_comes_as_near_as_the_docs_say(name: str) -> None:
-    for row in json.loads(FILE.read_text())["checked"]:
-        most = BOUNDS[name] if name != "redis_us" or "cluster" not in row["setting"] else 0.12
-        assert row["simulated"][name] == pytest.approx(row["seen"][name], rel=most), row
+    most, wanted = BOUNDS[name]
+    rows = json.loads(FILE.read_text())["checked"]
+    errors = [abs(row["simulated"][name] / row["seen"][name] - 1) for row in rows]
+    assert max(errors) <= most
+    assert sum(error <= 0.15 for error in errors) >= wanted
 
 
 def test_a_table_needs_its_place() -> None:
@@ -282,4 +334,4 @@ def test_numbers_of_ones_own() -> None:
 
 def test_the_simulation_is_short() -> None:
     files = [*(ROOT / "simulation").glob("*.py"), FILE]
-    assert sum(len(file.read_text().splitlines()) for file in files) <= 1_150
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 1_200
