@@ -15,6 +15,6 @@ TRIED: dict[str, str] = {
     "P13": "Heartbeats gathered without a future each; two thirds of what is left is Redis.",
     "P15": "Calls begin 5 ms apart unless 24 wait: 18.7 µs. Not paced 21.4, and 10 ms apart 24.1, "
     "though calls are fewer: meanwhile caches cool. 16 instead of 24 waiting was no better.",
-    "P17": "Not paced (CALL_PACE_S = 0): 2.9 ms as well; 8 waiting instead of 24: 2.6. Redis shares "
-    "a core with who sends, who takes half of it; the empty server waits for nobody there.",
+    "P17": "Not paced (CALL_PACE_S = 0): 2.9 ms as well; 8 waiting instead of 24: 2.6. Redis "
+    "shares a core with who sends, who takes half of it; the empty server waits for nobody there.",
 }
