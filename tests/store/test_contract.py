@@ -1043,6 +1043,17 @@ async def test_streams_are_trimmed_and_totals_stay_exact(make_store: MakeStore) 
     await invariants.check(store, "blog", NOW)
 
 
+async def test_departures_trim_the_log_too(make_store: MakeStore) -> None:
+    clock = Clock()
+    store = make_store(clock, events_maxlen=100)
+    await store.heartbeats("blog", [beat("/", session) for session in ids(300)])
+    clock.advance(store.config.session_timeout_ms)
+    while (await store.sweep(shard(store).tag)).backlog:
+        pass
+    assert 100 <= await raw(store).xlen(shard(store).events) <= 200
+    assert {kind for kind, _ in (await log(store))[-100:]} == {"left"}
+
+
 async def test_every_key_ends_except_what_is_kept(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock, new_sessions_per_minute=100)
