@@ -28,8 +28,6 @@ from bench.programs import ROOT, service_environ
 from bench.server import valkey
 
 MOST_SERVICE = 1.0  # what the service may cost, of the other's
-
-
 Used = Mapping[str, float]
 
 
@@ -109,9 +107,8 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=20, help="seconds of each side and load")
     given = options.parse_args()
     checkouts = [given.other.resolve(), ROOT.resolve()]
-    for checkout in checkouts:
-        if not (checkout / ".venv" / "bin" / "python").exists():
-            sys.exit(f"{checkout} has no environment: run uv sync there")
+    if missing := [one for one in checkouts if not (one / ".venv" / "bin" / "python").exists()]:
+        sys.exit(f"{missing[0]} has no environment: run uv sync there")
     table = Table(title=f"µs of CPU per heartbeat, {os.cpu_count()} cores: other → this")
     for column in ("load", "Redis", "ratio", "bar", "service", "ratio", "bar", "heartbeats/s"):
         table.add_column(column, justify="left" if column == "load" else "right")

@@ -26,9 +26,8 @@ def run(context: Context) -> list[Result]:
                 trial.fill(redis)
                 with copies(count, redis, context.folder) as (running, port):
                     programs, ports = zip(*running, strict=True)
-                    costs[count].append(
-                        trial.measure(programs, ports, port, redis, load, seconds, 1)
-                    )
+                    cost = trial.measure(programs, ports, port, redis, load, seconds, 1)
+                costs[count].append(cost)
     redis_us = {count: median(cost.redis_us for cost in runs) for count, runs in costs.items()}
     dearest = max(counts[1:], key=lambda count: redis_us[count])
     return [

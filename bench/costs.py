@@ -1,4 +1,4 @@
-"""P1 to P4, P7 and P13: CPU per heartbeat, the service's and the peers', side by side.
+"""P1 to P4 with P1b, P7 and P13: CPU per heartbeat, the service's and the peers', side by side.
 
 Each round runs every program once, in an order that rotates, on the same Redis filled anew. Where
 the mix does not come out as meant, the window is set by the measured rate and the run made again.
@@ -28,18 +28,20 @@ class Case:
     program: str
     sites: int = 1
     per_request: int = 1
+    by_proxy: bool = False
 
     @property
     def title(self) -> str:
         sites = f", {self.sites:,} sites" if self.sites > 1 else ""
         batches = f", batches of {self.per_request}" if self.per_request > 1 else ""
-        return TITLES[self.program] + sites + batches
+        return TITLES[self.program] + sites + batches + ", by a proxy" * self.by_proxy
 
 
 SERVICE = Case("service")
 ROWS = {
     # id: what, the case measured, the case it is held against, the most it may be of that
     "P1": ("service CPU per heartbeat, one worker", SERVICE, Case("noop"), 1.35),
+    "P1b": ("P1, no two heads alike", Case("service", 1, 1, True), Case("noop", 1, 1, True), 1.35),
     "P2": ("service + Redis CPU per heartbeat", SERVICE, Case("fastify"), 0.6),
     "P3": ("service + Redis CPU per heartbeat", SERVICE, Case("nginx"), 0.65),
     "P4": ("service + Redis CPU per heartbeat", SERVICE, Case("naive"), 0.2),
@@ -74,7 +76,7 @@ def run(context: Context) -> list[Result]:
 def _try(context: Context, redis: Valkey, case: Case, seconds: float) -> Cost:
     connections = BATCH_CONNECTIONS if case.per_request > 1 else Load.connections
     file = trial.records(context.folder, seconds, case.sites)
-    load = Load(file, case.per_request, connections)
+    load = Load(file, case.per_request, connections, by_proxy=case.by_proxy)
     dedup_s = mix.DEDUP_S
     for _ in range(ATTEMPTS):
         trial.fill(redis, case.sites)
@@ -99,7 +101,7 @@ def _row(id: str, costs: dict[Case, list[Cost]], failures: dict[Case, str]) -> R
         if not cost.is_as_meant
     ]
     values, baselines = (
-        [cost.program_us if id == "P1" else cost.total_us for cost in costs[c]]
+        [cost.program_us if id in ("P1", "P1b") else cost.total_us for cost in costs[c]]
         for c in (case, other)
     )
     detail = {"cases": {c.title: _detail(costs[c]) for c in (case, other)}}
@@ -107,7 +109,5 @@ def _row(id: str, costs: dict[Case, list[Cost]], failures: dict[Case, str]) -> R
 
 
 def _detail(costs: list[Cost]) -> dict[str, float]:
-    return {
-        "program_us": median(cost.program_us for cost in costs),
-        "redis_us": median(cost.redis_us for cost in costs),
-    }
+    names = "program_us", "redis_us"
+    return {name: median(getattr(cost, name) for cost in costs) for name in names}

@@ -1,7 +1,7 @@
 -- wrk's side of the load: sends the records of bench/mix.py in order; prints one line of JSON. args:
--- file, first record, bytes of a site and of a record, records per request, agent, origin
+-- file, first record, bytes of a site and a record, records per request, agent, origin, by a proxy
 local next_record, site_bytes, record_bytes, per_request
-local records, count, head
+local records, count, head, is_proxy
 
 local HEADERS = 'Host: 127.0.0.1\r\nUser-Agent: %s\r\nOrigin: %s\r\n'
   .. 'Content-Type: application/json\r\nAccept: */*\r\nContent-Length: %d\r\n\r\n'
@@ -18,6 +18,7 @@ function init(args)
     body_bytes = #'{"heartbeats":[]}' + per_request * (body_bytes + 1) - 1
   end
   head = string.format(HEADERS, args[6], args[7], body_bytes)
+  is_proxy = args[8] == '1'
 end
 
 local function record()
@@ -29,7 +30,8 @@ end
 function request()
   local site, body = record()
   if per_request == 1 then
-    return 'POST /v1/sites/' .. site .. '/heartbeat HTTP/1.1\r\n' .. head .. body
+    local visitor = is_proxy and 'X-Forwarded-For: 2001:db8::' .. next_record % 10000 .. '\r\n' or ''
+    return 'POST /v1/sites/' .. site .. '/heartbeat HTTP/1.1\r\n' .. visitor .. head .. body
   end
   local bodies = {body}
   for n = 2, per_request do

@@ -20,6 +20,7 @@ class Load:
     per_request: int = 1
     connections: int = CONNECTIONS
     record_length: int = mix.RECORD_LENGTH
+    by_proxy: bool = False  # each tells another's address: no two heads are alike
 
 
 @dataclass(frozen=True)
@@ -69,5 +70,6 @@ class Wrk:
             "--duration", f"{max(1, round(seconds))}s", "--timeout", "5s",
             "--script", str(_SCRIPT), f"http://127.0.0.1:{self._port}/", "--",
             str(load.records), str(self.next_record), str(mix.SITE_LENGTH),
-            str(load.record_length), str(load.per_request), mix.AGENT, mix.ORIGIN
+            str(load.record_length), str(load.per_request), mix.AGENT, mix.ORIGIN,
+            str(int(load.by_proxy))
         ]  # fmt: skip

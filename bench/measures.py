@@ -8,7 +8,7 @@ from bench.result import Context, Measure, Result, not_measured
 
 # A module of bench with a `run`, and the ids of its rows.
 ENTRIES: dict[str, tuple[str, ...]] = {
-    "costs": ("P1", "P2", "P3", "P4", "P7", "P13"),
+    "costs": ("P1", "P1b", "P2", "P3", "P4", "P7", "P13"),
     "redis_cost": ("P5", "P5b", "P6"),
     "redis_crowd": ("P8", "P9", "P10"),
     "live": ("P11",),

@@ -43,8 +43,7 @@ def draw(results: Sequence[Result], folder: Path) -> bool:
             layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
             figure, axes = plt.subplots(figsize=(7.6, 3.6), layout=layout)
             _bars(axes, cases, service, redis)
-            # Neither a date nor a version: the same results are the same file.
-            metadata = {"Date": None, "Creator": None}
+            metadata = {"Date": None, "Creator": None}  # the same results are the same file
             figure.savefig(folder / file, transparent=True, metadata=metadata)
             plt.close(figure)
     return bool(cases)
@@ -53,9 +52,8 @@ def draw(results: Sequence[Result], folder: Path) -> bool:
 def _bars(axes: Any, cases: dict[str, Any], service: str, redis: str) -> None:
     totals = {name: case["program_us"] + case["redis_us"] for name, case in cases.items()}
     names = sorted(totals, key=lambda name: -totals[name])
-    program = [cases[name]["program_us"] for name in names]
+    program, rest = ([cases[name][f"{of}_us"] for name in names] for of in ("program", "redis"))
     axes.barh(names, program, 0.65, color=service, label="service")
-    rest = [cases[name]["redis_us"] for name in names]
     axes.barh(names, rest, 0.65, left=program, color=redis, label="Redis")
     for row, name in enumerate(names):
         weight = "bold" if name == "this service" else None

@@ -118,8 +118,10 @@ The service, or a peer, has one core; the load generator and Redis have the othe
 processes' clocks, in P5, P5b and P6 from Redis's `commandstats`. One refusal makes a run invalid.
 
 The load is `wrk` with 64 connections: {mix.SESSIONS:,} sessions on {mix.PAGES} pages, {shares}.
-Every check is on. Programs take turns; figures are medians. P17's heartbeats come at the moments of
-a Poisson process; P12 is what Redis was computing while a ping waited.
+A connection's heads are alike, as those of a browser or a backend are, and the service does not
+parse them again; in P1b no two are, as behind a proxy that tells addresses. Every check is on.
+Programs take turns; figures are medians. P17's heartbeats come at the moments of a Poisson process;
+P12 is what Redis was computing while a ping waited.
 
 `uv run --group bench python -m bench` needs Debian's packages wrk, nginx, libnginx-mod-http-lua,
 lua-nginx-redis, lua-cjson, nodejs and npm. `--only P2` runs what one row needs,

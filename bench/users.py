@@ -64,8 +64,7 @@ def _user(number: int) -> str:
 
 def _memory(count: int, anonymous: float, known: float, named: float) -> Result:
     what = f"Redis memory of an identified session above an anonymous one, {count:,} sessions"
-    note = f"with a name of 13 characters {named - anonymous:.0f} B"
-    more = known - anonymous
+    note, more = f"with a name of 13 characters {named - anonymous:.0f} B", known - anonymous
     return Result("P19", what, more, "B", bar=f"≤ {BYTES} B", reached=more <= BYTES, note=note)
 
 

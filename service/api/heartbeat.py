@@ -30,13 +30,14 @@ async def answer(intake: Intake, name: str, scope: Scope, receive: Receive, send
     cors = EXPOSED  # any page may read what is wrong with a site's id
     try:
         check_host_in(scope)
-        site, cors = intake.resolve_site(name, headers)
-        client = intake.check_client(name, site, headers, peer_of(scope), scope["headers"])
-        reply = intake.dropped(headers, cors)
+        sender = intake.sender_of(peer_of(scope), scope["headers"], headers)
+        site, cors, is_allowed = intake.resolve_site(name, sender.origin)
+        intake.check_sender(name, site, sender, is_allowed)
+        reply = intake.dropped(sender, cors)
         if reply is None:
             most = MAX_TOKEN_BODY_BYTES if site.user_secrets else MAX_BODY_BYTES
             body = await read_body(receive, headers, most)
-            beat, cors = intake.beat(name, site, headers, body, client, cors)
+            beat, cors = intake.beat(name, site, sender, body, cors)
             with_counts = b"counts=1" in scope["query_string"].split(b"&")
             reply = await (_counted if with_counts else _written)(intake, name, beat, cors, scope)
     except ClientDisconnect:

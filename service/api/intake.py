@@ -6,7 +6,9 @@ the ASGI endpoint in `api.heartbeat`.
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import structlog
@@ -17,11 +19,11 @@ from service.api.answers import problem, unexpected
 from service.api.context import Context
 from service.api.cors import EXPOSED, RawHeaders, exposed_to, telling_user
 from service.api.devices import device_of
-from service.api.geo import NOWHERE, place_of
+from service.api.geo import NOWHERE, Place, place_of
 from service.api.heartbeat_bodies import to_beat
 from service.api.heartbeat_path import TEMPLATE
 from service.api.identified_heartbeats import IdentifiedHeartbeats
-from service.api.request_head import check_host, is_host
+from service.api.request_head import Headers
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import decode_heartbeat
 from service.api.source_names import names_of
@@ -35,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 CROWD = 256  # heartbeats waiting at once; at a steady load they are as many as connections
 SPREAD = 32  # times they are then told in turn
+LONGEST_KNOWN = 256  # bytes of an origin of which is remembered what it may do
 
 
 def _headers_by_outcome(interval_s: float) -> dict[str, RawHeaders]:
@@ -61,6 +64,19 @@ class Reply(NamedTuple):
         await send({"type": "http.response.body", "body": self.body})
 
 
+@dataclass(slots=True)
+class Sender:
+    """Who sends a request, as its head says, whatever the site. `address`: what limits go by;
+    `client`: its keyed hash; `is_welcome`: known not to be one whose heartbeats are not counted."""
+
+    headers: Headers
+    address: str
+    client: str
+    origin: bytes
+    place: Place
+    is_welcome: bool = False
+
+
 class Intake:
     """Takes heartbeats in. Each step raises a PresenceError where the heartbeat ends there."""
 
@@ -73,6 +89,8 @@ class Intake:
         self.count_buffered = context.metrics.count_buffered
         self._spread_s = max(1, int(context.settings.heartbeat_interval))
         self.batcher = context.store.batcher
+        self._store = context.store
+        self._known_site = lru_cache(maxsize=8192)(self.resolve_site)
         settings = context.settings
         interval_s = settings.heartbeat_interval
         # What an answer says of each outcome, and when the next heartbeat is wanted.
@@ -90,35 +108,40 @@ class Intake:
             return self.headers_by_outcome[outcome]
         return next(self._staggered_headers)[outcome]
 
-    def resolve_site(self, name: str, headers: Mapping[bytes, bytes]) -> tuple[Site, RawHeaders]:
-        """What is configured of a site, and the headers that let the caller's page read any
-        answer about it. An unknown site is refused by `check_client`, as a private one is. Raises
-        RequestError, 422."""
+    def resolve_site(self, name: str, origin: bytes) -> tuple[Site, RawHeaders, bool]:
+        """What is configured of a site, the headers that let the caller's page read any answer
+        about it, and whether pages of this origin may write. An unknown site is refused by
+        `check_sender`, as a private one is. Raises RequestError, 422."""
         site = self._security.site_or_unknown(check_site(name))
-        if not site.origins or not site.public:
-            return site, EXPOSED
-        origin = self._security.allowed_origin(site, headers)
-        return site, exposed_to(origin) if origin else ()
+        if not site.origins:
+            return site, EXPOSED, True
+        is_allowed = bool(origin) and site.allows(origin.decode("latin-1"))
+        if not site.public:
+            return site, EXPOSED, is_allowed
+        return site, exposed_to(origin) if is_allowed else (), is_allowed
 
-    def check_client(
-        self,
-        name: str,
-        site: Site,
-        headers: Mapping[bytes, bytes],
-        peer: str,
-        raw_headers: Sequence[tuple[bytes, bytes]],
-    ) -> str:
-        """The keyed hash of the client's address, counted against its limit. Raises RequestError,
-        429, 403 or 404."""
-        address = self._security.addresses.of(peer, raw_headers)
-        self._security.limits.count(address)
-        self._security.check_origin(name, site, headers)
-        return self._security.addresses.hash(address)
+    def sender_of(
+        self, peer: str, raw_headers: Sequence[tuple[bytes, bytes]], headers: Headers
+    ) -> Sender:
+        """Who sends a request with that head. Raises nothing."""
+        addresses = self._security.addresses
+        address = addresses.of(peer, raw_headers)
+        place = NOWHERE if self._geo_headers == "none" else place_of(headers, self._geo_headers)
+        origin = headers.get(b"origin", b"")
+        return Sender(headers, address, addresses.hash(address), origin, place)
 
-    def dropped(self, headers: Mapping[bytes, bytes], cors: RawHeaders) -> Reply | None:
+    def check_sender(self, name: str, site: Site, sender: Sender, is_allowed: bool) -> None:
+        """Counts the request against the limit of the sender's address; `is_allowed`: its origin
+        is one of the site's. Raises RequestError, 429, 403 or 404."""
+        self._security.limits.count(sender.address)
+        if not is_allowed:
+            self._security.check_origin(name, site, sender.headers)
+
+    def dropped(self, sender: Sender, cors: RawHeaders) -> Reply | None:
         """The answer to a heartbeat that is not counted, such as a crawler's; None: it is."""
-        reason = self._security.drop_reason(headers)
+        reason = self._security.drop_reason(sender.headers)
         if reason is None:
+            sender.is_welcome = True
             return None
         self.context.metrics.dropped.labels(reason).inc()
         self.count_buffered("dropped")
@@ -128,13 +151,7 @@ class Intake:
         )
 
     def beat(
-        self,
-        name: str,
-        site: Site,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        client: str,
-        cors: RawHeaders,
+        self, name: str, site: Site, sender: Sender, body: bytes, cors: RawHeaders
     ) -> tuple[Heartbeat, RawHeaders]:
         """The heartbeat in a body, and the headers of its answer. A user's token that does not
         hold makes it one of nobody. Raises RequestError, 400 or 422."""
@@ -146,36 +163,28 @@ class Intake:
             if heartbeat.userToken is not None:
                 verdict = self.context.user_tokens.verify(name, site, heartbeat.userToken)
                 self._identified.add(name, body, heartbeat, verdict)
-        place = NOWHERE if self._geo_headers == "none" else place_of(headers, self._geo_headers)
         sources = ""
         if heartbeat.source is not None:
+            headers = sender.headers
             sources = names_of(heartbeat, device_of(headers), headers, site)
         if verdict is not NOBODY:
             cors = telling_user(cors, verdict.word)
-        return to_beat(heartbeat, client, place, verdict, sources), cors
+        return to_beat(heartbeat, sender.client, sender.place, verdict, sources), cors
 
     def begin(
-        self,
-        name: str,
-        peer: str,
-        raw_headers: Sequence[tuple[bytes, bytes]],
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        waiter: Waiter[str],
+        self, name: str, sender: Sender, body: bytes, waiter: Waiter[str]
     ) -> tuple[Heartbeat | Reply, RawHeaders]:
         """All steps in one for a request that is here as a whole: the answer, or the heartbeat,
         whose outcome the waiter is told."""
         cors = EXPOSED  # any page may read what is wrong with a site's id
         try:
-            # A header that is there twice, no Host or a bad one: seldom, and then it is looked at.
-            if len(headers) < len(raw_headers) or not is_host(headers.get(b"host", b" ")):
-                check_host(raw_headers, needs_host=True)
-            site, cors = self.resolve_site(name, headers)
-            client = self.check_client(name, site, headers, peer, raw_headers)
-            if reply := self.dropped(headers, cors):
+            find = self._known_site if len(sender.origin) <= LONGEST_KNOWN else self.resolve_site
+            site, cors, is_allowed = find(name, sender.origin)
+            self.check_sender(name, site, sender, is_allowed)
+            if not sender.is_welcome and (reply := self.dropped(sender, cors)):
                 return reply, cors
-            beat, cors = self.beat(name, site, headers, body, client, cors)
-            self.context.store.submit(name, beat, waiter)
+            beat, cors = self.beat(name, site, sender, body, cors)
+            self._store.submit(name, beat, waiter)
         except Exception as error:
             return self.refused(error, cors), cors
         return beat, cors

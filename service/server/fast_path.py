@@ -15,16 +15,21 @@ from typing import Any, cast
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service.api.cors import RawHeaders
+from service.api.cors import EXPOSED, RawHeaders
 from service.api.heartbeat_path import site_in
-from service.api.intake import Intake, Reply
-from service.api.request_head import COUNTED
+from service.api.intake import Intake, Reply, Sender
+from service.api.request_head import COUNTED, check_host, is_host
 from service.api.requests.sizes import MAX_BODY_BYTES
 from service.server.protocol import TRAILERS
+from service.server.repeated_head import RepeatedHead
 from service.server.response_cache import ResponseCache
 from service.server.timeouts import TimeoutProtocol
 from service.sites import is_site_id
 from service.store.writer import WRITTEN, Heartbeat
+
+# Of one connection, heads that are kept for the next request while none comes again: those of a
+# proxy, which has many clients, do not, and are not to cost more than they must.
+MOST_HEADS = 2
 
 _responses = ResponseCache()
 
@@ -149,6 +154,21 @@ class FastPathProtocol(TimeoutProtocol):
         self._longest_url = _LONGEST_URL + len(public_path)
         self._name: str | None = None  # the site of the heartbeat whose body is coming in
         self._body = b""
+        self._sender: Sender | None = None  # of the heartbeat that was begun last
+        self._repeated: RepeatedHead | None = None
+        self._heads_left = MOST_HEADS
+        self._is_between = True  # no part of a request is here
+
+    def data_received(self, data: bytes) -> None:
+        """Begins a heartbeat at once whose head is that of one before it."""
+        if self._repeated is not None and self._begin_repeated(self._repeated, data):
+            return
+        is_whole, self._sender = self._is_between, None
+        super().data_received(data)
+        self._is_between = not self.awaits
+        if self._sender is not None and is_whole and self._is_between and self._heads_left:
+            self._heads_left -= 1
+            self._repeated = RepeatedHead.of(data, self._longest_url, self._sender)
 
     # Called by the parser
 
@@ -199,7 +219,7 @@ class FastPathProtocol(TimeoutProtocol):
             super().on_message_complete()
         else:
             self._name = None
-            self._begin(name)
+            self._begin(name, self._body)
 
     # Called when the service is told to stop
 
@@ -235,20 +255,46 @@ class FastPathProtocol(TimeoutProtocol):
         self._fields = dict(self._head)
         return None if b"expect" in self._fields else name
 
-    def _begin(self, name: str) -> None:
+    def _begin_repeated(self, repeated: RepeatedHead, data: bytes) -> bool:
+        """Begins a heartbeat with the same head as one before; False: it is for the parser."""
+        cycle = self.cycle
+        if self.awaits or not self._is_on or self.flow.write_paused or not cycle.response_complete:
+            return False
+        found = repeated.match(data)
+        name = self._find_site(found[0]) if found else None
+        if found is None or name is None:
+            return False
+        self._heads_left = MOST_HEADS
+        self.head_bytes, self.idle_since = 0, None
+        self._begin(name, found[1], repeated.sender)
+        if self._request_timer is None:
+            self._look_at_the_request_in()
+        return True
+
+    def _begin(self, name: str, body: bytes, sender: Sender | None = None) -> None:
         pending = PendingHeartbeat(self, name)
         self.cycle = cast(RequestResponseCycle, pending)
         pending.keep_alive = self._is_on
-        peer = self.client[0] if self.client else ""
-        begun, pending.cors = self.intake.begin(
-            name, peer, self._head, self._fields, self._body, pending
-        )
+        try:
+            if sender is None:
+                sender = self._sender_of(self._head, self._fields)
+        except Exception as error:
+            self.answer_by_app(pending, self.intake.refused(error, EXPOSED))
+            return
+        begun, pending.cors = self.intake.begin(name, sender, body, pending)
         if isinstance(begun, Heartbeat):
-            return  # its outcome is told later
-        if begun.status == 204:
+            self._sender = sender  # its outcome is told later
+        elif begun.status == 204:
             pending.answer(_responses.of(begun.headers, self.server_state.default_headers))
         else:
             self.answer_by_app(pending, begun)
+
+    def _sender_of(self, head: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> Sender:
+        """Raises RequestError, 400, where a header is missing that HTTP/1.1 wants, or is bad."""
+        # A header that is there twice, no Host or a bad one: seldom, and then it is looked at.
+        if len(fields) < len(head) or not is_host(fields.get(b"host", b" ")):
+            check_host(head, needs_host=True)
+        return self.intake.sender_of(self.client[0] if self.client else "", head, fields)
 
     # The ASGI path
 

@@ -10,7 +10,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.api.intake import Reply
+from service.api.geo import NOWHERE
+from service.api.intake import Reply, Sender
 from service.errors import StoreUnreachable
 from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
@@ -125,7 +126,10 @@ class _Intake:
 
     waiter: Any = None
 
-    def begin(self, name: str, peer: str, head: Any, fields: Any, body: bytes, waiter: Any) -> Any:
+    def sender_of(self, peer: str, head: Any, fields: Any) -> Sender:
+        return Sender(fields, peer, "", b"", NOWHERE)
+
+    def begin(self, name: str, sender: Sender, body: bytes, waiter: Any) -> Any:
         self.waiter = waiter
         return Heartbeat("self-check", "/", "", "", ""), ()
 

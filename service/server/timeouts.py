@@ -95,7 +95,7 @@ class TimeoutProtocol(PlainProtocol):
         super().connection_made(transport)
         self.lingering_transport = LingeringTransport(self)
         self._request_due = self.loop.time() + REQUEST_S
-        self._look_at_the_request_in(LOOK_S)
+        self._look_at_the_request_in()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancels the timers, which would keep all of this for their time."""
@@ -131,7 +131,7 @@ class TimeoutProtocol(PlainProtocol):
             if self.idle_since is None and self.cycle is not None and self.cycle.response_complete:
                 self._begin_idleness()
         if self._request_timer is None:
-            self._look_at_the_request_in(LOOK_S)
+            self._look_at_the_request_in()
 
     def _watch_what_comes_in_pieces(self, size: int) -> None:
         if self.head_bytes is None or self._request_due is None:  # this request began just now
@@ -174,8 +174,9 @@ class TimeoutProtocol(PlainProtocol):
         self._asgi_cycle = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _look_at_the_request_in(self, seconds: float) -> None:
-        self._request_timer = self.loop.call_later(seconds, self._look_at_the_request)
+    def _look_at_the_request_in(self, seconds: float | None = None) -> None:
+        after_s = LOOK_S if seconds is None else seconds
+        self._request_timer = self.loop.call_later(after_s, self._look_at_the_request)
 
     def _look_at_the_request(self) -> None:
         """Ends what takes too long. One timer looks again and again: one for each request would
@@ -288,14 +289,15 @@ class TimeoutProtocol(PlainProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.is_lingering:
             return
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             if self._request_timer is None:
-                self._look_at_the_request_in(LOOK_S)
+                self._look_at_the_request_in()
             return
         if not self.awaits:  # else the next request has begun, or the rest of this one is to come
             self._begin_idleness()

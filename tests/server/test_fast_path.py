@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.intake import CROWD, SPREAD
+from service.api.intake import CROWD, SPREAD, Sender
 from service.app import create_app
 from service.errors import StoreUnreachable
 from service.server.fallback_protocol import AsgiProtocol
@@ -46,7 +46,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Served:
-    """A running server, and whether requests took the short way: `ways` has one word each."""
+    """A running server, and the way of each request: `short`, `again` where its head was that of
+    one before, or `long`, through the app."""
 
     server: uvicorn.Server
     port: int
@@ -116,9 +117,9 @@ async def serving(
             ways.append("long")
             super()._start_asgi_task(cycle, app)
 
-        def _begin(self, name: str) -> None:
-            ways.append("short")
-            super()._begin(name)
+        def _begin(self, name: str, body: bytes, sender: Sender | None = None) -> None:
+            ways.append("again" if sender else "short")
+            super()._begin(name, body, sender)
 
     given = {"REDIS_URL": "memory://", "REQUESTS_PER_SECOND": "0"} | settings
     app: Any = create_app(
@@ -180,7 +181,82 @@ CASES: dict[str, tuple[list[bytes], str]] = {
     "a heartbeat": ([request(), CLOSING], "short long"),
     "each outcome": (
         [request(), request(), request(beat("/b")), request(beat("/a?query")), CLOSING],
-        "short short short short long",
+        "short again again again long",
+    ),
+    "the same head, another site": (
+        [
+            request(None, "Origin: https://shop.example"),
+            request(None, "Origin: https://shop.example", target="/v1/sites/shop/heartbeat"),
+            request(None, "Origin: https://shop.example", target="/v1/sites/none/heartbeat"),
+            CLOSING,
+        ],
+        "short again again long long",
+    ),
+    "an origin that is long": (
+        [
+            request(None, f"Origin: https://{'x' * 300}", target=f"/v1/sites/{name}/heartbeat")
+            for name in ("blog", "shop", "blog")
+        ]
+        + [CLOSING],
+        "short again long again long",
+    ),
+    "the same head and an origin that may not": (
+        [
+            request(None, "Origin: https://evil.example"),
+            request(None, "Origin: https://evil.example", target="/v1/sites/shop/heartbeat"),
+            request(None, "Origin: https://evil.example", target="/v1/sites/shop/heartbeat"),
+            request(None, "Origin: https://evil.example"),
+            CLOSING,
+        ],
+        "short again long again long again long",
+    ),
+    "the same head of a crawler": ([request(None, BOT)] * 3 + [CLOSING], "short short short long"),
+    "the same head, other bodies": (
+        [request(), request(b"{"), request(b""), request(b"x" * 100), request(), CLOSING],
+        "short again long again long again long again long",
+    ),
+    "the same head, spelled in its own way": (
+        [request().replace(b"Content-Length: ", b"content-length:")] * 2 + [CLOSING],
+        "short again long",
+    ),
+    "the same head, a length in its own way": (
+        [
+            request(),
+            request().replace(b"Content-Length: ", b"Content-Length: 0"),
+            request().replace(b"Content-Length: ", b"Content-Length:  "),
+            request(),
+            CLOSING,
+        ],
+        "short again short short long",
+    ),
+    "the same head, a body that is too long": (
+        [request(), request(b'"' + b"x" * 3000 + b'"'), CLOSING],
+        "short long",
+    ),
+    "the same head, another method": (
+        [request(), request(method="PUT"), request(method="post"), CLOSING],
+        "short long",
+    ),
+    "the same head, another version": ([request(), request(version="1.0")], "short long"),
+    "the same head, another target": (
+        [request(), request(target="/v1/sites/blog/heartbeat?counts=1"), request(), CLOSING],
+        "short long again long",
+    ),
+    "the same head, and more than one request": (
+        [request(), request() + request(), request() + request()[:30], request()[30:], CLOSING],
+        "short short long short short long",
+    ),
+    "the same head, and less than one request": (
+        [request()[:30], request()[30:], request(), request()[:-5], request()[-5:], CLOSING],
+        "short short long long",
+    ),
+    "the same head, behind empty lines": (
+        [b"\r\n" + request(), b"\r\n" + request(), request(), CLOSING],
+        "short short short long",
+    ),
+    "many heads": (
+        [*[request(None, f"X-Forwarded-For: 192.0.2.{n % 3}") for n in range(6)], CLOSING],
+        "short short short short again short long",
     ),
     "all that may be known": (
         [

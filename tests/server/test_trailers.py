@@ -13,6 +13,8 @@ from uvicorn.server import ServerState
 
 import service
 from service.api import geo
+from service.api.geo import NOWHERE
+from service.api.intake import Sender
 from service.server.fallback_protocol import AsgiProtocol
 from service.server.fast_path import FastPathProtocol
 from service.server.minimal_protocol import MinimalProtocol
@@ -21,8 +23,8 @@ from service.store.writer import Heartbeat
 from tests.server.test_cost import Transport
 from tests.trailers import READ, chunked
 
-HEAD = "POST {} HTTP/1.1\r\nX-First: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
-GIVEN = [(b"x-first", b"1"), (b"transfer-encoding", b"chunked")]
+HEAD = "POST {} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+GIVEN = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
 
 
 class Closable(Transport):
@@ -53,10 +55,11 @@ class App:
         await send({"type": "http.response.body", "body": b""})
         self.is_done.set()
 
-    def begin(
-        self, name: str, peer: str, headers: Any, fields: Any, body: bytes, waiter: Any
-    ) -> Any:
+    def sender_of(self, peer: str, headers: Any, fields: Any) -> Any:
         self.given.append(headers)
+        return Sender(fields, peer, "", b"", NOWHERE)
+
+    def begin(self, name: str, sender: Sender, body: bytes, waiter: Any) -> Any:
         self.is_done.set()
         return Heartbeat("blog", "/", "", "", ""), ()
 

@@ -60,7 +60,8 @@ def decode_heartbeat(body: bytes) -> HeartbeatBody:
         RequestError: 400, the body is not a JSON object.
         FieldError: 422, a field is invalid.
     """
-    return without_repeats(decode(_HEARTBEAT, body), body)
+    beat = decode(_HEARTBEAT, body)
+    return beat if body.count(b'"') == BARE_QUOTES else without_repeats(beat, body)
 
 
 H = TypeVar("H", bound=HeartbeatBody)
