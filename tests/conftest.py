@@ -334,7 +334,9 @@ MakeService = Callable[..., Any]
 
 
 @pytest.fixture
-async def make_service(key_prefix: str) -> AsyncIterator[MakeService]:
+async def make_service(
+    key_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[MakeService]:
     """Starts apps in this process: `await make_service("memory://", ADMIN_TOKEN="…")`. Limits per
     address are off unless given; the client calls from 127.0.0.1."""
     running: list[Any] = []
@@ -359,6 +361,8 @@ async def make_service(key_prefix: str) -> AsyncIterator[MakeService]:
         return Service(app, client, app.state.context.store)
 
     yield make
+    # Where there is no Redis, each of the last calls would pause before it gives up.
+    monkeypatch.setattr("service.redis.circuit_breaker.PAUSE_S", 0.0)
     for part in reversed(running):
         if isinstance(part, httpx.AsyncClient):
             await part.aclose()
