@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 from bench.crowd import CHUNK, SITE, beat, store_of, write
 from bench.result import Context, Result
 from bench.server import Valkey, valkey
-from service.store.keys import SLOTS
+from service.store.tags import SLOTS
 
 NODES, SHARDS, BAR = 3, 12, 0.40
 START_S = 20

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from service.redis.connection import Connection
-from service.store.keys import PASTS, RENAMED, Keys, ShardKeys, site_of
+from service.store.keys import PASTS, RENAMED, Keys, ShardKeys
+from service.store.tags import site_of
 
 _CHUNK = 500
 _PASSING = ("session:", "viewed:")  # the keys of one session, which expire by themselves

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from service.redis.replicas import CLOCK_LIFE_MS
 from service.store.config import StoreConfig
-from service.store.keys import Keys, is_archive
+from service.store.keys import Keys
 from service.store.retention import TURN_MS
+from service.store.tags import is_archive
 from service.store.webhooks import WEBHOOK_LIFE_MS
 
 DAY_MS = 86_400_000

@@ -21,8 +21,8 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service import __version__
-from service.store.keys import site_of
 from service.store.redis_cost import OUTCOME_S, SITE_PART_S
+from service.store.tags import site_of
 
 # One more line per label, that nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -9,8 +9,8 @@ import structlog
 
 from service.redis.failures import FAILURES
 from service.redis.scripts import Call, load, run
-from service.store.keys import site_of
 from service.store.runner import ScriptRunner
+from service.store.tags import site_of
 
 LISTS_LIFE_MS = 400 * 86_400_000  # of `due` and `sites`, after anybody was on any site
 REENTER_S = 60.0  # between the writes that restore a busy site's entry, should it be lost

@@ -22,10 +22,11 @@ from service.store.archive import (
     names_of,
 )
 from service.store.due import LISTS_LIFE_MS
-from service.store.keys import MS_PER_HOUR, ShardKeys, archive_tag
+from service.store.keys import MS_PER_HOUR, ShardKeys
 from service.store.layout import Archive, Layout, SiteLayouts
 from service.store.layouts import LOOK_S, Layouts
 from service.store.runner import ScriptRunner
+from service.store.tags import archive_tag
 
 
 class Folded(NamedTuple):

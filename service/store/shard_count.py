@@ -9,8 +9,8 @@ import structlog
 
 from service.errors import ShardCountError, StoreError
 from service.store.due import LISTS_LIFE_MS
-from service.store.keys import generation_of, shard_number
 from service.store.runner import ScriptRunner
+from service.store.tags import generation_of, shard_number
 
 if TYPE_CHECKING:
     from service.store.store import PresenceStore

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from service.store.batch import Batch
-from service.store.keys import ShardKeys, site_of
+from service.store.keys import ShardKeys
+from service.store.tags import site_of
 from service.store.waiters import SharedWaiter, Waiter
 
 HELD_S = 2.5  # the longest that something is waited for; its caller does not wait so long

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from service.api.user_tokens import User, mint
-from service.store.keys import shard_of
 from service.store.paging import write_user_cursor
+from service.store.tags import shard_of
 from tests import invariants
 from tests.conftest import now_of, store_factory, url_of
 from tests.faults.copies import copies

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis.crc import key_slot
 
-from service.store.keys import SLOTS
+from service.store.tags import SLOTS
 from tests.deploy.balancers import DEPLOY, Balancer
 
 COPIES = 3

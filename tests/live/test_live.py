@@ -19,10 +19,10 @@ from service.live.hub import Hub
 from service.live.messages import Delta, Snapshot, SubscribeOptions, Subscriber
 from service.models import Change, PathCount, SessionEvent
 from service.server.fast_path import FastPathProtocol
-from service.store.keys import shard_of
 from service.store.merge import Changes, Entry
 from service.store.reader import CHANGES_LIMIT
 from service.store.store import PresenceStore
+from service.store.tags import shard_of
 from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeService, MakeStore, url_of
 from tests.server.test_fast_path import Served, request, serving, until

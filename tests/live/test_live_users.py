@@ -20,8 +20,9 @@ from service.live.user_slot import MOST_USERS_KEPT
 from service.live.user_watch import USERS_SHOWN
 from service.redis.client import connect
 from service.store.config import StoreConfig
-from service.store.keys import Keys, shard_of
+from service.store.keys import Keys
 from service.store.store import PresenceStore
+from service.store.tags import shard_of
 from service.store.writer import Heartbeat
 from tests.conftest import Clock, patient_store, url_of
 from tests.live.test_live import events_in

@@ -6,17 +6,8 @@ from zlib import crc32
 import pytest
 from redis.crc import key_slot
 
-from service.store.keys import (
-    MS_PER_HOUR,
-    Keys,
-    ShardKeys,
-    day_text,
-    hour_text,
-    shard_number,
-    shard_of,
-    site_of,
-    tag_of,
-)
+from service.store.keys import MS_PER_HOUR, Keys, ShardKeys, day_text, hour_text
+from service.store.tags import shard_number, shard_of, site_of, tag_of
 
 NOW_HOUR = 1_900_000_000_000 // MS_PER_HOUR  # 2030-03-17T17
 S = "5f1c0a53-7d7b-4f3e-9d57-3a1d8f3f6b0e"
