@@ -119,8 +119,11 @@ class Batcher(Generic[K, T, R]):
         `submit`."""
         self._admit(len(items))
         self.waiting += len(items)
+        last: K | None = None  # many are of one key, one behind the other
         for key, item, waiter in zip(keys, items, waiters, strict=True):
-            self._lane_for(key).add(key, kind, item, waiter)
+            if key is not last:
+                last, lane = key, self._lane_for(key)
+            lane.add(key, kind, item, waiter)
 
     def _admit(self, count: int) -> None:
         if self.waiting + count > self._max_waiting:
