@@ -22,8 +22,12 @@ export const formatTimeWithSeconds = (ms) => clockSeconds.format(ms);
 /** @param {number} ms */
 export const formatDate = (ms) => day.format(ms);
 
-/** A range of time: "20:50–21:00". @param {number} from @param {number} to */
-export const formatTimeRange = (from, to) => clock.formatRange(from, to);
+/** A range of time: "20:50–21:00"; of one over midnight Intl would say both dates. @param {number} from @param {number} to */
+export const formatTimeRange = (from, to) =>
+  isOneDay(from, to) ? clock.formatRange(from, to) : `${clock.format(from)}–${clock.format(to)}`;
+
+/** @param {number} a @param {number} b */
+const isOneDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
 
 /** The same with the weekday. @param {number} from @param {number} to */
 export const formatDayTimeRange = (from, to) => `${weekday.format(from)} ${formatTimeRange(from, to)}`;
