@@ -73,8 +73,7 @@ while KEYS[key] do
     end
   end
   for i = 1, #scores do
-    local score = scores[i]
-    local seen = score and score - timeout_ms
+    local seen = scores[i] and scores[i] - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then
       undecided = undecided or {}
