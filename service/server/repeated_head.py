@@ -34,7 +34,8 @@ class RepeatedHead:
         """The head of a heartbeat that was parsed; None, unless these bytes are one request and
         nothing else, whose body is as long as its Content-Length says."""
         head_length = data.find(_HEAD_END) + len(_HEAD_END)
-        if b"transfer-encoding" in sender.headers:
+        # Behind an empty line, what is kept would begin with the request line: a header to others.
+        if not data.startswith(_METHOD) or b"transfer-encoding" in sender.headers:
             return None
         found = _LENGTH.search(data, 0, head_length)
         if found is None or head_length + int(found[1]) != len(data):

@@ -254,6 +254,10 @@ CASES: dict[str, tuple[list[bytes], str]] = {
         [b"\r\n" + request(), b"\r\n" + request(), request(), CLOSING],
         "short short short long",
     ),
+    "a head behind an empty line, and then behind a request line": (
+        [b"\r\n" + request(), b"POST /v1/sites/blog/heartbeat HTTP/1.1\r\n" + request()],
+        "short",
+    ),
     "many heads": (
         [*[request(None, f"X-Forwarded-For: 192.0.2.{n % 3}") for n in range(6)], CLOSING],
         "short short short short again short long",
