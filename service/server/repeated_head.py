@@ -15,6 +15,7 @@ _METHOD, _VERSION = b"POST ", b" HTTP/1.1"
 # As nearly everybody writes it. Whatever else the parser takes, it is asked about.
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]+)\r\n", re.IGNORECASE)
 _MOST_DIGITS = len(str(MAX_BODY_BYTES))
+_MOST_HEAD = 4096  # bytes; it is kept for as long as its connection is
 
 
 class RepeatedHead:
@@ -32,8 +33,8 @@ class RepeatedHead:
     @classmethod
     def of(cls, data: bytes, longest_url: int, sender: Sender) -> "RepeatedHead | None":
         """The head of a heartbeat that was parsed; None, unless these bytes are one request and
-        nothing else, whose body is as long as its Content-Length says."""
-        head_length = data.find(_HEAD_END) + len(_HEAD_END)
+        nothing else, whose body is as long as its Content-Length says, and the head not long."""
+        head_length = data.find(_HEAD_END, 0, _MOST_HEAD) + len(_HEAD_END)
         # Behind an empty line, what is kept would begin with the request line: a header to others.
         if not data.startswith(_METHOD) or b"transfer-encoding" in sender.headers:
             return None

@@ -54,7 +54,7 @@ def _config(app: Any) -> uvicorn.Config:
 
 
 async def _check_fast_path() -> None:
-    """Sends one heartbeat that succeeds and one that is refused, as while Redis is away."""
+    """Sends heartbeats that succeed and one that is refused, as while Redis is away."""
     intake = _Intake()
     draining = SimpleNamespace(connections=(), is_on=False)
 
@@ -69,9 +69,14 @@ async def _check_fast_path() -> None:
     protocol.logger.addHandler(failures)
     protocol.connection_made(transport)
     try:
-        for outcome, status in (("created", b"204"), (StoreUnreachable("self-check"), b"503")):
+        # Parsed, with the same head, and parsed again.
+        for request, outcome, status in (
+            (_HEARTBEAT, "created", b"204"),
+            (_HEARTBEAT, "refreshed", b"204"),
+            (_HEARTBEAT.replace(b"localhost", b"other"), StoreUnreachable("self-check"), b"503"),
+        ):
             transport.written = b""
-            protocol.data_received(_HEARTBEAT)
+            protocol.data_received(request)
             if intake.waiter is None:
                 raise RuntimeError("a heartbeat did not take the fast path")
             waiter, intake.waiter = intake.waiter, None

@@ -108,6 +108,7 @@ def test_what_has_the_same_head(data: bytes, found: tuple[bytes, bytes] | None) 
         (request(headers=b"Host: localhost\r\nX: Content-Length: 2\r\n"), {}),
         (request(headers=HEADERS.replace(b": %d", b":\t%d")), {}),
         (request(), {"transfer_encoding": b"chunked"}),
+        (request(headers=HEADERS + b"X: " + b"x" * 4096 + b"\r\n"), {}),
     ],
 )
 def test_heads_that_are_not_kept(data: bytes, headers: dict[str, bytes]) -> None:
