@@ -169,6 +169,7 @@ class FastPathProtocol(TimeoutProtocol):
         if self._sender is not None and is_whole and self._is_between and self._heads_left:
             self._heads_left -= 1
             self._repeated = RepeatedHead.of(data, self._longest_url, self._sender)
+            self._head, self._body = [], b""  # a connection that idles is to hold no more than that
 
     # Called by the parser
 
