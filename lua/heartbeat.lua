@@ -40,7 +40,6 @@ local earliest = math.max(midnight, now - timeout_ms + 1)
 
 -- First what most heartbeats need. A member's score tells when its session was last seen, and
 -- where it was: repeats and signs of life are answered here, before anything else is even defined.
-local call, sub = redis.call, string.sub
 local reply, rest, key, arg, has_users = {now_text}, {}, 1, 11, false
 while KEYS[key] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]
@@ -54,9 +53,9 @@ while KEYS[key] do
     count, first_key = count - 0.5, first_key + 1
   end
   local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
-  local members, renewed, size, undecided, is_old = {}, nil, 0, nil, false
+  local members, renewed, undecided, is_old = {}, nil, nil, false
   for i = 1, count do
-    members[i] = sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. ARGV[first_arg + 2 * i - 2]
+    members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. ARGV[first_arg + 2 * i - 2]
   end
   reply[at] = 'open'
   local is_lone = count == 1
@@ -72,8 +71,8 @@ while KEYS[key] do
       reply[at + i] = false
     end
   end
-  for i = 1, #scores do
-    local seen = scores[i] and scores[i] - timeout_ms
+  for i, score in ipairs(scores) do
+    local seen = score and score - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then
       undecided = undecided or {}
@@ -83,7 +82,7 @@ while KEYS[key] do
       reply[at + i] = 'duplicate'
     else
       local session = KEYS[first_key + 2 * i - 2]
-      if call('HSET', session, 'seen', now_text) == 1 then -- the hash was lost
+      if redis.call('HSET', session, 'seen', now_text) == 1 then -- the hash was lost
         local _, country, user, path = string.match(members[i], MEMBER)
         redis.call('HSET', session, 'path', path, 'since', now_text,
           unpack(country ~= '--' and {'country', country} or {}))
@@ -91,9 +90,10 @@ while KEYS[key] do
           redis.call('HSET', session, 'user', user)
         end
       end
-      call('PEXPIREAT', session, expires)
-      renewed, size = renewed or {}, size + 2
-      renewed[size - 1], renewed[size] = expires, members[i]
+      redis.call('PEXPIREAT', session, expires)
+      renewed = renewed or {}
+      renewed[#renewed + 1] = expires
+      renewed[#renewed + 1] = members[i]
       is_old = is_old or seen < renewed_before
       reply[at + i] = 'refreshed'
     end
