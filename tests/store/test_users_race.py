@@ -68,7 +68,10 @@ async def test_the_log_replays_to_the_users_who_are_here(
 
     await asyncio.gather(*(visitor(copy) for copy in copies for _ in range(4)))
     assert clock.now_ms is not None
-    await invariants.check(copies[0], SITE, clock.now_ms)
+    # A sweep may be late with its clock, which another visitor has set forward meanwhile: what it
+    # takes for a session from the future it has end sooner than its hash.
+    slack_ms = 12 * 3_000
+    await invariants.check(copies[0], SITE, clock.now_ms, expiry_slack_ms=slack_ms)
     for shard in keys.of_site(SITE):
         await copies[0].sweep(shard.tag)
     here = await replayed_users(copies[0])
