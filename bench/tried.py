@@ -4,7 +4,6 @@ _SCRIPT = "Members read by one ZMSCORE and renewed by one ZADD for all heartbeat
 _CALLS = "Calls packed in C, on one connection without a pool or a task."
 TRIED: dict[str, str] = {
     "P1": "Answering before uvicorn's scope, cycle and task are made: 48 to 14 µs of Python.",
-    "P1b": "Here nothing is known from before: what P1 does not do again, a third, is parsing.",
     "P2": _CALLS,
     "P3": _CALLS,
     "P4": _CALLS,

@@ -26,6 +26,7 @@ from service.api.identified_heartbeats import IdentifiedHeartbeats
 from service.api.request_head import Headers
 from service.api.requests.fields import check_site
 from service.api.requests.heartbeats import decode_heartbeat
+from service.api.security import may_write
 from service.api.source_names import names_of
 from service.api.user_tokens import NOBODY
 from service.errors import PresenceError, RequestError
@@ -113,10 +114,8 @@ class Intake:
         about it, and whether pages of this origin may write. An unknown site is refused by
         `check_sender`, as a private one is. Raises RequestError, 422."""
         site = self._security.site_or_unknown(check_site(name))
-        if not site.origins:
-            return site, EXPOSED, True
-        is_allowed = bool(origin) and site.allows(origin.decode("latin-1"))
-        if not site.public:
+        is_allowed = may_write(site, origin)
+        if not site.origins or not site.public:
             return site, EXPOSED, is_allowed
         return site, exposed_to(origin) if is_allowed else (), is_allowed
 

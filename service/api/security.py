@@ -16,6 +16,11 @@ from service.sites import Site
 UNKNOWN_SITE = Site(frozenset({""}), public=False, token=secrets.token_urlsafe(32))
 
 
+def may_write(site: Site, origin: bytes) -> bool:
+    """Whether pages of this origin may write to a site; none is the empty one."""
+    return not site.origins or (bool(origin) and site.allows(origin.decode("latin-1")))
+
+
 class Security:
     """The rules of one deployment."""
 
@@ -59,11 +64,10 @@ class Security:
         Raises:
             RequestError: 403, or, as for an unknown site, 404 where the site is private.
         """
-        if not site.origins:
+        raw_origin = headers.get(b"origin", b"")
+        if may_write(site, raw_origin):
             return
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and site.allows(origin):
-            return
+        origin = raw_origin.decode("latin-1")
         if b"authorization" in headers and self._has_site_token(site, headers):
             self.require_site(name)
             return
@@ -80,7 +84,7 @@ class Security:
         if not site.origins or not site.public:
             return b"*"
         origin = headers.get(b"origin", b"")
-        return origin if site.allows(origin.decode("latin-1")) else None
+        return origin if may_write(site, origin) else None
 
     # Tokens
 
