@@ -38,8 +38,15 @@ EMBEDDED = {"REDIS_URL": "embedded://"}
     ],
 )
 def test_operator(
-    settings: dict[str, str], peer: str | None, headers: dict[str, str], status: int
+    settings: dict[str, str],
+    peer: str | None,
+    headers: dict[str, str],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Where the service was started before there is a token, which embedded:// would find.
+    monkeypatch.chdir(tmp_path)
     rules = security(**settings)
     request = scope(peer, *headers.items())
     assert status_of(rules.check_operator, headers_of(request)) == status
