@@ -231,7 +231,7 @@ def _one_by_one(
         this = beat(number)
         own = (shard.session(this.session_id), shard.viewed(this.session_id, this.path))
         keys = (*(_pairs_of(shard, hour) if name else shard.all_of(hour)), *own)
-        args = (this.path, this.country, "", "") if name else (f"{this.country} {this.path}", "")
+        args = (this.path, this.country, "", "") if name else (_member(number, 0), "")
         reply = redis.client.evalsha(sha, len(keys), *keys, *head, *args)
         if reply[2] != outcome:
             raise RuntimeError(f"not {outcome}: {reply}")

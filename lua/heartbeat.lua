@@ -8,11 +8,10 @@
   ARGV[2]   the hour the dated keys are for, hours since the epoch
   ARGV[3]   to ARGV[10]: the settings (include/settings.lua)
   then for each shard the number of its heartbeats: negative if it has 19 keys, and with .5 if it has
-  `sources`, so that 4 of such a shard are -4.5; and for each of these
-  ARGV[+1]  path, after the country, and the user if known: "<country or --> [<user> ]<path>"
-  ARGV[+2]  empty: nothing more; or the keyed hash of the client's address, if it is limited, then,
-            if any, a space and a JSON object: type, referrer, city, latitude, longitude, sources
-            (include/counters.lua), and of the user name and avatar
+  `sources`, so that 4 of such a shard are -4.5; then their members of `active`, "<session id>
+  <country or --> [<user> ]<path>"; then what else is known of each. Empty: nothing; or the keyed hash
+  of the client's address, if it is limited, then, if any, a space and a JSON object: type, referrer,
+  city, latitude, longitude, sources (include/counters.lua), and of the user name and avatar
   ARGV[-1]  remembered of those who left, users; only where a shard has 19 keys
 
   A shard is at most once in a call, has a heartbeat at least, and of a session only one.
@@ -40,10 +39,12 @@ local earliest = math.max(midnight, now - timeout_ms + 1)
 
 -- First what most heartbeats need. A member's score tells when its session was last seen, and
 -- where it was: repeats and signs of life are answered here, before anything else is even defined.
-local reply, rest, key, arg, has_users = {now_text}, {}, 1, 11, false
+-- A table that grows costs Redis microseconds each time, far more than one that is too long: tables
+-- are made of their full size, here and in what is included, and `reply` ends at its first nil.
+local reply, key, arg, at, rest, has_users = {unpack(ARGV)}, 1, 11, 2, nil, false
 while KEYS[key] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]
-  local first_key, first_arg, at = key + SHARD_KEYS, arg + 1, #reply + 1
+  local first_key = key + SHARD_KEYS
   local knows_users, has_sources = count < 0, count % 1 > 0 -- flags that no other shard has a byte for
   if knows_users then
     count, first_key, has_users = -count, first_key + 3, true
@@ -52,16 +53,11 @@ while KEYS[key] do
   if day then
     count, first_key = count - 0.5, first_key + 1
   end
-  local id_at = #active - #'active' + #'session:' + 1 -- the two keys differ from there on
-  local members, renewed, undecided, is_old = {}, nil, nil, false
-  for i = 1, count do
-    members[i] = string.sub(KEYS[first_key + 2 * i - 2], id_at) .. ' ' .. ARGV[first_arg + 2 * i - 2]
-  end
+  local first, last, renewed, renewals, is_decided, is_old = arg + 1, arg + count, 0, nil, true, false
   reply[at] = 'open'
-  local is_lone = count == 1
-  local scores = is_lone and {redis.pcall('ZSCORE', active, members[1])}
-    or redis.pcall('ZMSCORE', active, unpack(members))
-  local failed = is_lone and scores[1] or scores
+  local scores = count == 1 and {redis.pcall('ZSCORE', active, ARGV[first])}
+    or redis.pcall('ZMSCORE', active, unpack(ARGV, first, last))
+  local failed = count == 1 and scores[1] or scores
   if failed and failed.err then
     if redis.pcall('HEXISTS', active, 'moved') ~= 1 then
       return failed
@@ -75,15 +71,13 @@ while KEYS[key] do
     local seen = score and score - timeout_ms
     -- The score of a goodbye ends in .5 (leave.lua).
     if not (seen and seen >= earliest and seen <= now and seen % 1 == 0) then
-      undecided = undecided or {}
-      undecided[#undecided + 1] = i
-      reply[at + i] = false
+      is_decided, reply[at + i] = false, false
     elseif now - seen < dedup_ms then
-      reply[at + i] = 'duplicate'
+      scores[i], reply[at + i] = nil, 'duplicate' -- nil: it is decided
     else
-      local session = KEYS[first_key + 2 * i - 2]
+      local session, member = KEYS[first_key + 2 * i - 2], ARGV[arg + i]
       if redis.call('HSET', session, 'seen', now_text) == 1 then -- the hash was lost
-        local _, country, user, path = string.match(members[i], MEMBER)
+        local _, country, user, path = string.match(member, MEMBER)
         redis.call('HSET', session, 'path', path, 'since', now_text,
           unpack(country ~= '--' and {'country', country} or {}))
         if user ~= '' then
@@ -91,26 +85,26 @@ while KEYS[key] do
         end
       end
       redis.call('PEXPIREAT', session, expires)
-      renewed = renewed or {}
-      renewed[#renewed + 1] = expires
-      renewed[#renewed + 1] = members[i]
+      renewals, renewed = renewals or {unpack(ARGV, first, last + count)}, renewed + 2
+      renewals[renewed - 1], renewals[renewed] = expires, member
       is_old = is_old or seen < renewed_before
-      reply[at + i] = 'refreshed'
+      scores[i], reply[at + i] = nil, 'refreshed'
     end
   end
-  if renewed then
-    redis.call('ZADD', active, unpack(renewed))
-    if is_old then
-      renew_index(key, knows_users)
-    end
+  if renewals then
+    redis.call('ZADD', active, unpack(renewals, 1, renewed))
   end
-  if undecided then
-    rest[#rest + 1] = {key = key, first_key = first_key, first_arg = first_arg, at = at,
-      undecided = undecided, members = members, scores = scores, day = day}
+  if is_old then
+    renew_index(key, knows_users)
   end
-  key, arg = first_key + 2 * count, first_arg + 2 * count
+  if not is_decided then
+    rest = {key = key, first_key = first_key, arg = arg, count = count, at = at, scores = scores,
+      day = day, before = rest}
+  end
+  key, arg, at = first_key + 2 * count, last + count + 1, at + count + 1
 end
-if #rest == 0 then
+reply[1], reply[at] = now_text, nil
+if not rest then
   return reply
 end
 
@@ -195,35 +189,38 @@ local function decide(changes, beat)
 end
 
 local function decide_all(changes, part)
-  for _, i in ipairs(part.undecided) do
-    local k = part.first_key + 2 * i - 2
-    local id, country, user, path = string.match(part.members[i], MEMBER)
-    local client, details = string.match(ARGV[part.first_arg + 2 * i - 1], '^(%S*) ?(.*)$')
-    reply[part.at + i] = decide(changes, {
-      session = KEYS[k], marker = KEYS[k + 1], id = id, country = country, path = path,
-      user = user ~= '' and user or nil, score = part.scores[i], client = client,
-      details = details ~= '' and cjson.decode(details) or {},
-    })
+  for i = 1, part.count do
+    if part.scores[i] ~= nil then
+      local k = part.first_key + 2 * i - 2
+      local id, country, user, path = string.match(ARGV[part.arg + i], MEMBER)
+      local client, details = string.match(ARGV[part.arg + part.count + i], '^(%S*) ?(.*)$')
+      reply[part.at + i] = decide(changes, {
+        session = KEYS[k], marker = KEYS[k + 1], id = id, country = country, path = path,
+        user = user ~= '' and user or nil, score = part.scores[i], client = client,
+        details = details ~= '' and cjson.decode(details) or {},
+      })
+    end
   end
 end
 
-for _, part in ipairs(rest) do
-  local changes = new_changes(open_shard(part.key), part.day)
+while rest do
+  local changes = new_changes(rest.key, rest.day)
   -- What was decided is written, even where a later heartbeat fails.
-  local is_decided, failure = pcall(decide_all, changes, part)
+  local is_decided, failure = pcall(decide_all, changes, rest)
   local is_written, status = pcall(write_changes, changes)
   if is_decided and is_written then
-    reply[part.at] = status
+    reply[rest.at] = status
   else
     failure = is_written and failure or status
     local text = type(failure) == 'table' and failure.err or tostring(failure)
     if string.find(text, 'READONLY', 1, true) then -- a replica: the client looks elsewhere
       return redis.error_reply(string.match(text, 'READONLY.*'))
     end
-    reply[part.at] = 'failed ' .. text
-    for _, i in ipairs(is_written and {} or part.undecided) do
-      reply[part.at + i] = false
+    reply[rest.at] = 'failed ' .. text
+    for i = 1, is_written and 0 or rest.count do
+      reply[rest.at + i] = rest.scores[i] == nil and reply[rest.at + i]
     end
   end
+  rest = rest.before
 end
 return reply

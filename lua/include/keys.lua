@@ -29,13 +29,15 @@
 --   19 users           hash    user -> "<seen><tab><told><tab><name><tab><avatar>", then for each
 --                              session that is here "<tab><id> <since> <country or --> <path>"
 local function open_shard(k)
-  local has_users = string.sub(KEYS[k + 18] or '', -6) == ':users'
-  return {
+  local shard = {
     active = KEYS[k], pages = KEYS[k + 1], countries = KEYS[k + 2], events = KEYS[k + 3],
     located = KEYS[k + 4], places = KEYS[k + 5], newcomers = KEYS[k + 6], views = KEYS[k + 7],
     totals = KEYS[k + 8], top = KEYS[k + 9], types = KEYS[k + 10], top_order = KEYS[k + 11],
     uniques = KEYS[k + 12], uniques_of_day = KEYS[k + 13], minutes = KEYS[k + 14],
-    hours = KEYS[k + 15], user_pages = has_users and KEYS[k + 16], first_key = k,
-    user_seen = has_users and KEYS[k + 17], users = has_users and KEYS[k + 18],
+    hours = KEYS[k + 15], -- with a seventeenth the table would be twice as large
   }
+  if string.sub(KEYS[k + 18] or '', -6) == ':users' then
+    shard.user_pages, shard.user_seen, shard.users = KEYS[k + 16], KEYS[k + 17], KEYS[k + 18]
+  end
+  return shard
 end

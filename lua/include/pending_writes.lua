@@ -1,9 +1,10 @@
--- What heartbeats change of a shard is added up, and written once.
+-- What heartbeats change of a shard, whose keys begin at `first_key`, is added up, and written once.
 -- `day`: the hash of today's sources, where a heartbeat has some.
-local function new_changes(shard, day)
+local function new_changes(first_key, day)
   return {
-    shard = shard, members = {}, pages = {}, countries = {}, events = {}, visitors = {},
-    views = new_views(), created = 0, is_old = false, day = day,
+    shard = open_shard(first_key), first_key = first_key, members = {nil, nil}, pages = {},
+    countries = {}, events = {}, visitors = {}, views = new_views(), created = 0, is_old = false,
+    day = day,
   }
 end
 
@@ -49,7 +50,7 @@ local function write_changes(changes)
   -- Without a TTL: the site is new, or its only session has moved, so that keys were made anew.
   local is_opened = may_be_new and redis.call('PTTL', shard.active) < 0
   if is_opened or changes.is_old then
-    renew_index(shard.first_key, shard.users)
+    renew_index(changes.first_key, shard.users)
   end
   return is_opened and 'opened' or 'open'
 end

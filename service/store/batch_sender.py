@@ -156,12 +156,15 @@ class BatchSender:
                 args.append(count)
             session, viewed = keys.session_prefix, keys.viewed_prefix
             asks = keys.asks_until_ms > runner.about_now_ms() if keys.asks_until_ms else False
+            known: list[str] = []
             for session_id, path, country, client, details, user, _ in batch.items:
                 all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
-                member = f"{country or '--'} {user} {path}" if user else f"{country or '--'} {path}"
+                where = f"{user} {path}" if user else path
+                args.append(f"{session_id} {country or '--'} {where}")
                 if asks:
                     details = asking(details)
-                args += (member, f"{client} {details}" if details else client)
+                known.append(f"{client} {details}" if details else client)
+            args += known
         if has_users:
             args.append(runner.config.users_kept)
         return Call(load("heartbeat"), all_keys, args)

@@ -91,14 +91,15 @@ async def test_who_does_not_say_how_they_came_has_no_byte_more(
     told = Heartbeat(S, "/a", "DE", "client", '{"sources":"device phone"}', "", True)
     of_all = [name for one in plain for name in (keys.session(one[0]), keys.viewed(one[0], "/a"))]
     settings = [str(NOW), hour, *store.config.heartbeat_arguments]
-    rest = ["DE /a", "client"] * 3
+    members = [f"{session} DE /a" for session in (S, *others)]
     await store.heartbeats("blog", plain)
     await store.heartbeats("blog", [told, *plain[1:]])
     without, with_sources = (call for call in sent if call.script.name == "heartbeat")
     assert [*without.keys] == [*keys.all_of(hour), *of_all]
-    assert [*without.args] == [*settings, 4, "DE /a", "client", *rest]
+    assert [*without.args] == [*settings, 4, *members, *["client"] * 4]
     assert [*with_sources.keys] == [*keys.all_of(hour), keys.sources_of(hour), *of_all]
-    assert [*with_sources.args] == [*settings, "4.5", "DE /a", f"client {told.details}", *rest]
+    known = [f"client {told.details}", *["client"] * 3]
+    assert [*with_sources.args] == [*settings, "4.5", *members, *known]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -240,7 +241,9 @@ def _heartbeat_calls(store: PresenceStore, path: str) -> list[Call]:
     keys, hour = store.keys.of_session("blog", S), NOW // MS_PER_HOUR
     names = [*keys.all_of(hour), keys.session(S), keys.viewed(S, path)]
     return [
-        Call(load("heartbeat"), names, [NOW, hour, *store.config.arguments, 1, f"-- {path}", ""])
+        Call(
+            load("heartbeat"), names, [NOW, hour, *store.config.arguments, 1, f"{S} -- {path}", ""]
+        )
     ]
 
 
@@ -369,7 +372,7 @@ def _call_of_sites(store: PresenceStore, *sites: str) -> Call:
     for site in sites:
         keys = store.keys.of_session(site, S)
         names += [*keys.all_of(hour), keys.session(S), keys.viewed(S, "/")]
-        args += [1, "-- /", ""]
+        args += [1, f"{S} -- /", ""]
     return Call(load("heartbeat"), names, args)
 
 
@@ -438,7 +441,8 @@ async def _fill(url: str, site: str, count: int) -> None:
         for n in range(start, start + 2_000):
             session, path = f"session-{n:010d}", f"/{n % 50}"
             names += (keys.session(session), keys.viewed(session, path))
-            args += (f"{'DE' if n % 3 else '--'} {path}", "")
+            args.append(f"{session} {'DE' if n % 3 else '--'} {path}")
+        args += [""] * 2_000
         await run(client, Call(load("heartbeat"), names, args))
     await store.close()
 

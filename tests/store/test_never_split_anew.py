@@ -138,7 +138,7 @@ def expected(step: Step, now_ms: int) -> list[str]:
     if step.view:
         own, args = [*own, f"viewed:{S}:{step.path}"], step.path
     elif step.path:
-        own, args = [*own, f"viewed:{S}:{step.path}"], f"1 -- {step.path}"
+        own, args = [*own, f"viewed:{S}:{step.path}"], f"1 {S} -- {step.path}"
     else:
         args = "3000 /b"
     keys = [f"p:{{blog}}:{name}" for name in (*SHARD, *own)]
