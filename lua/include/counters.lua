@@ -2,7 +2,7 @@
 -- Writes what was added up: one by one what a lone move changes, more of it in one read and one
 -- write. A counter that comes to nothing is removed; returns whether one did.
 local function write_counts(key, counts)
-  local names, has_fallen = {}, false
+  local names, has_fallen = {nil, nil}, false
   for name, by in pairs(counts) do
     has_fallen = has_fallen or by == 0 -- it may have come to nothing and back
     if by ~= 0 then

@@ -2,9 +2,9 @@
 -- `day`: the hash of today's sources, where a heartbeat has some.
 local function new_changes(first_key, day)
   return {
-    shard = open_shard(first_key), first_key = first_key, members = {nil, nil}, pages = {},
-    countries = {}, events = {}, visitors = {}, views = new_views(), created = 0, is_old = false,
-    day = day,
+    shard = open_shard(first_key), first_key = first_key, members = {nil, nil, nil, nil},
+    pages = {}, countries = {}, events = {nil, nil}, visitors = {}, views = new_views(), created = 0,
+    is_old = false, day = day,
   }
 end
 

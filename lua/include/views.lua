@@ -20,7 +20,7 @@ local function claim_view(marker)
 end
 
 local function new_views()
-  return {entries = {}, paths = {}, of = {}, types = {}}
+  return {entries = {nil, nil}, paths = {nil, nil}, of = {}, types = {}}
 end
 
 local function add_field(fields, name, value)
