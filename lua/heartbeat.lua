@@ -14,7 +14,7 @@
   city, latitude, longitude, sources (include/counters.lua), and of the user name and avatar
   ARGV[-1]  remembered of those who left, users; only where a shard has 19 keys
 
-  A shard is at most once in a call, has a heartbeat at least, and of a session only one.
+  A shard is at most once in a call (of 7,900 ARGV at most), has a heartbeat, and of a session one.
 
   Returns {now, 'stale'}, nothing was written: ARGV[2] is not this hour; or
   {now, status, outcome …, status, outcome …}: for each shard a status, then its outcomes
@@ -39,8 +39,8 @@ local earliest = math.max(midnight, now - timeout_ms + 1)
 
 -- First what most heartbeats need. A member's score tells when its session was last seen, and
 -- where it was: repeats and signs of life are answered here, before anything else is even defined.
--- A table that grows costs Redis microseconds each time, far more than one that is too long: tables
--- are made of their full size, here and in what is included, and `reply` ends at its first nil.
+-- A table that grows costs Redis microseconds each time, far more than one that is too long: what a
+-- lone heartbeat fills has its room from the start, by nils, and `reply` ends at its first nil.
 local reply, key, arg, at, rest, has_users = {unpack(ARGV)}, 1, 11, 2, nil, false
 while KEYS[key] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]

@@ -20,7 +20,7 @@ local function create(changes, beat, was, is_view)
   if left_path ~= beat.path or tonumber(goodbye) <= now then
     goodbye = nil
   end
-  local fields = {'path', beat.path, 'seen', now_text, 'since', now_text, nil, nil, nil, nil}
+  local fields = {'path', beat.path, 'seen', now_text, 'since', now_text, nil, nil, nil, nil} -- room
   add_field(fields, 'leaving', goodbye)
   add_field(fields, 'country', beat.country ~= '--' and beat.country)
   add_field(fields, 'user', beat.user)

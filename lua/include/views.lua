@@ -31,7 +31,7 @@ local function add_field(fields, name, value)
 end
 
 local function note_view(views, id, path, country, details)
-  local fields = {'session', id, 'path', path, 'at', now_text, nil, nil, nil, nil, nil, nil}
+  local fields = {'session', id, 'path', path, 'at', now_text, nil, nil, nil, nil, nil, nil} -- room
   add_field(fields, 'type', details.type)
   add_field(fields, 'referrer', details.referrer)
   add_field(fields, 'country', country ~= '--' and country)
