@@ -22,6 +22,7 @@ from bench.server import Valkey, valkey
 from service.redis.scripts import load
 from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys
+from service.store.members import member_of
 from service.store.store import PresenceStore
 
 BATCH = 64
@@ -123,7 +124,7 @@ async def _heartbeats(
 
 def _member(number: int, moves: int) -> str:
     this = beat(number, moves)
-    return f"{this.session_id} {this.country} {this.path}"
+    return member_of(this.session_id, this.country, this.path)
 
 
 def _raw_duplicate(pipeline: Any, number: int, moves: int) -> None:

@@ -40,7 +40,7 @@ local earliest = math.max(midnight, now - timeout_ms + 1)
 -- First what most heartbeats need. A member's score tells when its session was last seen, and
 -- where it was: repeats and signs of life are answered here, before anything else is even defined.
 -- A table that grows costs Redis microseconds each time, far more than one that is too long: what a
--- lone heartbeat fills has its room from the start, by nils, and `reply` ends at its first nil.
+-- lone heartbeat fills has room from the start, by nils or what ARGV has; `reply` ends at a nil.
 local reply, key, arg, at, rest, has_users = {unpack(ARGV)}, 1, 11, 2, nil, false
 while KEYS[key] do
   local count, active = tonumber(ARGV[arg]), KEYS[key]
@@ -85,7 +85,7 @@ while KEYS[key] do
         end
       end
       redis.call('PEXPIREAT', session, expires)
-      renewals, renewed = renewals or {unpack(ARGV, first, last + count)}, renewed + 2
+      renewals, renewed = renewals or {unpack(ARGV, first, last + count)}, renewed + 2 -- room
       renewals[renewed - 1], renewals[renewed] = expires, member
       is_old = is_old or seen < renewed_before
       scores[i], reply[at + i] = nil, 'refreshed'

@@ -18,6 +18,7 @@ from service.store.carrier import Carrier
 from service.store.due import DueList
 from service.store.former_shards import asking
 from service.store.keys import ShardKeys
+from service.store.members import member_of
 from service.store.runner import ScriptRunner
 
 CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis
@@ -159,8 +160,7 @@ class BatchSender:
             known: list[str] = []
             for session_id, path, country, client, details, user, _ in batch.items:
                 all_keys += (session + session_id, f"{viewed}{session_id}:{path}")
-                where = f"{user} {path}" if user else path
-                args.append(f"{session_id} {country or '--'} {where}")
+                args.append(member_of(session_id, country or "--", path, user))
                 if asks:
                     details = asking(details)
                 known.append(f"{client} {details}" if details else client)

@@ -7,6 +7,11 @@ from typing import NamedTuple
 _FORM = re.compile(r"(\S+) (\S+) (?:([^ /]+) )?(/.*)", re.DOTALL)
 
 
+def member_of(session: str, country: str, path: str, user: str = "") -> str:
+    """The text of a member, of which Member says the form."""
+    return f"{session} {country} {user} {path}" if user else f"{session} {country} {path}"
+
+
 class Member(NamedTuple):
     """`<session> <country or --> <path>`, with the id of its user before the path if that is
     known; else `user` is empty."""
@@ -23,8 +28,7 @@ class Member(NamedTuple):
         return cls(match[1], match[2], match[4], match[3] or "") if match else None
 
     def __str__(self) -> str:
-        user = f"{self.user} " if self.user else ""
-        return f"{self.session} {self.country} {user}{self.path}"
+        return member_of(*self)
 
     @property
     def page_and_user(self) -> str:
