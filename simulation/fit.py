@@ -53,13 +53,12 @@ def see(
         for setting, rates in wanted.items():
             runs[setting].append(observe(context, setting, rates, seconds))
     return {
-        setting: [_one(list(same)) for same in zip(*all_runs, strict=True)]
+        setting: [
+            Observed(*map(median, zip(*map(astuple, same), strict=True)))
+            for same in zip(*all_runs, strict=True)
+        ]
         for setting, all_runs in runs.items()
     }
-
-
-def _one(same: list[Observed]) -> Observed:
-    return Observed(*(median(figures) for figures in zip(*map(astuple, same), strict=True)))
 
 
 def simulated(setting: Setting, one: Observed, costs: Costs, seconds: float = 4.0) -> Outcome:

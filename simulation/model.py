@@ -1,5 +1,5 @@
 """The simulation: events on cores. A copy does with a heartbeat what service/store/batcher.py does:
-one call in flight to each node, a pause after a call of several, none once enough wait.
+one call in flight to each node, a pause after a call of several, until enough wait.
 
 Where only a part of the copies is simulated, the others' calls reach each node as a Poisson process
 of calls such as those of the part.
@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from inspect import signature
 from itertools import count
-from math import ceil, log
+from math import ceil, floor, log
 from typing import Any
 
 from service.redis.cluster import LOST_AFTER_S
 from service.store.batch_sender import CALL_LIMIT
 from service.store.batcher import Batcher
+from service.store.lane import PEAK_KEPT
 from service.store.sweeper import POLL_S
 from service.store.sweeps import SWEEP_LIMIT
 from service.store.writer import CALL_PACE_S
@@ -104,8 +105,7 @@ class Cache:
         before, self._warmed = self._warmed, faded(self._worked_s, self._warm_s)
         return self._share * self._chill * self._warm_s * (self._warmed - before)
 
-    def rest(self, at: float) -> None:
-        """From then on it cools, until there is work again."""
+    def rest(self, at: float) -> None:  # it cools then, until there is work again
         self._rests_s = at
 
 
@@ -177,7 +177,7 @@ class Lane:
         self.copy, self.node = copy, node
         self.queue: deque[tuple[int, float]] = deque()  # shard, and when it was sent
         self.is_idle, self.pause = True, 0  # the number of the pause that it is in
-        self.began_s = 0.0
+        self.began_s = self.peak = 0.0
 
 
 class Copy(Process):
@@ -322,7 +322,7 @@ class Simulation:
         if lane is None:
             lane = copy.lanes[number] = Lane(copy, self.nodes[number])
         lane.queue.append((shard, sent))
-        if lane.is_idle or (lane.pause and len(lane.queue) >= ENOUGH):
+        if lane.is_idle or (lane.pause and len(lane.queue) >= min(ENOUGH, lane.peak)):
             lane.is_idle, lane.pause = False, 0
             self._at(max(now, copy.free_s), self._take, lane)
 
@@ -383,8 +383,14 @@ class Simulation:
         self.outcome.answered += len(items)
         copy.waiting -= len(items)
         paced = lane.began_s + CALL_PACE_S
-        if len(items) > 1 and done < paced and len(lane.queue) < ENOUGH:
-            lane.pause = next(self._count) + 1
-            self._at(paced, self._wake, lane, lane.pause)
-        else:
-            self._at(done, self._take, lane)
+        if len(items) > 1:
+            lane.peak = max(len(items) + len(lane.queue), PEAK_KEPT * lane.peak)
+            if done < paced and len(lane.queue) < min(ENOUGH, lane.peak):
+                lane.pause = next(self._count) + 1
+                # uvloop counts in whole ms, and looks when something comes, or in a whole ms.
+                comes_ms = -log(1.0 - self.numbers.random()) * 1000 * self.plan.copies
+                late_ms = min(comes_ms / self.plan.rate, self.numbers.random())
+                ends_ms = floor(done * 1000) + round((paced - done) * 1000) + late_ms
+                self._at(max(ends_ms / 1000, done), self._wake, lane, lane.pause)
+                return
+        self._at(done, self._take, lane)

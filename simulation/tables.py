@@ -87,13 +87,10 @@ FIGURES = {
 def figures_of(outcome: Outcome) -> dict[str, float]:
     """Those that are compared with what is seen."""
     return {
-        "calls": outcome.calls / outcome.sent,
-        "scripts": outcome.scripts / outcome.sent,
-        "copy_us": outcome.copy_us,
-        "redis_us": outcome.redis_us,
-        "p50_ms": outcome.percentile_ms(50),
-        "p99_ms": outcome.percentile_ms(99),
-    }
+        "calls": outcome.calls / outcome.sent, "scripts": outcome.scripts / outcome.sent,
+        "copy_us": outcome.copy_us, "redis_us": outcome.redis_us,
+        "p50_ms": outcome.percentile_ms(50), "p99_ms": outcome.percentile_ms(99),
+    }  # fmt: skip
 
 
 def checked() -> str:

@@ -3,7 +3,8 @@
 One call in flight per lane: an idle service adds no delay, a busy one pays for a call once per
 batch. Many copies of the service are each less busy, and would send the Redis that they share many
 small calls; so after a call with several items the next begins `pace_s` after its start, unless
-enough items are queued before.
+enough items are queued before: a fixed number, or as many as there were at once of late, for then
+all who send are probably waiting, and nobody else will come.
 
 The batcher knows nothing of Redis: `send` is given the batches of one lane, in the order in which
 they were begun, and answers each with one result per item, or an exception, for one item or for all
@@ -62,7 +63,8 @@ class Batcher(Generic[K, T, R]):
             fails all its items.
         pace_s: seconds between the starts of two calls on a lane, if the first has several items.
             After a lone item nobody waits.
-        enough: queued items that start the next call without that pause.
+        enough: queued items that start the next call without that pause. Fewer do where there were
+            fewer at once of late, waiting or in flight.
         patience_s: for how long a batch is sent again, in seconds since it was begun; its last
             answer comes LAST_CALL_S later at most.
     """
@@ -189,7 +191,8 @@ class Batcher(Generic[K, T, R]):
                         deliver(batch, answer)
                 send, most = self._send, self._max_call
                 if not self._is_closed and (len(batches) > 1 or len(batches[0].items) > 1):
-                    await lane.pause(began_s + self._pace_s - time.monotonic())
+                    answered = sum(len(batch.items) for batch in batches)
+                    await lane.pause(began_s + self._pace_s - time.monotonic(), answered)
         finally:
             lane.task = None
 

@@ -17,6 +17,9 @@ PAUSE_S = 0.01  # before a batch is sent again; each time twice as long
 # For how long a batch of a stalled lane takes in more. A batch is given up as a whole, by its age:
 # who joins it late waits that much less than those who began it.
 OPEN_S = 0.1
+# What is left, after each call, of the most items at once: clients that are gone are forgotten
+# within a second. Forgotten faster, it would be reached by chance, and calls would be smaller.
+PEAK_KEPT = 0.99
 _BEGUN_S = attrgetter("begun_s")
 
 
@@ -30,8 +33,10 @@ class Lane(Generic[K, T, R]):
         "_id_of",
         "_indexes",
         "_max_batch",
+        "_most_enough",
         "_open",
         "_pause",
+        "_peak",
         "_shared",
         "_size",
         "batches",
@@ -58,7 +63,9 @@ class Lane(Generic[K, T, R]):
         self._indexes: dict[K, dict[Hashable, int]] = {}
         self.task: asyncio.Task[None] | None = None
         self._max_batch = max_batch
-        self._enough = enough
+        self._enough: float = enough  # queued items that end a pause; _most_enough or fewer
+        self._most_enough = enough
+        self._peak = 0.0  # the most items that were queued or in flight at once, of late
         self._size = self._shared = 0  # queued items, and waiters that share one
         self.taken = 0  # of both, by the last `take`
         self._pause: asyncio.Future[None] | None = None
@@ -169,8 +176,10 @@ class Lane(Generic[K, T, R]):
         self.taken += size
         return batches
 
-    async def pause(self, seconds: float) -> None:
-        """Waits for so many seconds, or until enough items are queued."""
+    async def pause(self, seconds: float, answered: int) -> None:
+        """Waits for so many seconds after a call of so many items, or until enough are queued."""
+        self._peak = max(answered + self._size, PEAK_KEPT * self._peak)
+        self._enough = min(self._most_enough, self._peak)
         if seconds <= 0 or self._size >= self._enough:
             return
         loop = asyncio.get_running_loop()

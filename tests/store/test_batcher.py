@@ -90,9 +90,10 @@ FOR_EVER_S = 3600.0
     [
         (1, 1, [1, 1]),  # who was alone makes nobody wait
         (2, 1, [2]),
-        (2, 2, [2]),
-        (2, 3, [2, 3]),  # enough do not wait
-        (2, 4, [2, 4]),
+        (2, 2, [2, 2]),  # all are here again
+        (4, 2, [4]),
+        (4, 3, [4, 3]),  # enough do not wait
+        (4, 4, [4, 4]),
     ],
 )
 async def test_calls_with_company_are_paced(first: int, later: int, sent: list[int]) -> None:
@@ -105,6 +106,33 @@ async def test_calls_with_company_are_paced(first: int, later: int, sent: list[i
     await batcher.close()  # makes nobody wait any more
     assert await asyncio.gather(*rest) == list(range(later))
     assert [len(items) for items in server.sent] == [first, later]
+
+
+async def test_whoever_waited_during_a_call_is_expected_too() -> None:
+    server = Server()
+    batcher = batcher_of(server, pace_s=FOR_EVER_S)
+    server.gate.clear()
+    first = [batcher.result_of("a", "beat", n) for n in range(2)]
+    await settle()
+    second = [batcher.result_of("a", "beat", n) for n in range(3)]
+    server.gate.set()
+    await asyncio.gather(*first)
+    assert len(server.sent) == 1  # those two may come again
+    again = [batcher.result_of("a", "beat", n + 3) for n in range(2)]
+    await asyncio.gather(*second, *again)
+    assert [len(items) for items in server.sent] == [2, 5]
+
+
+async def test_whoever_is_gone_is_expected_no_more() -> None:
+    server = Server()
+    batcher = batcher_of(server, pace_s=0.000_1)
+    await asyncio.gather(*(batcher.result_of("a", "beat", n) for n in range(8)))
+    (lane,) = batcher._lanes.values()
+    calls = 0
+    while lane._enough > 2:
+        await asyncio.gather(*(batcher.result_of("a", "beat", n) for n in range(2)))
+        calls += 1
+    assert calls < 150  # less than a second, 5 ms apart
 
 
 async def test_a_batch_of_many_at_once_counts_as_many() -> None:
@@ -120,9 +148,9 @@ async def test_a_batch_of_many_at_once_counts_as_many() -> None:
 async def test_a_pause_ends_by_itself() -> None:
     server = Server()
     batcher = batcher_of(server, pace_s=0.01)
-    for _ in range(3):
-        await asyncio.gather(*(batcher.result_of("a", "beat", n) for n in range(2)))
-    assert [len(items) for items in server.sent] == [2, 2, 2]
+    for many in (4, 3, 2):
+        await asyncio.gather(*(batcher.result_of("a", "beat", n) for n in range(many)))
+    assert [len(items) for items in server.sent] == [4, 3, 2]
 
 
 async def test_lanes_do_not_wait_for_each_other() -> None:
