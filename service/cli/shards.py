@@ -11,8 +11,8 @@ from service.cli.printing import stderr, stdout
 from service.cli.reading import open_store, reachable, run, site_argument
 from service.settings import Settings
 from service.sites import MOST_SHARDS
-from service.store.folding import Folded
 from service.store.layout import Layout, SiteLayouts
+from service.store.resharding.folding import Folded
 
 
 @click.command(short_help="Show or change into how many shards a site is split.")

@@ -37,8 +37,8 @@ from service.redis.connection import Connection
 from service.redis.failures import FAILURES, as_store_error
 from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys
-from service.store.layouts import read_layouts
 from service.store.members import Member
+from service.store.resharding.layouts import read_layouts
 from service.store.tags import site_of
 
 PATIENCE_S = 60.0  # for one answer: a million members take Redis a second or two

@@ -14,11 +14,11 @@ from service.errors import StoreBusy
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
 from service.store.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
-from service.store.carrier import Carrier
 from service.store.due import DueList
-from service.store.former_shards import asking
 from service.store.keys import ShardKeys
 from service.store.members import member_of
+from service.store.resharding.carrier import Carrier
+from service.store.resharding.former_shards import asking
 from service.store.runner import ScriptRunner
 
 CALL_LIMIT = 128  # heartbeats of one call, of all its sites: about 3 ms of Redis

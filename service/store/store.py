@@ -15,19 +15,20 @@ from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S
 from service.redis.connection import Connection
 from service.store.batch_sender import BatchSender
 from service.store.batcher import Batcher
-from service.store.carrier import Carrier
 from service.store.config import StoreConfig
 from service.store.due import DueList
 from service.store.erase import StoreErasure
 from service.store.events import StoreEvents
-from service.store.folding import Folding
 from service.store.history import StoreHistory
-from service.store.in_turn import InTurn
 from service.store.keys import Keys, ShardKeys
-from service.store.layouts import Layouts
 from service.store.listings import Listings
 from service.store.paging import read_site_positions
 from service.store.reader import StoreReader
+from service.store.resharding.carrier import Carrier
+from service.store.resharding.folding import Folding
+from service.store.resharding.in_turn import InTurn
+from service.store.resharding.layouts import Layouts
+from service.store.resharding.up_to_date import UpToDate
 from service.store.retention import Retention
 from service.store.runner import ScriptRunner
 from service.store.shard_count import ShardCount
@@ -35,7 +36,6 @@ from service.store.shares import StoreShares
 from service.store.site_counts import SiteCounts
 from service.store.source_totals import StoreSourceTotals
 from service.store.sweeps import StoreSweeps, Sweep
-from service.store.up_to_date import UpToDate
 from service.store.users import StoreUsers
 from service.store.webhooks import StoreWebhooks
 from service.store.writer import Heartbeat, StoreWriter

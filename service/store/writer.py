@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from service.errors import StoreBusy, WrongTypeError
 from service.redis.connection import Connection
 from service.store.batcher import Batcher
-from service.store.former_shards import FormerShards
-from service.store.in_turn import Send
 from service.store.keys import ShardKeys
+from service.store.resharding.former_shards import FormerShards
+from service.store.resharding.in_turn import Send
 from service.store.runner import ScriptRunner
 from service.store.waiters import ResultCollector, Waiter
 

@@ -11,10 +11,10 @@ import pytest
 
 from service.errors import StoreBusy
 from service.ops.doctor import Doctor
-from service.store import archive
-from service.store.archive import ArchiveWriter
 from service.store.keys import Keys
 from service.store.layout import SiteLayouts
+from service.store.resharding import archive
+from service.store.resharding.archive import ArchiveWriter
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests.conftest import Clock, MakeStore

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from service.redis.scripts import Call, load
-from service.store import carrier
 from service.store.due import LISTS_LIFE_MS
 from service.store.layout import SiteLayouts
+from service.store.resharding import carrier
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests.conftest import PATIENCE_S, Clock, MakeStore

@@ -15,16 +15,16 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from service.errors import StoreBusy, StoreError
-from service.store.archive import (
+from service.store.due import LISTS_LIFE_MS
+from service.store.keys import MS_PER_HOUR, ShardKeys
+from service.store.layout import Archive, Layout, SiteLayouts
+from service.store.resharding.archive import (
     AT_ONCE,
     ArchiveWriter,
     Progress,
     names_of,
 )
-from service.store.due import LISTS_LIFE_MS
-from service.store.keys import MS_PER_HOUR, ShardKeys
-from service.store.layout import Archive, Layout, SiteLayouts
-from service.store.layouts import LOOK_S, Layouts
+from service.store.resharding.layouts import LOOK_S, Layouts
 from service.store.runner import ScriptRunner
 from service.store.tags import archive_tag
 

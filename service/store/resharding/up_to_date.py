@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from service.errors import WrongTypeError
 from service.store.keys import Keys
-from service.store.layouts import Layouts
+from service.store.resharding.layouts import Layouts
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

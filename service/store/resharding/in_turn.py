@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from service.store.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
-from service.store.carrier import Carrier
 from service.store.keys import ShardKeys
-from service.store.turns import ShardBatch
+from service.store.resharding.carrier import Carrier
+from service.store.resharding.turns import ShardBatch
 
 Send = Callable[[list[ShardBatch]], Awaitable[list[Answer[str]]]]
 
