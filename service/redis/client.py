@@ -1,7 +1,8 @@
 """`connect(url)`: the URL chooses the topology, once; no read and no write asks which one it is.
 
-The deadlines of every topology stand here. redis-py's own defaults (5 s socket timeout, ten
-retries) would let one frozen Redis hold a request for a minute.
+The deadlines of every topology stand here; calls of heartbeats have those of their caller instead
+(dedicated_connection.py). redis-py's own defaults (5 s socket timeout, ten retries) would let one
+frozen Redis hold a request for a minute.
 """
 
 from functools import partial

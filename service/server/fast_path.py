@@ -1,10 +1,11 @@
 """Heartbeats answered where their bytes come in.
 
 For each request uvicorn makes a scope, a cycle, an event and a task, which cost more than all
-that is done for a heartbeat. `FastPathProtocol` answers one that is here as a whole without them,
-and hands everything else to uvicorn: other requests, bodies that come in pieces, a client that
-does not keep its connection, and any answer but a plain 204. The order of answers on one
-connection is uvicorn's: a request behind a heartbeat that is not answered yet waits in its queue.
+that is done for a heartbeat. `FastPathProtocol` answers one that is here as a whole without them.
+Any other request, a body that comes in pieces, and a client that does not keep its connection are
+left to uvicorn and the app. An answer that is not a plain 204 is made here as well, and only
+written by a cycle of uvicorn's. The order of answers on one connection is uvicorn's: a request
+behind a heartbeat that is not answered yet waits in its queue.
 """
 
 import asyncio
@@ -79,7 +80,7 @@ class PendingHeartbeat:
                 )
                 intake.count_buffered(outcome)
             else:
-                protocol.answer_by_app(self, protocol.intake.outcome_reply(outcome, self.cors))
+                protocol.answer_by_cycle(self, protocol.intake.outcome_reply(outcome, self.cors))
         except Exception as error:
             self._give_up(error)
 
@@ -90,7 +91,7 @@ class PendingHeartbeat:
         try:
             reply = self.protocol.intake.refused(error, self.cors)
             is_counted = True
-            self.protocol.answer_by_app(self, reply)
+            self.protocol.answer_by_cycle(self, reply)
         except Exception as failure:
             self._give_up(failure, is_counted)
 
@@ -280,7 +281,7 @@ class FastPathProtocol(TimeoutProtocol):
             if sender is None:
                 sender = self._sender_of(self._head, self._fields)
         except Exception as error:
-            self.answer_by_app(pending, self.intake.refused(error, EXPOSED))
+            self.answer_by_cycle(pending, self.intake.refused(error, EXPOSED))
             return
         begun, pending.cors = self.intake.begin(name, sender, body, pending)
         if isinstance(begun, Heartbeat):
@@ -288,7 +289,7 @@ class FastPathProtocol(TimeoutProtocol):
         elif begun.status == 204:
             pending.answer(_responses.of(begun.headers, self.server_state.default_headers))
         else:
-            self.answer_by_app(pending, begun)
+            self.answer_by_cycle(pending, begun)
 
     def _sender_of(self, head: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> Sender:
         """Raises RequestError, 400, where a header is missing that HTTP/1.1 wants, or is bad."""
@@ -325,7 +326,7 @@ class FastPathProtocol(TimeoutProtocol):
         if body:
             super().on_body(body)
 
-    def answer_by_app(self, pending: PendingHeartbeat, app: ASGIApp | Reply) -> None:
+    def answer_by_cycle(self, pending: PendingHeartbeat, app: ASGIApp | Reply) -> None:
         """Answers through uvicorn's cycle, which can write any answer."""
         taken_for = cast(RequestResponseCycle, pending)
         scope: Any = {

@@ -1,1 +1,5 @@
-"""Presence in Redis: what is written, what is read, and the batches in between."""
+"""Presence in Redis: what is written, what is read, and the batches in between.
+
+Heartbeats: writer → batcher (a lane for each server) → resharding/in_turn → batch_sender → runner.
+Reads: reader and listings → runner. Departures: sweeper → sweeps. `store` puts them together.
+"""

@@ -1,4 +1,4 @@
-"""Every key spelling, in one place; tags.py spells the part of it that a shard's keys share."""
+"""Every key and its spelling; tags.py spells the part of it that a shard's keys share."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping

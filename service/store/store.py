@@ -1,8 +1,8 @@
 """PresenceStore: presence in Redis, behind one facade.
 
-Everything that decides is in `lua/`. `writer` sends heartbeats in batches, `reader` and `listings`
-read, `sweeps` removes those who have gone, `due` says whose turn it is. They share one script
-runner; which shards a site has only `keys` says.
+What is written about a session is decided in `lua/`. `writer` sends heartbeats in batches, `reader`
+and `listings` read, `sweeps` removes those who have gone, `due` says whose turn it is. They share
+one script runner; which shards a site has only `keys` says.
 """
 
 import contextlib
