@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.store.event_log import ERASED, member_of, origin_of
+from service.store.event_log import ERASED, member_in, origin_of
 from service.store.members import Member
 
 WRONG_TYPE = 0
@@ -57,7 +57,7 @@ def life_faults(
     """
     here: dict[str, set[Member]] = {}
     for entry_id, event in events:
-        kind, member = event.get("type", ""), member_of(event)
+        kind, member = event.get("type", ""), member_in(event)
         if kind == ERASED:
             continue
         session, path = member.session, member.path
@@ -105,7 +105,7 @@ def events_to_append(
     """The events, `joined` or `left` and of whom, after which the log replays to `active`."""
     here: set[Member] = set()
     for _, event in events:
-        member = member_of(event)
+        member = member_in(event)
         match event.get("type"):
             case "joined" | "carried_in":
                 here.add(member)

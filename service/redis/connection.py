@@ -27,12 +27,12 @@ def _slot_of(tag: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The way to Redis. `topology` is a word for people; `held` is a client for the calls of a
+    """The way to Redis. `topology` is a word for people; `dedicated` is a client for the calls of a
     lane, where there is one that suits them better."""
 
     client: Redis | RedisCluster
     topology: str
-    held: DedicatedConnection | ClusterLane | None = None
+    dedicated: DedicatedConnection | ClusterLane | None = None
     helpers: tuple[Redis, ...] = ()  # clients of its own that find the way, such as to Sentinels
     replicas: Replicas | None = None  # which answer reads, where that is wanted
 
@@ -55,7 +55,7 @@ class Connection:
     @property
     def lane_client(self) -> Client:
         """The client of the one lane that there is, or of all lanes."""
-        return self.held or self.client
+        return self.dedicated or self.client
 
     @property
     def allows_cross_slot(self) -> bool:

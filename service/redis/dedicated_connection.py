@@ -39,7 +39,7 @@ class DedicatedConnection:
             RedisError, OSError: the server could not be reached, or broke off.
         """
         if self._is_busy:
-            raise RuntimeError("a held connection has one caller at a time")
+            raise RuntimeError("a dedicated connection has one caller at a time")
         self._is_busy = True
         try:
             connection = self._connection or await self._take()

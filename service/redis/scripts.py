@@ -38,8 +38,8 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script `lua/<name>.lua`, with each `-- @include part` line replaced by
-    `lua/include/<part>.lua`, and by nothing where that is there already: a part names those that it
-    needs.
+    `lua/include/<part>.lua`, and by nothing where that is there already: a part may name others
+    that it needs.
 
     Raises:
         FileNotFoundError: there is no such script or part.

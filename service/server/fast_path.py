@@ -26,7 +26,7 @@ from service.server.repeated_head import RepeatedHead
 from service.server.response_cache import ResponseCache
 from service.server.timeouts import TimeoutProtocol
 from service.sites import is_site_id
-from service.store.writer import WRITTEN, Heartbeat
+from service.store.writer import ACCEPTED, Heartbeat
 
 # Of one connection, heads that are kept for the next request while none comes again: those of a
 # proxy, which has many clients, do not, and are not to cost more than they must.
@@ -72,7 +72,7 @@ class PendingHeartbeat:
         """Answers with the outcome."""
         protocol = self.protocol
         try:
-            if outcome in WRITTEN:
+            if outcome in ACCEPTED:
                 intake = protocol.intake
                 defaults = protocol.server_state.default_headers
                 self.answer(

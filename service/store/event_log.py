@@ -10,7 +10,7 @@ ERASED = "erased"  # of nobody: entries before it are gone (lua/erase_events.lua
 CARRIED = ("carried_in", "carried_out")
 
 
-def member_of(event: Mapping[str, str]) -> Member:
+def member_in(event: Mapping[str, str]) -> Member:
     """Where an event says that a session is, or was when it left."""
     return Member(
         event.get("session", ""),
@@ -22,7 +22,7 @@ def member_of(event: Mapping[str, str]) -> Member:
 
 def origin_of(event: Mapping[str, str]) -> Member:
     """Where a session was, and whose, before an event."""
-    member = member_of(event)
+    member = member_in(event)
     if event.get("type") == "identified":
         return member._replace(user=event.get("was", ""))
     return member._replace(path=event.get("from", ""))
@@ -32,7 +32,7 @@ def here_after(events: Iterable[Mapping[str, str]]) -> dict[Member, str]:
     """Who is here after these events, with the moment they joined, ms, as far as it is known."""
     here: dict[Member, str] = {}
     for event in events:
-        member = member_of(event)
+        member = member_in(event)
         match event.get("type"):
             case "joined" | "carried_in":
                 here[member] = event["at"]

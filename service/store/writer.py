@@ -17,7 +17,7 @@ from service.store.waiters import ResultCollector, Waiter
 CALL_PACE_S = 0.005  # between two calls of several heartbeats, fewer than 24 waiting: see Batcher
 
 OUTCOMES = frozenset(("created", "moved", "refreshed", "duplicate", "limited"))
-WRITTEN = OUTCOMES - {"limited"}
+ACCEPTED = OUTCOMES - {"limited"}
 
 
 class Heartbeat(NamedTuple):

@@ -70,8 +70,8 @@ async def demoted() -> AsyncIterator[tuple[Connection, Server]]:
         connection = connect(server.url)
         client: Any = connection.client
         await asyncio.gather(*(client.ping() for _ in range(4)))
-        assert connection.held
-        await connection.held.execute_command("SET", "key", "1")
+        assert connection.dedicated
+        await connection.dedicated.execute_command("SET", "key", "1")
         server.client.execute_command("REPLICAOF", "127.0.0.1", "1")
         yield connection, server
         await connection.close()
@@ -91,8 +91,8 @@ async def test_after_readonly_every_connection_is_made_anew(
     with pytest.raises(ReadOnlyError):
         await client.set("key", "2")
     server.client.execute_command("REPLICAOF", "NO", "ONE")
-    assert connection.held
-    await connection.held.execute_command("SET", "key", "3")
+    assert connection.dedicated
+    await connection.dedicated.execute_command("SET", "key", "3")
     await asyncio.gather(*(client.ping() for _ in range(4)))
     wait_until(lambda: not (before & known()), what="the old connections' end")
 

@@ -23,8 +23,8 @@ async def connection(request: pytest.FixtureRequest) -> AsyncIterator[Connection
 
 @pytest.fixture
 def held(connection: Connection) -> DedicatedConnection:
-    assert isinstance(connection.held, DedicatedConnection)
-    return connection.held
+    assert isinstance(connection.dedicated, DedicatedConnection)
+    return connection.dedicated
 
 
 async def test_replies_stand_in_order_and_errors_for_their_replies(
@@ -79,7 +79,7 @@ async def test_one_caller_at_a_time(held: DedicatedConnection) -> None:
 async def test_a_server_that_comes_back() -> None:
     port = free_port()
     connection = connect(f"redis://127.0.0.1:{port}")
-    held = connection.held
+    held = connection.dedicated
     assert held
     with pytest.raises(ConnectionError):
         await held.execute_command("PING")
