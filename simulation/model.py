@@ -1,4 +1,4 @@
-"""The simulation: events on cores. A copy does with a heartbeat what service/store/batcher.py does:
+"""The simulation: events on cores. A copy does with a heartbeat what service/store/batching does:
 one call in flight to each node, a pause after a call of several, until enough wait.
 
 Where only a part of the copies is simulated, the others' calls reach each node as a Poisson process
@@ -16,9 +16,9 @@ from math import ceil, floor, log
 from typing import Any
 
 from service.redis.cluster import LOST_AFTER_S
-from service.store.batch_sender import CALL_LIMIT
-from service.store.batcher import Batcher
-from service.store.lane import PEAK_KEPT
+from service.store.batching.batch_sender import CALL_LIMIT
+from service.store.batching.batcher import Batcher
+from service.store.batching.lane import PEAK_KEPT
 from service.store.sweeper import POLL_S
 from service.store.sweeps import SWEEP_LIMIT
 from service.store.writer import CALL_PACE_S

@@ -31,7 +31,7 @@ from service.api.source_names import names_of
 from service.api.user_tokens import NOBODY
 from service.errors import PresenceError, RequestError
 from service.sites import Site
-from service.store.waiters import Waiter
+from service.store.batching.waiters import Waiter
 from service.store.writer import OUTCOMES, Heartbeat
 
 log = structlog.get_logger(__name__)

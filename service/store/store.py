@@ -13,8 +13,8 @@ from service.errors import StoreError, WrongTypeError
 from service.models import SiteList
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S
 from service.redis.connection import Connection
-from service.store.batch_sender import BatchSender
-from service.store.batcher import Batcher
+from service.store.batching.batch_sender import BatchSender
+from service.store.batching.batcher import Batcher
 from service.store.config import StoreConfig
 from service.store.due import DueList
 from service.store.erase import StoreErasure

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from service.errors import StoreBusy, WrongTypeError
 from service.redis.connection import Connection
-from service.store.batcher import Batcher
+from service.store.batching.batcher import Batcher
+from service.store.batching.waiters import ResultCollector, Waiter
 from service.store.keys import ShardKeys
 from service.store.resharding.former_shards import FormerShards
 from service.store.resharding.in_turn import Send
 from service.store.runner import ScriptRunner
-from service.store.waiters import ResultCollector, Waiter
 
 CALL_PACE_S = 0.005  # between two calls of several heartbeats, fewer than 24 waiting: see Batcher
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from service.store.batching.lane import OPEN_S
 from service.store.config import StoreConfig
 from service.store.keys import Keys
-from service.store.lane import OPEN_S
 from service.store.writer import Heartbeat
 from tests import plain, servers
 from tests.conftest import patient_store

@@ -16,7 +16,7 @@ import service
 from service.app import create_app
 from service.server.fast_path import FastPathProtocol
 from service.settings import Settings
-from service.store.batch import Batch
+from service.store.batching.batch import Batch
 
 CONNECTIONS = 64
 ROUNDS = 16

@@ -25,7 +25,7 @@ from service.server.fast_path import FastPathProtocol
 from service.server.minimal_protocol import MinimalProtocol
 from service.server.protocol import PlainProtocol
 from service.settings import Settings
-from service.store.batch import Batch
+from service.store.batching.batch import Batch
 from service.store.writer import Heartbeat
 from tests.conftest import Clock
 

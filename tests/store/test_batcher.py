@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import StoreBusy, StoreError
-from service.store.batch import Answer, Batch, Requeue
-from service.store.batcher import Batcher
-from service.store.lane import Lane
+from service.store.batching.batch import Answer, Batch, Requeue
+from service.store.batching.batcher import Batcher
+from service.store.batching.lane import Lane
 
 Batches = list[Batch[str, Any, Any]]
 
@@ -542,7 +542,7 @@ async def test_a_batch_that_waits_takes_in_no_latecomers(
     is_stalled: bool, open_s: float, batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would be given up with those who have waited for long."""
-    monkeypatch.setattr("service.store.lane.OPEN_S", open_s)
+    monkeypatch.setattr("service.store.batching.lane.OPEN_S", open_s)
     lane: Lane[str, int, int] = Lane(id, {}, max_batch=8, enough=8)
     lane.is_stalled = is_stalled
     for item in (1, 2, 3):
@@ -554,7 +554,7 @@ async def test_a_batch_that_waits_takes_in_no_latecomers(
 async def test_nobody_waits_for_later_for_ever(
     hangs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.batcher.LAST_CALL_S", 0.0)
+    monkeypatch.setattr("service.store.batching.batcher.LAST_CALL_S", 0.0)
     calls = 0
 
     async def send(batches: Batches) -> list[Answer[Any]]:

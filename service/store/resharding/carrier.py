@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import structlog
 
 from service.errors import StoreBusy, StoreError
-from service.store.batch import Batch, deliver
+from service.store.batching.batch import Batch, deliver
+from service.store.batching.waiters import Waiter
 from service.store.keys import ShardKeys
 from service.store.resharding.former_shards import FormerShards, knowing, without_former
 from service.store.resharding.layouts import Layouts
 from service.store.resharding.turns import Held, ShardBatch, Turns, held_of
 from service.store.runner import ScriptRunner
 from service.store.tags import generation_of, site_of
-from service.store.waiters import Waiter
 
 ASK_AGAIN_S = 0.02  # while a change is under way
 RELEASED_AT_ONCE = 128  # sessions: some ms of Redis

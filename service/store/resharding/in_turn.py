@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from service.store.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
+from service.store.batching.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
 from service.store.keys import ShardKeys
 from service.store.resharding.carrier import Carrier
 from service.store.resharding.turns import ShardBatch

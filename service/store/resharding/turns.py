@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from service.store.batch import Batch
+from service.store.batching.batch import Batch
+from service.store.batching.waiters import SharedWaiter, Waiter
 from service.store.keys import ShardKeys
 from service.store.tags import site_of
-from service.store.waiters import SharedWaiter, Waiter
 
 HELD_S = 2.5  # the longest that something is waited for; its caller does not wait so long
 # A session that goes on; one that began anew is told as gone where it was, by the sweep.

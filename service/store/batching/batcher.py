@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from service.errors import StoreBusy
-from service.store.batch import (
+from service.store.batching.batch import (
     Answer,
     Batch,
     Elsewhere,
@@ -30,8 +30,8 @@ from service.store.batch import (
     deliver_done,
     without_cancelled,
 )
-from service.store.lane import PAUSE_S, Lane
-from service.store.waiters import Again, Waiter
+from service.store.batching.lane import PAUSE_S, Lane
+from service.store.batching.waiters import Again, Waiter
 
 LONGEST_PAUSE_S = 0.08
 LAST_CALL_S = 0.15  # how long a call may take that is made in the last moment

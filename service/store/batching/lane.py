@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Mapping
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from service.store.batch import Batch, shared_in
-from service.store.waiters import Again, SharedWaiter, Waiter
+from service.store.batching.batch import Batch, shared_in
+from service.store.batching.waiters import Again, SharedWaiter, Waiter
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from service.errors import StoreError
-from service.store.waiters import SharedWaiter, Waiter
+from service.store.batching.waiters import SharedWaiter, Waiter
 
 log = structlog.get_logger(__name__)
 

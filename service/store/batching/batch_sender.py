@@ -13,7 +13,7 @@ from redis.exceptions import ClusterCrossSlotError, ResponseError, TryAgainError
 from service.errors import StoreBusy
 from service.redis.failures import kind_of
 from service.redis.scripts import Call, load
-from service.store.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
+from service.store.batching.batch import Answer, Batch, Elsewhere, PartlyDone, Requeue
 from service.store.due import DueList
 from service.store.keys import ShardKeys
 from service.store.members import member_of

@@ -1,0 +1,1 @@
+"""Heartbeats that wait for each other and travel in one call."""
