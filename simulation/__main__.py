@@ -93,13 +93,13 @@ def tables_command() -> None:
 
 
 @main.command()
-@click.option("--rounds", default=3, show_default=True, help="Of which the medians are taken.")
+@click.option("--rounds", default=5, show_default=True, help="Of which the medians are taken.")
 @click.option("--seconds", default=2.0, show_default=True, help="Of each rate, in each round.")
 def measure(rounds: int, seconds: float) -> None:
     """Measure the costs, compare simulated loads with real ones, and write both.
 
-    Ten minutes. Copies, nodes and load are given precedence over what else the machine does,
-    where that is allowed.
+    A quarter of an hour. Copies, nodes and load are given precedence over what else the machine
+    does, where that is allowed.
     """
     from simulation import crowds, fit  # which need the group `bench`
 
@@ -110,10 +110,10 @@ def measure(rounds: int, seconds: float) -> None:
         context = Context(False, Path(folder), frozenset(), say)
         say("what a session costs Redis")
         session_bytes, sweep = asyncio.run(crowds.measured(context))
-        seen = fit.see(context, fit.FITTED, rounds, seconds)
-        say("the costs, of what was seen: two or three minutes")
+        seen, checked = fit.see(context, rounds, seconds)
+        say("the costs, of what was seen: five minutes")
         costs = fit.fitted(seen, Costs(sweep=sweep, session_bytes=session_bytes)).rounded()
-        rows = fit.compared(fit.see(context, fit.CHECKED, rounds, seconds), costs)
+        rows = fit.compared(checked, costs)
     fit.write(costs, rows, machine.describe())
     CONSOLE.print(Markdown(tables.checked()))
     CONSOLE.print(f"written: simulation/{FILE.name}")

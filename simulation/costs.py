@@ -13,9 +13,10 @@ FILE = Path(__file__).with_name("costs.json")
 class Costs:
     """Of a copy and of Redis, in µs: for each heartbeat, call, script of a call (in a cluster
     `cluster` more), and each time it is woken. What it finds cold then costs more: after a pause
-    of several `cool` work costs 1 + `cold` times as much, which fades over `warm` of work.
-    `sweep`: of a session that has gone; `redis_hz`: how often Redis wakes by itself; `generator`:
-    who sends, and the balancer; `session_bytes`: Redis's memory."""
+    of several `cool` work costs 1 + `cold` times as much, which fades over `warm` of work; what
+    others do on the core meanwhile is a pause of `evict` times as long. `sweep`: of a session that
+    has gone; `redis_hz`: how often Redis wakes by itself; `generator`: who sends, and the balancer;
+    `session_bytes`: Redis's memory."""
 
     copy_heartbeat: float = 0.0
     copy_call: float = 0.0
@@ -25,6 +26,7 @@ class Costs:
     copy_cold: float = 0.0
     copy_warm: float = 1.0
     copy_cool: float = 1.0
+    copy_evict: float = 0.0
     redis_heartbeat: float = 0.0
     redis_call: float = 0.0
     redis_script: float = 0.0
@@ -33,6 +35,7 @@ class Costs:
     redis_cold: float = 0.0
     redis_warm: float = 1.0
     redis_cool: float = 1.0
+    redis_evict: float = 0.0
     redis_hz: float = 0.0
     redis_tick: float = 0.0
     sweep: float = 0.0

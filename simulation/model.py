@@ -86,46 +86,60 @@ class Outcome:
 class Core:
     """Does one thing after another."""
 
-    free_s = 0.0
+    free_s = busy_s = 0.0
 
 
 class Cache:
     """What processes of one program find warm on their core."""
 
-    def __init__(self, share: float = 0.0, warm_us: float = 1.0, cool_us: float = 1.0) -> None:
+    def __init__(
+        self, share: float = 0.0, warm_us: float = 1.0, cool_us: float = 1.0, evict: float = 0.0
+    ) -> None:
         self._share, self._warm_s, self._cool_s = share, warm_us / 1e6, cool_us / 1e6
-        self._rests_s = self._chill = self._worked_s = self._warmed = 0.0
+        self._evict = evict
+        self._rests_s = self._busy_s = self._chill = self._worked_s = self._warmed = 0.0
 
-    def cold_s(self, at: float, seconds: float) -> float:
-        """How much longer so much work takes then."""
+    def cold_s(self, at: float, seconds: float, busy_s: float = 0.0) -> float:
+        """How much longer so much work takes then; `busy_s`: what the core has done by then."""
         if at > self._rests_s + 1e-9:
-            self._chill = faded(at - self._rests_s, self._cool_s)
+            rest_s = at - self._rests_s + self._evict * (busy_s - self._busy_s)
+            self._chill = faded(rest_s, self._cool_s)
             self._worked_s = self._warmed = 0.0
         self._worked_s += seconds
         before, self._warmed = self._warmed, faded(self._worked_s, self._warm_s)
         return self._share * self._chill * self._warm_s * (self._warmed - before)
 
-    def rest(self, at: float) -> None:  # it cools then, until there is work again
-        self._rests_s = at
+    def rest(self, at: float, busy_s: float = 0.0) -> None:
+        """From then on it cools, until there is work again."""
+        self._rests_s, self._busy_s = at, busy_s
 
 
 class Process:
-    """A process on a core: what it is asked while it waits for nothing wakes it first."""
+    """A process on a core: what it is asked while it waits for nothing wakes it first. With numbers
+    each piece of work takes exponentially distributed times: no two heartbeats are alike."""
 
-    def __init__(self, core: Core, wake_us: float, cache: Cache | None = None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        wake_us: float,
+        cache: Cache | None = None,
+        numbers: random.Random | None = None,
+    ) -> None:
         self.core, self.wake_s = core, wake_us / 1e6
         self.free_s = self.busy_s = 0.0
         self.wakes = 0
-        self._cache = cache
+        self._cache, self._numbers = cache, numbers
 
-    def work(self, at: float, seconds: float) -> float:
-        """Does so much as soon as it can; returns when it is done."""
+    def work(self, at: float, seconds: float, pieces: int = 1) -> float:
+        """Does so much, in the mean, as soon as it can; returns when it is done."""
+        if self._numbers is not None:
+            seconds *= self._numbers.gammavariate(pieces, 1 / pieces)
         cache = self._cache if seconds else None
         if cache:
-            seconds += cache.cold_s(at, seconds)
+            seconds += cache.cold_s(at, seconds, self.core.busy_s)
         self._occupy(at, seconds, self.wake_s)
         if cache:
-            cache.rest(self.free_s)
+            cache.rest(self.free_s, self.core.busy_s)
         return self.free_s
 
     def _occupy(self, at: float, seconds: float, wake_s: float) -> None:
@@ -136,15 +150,16 @@ class Process:
         begins = core.free_s if core.free_s > at else at
         core.free_s = self.free_s = begins + seconds
         self.busy_s += seconds
+        core.busy_s += seconds
 
 
 class Node(Process):
     """A node, with what else it does: others' calls, sweeps, and a timer 500 times a second."""
 
     def __init__(self, core: Core, costs: Costs, numbers: random.Random, cache: Cache) -> None:
-        super().__init__(core, costs.redis_wake, cache)
+        super().__init__(core, costs.redis_wake, cache, numbers)
         self.others = self.sweeps = 0.0  # a second
-        self.sweep_s = 0.0
+        self.sweep_s, self.swept = 0.0, 1  # of a sweep, and how many sessions
         self.timer, self._tick_s = costs.redis_hz, costs.redis_tick / 1e6
         self._random = numbers.random
         self._next = 0.0
@@ -153,7 +168,7 @@ class Node(Process):
         """What its timer wakes it for."""
         self._occupy(at, self._tick_s, 0.0)
 
-    def catch_up(self, now: float, like: deque[float]) -> None:
+    def catch_up(self, now: float, like: deque[tuple[float, int]]) -> None:
         """Does what came before now."""
         draw, sure = self._random, self.sweeps + self.timer
         rate = (self.others if like else 0.0) + sure
@@ -162,9 +177,9 @@ class Node(Process):
         while self._next < now:
             which = draw() * rate
             if which >= sure:
-                self.work(self._next, like[int(draw() * len(like))])
+                self.work(self._next, *like[int(draw() * len(like))])
             elif which < self.sweeps:
-                self.work(self._next, self.sweep_s)
+                self.work(self._next, self.sweep_s, self.swept)
             else:
                 self.tick(self._next)
             self._next -= log(1.0 - draw()) / rate
@@ -183,8 +198,10 @@ class Lane:
 class Copy(Process):
     """A copy of the service, its lanes, and the shards whose heartbeats it is sent."""
 
-    def __init__(self, core: Core, costs: Costs, pool: list[int], cache: Cache) -> None:
-        super().__init__(core, costs.copy_wake, cache)
+    def __init__(
+        self, core: Core, costs: Costs, pool: list[int], cache: Cache, numbers: random.Random
+    ) -> None:
+        super().__init__(core, costs.copy_wake, cache, numbers)
         self.pool = pool
         self.lanes: dict[int, Lane] = {}
         self.waiting = 0
@@ -201,11 +218,11 @@ class Simulation:
         self.outcome = Outcome()
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count, self._turn = count(), count()
-        self._like: deque[float] = deque(maxlen=KEPT)
+        self._like: deque[tuple[float, int]] = deque(maxlen=KEPT)
         self._calls_in_all = 0
         first, second = Core(), Core()
-        of_copies = costs.copy_cold, costs.copy_warm, costs.copy_cool
-        of_nodes = costs.redis_cold, costs.redis_warm, costs.redis_cool
+        of_copies = costs.copy_cold, costs.copy_warm, costs.copy_cool, costs.copy_evict
+        of_nodes = costs.redis_cold, costs.redis_warm, costs.redis_cool, costs.redis_evict
         # What nodes find warm is the program, which is one on a shared core; copies are Python,
         # which has a heap in each. Simulated otherwise, neither came near what was seen.
         cache = Cache(*of_nodes)
@@ -225,7 +242,7 @@ class Simulation:
         for number, node in enumerate(self.nodes):
             gone = plan.gone_share * plan.rate * self.here[number] / shards
             each = min(max(gone / max(self.here[number], 1) * POLL_S, 1.0), SWEEP_LIMIT)
-            node.sweeps = gone / each if costs.sweep else 0.0
+            node.sweeps, node.swept = gone / each if costs.sweep else 0.0, round(each)
             node.sweep_s = (
                 costs.redis_call + costs.redis_script + self._redis_cluster + each * costs.sweep
             ) / 1e6
@@ -235,6 +252,7 @@ class Simulation:
                 costs,
                 list(range(n, shards, plan.copies)) if plan.is_by_site else list(range(shards)),
                 Cache(*of_copies),
+                numbers,
             )
             for n in range(plan.part or plan.copies)
         ]
@@ -360,8 +378,8 @@ class Simulation:
         node.catch_up(now, self._like)
         us = costs.redis_call + (costs.redis_script + self._redis_cluster) * scripts
         us += costs.redis_heartbeat * len(items)
-        self._like.append(us / 1e6)
-        done = node.work(now, us / 1e6)
+        self._like.append((us / 1e6, len(items)))
+        done = node.work(now, us / 1e6, len(items))
         self._at(done + self.plan.network_s, self._reply, lane, items)
 
     def _fail(self, now: float, lane: Lane, items: list[tuple[int, float]]) -> None:

@@ -37,19 +37,22 @@ def run(plan: Plan, costs: Costs = SOME, seed: int = 1) -> Any:
 # Queues
 
 
-def wait_of(busy: float, service_s: float) -> float:
-    """The mean wait in an M/D/1 queue, by Pollaczek and Khinchine."""
-    return busy * service_s / (2 * (1 - busy))
+def wait_of(busy: float, service_s: float, varies: bool) -> float:
+    """The mean wait in an M/D/1 or M/M/1 queue, by Pollaczek and Khinchine."""
+    return busy * service_s * (1 + varies) / (2 * (1 - busy))
 
 
+@pytest.mark.parametrize("varies", [False, True])
 @pytest.mark.parametrize("busy", [0.2, 0.5, 0.7, 0.85])
-def test_a_core_is_a_queue(busy: float) -> None:
-    numbers, process, service_s = random.Random(1), Process(Core(), 0.0), 100e-6
+def test_a_core_is_a_queue(busy: float, varies: bool) -> None:
+    numbers, service_s = random.Random(1), 100e-6
+    process = Process(Core(), 0.0, None, numbers if varies else None)
     now, waits = 0.0, []
     for _ in range(200_000):
         now += numbers.expovariate(busy / service_s)
-        waits.append(process.work(now, service_s) - now - service_s)
-    assert mean(waits) == pytest.approx(wait_of(busy, service_s), rel=0.05)
+        waits.append(max(process.free_s - now, 0.0))
+        process.work(now, service_s)
+    assert mean(waits) == pytest.approx(wait_of(busy, service_s, varies), rel=0.05)
 
 
 @pytest.mark.parametrize("busy", [0.2, 0.5, 0.7, 0.85])
@@ -58,9 +61,9 @@ def test_the_calls_of_copies_that_are_not_simulated_are_waited_for(busy: float) 
     node.others = busy / service_s
     waits = []
     for n in range(1, 40_000):  # looked at from outside, at fixed moments
-        node.catch_up(n * 1e-3, deque([service_s]))
+        node.catch_up(n * 1e-3, deque([(service_s, 1)]))
         waits.append(max(node.free_s - n * 1e-3, 0.0))
-    assert mean(waits) == pytest.approx(wait_of(busy, service_s), rel=0.05)
+    assert mean(waits) == pytest.approx(wait_of(busy, service_s, varies=True), rel=0.05)
     assert node.busy_s / 40 == pytest.approx(busy, rel=0.02)
 
 
@@ -103,7 +106,7 @@ def test_heartbeats_of_a_call_are_rate_times_pace_or_enough(rate: float, each: f
 
 @pytest.mark.parametrize("shards", [1, 4, 12, 48])
 def test_a_cluster_is_sent_a_script_for_each_shard(shards: int) -> None:
-    plan = Plan(10_000, shards=shards, network_s=0.0)
+    plan = Plan(10_000, shards=shards, network_s=2e-4)
     outcome = run(plan, LIGHT)
     each = shards * (1 - (1 - 1 / shards) ** ENOUGH)  # of ENOUGH heartbeats, on random shards
     assert outcome.scripts / outcome.calls == pytest.approx(each, rel=0.1)
@@ -141,7 +144,7 @@ def test_cores_are_as_busy_as_what_they_do_costs(copies: int) -> None:
 
 def test_sweeps_cost_as_much_as_sessions_go() -> None:
     costs = Costs(sweep=100.0)
-    outcome = run(Plan(10_000, gone_share=0.05, seconds=8.0), costs)
+    outcome = run(Plan(10_000, sites=1_000, gone_share=0.05, seconds=8.0), costs)
     assert outcome.nodes_busy == pytest.approx(0.05 * 10_000 * 100e-6, rel=0.2)
 
 
@@ -183,9 +186,9 @@ def test_a_part_of_the_copies_stands_for_all() -> None:
     assert part.sent == pytest.approx(whole.sent / 4, rel=0.05)
     for name in ("copies_busy", "nodes_busy", "copy_us", "redis_us"):
         assert getattr(part, name) == pytest.approx(getattr(whole, name), rel=0.05), name
-    for percent in (50, 99):
-        wanted = whole.percentile_ms(percent)
-        assert part.percentile_ms(percent) == pytest.approx(wanted, rel=0.15)
+    assert part.percentile_ms(50) == pytest.approx(whole.percentile_ms(50), rel=0.1)
+    # The others' calls come by chance, also two of one copy at once.
+    assert 1 < part.percentile_ms(99) / whole.percentile_ms(99) < 1.3
 
 
 def test_a_copy_refuses_what_it_cannot_hold() -> None:
@@ -213,7 +216,7 @@ def seen_with(costs: Costs) -> dict[Setting, list[Observed]]:
     found = {}
     for setting, rate in ONES:
         one = Observed(rate, 1, 1, 1, 1, 1, 1, 30.0, 500.0, 500 * costs.redis_tick, 1, 1)
-        run = simulated(setting, one, replace(costs, redis_hz=500.0))
+        run = simulated(setting, one, replace(costs, redis_hz=500.0), 3.0)
         calls, scripts = run.calls / run.sent, run.scripts / run.sent
         cpu = {"copy_us": run.copy_us, "redis_us": run.redis_us, "p50_ms": run.percentile_ms(50)}
         found[setting] = [replace(one, calls=calls, scripts=scripts, **cpu)]
@@ -222,12 +225,12 @@ def seen_with(costs: Costs) -> dict[Setting, list[Observed]]:
 
 def test_costs_are_found_by_trying() -> None:
     """Not the same ones, for several give the same loads: those loads."""
-    held = replace(BEGUN_WITH, copy_heartbeat=30.0, redis_heartbeat=25.0, redis_tick=20.0)
+    held = replace(BEGUN_WITH, copy_heartbeat=25.0, redis_heartbeat=18.0, redis_tick=20.0)
     seen = seen_with(held)
-    found = fitted(seen, Costs(sweep=5.0), tries=30)
+    found = fitted(seen, Costs(sweep=5.0), tries=40)
     assert (found.sweep, found.redis_tick, found.redis_hz) == (5.0, 20.0, 500.0)
     for setting, (one,) in seen.items():
-        run = simulated(setting, one, found)
+        run = simulated(setting, one, found, 3.0)
         assert run.copy_us == pytest.approx(one.copy_us, rel=0.15), setting
         assert run.redis_us == pytest.approx(one.redis_us, rel=0.15), setting
 
@@ -246,6 +249,13 @@ def test_who_has_rested_finds_things_cold(idle_s: float, work_s: float, more: fl
     cache.rest(10.0)
     cold_s = cache.cold_s(10.0 + idle_s, work_s)
     assert cold_s == pytest.approx(more * work_s if work_s < 1 else more, rel=1e-3)
+
+
+def test_what_others_do_meanwhile_is_a_longer_rest() -> None:
+    alone, beside = Cache(2.0, 100.0, 1e6, 3.0), Cache(2.0, 100.0, 1e6, 3.0)
+    alone.rest(10.0, 5.0)
+    beside.rest(10.0, 5.0)
+    assert beside.cold_s(10.1, 1e-6, 5.2) == pytest.approx(alone.cold_s(10.7, 1e-6, 5.0))
 
 
 def test_work_in_two_pieces_costs_as_much_as_in_one() -> None:
@@ -288,11 +298,12 @@ def test_the_costs_are_whole() -> None:
 
 # Of each figure, how near it comes; and how many of the rows come within 15 %.
 BOUNDS = {
-    "calls": (0.30, 10),
+    "calls": (0.30, 11),
     "scripts": (0.30, 11),
     "copy_us": (0.20, 12),
-    "redis_us": (0.14, 13),
-    "p50_ms": (0.25, 9),
+    "redis_us": (0.09, 13),
+    "p50_ms": (0.35, 11),
+    "p99_ms": (0.42, 12),
 }
 
 
@@ -334,4 +345,4 @@ def test_numbers_of_ones_own() -> None:
 
 def test_the_simulation_is_short() -> None:
     files = [*(ROOT / "simulation").glob("*.py"), FILE]
-    assert sum(len(file.read_text().splitlines()) for file in files) <= 1_200
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 1_230
