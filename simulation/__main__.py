@@ -98,8 +98,8 @@ def tables_command() -> None:
 def measure(rounds: int, seconds: float) -> None:
     """Measure the costs, compare simulated loads with real ones, and write both.
 
-    A quarter of an hour. Copies, nodes and load are given precedence over what else the machine
-    does, where that is allowed.
+    Twenty minutes. Copies, nodes and load are given precedence over what else the machine does,
+    where that is allowed.
     """
     from simulation import crowds, fit  # which need the group `bench`
 
@@ -111,7 +111,7 @@ def measure(rounds: int, seconds: float) -> None:
         say("what a session costs Redis")
         session_bytes, sweep = asyncio.run(crowds.measured(context))
         seen, checked = fit.see(context, rounds, seconds)
-        say("the costs, of what was seen: five minutes")
+        say("the costs, of what was seen: eight minutes")
         costs = fit.fitted(seen, Costs(sweep=sweep, session_bytes=session_bytes)).rounded()
         rows = fit.compared(checked, costs)
     fit.write(costs, rows, machine.describe())

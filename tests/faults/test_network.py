@@ -1,6 +1,7 @@
 """Faults of the way to Redis, of the way of clients to the service, and of too many connections."""
 
 import asyncio
+import functools
 import itertools
 import json
 import random
@@ -69,6 +70,12 @@ def scripts_run(server: Server) -> int:
     return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in SCRIPT_CALLS)
 
 
+def has_lost_a_reply(server: Server, load: Load, before: int, start: float) -> bool:
+    """Where no reply is let through: that of a script which ran since, or of the one before, and
+    then nothing more is sent."""
+    return scripts_run(server) > before or bool(load.failed(start))
+
+
 @pytest.mark.fault("F6")
 def test_reply_lost_after_the_write(
     server: Server, proxy: Proxy, copy: Copy, load: Load, measured: dict[str, Any]
@@ -76,8 +83,7 @@ def test_reply_lost_after_the_write(
     for _ in range(5):
         before, start = scripts_run(server), time.monotonic()
         proxy.dropped = {"down"}
-        # Its reply is lost; or that of one before, and then nothing more is sent.
-        load.until(lambda n=before, t=start: scripts_run(server) > n or load.failed(t))  # type: ignore[misc]
+        load.until(functools.partial(has_lost_a_reply, server, load, before, start))
         proxy.reset()
         proxy.dropped = set()
         load.recovers()

@@ -22,15 +22,15 @@ async def connection(request: pytest.FixtureRequest) -> AsyncIterator[Connection
 
 
 @pytest.fixture
-def held(connection: Connection) -> DedicatedConnection:
+def dedicated(connection: Connection) -> DedicatedConnection:
     assert isinstance(connection.dedicated, DedicatedConnection)
     return connection.dedicated
 
 
 async def test_replies_stand_in_order_and_errors_for_their_replies(
-    held: DedicatedConnection,
+    dedicated: DedicatedConnection,
 ) -> None:
-    replies = await held.replies(
+    replies = await dedicated.replies(
         [("ECHO", "a"), ("EVALSHA", "0" * 40, 0), ("NONSENSE",), ("EVAL", "return {1, 'b'}", 0)]
     )
     assert replies[0] == "a"
@@ -39,54 +39,54 @@ async def test_replies_stand_in_order_and_errors_for_their_replies(
     assert replies[3] == [1, "b"]
 
 
-async def test_an_error_of_one_command_is_raised(held: DedicatedConnection) -> None:
+async def test_an_error_of_one_command_is_raised(dedicated: DedicatedConnection) -> None:
     with pytest.raises(NoScriptError):
-        await held.execute_command("EVALSHA", "0" * 40, 0)
-    assert await held.execute_command("ECHO", "still here") == "still here"
+        await dedicated.execute_command("EVALSHA", "0" * 40, 0)
+    assert await dedicated.execute_command("ECHO", "still here") == "still here"
 
 
 async def test_a_lost_connection_is_opened_again(
-    held: DedicatedConnection, connection: Connection
+    dedicated: DedicatedConnection, connection: Connection
 ) -> None:
     client: Any = connection.client
     for _ in range(3):
-        number = await held.execute_command("CLIENT", "ID")
+        number = await dedicated.execute_command("CLIENT", "ID")
         await client.client_kill_filter(_id=number)
-        assert await held.replies([("ECHO", "a"), ("ECHO", "b")]) == ["a", "b"]
+        assert await dedicated.replies([("ECHO", "a"), ("ECHO", "b")]) == ["a", "b"]
 
 
 async def test_what_is_given_up_is_never_taken_for_anothers_reply(
-    held: DedicatedConnection,
+    dedicated: DedicatedConnection,
 ) -> None:
     for number in range(5):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await held.replies([("BLPOP", "nothing", 0)])
-        assert await held.execute_command("ECHO", f"{number}") == f"{number}"
+                await dedicated.replies([("BLPOP", "nothing", 0)])
+        assert await dedicated.execute_command("ECHO", f"{number}") == f"{number}"
 
 
-async def test_one_caller_at_a_time(held: DedicatedConnection) -> None:
-    first = asyncio.create_task(held.replies([("BLPOP", "nothing", 0)]))
+async def test_one_caller_at_a_time(dedicated: DedicatedConnection) -> None:
+    first = asyncio.create_task(dedicated.replies([("BLPOP", "nothing", 0)]))
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError):
-        await held.replies([("PING",)])
+        await dedicated.replies([("PING",)])
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert await held.execute_command("PING") in ("PONG", True)
+    assert await dedicated.execute_command("PING") in ("PONG", True)
 
 
 async def test_a_server_that_comes_back() -> None:
     port = free_port()
     connection = connect(f"redis://127.0.0.1:{port}")
-    held = connection.dedicated
-    assert held
+    dedicated = connection.dedicated
+    assert dedicated
     with pytest.raises(ConnectionError):
-        await held.execute_command("PING")
+        await dedicated.execute_command("PING")
     for _ in range(2):
         with Server("valkey", port=port) as server:
-            assert await held.execute_command("ECHO", "a") == "a"
+            assert await dedicated.execute_command("ECHO", "a") == "a"
             server.kill()
             with pytest.raises((RedisError, OSError)):
-                await held.execute_command("ECHO", "b")
+                await dedicated.execute_command("ECHO", "b")
     await connection.close()
