@@ -430,6 +430,33 @@ async def test_two_at_once(make_store: MakeStore) -> None:
     assert (after.totalPageViews, after.pageStats) == (before.totalPageViews, before.pageStats)
 
 
+@pytest.mark.parametrize("calls", range(1, 40, 3))
+@pytest.mark.parametrize("backend_url", ["fakeredis"], indirect=True)
+async def test_another_one_is_faster(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """What the slower one reads is removed by then: it is told who did it, not what it found."""
+    clock = Clock()
+    slow, fast = quick(make_store(clock)), quick(make_store(clock))
+    await grown(slow, clock)
+    before = await fast.stats("blog")
+    left, commands = calls, slow._runner.commands
+
+    async def held(given: Any) -> list[Any]:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            await fast.folding.fold("blog")
+        return await commands(given)
+
+    monkeypatch.setattr(slow._runner, "commands", held)
+    with pytest.raises(StoreBusy, match="somebody else"):
+        await slow.folding.fold("blog")
+    for store in (slow, fast):
+        await store.layouts.learn()
+        assert text(await store.stats("blog")) == text(before)
+
+
 class Stopped(Exception):
     """Who folds is killed here."""
 

@@ -145,3 +145,19 @@ async def test_a_crowd_goes_on_at_once(
         assert set(await store.heartbeats("blog", beats)) == {outcome}
         assert (await store.active("blog")).activeVisitors == 1500
         await store.layouts.change("blog", shards)
+
+
+async def test_a_view_counts_again_from_the_same_moment_on(make_store: MakeStore) -> None:
+    """To the millisecond of the clock that the scripts go by, though the session is gone."""
+    clock = Clock()
+    store = make_store(clock)
+    assert await store.heartbeats("blog", on("/a")) == ["created"] * 12
+    again_ms = int(clock()) + store.config.view_dedup_ms
+    clock.advance(store.config.view_dedup_ms - 1)
+    await store.layouts.change("blog", 4)
+    assert await store.heartbeats("blog", on("/a")) == ["created"] * 12
+    assert (await store.stats("blog")).totalPageViews == 12
+    client: Any = store.connection.client
+    for session in SESSIONS:
+        mark = store.keys.of_session("blog", session).viewed(session, "/a")
+        assert await client.execute_command("PEXPIRETIME", mark) == again_ms

@@ -55,9 +55,15 @@ class Folding:
         await self._layouts.learn()
         keys = self._runner.keys
         layouts = keys.layouts_of(site)
-        ready, ready_ms, here = await self._ready(site, layouts)
-        if ready:
-            await self._archive(site, layouts, len(ready), progress)
+        try:
+            ready, ready_ms, here = await self._ready(site, layouts)
+            if ready:
+                await self._archive(site, layouts, len(ready), progress)
+        except StoreError as error:
+            await self._layouts.learn()
+            if keys.layouts_of(site).archive != layouts.archive:  # what was to be read is closed
+                raise StoreBusy("somebody else has folded this site; try again") from error
+            raise
         await self._remove(site)
         shards = sum(layout.shards for layout in ready)
         return Folded(keys.layouts_of(site), shards, ready_ms, here)

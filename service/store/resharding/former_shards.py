@@ -122,7 +122,7 @@ class FormerShards:
         """Marks views, of session and path until a moment in ms, as counted; 0: not counted."""
         now_ms = self._runner.about_now_ms()
         await self._runner.commands(
-            ("SET", shard.viewed(session_id, path), until, "NX", "PX", until - now_ms)
+            ("SET", shard.viewed(session_id, path), until, "NX", "PXAT", until)
             for session_id, path, until in views
             if until > now_ms
         )
