@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -55,11 +56,14 @@ def _state() -> dict[tuple[str, ...], dict[Any, Any]]:
 
 
 def _modules() -> list[Any]:
-    return [
-        module
-        for name, module in sys.modules.copy().items()
-        if name.startswith("service") and (name == "service" or name[7] == ".")
-    ]
+    names = _names_of_modules(len(sys.modules))
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+@lru_cache(1)
+def _names_of_modules(number: int) -> list[str]:
+    """Of all that are imported, however many there are: they are looked at twice a test."""
+    return [name for name in list(sys.modules) if name.partition(".")[0] == "service"]
 
 
 def _cached_loggers(modules: list[Any]) -> Iterator[tuple[str, Any]]:

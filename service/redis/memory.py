@@ -26,8 +26,10 @@ class _Runtime:
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
-        self._functions: dict[bytes, Function] = {}
+        # fakeredis has all garbage collected after each script; Lua does that by itself in time.
+        self._functions: dict[bytes, Function] = {b"collectgarbage()": lambda: None}
         self._load: Callable[[bytes], Function] = runtime.eval("loadstring")
+        self._is_running = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runtime, name)
@@ -43,7 +45,16 @@ class _Runtime:
             except LUA_MODULE.LuaSyntaxError:
                 return self._runtime.execute(encoded)  # whose error says what is wrong
             self._functions[encoded] = function
-        return function()
+        self._is_running = True
+        try:
+            return function()
+        finally:
+            self._is_running = False
+
+    def globals(self) -> Any:
+        """None while a script runs: fakeredis looks for new ones at each call of Redis, which takes
+        as long as the call, and once more at the end."""
+        return {} if self._is_running else self._runtime.globals()
 
 
 class MemoryServer(FakeServer):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.browser.site import LiveService, running
@@ -16,6 +17,9 @@ user_secrets = ["{SECRET}"]
 
 [open]
 """
+
+# Certificates are read once: it takes longer than a test.
+TLS = httpx.create_ssl_context()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 
 from presence_api import Background, Presence
 from tests.browser.site import LiveService
-from tests.python_package.conftest import TOKEN
+from tests.python_package.conftest import TLS, TOKEN
 from tests.servers import free_port, wait_until
 
 PYTHON = Path(__file__).parents[2] / "python"
@@ -24,7 +24,7 @@ PYTHON = Path(__file__).parents[2] / "python"
 
 def ids_on(service: LiveService, path: str) -> set[str]:
     """The users on a page of the site with users."""
-    found = Presence(service.url, "team", TOKEN)
+    found = Presence(service.url, "team", TOKEN, verify=TLS)
     with found.http:
         return {user["userId"] for user in found.users(path)["users"]}
 

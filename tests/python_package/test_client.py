@@ -18,7 +18,7 @@ from presence_api import (
     UnavailableError,
 )
 from tests.browser.site import LiveService
-from tests.python_package.conftest import TOKEN
+from tests.python_package.conftest import TLS, TOKEN
 from tests.servers import free_port
 
 BEAT = ("7d7b4f3e9d573a1d", "/docs/x")
@@ -28,7 +28,7 @@ class Caller:
     """Calls methods of either client by name, so that each test is one for both."""
 
     def __init__(self, kind: str, *site: Any, **options: Any) -> None:
-        self._kind, self._site, self._options = kind, site, options
+        self._kind, self._site, self._options = kind, site, {"verify": TLS, **options}
 
     def __call__(self, method: str, *arguments: Any, **details: Any) -> Any:
         if self._kind == "sync":
