@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError, InvalidResponse, ResponseError, Ti
 
 from service.redis.diagnosis import Diagnoses, diagnosed
 from service.redis.failures import NotRedis
+from service.redis.tls import shared
 
 C = TypeVar("C", bound=AbstractConnection)
 
@@ -21,6 +22,8 @@ class Diagnosing(AbstractConnection):
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Raises NotTrusted or a WrongProtocol where redis-py only says that it failed."""
+        if isinstance(self, SSLConnection):
+            self.ssl_context = shared(self.ssl_context)
         try:
             await super().connect_check_health(*args, **kwargs)
         except (ConnectionError, TimeoutError, InvalidResponse, ssl.SSLError) as error:

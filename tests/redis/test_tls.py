@@ -2,13 +2,17 @@
 
 import contextlib
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.errors import StoreUnreachable
+from service.redis.client import connect
+from service.redis.failures import NotTrusted
 from tests import servers
 from tests.redis.tls import (
     NOT_REACHABLE,
@@ -17,6 +21,7 @@ from tests.redis.tls import (
     Both,
     Certificate,
     both,
+    certificate_in,
     fails,
     works,
 )
@@ -68,6 +73,35 @@ async def test_a_password_is_not_sent_in_plain_text_to_find_out(
 ) -> None:
     await fails(f"rediss://:s3cret@127.0.0.1:{shared.server.port}?{own.trusted}", WRONG_PROTOCOL)
     assert not shared.server.client.execute_command("ACL", "LOG")
+
+
+@pytest.mark.fault("B34")
+async def test_certificates_are_read_once_and_when_they_are_renewed(
+    own: Certificate, shared: Both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for each connection: it takes 20 ms, in which a copy does nothing else."""
+    times, read = 0, ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        nonlocal times
+        times += 1
+        return read()
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    trusted = certificate_in(tmp_path)
+    connection = connect(f"rediss://127.0.0.1:{shared.tls_port}?{trusted.trusted}")
+    client: Any = connection.client
+    for _ in range(3):
+        with pytest.raises(NotTrusted):
+            await client.connection_pool.make_connection().connect()
+    assert times == 2  # once of them to check the options
+    shutil.copy(own.certificate, trusted.certificate)
+    for _ in range(3):
+        one = client.connection_pool.make_connection()
+        await one.connect()
+        await one.disconnect()
+    assert times == 3
+    await client.aclose()
 
 
 @pytest.mark.fault("B34")

@@ -2,6 +2,8 @@
 
 import contextlib
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -49,6 +51,20 @@ class Certificate:
     def shown(self) -> str:
         """The options of a URL with which we show it."""
         return f"ssl_certfile={self.certificate}&ssl_keyfile={self.key}"
+
+
+def certificate_in(folder: Path) -> Certificate:
+    """A new one."""
+    if not shutil.which("openssl"):
+        servers.missing("openssl")
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return Certificate(key, certificate)
 
 
 @dataclass

@@ -430,7 +430,7 @@ async def test_two_at_once(make_store: MakeStore) -> None:
     assert (after.totalPageViews, after.pageStats) == (before.totalPageViews, before.pageStats)
 
 
-@pytest.mark.parametrize("calls", range(1, 40, 3))
+@pytest.mark.parametrize("calls", [1, 2, 14, 26, 37])
 @pytest.mark.parametrize("backend_url", ["fakeredis"], indirect=True)
 async def test_another_one_is_faster(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, calls: int
