@@ -341,6 +341,13 @@ async def make_service(
     address are off unless given; the client calls from 127.0.0.1."""
     running: list[Any] = []
 
+    @contextlib.contextmanager
+    def unpaused() -> Iterator[None]:
+        """Where there is no Redis, the second call of a start, and of an end, would pause first."""
+        with monkeypatch.context() as patched:
+            patched.setattr("service.redis.circuit_breaker.PAUSE_S", 0.0)
+            yield
+
     async def make(url: str = "memory://", **settings: str) -> Service:
         environ = {
             "REDIS_URL": url,
@@ -352,7 +359,8 @@ async def make_service(
             Settings.from_env({f"PRESENCE_{name}": value for name, value in environ.items()})
         )
         lifespan = app.router.lifespan_context(app)
-        await lifespan.__aenter__()
+        with unpaused():
+            await lifespan.__aenter__()
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, client=("127.0.0.1", 50_000)),
             base_url="http://127.0.0.1:8080",
@@ -361,10 +369,9 @@ async def make_service(
         return Service(app, client, app.state.context.store)
 
     yield make
-    # Where there is no Redis, each of the last calls would pause before it gives up.
-    monkeypatch.setattr("service.redis.circuit_breaker.PAUSE_S", 0.0)
-    for part in reversed(running):
-        if isinstance(part, httpx.AsyncClient):
-            await part.aclose()
-        else:
-            await part.__aexit__(None, None, None)
+    with unpaused():
+        for part in reversed(running):
+            if isinstance(part, httpx.AsyncClient):
+                await part.aclose()
+            else:
+                await part.__aexit__(None, None, None)
