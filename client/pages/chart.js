@@ -68,7 +68,7 @@ export function createChart(plot, readout) {
       {
         ...size(),
         legend: { show: false },
-        padding: [rem / 2, rem, 0, 0],
+        padding: [rem / 2, rem * 2, 0, 0], // half of a time at the very right, such as 12:00 AM
         cursor: { y: false, points: { size: rem / 2 }, drag: { x: false, y: false } },
         scales: {
           x: { range: ({ data: [at] }, from, to) => [from - margin(at), to + margin(at)] },
