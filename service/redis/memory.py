@@ -26,8 +26,7 @@ class _Runtime:
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
-        # fakeredis has all garbage collected after each script; Lua does that by itself in time.
-        self._functions: dict[bytes, Function] = {b"collectgarbage()": lambda: None}
+        self._functions: dict[bytes, Function] = {}
         self._load: Callable[[bytes], Function] = runtime.eval("loadstring")
         self._is_running = False
 
