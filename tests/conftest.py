@@ -291,14 +291,6 @@ def patient_store(url: str, keys: Keys, rules: StoreConfig) -> PresenceStore:
     )
 
 
-@pytest.fixture
-def patiently(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So are all stores that are made, also by an app."""
-    defaults: Any = PresenceStore.__init__.__kwdefaults__
-    for name in ("deadline_s", "batch_deadline_s"):
-        monkeypatch.setitem(defaults, name, PATIENCE_S)
-
-
 async def store_factory(url: str, key_prefix: str) -> AsyncIterator[MakeStore]:
     """As `make_store`, for any URL."""
     made: list[PresenceStore] = []

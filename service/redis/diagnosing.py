@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError, InvalidResponse, ResponseError, Ti
 
 from service.redis.diagnosis import Diagnoses, diagnosed
 from service.redis.failures import NotRedis
-from service.redis.tls import shared
+from service.redis.shared_tls import shared
 
 C = TypeVar("C", bound=AbstractConnection)
 

@@ -1,20 +1,18 @@
-"""What TLS connections share, and whether the `ssl_…` options of the URL can be used: if not, which
-of them is at fault.
+"""Whether the `ssl_…` options of the URL can be used, and if not, which of them is at fault.
 
 OpenSSL says the same of many causes, and Python tells all of its files by one error. So each
 option is tried by itself, before anything is connected with all of them.
 """
 
-import os
 import re
 import ssl
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio.connection import RedisSSLContext
 
+from service.redis.shared_tls import shared
 from service.redis_url import RedisUrl
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+\Z")  # how OpenSSL looks for a certificate in a folder
@@ -23,30 +21,6 @@ _REASONS = {
     "EE_KEY_TOO_SMALL": ("ssl_certfile", "its key is too small"),
     "CA_MD_TOO_WEAK": ("ssl_certfile", "its signature is too weak"),
 }
-
-_OPTIONS = [name for name in RedisSSLContext.__slots__ if name != "context"]
-
-
-def shared(tls: RedisSSLContext) -> RedisSSLContext:
-    """One for all connections with the same options, until one of their files is another: to read
-    the certificates that the system trusts takes 20 ms, in which a copy does nothing else."""
-    values = (getattr(tls, name) for name in _OPTIONS)
-    options = tuple(tuple(value) if isinstance(value, list) else value for value in values)
-    return _shared(options, tuple(map(_version, (tls.ca_certs, tls.certfile, tls.keyfile))))
-
-
-@lru_cache(maxsize=8)
-def _shared(options: tuple[Any, ...], _versions: tuple[Any, ...]) -> RedisSSLContext:
-    return RedisSSLContext(**dict(zip(_OPTIONS, options, strict=True)))
-
-
-def _version(path: str | None) -> tuple[int, int] | None:
-    """Another one for another file; none where there is no file, of which OpenSSL is to tell."""
-    try:
-        found = os.stat(path) if path else None
-    except (OSError, ValueError):
-        return None
-    return (found.st_ino, found.st_mtime_ns) if found else None
 
 
 def check_tls(url: RedisUrl) -> None:

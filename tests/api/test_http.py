@@ -206,7 +206,6 @@ INVALID_ITEMS: list[tuple[str, str]] = [
 
 
 @pytest.mark.fault("B31")
-@pytest.mark.usefixtures("patiently")
 @pytest.mark.parametrize("item, field", INVALID_ITEMS)
 async def test_one_of_a_thousand_is_invalid(
     make_service: MakeService, item: str, field: str
@@ -246,14 +245,12 @@ async def test_what_is_no_batch(make_service: MakeService, body: str) -> None:
 
 
 @pytest.mark.fault("B31")
-@pytest.mark.usefixtures("patiently")
 async def test_a_thousand_of_full_length(make_service: MakeService) -> None:
     service = await make_service()
     answer = await service.client.post(f"{SITE}/heartbeats", content=full_batch())
     assert answer.json() == {"results": ["created"] * 1000, "errors": []}
 
 
-@pytest.mark.usefixtures("patiently")
 @pytest.mark.parametrize("size, status", [(1000, 200), (1001, 422)])
 async def test_the_size_of_a_batch(make_service: MakeService, size: int, status: int) -> None:
     service = await make_service()

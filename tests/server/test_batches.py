@@ -32,7 +32,6 @@ def test_no_member_is_forgotten() -> None:
 
 
 @pytest.mark.fault("B31")
-@pytest.mark.usefixtures("patiently")
 @pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol])
 @pytest.mark.parametrize("is_chunked", [False, True])
 async def test_a_thousand_of_full_length(

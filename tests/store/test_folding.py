@@ -1,9 +1,10 @@
 """The numbers of former layouts are folded into one shard: every answer stays what it was."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -430,27 +431,36 @@ async def test_two_at_once(make_store: MakeStore) -> None:
     assert (after.totalPageViews, after.pageStats) == (before.totalPageViews, before.pageStats)
 
 
+def tell_before_each_call(
+    monkeypatch: pytest.MonkeyPatch, store: PresenceStore, hook: Callable[[int], Awaitable[None]]
+) -> None:
+    """Has each call of plain commands wait for `hook`, which is told its number, from 1."""
+    commands, numbers = store._runner.commands, itertools.count(1)
+
+    async def hooked(given: Any) -> list[Any]:
+        await hook(next(numbers))
+        return await commands(given)
+
+    monkeypatch.setattr(store._runner, "commands", hooked)
+
+
 @pytest.mark.parametrize("calls", [1, 2, 14, 26, 37])
 @pytest.mark.parametrize("backend_url", ["fakeredis"], indirect=True)
 async def test_another_one_is_faster(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
-    """What the slower one reads is removed by then: it is told who did it, not what it found."""
+    """What the slower one reads is removed by then: it asks again, and finds nothing to do."""
     clock = Clock()
     slow, fast = quick(make_store(clock)), quick(make_store(clock))
     await grown(slow, clock)
     before = await fast.stats("blog")
-    left, commands = calls, slow._runner.commands
 
-    async def held(given: Any) -> list[Any]:
-        nonlocal left
-        left -= 1
-        if left == 0:
+    async def hook(call: int) -> None:
+        if call == calls:
             await fast.folding.fold("blog")
-        return await commands(given)
 
-    monkeypatch.setattr(slow._runner, "commands", held)
-    with pytest.raises(StoreBusy, match="somebody else"):
+    tell_before_each_call(monkeypatch, slow, hook)
+    with suppress(StoreBusy):  # "somebody else": it had read all before
         await slow.folding.fold("blog")
     for store in (slow, fast):
         await store.layouts.learn()
@@ -471,17 +481,13 @@ async def test_whoever_is_killed_leaves_nothing_wrong(
     store, other = quick(make_store(clock)), quick(make_store(clock))
     await grown(store, clock)
     before = await other.stats("blog")
-    left, commands = calls, store._runner.commands
 
-    async def counted(given: Any) -> list[Any]:
-        nonlocal left
-        left -= 1
-        if left < 0:
+    async def hook(call: int) -> None:
+        if call > calls:
             raise Stopped
-        return await commands(given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(store._runner, "commands", counted)
+        tell_before_each_call(patched, store, hook)
         try:
             await store.folding.fold("blog")
         except Stopped:

@@ -25,6 +25,7 @@ from service.store.resharding.archive import (
     names_of,
 )
 from service.store.resharding.layouts import LOOK_S, Layouts
+from service.store.resharding.up_to_date import UpToDate
 from service.store.runner import ScriptRunner
 from service.store.tags import archive_tag
 
@@ -48,22 +49,21 @@ class Folding:
         self._layouts = layouts
         # By then every copy has heard, and has read what it was reading.
         self.settle_s = 2 * LOOK_S + runner.deadline_s
+        # Somebody else may be faster, and remove what is being read.
+        self._fold_up_to_date = UpToDate(runner.keys, layouts)(self._fold)
 
     async def fold(self, site: str, progress: Progress = lambda done, total: None) -> Folded:
         """Folds all former layouts of a site in which nothing of a session can be left. What was
         half done, asking again does."""
+        return await self._fold_up_to_date(site, progress)
+
+    async def _fold(self, site: str, progress: Progress) -> Folded:
         await self._layouts.learn()
         keys = self._runner.keys
         layouts = keys.layouts_of(site)
-        try:
-            ready, ready_ms, here = await self._ready(site, layouts)
-            if ready:
-                await self._archive(site, layouts, len(ready), progress)
-        except StoreError as error:
-            await self._layouts.learn()
-            if keys.layouts_of(site).archive != layouts.archive:  # what was to be read is closed
-                raise StoreBusy("somebody else has folded this site; try again") from error
-            raise
+        ready, ready_ms, here = await self._ready(site, layouts)
+        if ready:
+            await self._archive(site, layouts, len(ready), progress)
         await self._remove(site)
         shards = sum(layout.shards for layout in ready)
         return Folded(keys.layouts_of(site), shards, ready_ms, here)
