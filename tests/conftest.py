@@ -215,6 +215,8 @@ def _leaves_the_servers_empty() -> Iterator[None]:
 
 
 BACKENDS = ("fakeredis", "valkey", "redis7", "cluster")
+# Of tests that make thousands of calls: fakeredis takes half a millisecond for each.
+on_servers = pytest.mark.parametrize("backend_url", BACKENDS[1:], indirect=True)
 
 
 @pytest.fixture(params=BACKENDS)

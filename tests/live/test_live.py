@@ -24,7 +24,7 @@ from service.store.reader import CHANGES_LIMIT
 from service.store.store import PresenceStore
 from service.store.tags import shard_of
 from service.store.writer import Heartbeat
-from tests.conftest import Clock, MakeService, MakeStore, url_of
+from tests.conftest import Clock, MakeService, MakeStore, on_servers, url_of
 from tests.server.test_fast_path import Served, request, serving, until
 from tests.servers import Server
 
@@ -268,6 +268,7 @@ async def test_a_page_that_is_asked_for_is_named(make_store: MakeStore, shards: 
     assert calls == [2], "one call for all of them"
 
 
+@on_servers
 @pytest.mark.fault("B23")
 async def test_streams_of_thousands_of_pages_share_a_snapshot(make_store: MakeStore) -> None:
     """Its bytes are kept once, and pages are counted in a few calls."""

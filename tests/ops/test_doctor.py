@@ -29,7 +29,7 @@ from service.store.keys import Keys, ShardKeys
 from service.store.members import Member
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
-from tests.conftest import BACKENDS, Clock, MakeStore, store_factory, url_of
+from tests.conftest import BACKENDS, Clock, MakeStore, on_servers, store_factory, url_of
 from tests.servers import Server
 
 SITE = "blog"
@@ -366,6 +366,7 @@ def test_no_member(text: str) -> None:
     assert Member.parse(text) is None
 
 
+@on_servers
 async def test_a_busy_site_gives_no_false_alarm(make_store: MakeStore, backend_url: str) -> None:
     import asyncio
 

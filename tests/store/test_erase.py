@@ -16,7 +16,7 @@ from service.store import erase
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
 from tests import invariants
-from tests.conftest import NOW, Clock, MakeStore
+from tests.conftest import NOW, Clock, MakeStore, on_servers
 
 SITE, ANNA = "team", "anna.secret@example.org"
 NAMES = {"name": "Anna Secret", "avatar": "https://example.org/secret.png"}
@@ -100,6 +100,7 @@ async def test_nothing_names_a_user_who_is_erased(make_store: MakeStore, shards:
     await check(store)
 
 
+@on_servers
 @SHARDS
 async def test_a_session_that_expired_unswept_is_erased(make_store: MakeStore, shards: int) -> None:
     clock = Clock()
@@ -197,6 +198,7 @@ async def test_the_doctor_finds_nothing_after_it(make_store: MakeStore) -> None:
     assert await doctor.repair(checkup) == []
 
 
+@on_servers
 @SHARDS
 async def test_a_long_log_is_erased_in_steps(
     make_store: MakeStore, shards: int, monkeypatch: pytest.MonkeyPatch
@@ -311,6 +313,7 @@ async def test_nothing_names_a_session_that_is_erased(
     await invariants.check(store, SITE, int(clock()), views_erased=True)
 
 
+@on_servers
 @SHARDS
 async def test_a_session_that_expired_unswept_leaves_no_trace(
     make_store: MakeStore, shards: int

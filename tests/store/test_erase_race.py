@@ -18,7 +18,7 @@ from service.store.site_counts import SiteCounts
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests import invariants
-from tests.conftest import Clock, MakeStore, now_of
+from tests.conftest import Clock, MakeStore, now_of, on_servers
 
 SITE, USERS = "team", ["", "anna", "bob"]
 IDS = [f"session-{n:08d}" for n in range(12)]
@@ -48,6 +48,7 @@ async def trim(store: PresenceStore, chance: random.Random) -> None:
 Way = Callable[[PresenceStore, random.Random], Coroutine[Any, Any, None]]
 
 
+@on_servers
 @pytest.mark.parametrize("has_users", [False, True])
 @pytest.mark.parametrize(
     "ways", [[erase_sessions], [delete], [erase_sessions, erase_users, delete, trim]]

@@ -12,7 +12,7 @@ from service.store.keys import ShardKeys
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests import invariants
-from tests.conftest import NOW, Clock, MakeStore
+from tests.conftest import NOW, Clock, MakeStore, on_servers
 
 SESSIONS = [f"session-{n:010d}" for n in range(60)]
 SHARDS = pytest.mark.parametrize("shards", [1, 3, 12])
@@ -65,6 +65,7 @@ async def members(store: PresenceStore) -> set[str]:
     return {member for some in lists for member in some}
 
 
+@on_servers
 @pytest.mark.parametrize("shards, limit", [(1, 7), (1, 1_000), (3, 40), (12, 7), (12, 1_000)])
 async def test_replaying_what_is_told_gives_who_is_here(
     make_store: MakeStore, shards: int, limit: int
@@ -289,6 +290,7 @@ async def test_what_a_hand_has_written_is_no_failure(make_store: MakeStore) -> N
     assert [event.type for event in told] == ["joined", ""]
 
 
+@on_servers
 async def test_however_many_shards_a_page_is_read_in_little(make_store: MakeStore) -> None:
     store = make_store(shards=64, heartbeat_dedup_ms=0)
     for path in ("/a", "/b"):

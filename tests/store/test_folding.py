@@ -445,7 +445,7 @@ def tell_before_each_call(
 
 
 @pytest.mark.parametrize("calls", [1, 2, 14, 26, 37])
-@pytest.mark.parametrize("backend_url", ["fakeredis"], indirect=True)
+@pytest.mark.parametrize("backend_url", ["valkey"], indirect=True)
 async def test_another_one_is_faster(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -472,7 +472,7 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize("calls", range(1, 40, 3))
-@pytest.mark.parametrize("backend_url", ["fakeredis"], indirect=True)
+@pytest.mark.parametrize("backend_url", ["valkey"], indirect=True)
 async def test_whoever_is_killed_leaves_nothing_wrong(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -506,7 +506,7 @@ async def test_whoever_is_killed_leaves_nothing_wrong(
     assert await archives(other) == {f"blog/@{now.since_ms}"}
 
 
-@pytest.mark.parametrize("backend_url", ["fakeredis"], indirect=True)
+@pytest.mark.parametrize("backend_url", ["valkey"], indirect=True)
 async def test_more_pages_than_rows(make_store: MakeStore) -> None:
     """An archive has no more rows than another shard: those of the most viewed pages."""
     clock = Clock()

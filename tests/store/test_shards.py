@@ -18,7 +18,7 @@ from service.store.paging import read_cursor, read_positions, stream_position, w
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
 from tests import invariants
-from tests.conftest import NOW, Clock, MakeStore
+from tests.conftest import NOW, Clock, MakeStore, on_servers
 
 SHARDS = (1, 3, 12)
 SESSIONS = [f"session-{n:010d}" for n in range(120)]
@@ -48,6 +48,7 @@ async def a_busy_hour(store: PresenceStore, clock: Clock, site: str) -> None:
         clock.advance(chance.randrange(20_000))
 
 
+@on_servers
 async def test_places_are_exact_however_many_there_are(make_store: MakeStore) -> None:
     """More than a shard lists, and one that most are at in all, but not in every shard."""
     answers = []
@@ -103,6 +104,7 @@ def test_the_log_of_several_shards_keeps_the_order_of_each() -> None:
     assert [entry.event.at for entry in log] == [50, 100, 10, 120]
 
 
+@on_servers
 async def test_the_numbers_do_not_depend_on_shards(make_store: MakeStore) -> None:
     answers = []
     for shards in SHARDS:
@@ -158,6 +160,7 @@ async def test_every_active_session_is_listed_once(
     assert sorted(session.sessionId for session in on_page) == SESSIONS[80:]
 
 
+@on_servers
 @pytest.mark.parametrize("shards", SHARDS)
 async def test_no_active_session_is_missed_while_others_beat_and_leave(
     make_store: MakeStore, shards: int

@@ -10,7 +10,7 @@ from service.store.keys import MS_PER_HOUR
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests import invariants
-from tests.conftest import NOW, Clock, MakeStore
+from tests.conftest import NOW, Clock, MakeStore, on_servers
 
 S, T = "session-00000001", "session-00000002"
 DAY_MS = 24 * MS_PER_HOUR
@@ -73,6 +73,7 @@ async def test_a_place_and_a_source_are_counted_side_by_side(make_store: MakeSto
     await invariants.check(store, "blog", NOW)
 
 
+@on_servers
 @pytest.mark.parametrize("shards", [1, 3])
 async def test_no_place_is_pushed_out_of_the_list(make_store: MakeStore, shards: int) -> None:
     """500 places are listed, the highest, whatever sources stand among them."""

@@ -11,7 +11,7 @@ from service.store.layout import SiteLayouts
 from service.store.resharding import carrier
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
-from tests.conftest import PATIENCE_S, Clock, MakeStore
+from tests.conftest import PATIENCE_S, Clock, MakeStore, on_servers
 
 SESSIONS = [f"session-{n:010d}" for n in range(12)]
 
@@ -132,6 +132,7 @@ async def uniques(store: PresenceStore) -> tuple[int, int, object]:
     return stats.uniqueVisitors, stats.uniqueVisitorsToday, today.uniqueVisitors
 
 
+@on_servers
 async def test_a_crowd_goes_on_at_once(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

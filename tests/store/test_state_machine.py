@@ -462,10 +462,11 @@ def test_folded_in_the_hour_of_its_first_view(hours_behind: int) -> None:
     machine.teardown()
 
 
-# Several cases, so that they run side by side.
+# Several cases, so that they run side by side; Valkey takes half the time of fakeredis for one.
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("case", range(5))
-@pytest.mark.parametrize("backend", ["fakeredis", "valkey"])
+@pytest.mark.parametrize(
+    "backend, case", [("fakeredis", 0), *(("valkey", n) for n in range(1, 10))]
+)
 def test_any_history_agrees_with_the_model(
     request: pytest.FixtureRequest, backend: str, case: int
 ) -> None:

@@ -15,7 +15,7 @@ from service.ops.prune import prune_paths
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
 from tests import invariants
-from tests.conftest import Clock, MakeStore
+from tests.conftest import Clock, MakeStore, on_servers
 from tests.model import Top
 
 SITE = "blog"
@@ -73,6 +73,7 @@ def noise_beside_pages(names: random.Random) -> str:
     return f"/page/{names.randrange(4)}" if names.random() < 0.4 else f"/{names.random()}"
 
 
+@on_servers
 @pytest.mark.fault("B22")
 @pytest.mark.parametrize("kind", [alike, few_of_many, noise_beside_pages])
 @pytest.mark.parametrize("limit", [1, 3, 8])
@@ -132,6 +133,7 @@ async def test_a_new_article_is_named_with_its_first_view(
     assert (await visits.rows())[article] == 20
 
 
+@on_servers
 @pytest.mark.fault("B22")
 async def test_eleven_batches_of_one_address_spoil_nothing(make_store: MakeStore) -> None:
     visits = Visits(make_store(Clock(), max_paths=200))
@@ -150,6 +152,7 @@ async def test_eleven_batches_of_one_address_spoil_nothing(make_store: MakeStore
     assert (pages | dict.fromkeys(("/blog/new", "/a", "/zebra"), 20)).items() <= rows.items()
 
 
+@on_servers
 @pytest.mark.fault("B22")
 async def test_shards_together_lack_no_more_than_one(make_store: MakeStore) -> None:
     visits = Visits(make_store(Clock(), shards=3, max_paths=5))
@@ -216,6 +219,7 @@ async def test_where_there_is_room_again_nobody_gives_up_a_row(make_store: MakeS
     assert shard.top == {"__other__": 9, "/a": 1, "/i": 1, "/j": 1, "/k": 1, "/l": 1}
 
 
+@on_servers
 async def test_a_row_is_not_sought_for_ever(make_store: MakeStore) -> None:
     """Where all have been viewed since they were looked at, some newcomers stay without a name."""
     visits = Visits(make_store(Clock(), max_paths=1_100))

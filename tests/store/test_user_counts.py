@@ -9,7 +9,7 @@ import pytest
 from service.store.keys import ShardKeys
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
-from tests.conftest import Clock, MakeStore
+from tests.conftest import Clock, MakeStore, on_servers
 
 SITE = "team"
 PATHS = ["/a", "/b", "/a b"]
@@ -88,6 +88,7 @@ async def test_what_cannot_be_told_is_loaded_again(watched: Watched) -> None:
     assert (await watched.count())[0] == 2
 
 
+@on_servers
 async def test_counts_are_exact_whatever_happens(watched: Watched) -> None:
     store, chance = watched.store, random.Random(7)  # no secret
     clock = store.clock

@@ -5,7 +5,7 @@ import pytest
 from service.store.members import Member
 from service.store.writer import Heartbeat
 from tests import invariants
-from tests.conftest import Clock, MakeStore, now_of
+from tests.conftest import Clock, MakeStore, now_of, on_servers
 
 SITE = "blog"
 LONGEST_ROW = 32_768  # bytes, as lua/include/identity.lua
@@ -15,6 +15,7 @@ def beat(number: int, user: str = "", path: str = "/", details: str = "") -> Hea
     return Heartbeat(f"session-{number:08d}", path, "", "", details, user)
 
 
+@on_servers
 async def test_a_user_has_an_end(make_store: MakeStore) -> None:
     """Of an account that everybody shares, further sessions are counted as nobody's."""
     clock = Clock()
