@@ -76,6 +76,9 @@ class StoreUsers:
             StoreError: Redis cannot tell now.
         """
         position = read_user_cursor(cursor) if cursor else ""
+        # Whoever may ask for this page alone is not shown another one, whatever the cursor names.
+        if path and position.encode() < f"{path}\t".encode():
+            position = ""
         shards = self._runner.keys.with_sessions(site)
         found: list[models.UserRow] = []
         async with self._runner.failures():

@@ -11,6 +11,7 @@ import pytest
 from service.api.openapi import document as openapi
 from service.api.openapi.operations import OPERATIONS
 from service.api.user_tokens import User, mint
+from service.store.paging import write_user_cursor
 from service.store.writer import Heartbeat
 from tests.conftest import MakeService, Service
 
@@ -97,6 +98,13 @@ async def test_of_one_page_and_page_by_page(service: Service) -> None:
     second = (await service.client.get(TEAM, headers=ADMIN, params=query)).json()
     assert [row["userId"] for row in second["users"]] == ["bob@example.org"]
     assert first["total"] == second["total"] == 2
+
+
+async def test_a_user_sees_no_more_by_a_cursor_of_another_page(service: Service) -> None:
+    query = {"path": "/docs/y", "cursor": write_user_cursor("/\t")}
+    headers = bearer(user_token("/docs/y"))
+    body = (await service.client.get(TEAM, headers=headers, params=query)).json()
+    assert [row["userId"] for row in body["users"]] == ["anna"]
 
 
 async def test_statuses_in_order(service: Service) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from service.errors import FieldError
 from service.models import UserRow, UserStatus
+from service.store.paging import write_user_cursor
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests import invariants
@@ -222,6 +223,29 @@ async def test_a_cursor_that_was_not_given_is_refused(make_store: MakeStore, cur
     store = make_store(Clock(), has_users=True)
     with pytest.raises(FieldError, match="cursor"):
         await store.users(SITE, limit=1, cursor=cursor, path=None)
+
+
+@SHARDS
+@pytest.mark.parametrize(
+    "position, found",
+    [
+        ("/\t", ["bob", "carl"]),
+        ("/a\tanna", ["bob", "carl"]),  # of a page before it: from the beginning of this one
+        ("/b\t", ["bob", "carl"]),
+        ("/b\tbob", ["carl"]),
+        ("/b/c\t", []),  # of one behind it: there is no more
+        ("/c\tdora", []),
+    ],
+)
+async def test_no_cursor_leads_to_another_page(
+    make_store: MakeStore, shards: int, position: str, found: list[str]
+) -> None:
+    store = make_store(Clock(), shards=shards, has_users=True)
+    for user, path in {"anna": "/a", "bob": "/b", "carl": "/b", "dora": "/c"}.items():
+        await beat(store, user, path)
+    page = await store.users(SITE, limit=9, cursor=write_user_cursor(position), path="/b")
+    assert [row.userId for row in page.users] == found
+    assert (page.total, page.nextCursor) == (2, None)
 
 
 @SHARDS
