@@ -7,13 +7,14 @@ shard logs while another is read comes with the next page, so that none is skipp
 """
 
 import heapq
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
 from service import models
 from service.redis.replies import appended, pairs_of
+from service.redis.scripts import Command
 from service.store.event_log import CARRIED, ERASED
 from service.store.keys import ShardKeys
 from service.store.paging import read_site_positions, stream_position
@@ -60,13 +61,16 @@ class StoreEvents:
         seen_empty = await self._empty_from_now(shards, positions)
         # The oldest entry is read last: where it is not behind the position then, nothing that
         # follows the position was trimmed before.
-        replies = await self._runner.look(
-            command
-            for keys, position in zip(shards, positions, strict=True)
-            for command in (
-                ("XRANGE", keys.events, _start(position), "+", "COUNT", count),
-                ("XRANGE", keys.events, "-", "+", "COUNT", 1),
-            )
+        replies = await self._look(
+            shards,
+            (
+                command
+                for keys, position in zip(shards, positions, strict=True)
+                for command in (
+                    ("XRANGE", keys.events, _start(position), "+", "COUNT", count),
+                    ("XRANGE", keys.events, "-", "+", "COUNT", 1),
+                )
+            ),
         )
         lists = [_rows(n, entries) for n, entries in enumerate(replies[::2])]
         broken = await self._broken(shards, positions, lists, replies[1::2])
@@ -100,8 +104,9 @@ class StoreEvents:
         StoreError."""
         shards = self._runner.keys.with_logs(site)
         seen_empty = await self._empty_from_now(shards, [START])
-        replies = await self._runner.look(
-            ("XREVRANGE", keys.events, "+", "-", "COUNT", max(limit, 1)) for keys in shards
+        replies = await self._look(
+            shards,
+            (("XREVRANGE", keys.events, "+", "-", "COUNT", max(limit, 1)) for keys in shards),
         )
         lists = [_rows(n, entries[::-1]) for n, entries in enumerate(replies)]
         merged = [
@@ -113,6 +118,15 @@ class StoreEvents:
         return models.EventPage(
             found, ",".join(rows[-1].entry_id if rows else seen_empty for rows in lists), False
         )
+
+    async def _look(self, shards: Sequence[ShardKeys], commands: Iterable[Command]) -> list[Any]:
+        """What the logs of all shards answer. The position in a single one stands, should the site
+        be split later, for that moment in all: it must not be one of a shard that was retired
+        meanwhile, which logs departures still. There the last command fails."""
+        if len(shards) > 1:
+            return list(await self._runner.look(commands))
+        *replies, _ = await self._runner.look([*commands, ("ZCARD", shards[0].active)])
+        return replies
 
     async def _empty_from_now(self, shards: Sequence[ShardKeys], positions: Sequence[str]) -> str:
         """The position of whoever finds a log empty, if one of these may be: before every entry,

@@ -104,6 +104,21 @@ async def test_sweeps(make_store: MakeStore, clock: Clock) -> None:
     assert swept.removed == 7
 
 
+async def test_no_event_is_skipped_after_a_position_in_one_shard(make_store: MakeStore) -> None:
+    """It is a moment for all new shards, and the log of the retired one goes on."""
+    store, unaware = (make_store(has_users=True) for _ in range(2))  # ids are of Redis's clock
+    await store.heartbeats("blog", BEATS[:1])
+    began = (await unaware.events("blog", after="", limit=50)).next
+    await store.layouts.change("blog", 4)
+    for some in (BEATS[1:], BEATS[:1]):  # the last one is carried out of the old shard
+        await store.heartbeats("blog", some)
+    page = await unaware.events("blog", after=began, limit=50)
+    following = await store.events("blog", after=page.next, limit=50)
+    told = [*page.events, *following.events]
+    assert told == (await store.events("blog", after=began, limit=50)).events
+    assert len(told) == 11
+
+
 async def test_a_key_of_a_wrong_type_is_refused_all_the_same(
     make_store: MakeStore, clock: Clock
 ) -> None:
