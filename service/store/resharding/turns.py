@@ -30,15 +30,16 @@ class Held:
         self._turns = turns
         self._waiter = waiter
         self.session = session  # site and id
-        self.before = turns.last_held(session)
+        # One that shares the result is ended by this one; its turn has come.
+        self.before = None if _has_held(waiter) else turns.last_held(session)
         # Does what is left to do where the session goes on, and tells the outcome then.
         self.when_it_went_on: Callable[[Waiter[str], str], None] | None = None
         self.is_over = asyncio.Event()
         self.until = time.monotonic() + HELD_S
 
     def done(self) -> bool:
-        # Also where nobody needs the outcome any more, what is left is to be done.
-        return self.when_it_went_on is None and self._waiter.done()
+        # Also where nobody needs the outcome any more, others wait for it, or something is left.
+        return False
 
     def set_result(self, result: str, /) -> None:
         if self.when_it_went_on and result in _WENT_ON:
@@ -79,6 +80,11 @@ def held_of(waiter: Waiter[str]) -> Held | None:
     return waiter if isinstance(waiter, Held) else None
 
 
+def _has_held(waiter: Waiter[str]) -> bool:
+    waiters = waiter.waiters if isinstance(waiter, SharedWaiter) else (waiter,)
+    return any(isinstance(one, Held) for one in waiters)
+
+
 class Turns:
     """Knows what is waited for of each session."""
 
@@ -103,7 +109,7 @@ class Turns:
         if not self._last or batch.kind not in ("heartbeat", "leave"):
             return False
         session = (site_of(batch.key.tag), batch.items[index][0])
-        return self.last_held(session) is not None and held_of(batch.waiting[index]) is None
+        return self.last_held(session) is not None and not _has_held(batch.waiting[index])
 
     def hold(self, batch: ShardBatch, indexes: Iterable[int]) -> None:
         """Has what follows of the sessions of these items wait for them."""
