@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.errors import StoreBusy, StoreError
 from service.store.batching.batch import Answer, Batch, Requeue
 from service.store.batching.batcher import Batcher
-from service.store.batching.lane import Lane
+from service.store.batching.lane import PAUSE_S, Lane
 
 Batches = list[Batch[str, Any, Any]]
 
@@ -548,6 +548,26 @@ async def test_a_batch_that_waits_takes_in_no_latecomers(
     for item in (1, 2, 3):
         lane.add("blog", "beat", item, asyncio.get_running_loop().create_future())
     assert [batch.items for batch in lane.take(8)] == batches
+
+
+async def test_a_lane_that_goes_on_is_not_stalled_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    answers = iter([1, 2, None, 3, None])  # 1, 2 and 3: not yet
+
+    async def send(batches: Batches) -> list[Answer[Any]]:
+        if next(answers):
+            return [Requeue(lambda: StoreError("moving")) for _ in batches]
+        return [list(batch.items) for batch in batches]
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("service.store.batching.batcher.asyncio.sleep", sleep)
+    batcher: Batcher[str, Any, Any] = Batcher(send, lambda key: key)
+    for item in (1, 2):
+        assert await batcher.result_of("a", "beat", item) == item
+        assert not batcher._lanes["a"].is_stalled
+    assert pauses == [PAUSE_S, 2 * PAUSE_S, PAUSE_S]
 
 
 @pytest.mark.parametrize("hangs", [False, True])

@@ -187,6 +187,7 @@ class Batcher(Generic[K, T, R]):
                         continue
                 else:
                     is_failing = False
+                    lane.is_stalled, lane.next_pause_s = False, PAUSE_S
                     for batch, answer in zip(batches, answers, strict=True):
                         deliver(batch, answer)
                 send, most = self._send, self._max_call
