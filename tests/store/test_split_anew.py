@@ -1,12 +1,15 @@
 """A site is split anew: what is followed goes on, and a change that is half done is completed."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from service.errors import StoreBusy, StoreUnreachable
 from service.redis.scripts import Call, load
 from service.store.due import LISTS_LIFE_MS
+from service.store.keys import ShardKeys
 from service.store.layout import SiteLayouts
 from service.store.resharding import carrier
 from service.store.store import PresenceStore
@@ -56,6 +59,47 @@ async def test_whoever_meets_a_change_that_is_half_done_completes_it(
     assert store.keys.layouts_of("blog") == announced.switched()
     assert (await store.active("blog")).activeVisitors == 12
     assert SiteLayouts.parse(str(announced)) == announced
+
+
+async def test_a_change_that_cannot_be_completed_is_no_matter_of_other_sites(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two shards is retired, and the node of the other is down; then a copy is started."""
+    clock = Clock()
+    store, copy = make_store(clock, shards=2), make_store(clock, shards=2)
+    for site in ("well", "stuck", "other"):
+        await store.heartbeats(site, on("/a"))
+    well = await store.layouts.change("well", 3)
+    announced = store.keys.layouts_of("stuck").with_announced(3, int(clock()))
+    assert await store.layouts.write("stuck", "", str(announced))
+    first, second = store.keys.of_site("stuck")
+    await store.layouts.close([first], "retired_")
+    close = copy.layouts.close
+
+    async def closed(shards: Iterable[ShardKeys], past: str) -> None:
+        shards = list(shards)
+        if second.tag in {shard.tag for shard in shards}:
+            raise StoreUnreachable("its node is down")
+        await close(shards, past)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copy.layouts, "close", closed)
+        await copy.agree_on_shards()
+        assert copy.keys.layouts == {"well": well, "stuck": announced}
+        assert await copy.heartbeats("well", on("/b")) == ["moved"] * 12
+        assert await copy.stats("well") == await store.stats("well")
+        assert (await copy.layouts.change("other", 4)).shards == 4
+        for _ in range(2):
+            with pytest.raises(StoreBusy, match="its node is down"):
+                await copy.active("stuck")
+        for shards in (2, 3, 4):
+            with pytest.raises(StoreUnreachable, match="its node is down"):
+                await copy.layouts.change("stuck", shards)
+        with pytest.raises(StoreBusy, match="its node is down"):
+            await copy.layouts.forget_earlier("stuck")
+    assert await copy.heartbeats("stuck", on("/b")) == ["moved"] * 12
+    assert (await copy.active("stuck")).activeVisitors == 12
+    assert copy.keys.layouts_of("stuck").shards == 4
 
 
 async def test_a_layout_is_not_written_over_by_who_was_frozen(make_store: MakeStore) -> None:

@@ -38,6 +38,8 @@ class Layouts:
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
         self._learning: asyncio.Task[None] | None = None
+        # What keeps a change of some site from being completed.
+        self.unfinished: str | None = None
         # Into how many shards some sites begin to be split: an app says it.
         self.first: Mapping[str, int] = {}
 
@@ -55,7 +57,8 @@ class Layouts:
                 log.error("layouts_failed", kind=type(error).__name__, exc_info=error)
 
     async def learn(self) -> None:
-        """Takes over what Redis says, once for all who ask at a time. Raises StoreError."""
+        """Takes over what Redis says, once for all who ask at a time, and does the rest of changes
+        that are half done, where that can be done now. Raises StoreError."""
         if self._learning is None:
             self._learning = asyncio.create_task(self._learn(), name="layouts")
             self._learning.add_done_callback(self._has_learned)
@@ -67,21 +70,35 @@ class Layouts:
             task.exception()  # those who wait are told
 
     async def _learn(self) -> None:
-        known = await self._read()
-        if half_done := [site for site, layouts in known.items() if layouts.announced]:
-            for site in half_done:
-                await self._switch(site, known[site])
-            known = await self._read()
-        self._runner.keys.know(known, self._runner.about_now_ms())
+        known = await self._read_and_know()
+        half_done = {site: layouts for site, layouts in known.items() if layouts.announced}
+        errors = await asyncio.gather(*map(self._completed, half_done, half_done.values()))
+        self.unfinished = next(filter(None, errors), None)
+        if half_done:
+            await self._read_and_know()
+
+    def still_unfinished(self) -> StoreBusy:
+        """The error of whoever meets a change that is half done still."""
+        return StoreBusy(f"a site is being split anew; try again ({self.unfinished})")
 
     async def settled(self) -> None:
         """Waits for a read that nobody needs any more."""
         if self._learning is not None:
             await asyncio.wait((self._learning,))
 
-    async def _read(self) -> dict[str, SiteLayouts]:
+    async def _read_and_know(self) -> dict[str, SiteLayouts]:
         async with self._runner.failures():
-            return await read_layouts(self._runner.client, self._runner.keys)
+            known = await read_layouts(self._runner.client, self._runner.keys)
+        self._runner.keys.know(known, self._runner.about_now_ms())
+        return known
+
+    async def _completed(self, site: str, layouts: SiteLayouts) -> str | None:
+        """Does the rest of a change; what keeps it from that, which is no matter of other sites."""
+        try:
+            await self._switch(site, layouts)
+        except StoreError as error:
+            return error.detail
+        return None
 
     async def change(self, site: str, shards: int) -> SiteLayouts:
         """Splits a site into so many shards from now on; its layouts after that. Where it is split
@@ -94,7 +111,7 @@ class Layouts:
         for _ in range(TRIES):
             await self.learn()
             layouts = keys.layouts_of(site)
-            if layouts.shards == shards:
+            if layouts.shards == shards and not layouts.announced:
                 return layouts
             known = str(layouts) if site in keys.layouts else ""
             announced = layouts.with_announced(shards, await self.now_ms(site))
@@ -114,6 +131,8 @@ class Layouts:
         Raises StoreError."""
         await self.learn()
         if known := self._runner.keys.layouts.get(site):
+            if known.announced:
+                raise self.still_unfinished()
             await self.write(site, str(known), str(SiteLayouts((known.current,))))
             await self.learn()
 

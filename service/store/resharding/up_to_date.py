@@ -34,12 +34,17 @@ class UpToDate:
             except WrongTypeError:
                 if not await self.has_learned_since(version):
                     raise
-            return await method(*args, **kwargs)
+            try:
+                return await method(*args, **kwargs)
+            except WrongTypeError:
+                if self._layouts.unfinished:
+                    raise self._layouts.still_unfinished() from None
+                raise
 
         return called
 
     async def has_learned_since(self, version: int) -> bool:
-        """Asks for the layouts; whether the keys are others now than in this version. Raises
-        StoreError."""
+        """Asks for the layouts; whether the keys are others now than in this version, or some
+        may not be what they are called, since a change is half done. Raises StoreError."""
         await self._layouts.learn()
-        return self._keys.version != version
+        return self._keys.version != version or self._layouts.unfinished is not None
