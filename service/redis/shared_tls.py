@@ -1,6 +1,7 @@
 """The TLS context that connections share: redis-py makes one for each."""
 
 import os
+import ssl
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,8 @@ def shared(tls: RedisSSLContext) -> RedisSSLContext:
     the certificates that the system trusts takes 20 ms, in which a copy does nothing else."""
     values = (getattr(tls, name) for name in _OPTIONS)
     options = tuple(tuple(value) if isinstance(value, list) else value for value in values)
-    return _shared(options, tuple(map(_version, (tls.ca_certs, tls.certfile, tls.keyfile))))
+    system = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE names another one
+    return _shared(options, tuple(map(_version, (system, tls.ca_certs, tls.certfile, tls.keyfile))))
 
 
 @lru_cache(maxsize=8)

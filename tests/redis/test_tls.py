@@ -76,8 +76,13 @@ async def test_a_password_is_not_sent_in_plain_text_to_find_out(
 
 
 @pytest.mark.fault("B34")
+@pytest.mark.parametrize("is_of_system", [False, True])
 async def test_certificates_are_read_once_and_when_they_are_renewed(
-    own: Certificate, shared: Both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Certificate,
+    shared: Both,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_of_system: bool,
 ) -> None:
     """Not for each connection: it takes 20 ms, in which a copy does nothing else."""
     times, read = 0, ssl.create_default_context
@@ -89,7 +94,10 @@ async def test_certificates_are_read_once_and_when_they_are_renewed(
 
     monkeypatch.setattr(ssl, "create_default_context", counted)
     trusted = certificate_in(tmp_path)
-    connection = connect(f"rediss://127.0.0.1:{shared.tls_port}?{trusted.trusted}")
+    if is_of_system:
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted.certificate))
+    options = "" if is_of_system else f"?{trusted.trusted}"
+    connection = connect(f"rediss://127.0.0.1:{shared.tls_port}{options}")
     client: Any = connection.client
     for _ in range(3):
         with pytest.raises(NotTrusted):
