@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -240,6 +240,29 @@ async def test_each_point_has_what_was_before(
     store = await store_with_a_month(make_store, shards)
     history = await store.history("blog", unit, length, every, compare)
     assert (views_of(history), previous_of(history)) == (views, previous)
+
+
+@pytest.mark.parametrize(
+    "length, every, compare, most",
+    [(400, 1, None, 400), (400, 2880, None, 401), (364, 7, "4weeks", 364 + 28)],
+)
+async def test_no_more_visitors_are_merged_than_may_be_there(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch,
+    length: int, every: int, compare: str | None, most: int,
+) -> None:  # fmt: skip
+    """Anybody may ask, and each day of a union takes Redis 7 some 40 µs."""
+    store = await store_with_a_month(make_store)
+    look, merged = store._runner.look, 0
+
+    async def counted(commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        nonlocal merged
+        listed = list(commands)
+        merged += sum(len(command) - 1 for command in listed if command[0] == "PFCOUNT")
+        return await look(listed)
+
+    monkeypatch.setattr(store._runner, "look", counted)
+    assert (await store.history("blog", "days", length, every, compare)).points
+    assert 0 < merged <= most
 
 
 async def test_what_is_not_known_is_null_not_nothing(make_store: MakeStore) -> None:

@@ -67,7 +67,7 @@ def parameters(path_schema: Any, session_schema: Any) -> dict[str, Any]:
         "compare": query(
             "compare",
             "What each point is held against: a `day` or a `week` before, or the median of the "
-            "last four weeks. Minutes compare with a `day` only.",
+            "last four weeks. Minutes compare with a `day` only; days by 1, and with weeks by 7.",
             {"type": "string", "enum": list(COMPARISONS)},
         ),
         "theme": query(
