@@ -54,7 +54,7 @@ def _with_user(cors: RawHeaders, word: str) -> RawHeaders:
 
 _WRITES = re.compile(r"/v1/sites/([^/]+)/(?:heartbeat|heartbeats|leave|views|users/status)\Z")
 _READS = re.compile(
-    r"/v1/sites/([^/]+)/(?:stats|active|history|live|badge\.svg|users(?:/[^/]+)?)\Z"
+    r"/v1/sites/([^/]+)/(?:stats|active|history|sources|live|badge\.svg|users(?:/[^/]+)?)\Z"
 )
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",

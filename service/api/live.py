@@ -71,7 +71,9 @@ async def _admit(request: Request, context: Context) -> tuple[Reader, SubscribeO
     name, path = check_site(request.path_params["site"]), path_parameter(request)
     verdict = check_users_reader(context, request, name, path)
     expires = verdict.expires if verdict else math.inf
-    return Reader(name), SubscribeOptions(wants_feed, path, users=True), expires
+    # The numbers of a private site are for its token and the operator's, as those of `stats` are.
+    numbers = verdict is None or context.security.site_or_unknown(name).public
+    return Reader(name), SubscribeOptions(wants_feed, path, users=True, numbers=numbers), expires
 
 
 class _EventStream(StreamingResponse):

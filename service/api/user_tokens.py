@@ -167,7 +167,10 @@ def clean_pattern(pattern: str) -> str:
     if "?" in pattern or "#" in pattern:  # what is cut off there would make it a wider one
         raise ValueError("must be a path without query and fragment")
     if not pattern.endswith("*"):
-        return clean_path(pattern)
+        path = clean_path(pattern)
+        if path.endswith("*"):  # escaped: one page, and no pattern of all that begin so
+            raise ValueError("must not name a page that ends in *")
+        return path
     if pattern.endswith("/*"):
         return f"{clean_path(pattern[:-1])}/*"
     return f"{clean_path(pattern[:-1])}*"

@@ -20,11 +20,13 @@ MOST_KEPT = 500  # pages in an update that waits for a slow client; beyond them 
 @dataclass(frozen=True, slots=True)
 class SubscribeOptions:
     """What one client wants to be told: what happened as well, and always how many are on a page,
-    which may not be among those with most; and who is here, or on that page."""
+    which may not be among those with most; and who is here, or on that page. Who may know no more
+    than that is not told the site's `numbers`."""
 
     feed: bool = False
     path: str | None = None
     users: bool = False
+    numbers: bool = True
 
 
 class Snapshot:
@@ -60,6 +62,8 @@ class Snapshot:
     def encoded(self, options: SubscribeOptions) -> bytes:
         """As an event of a stream. It is kept once, not once for each page: for thousands of
         streams, each of another page, that would be hundreds of megabytes."""
+        if not options.numbers:
+            return _moment("snapshot", self.as_of)
         head, tail = self._parts(options.feed)
         if options.path is None or options.path not in self.counts:
             return head + tail
@@ -89,8 +93,11 @@ class Delta:
         self._log = changes.log
         self._encoded: dict[bool, bytes] = {}
 
-    def encoded(self, with_feed: bool) -> bytes:
+    def encoded(self, options: SubscribeOptions) -> bytes:
         """As an event of a stream, the same bytes for all subscribers."""
+        if not options.numbers:
+            return _moment("change", self.as_of)
+        with_feed = options.feed
         if with_feed not in self._encoded:
             change = self.change
             if not with_feed:
@@ -135,6 +142,11 @@ class Delta:
 
 def _event(name: str, positions: list[str], data: bytes) -> bytes:
     return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), ",".join(positions).encode(), data)
+
+
+def _moment(name: str, as_of: int) -> bytes:
+    """An event that tells nothing yet but when it was."""
+    return b'event: %s\ndata: {"asOf":%d}\n\n' % (name.encode(), as_of)
 
 
 Message = Snapshot | Delta
@@ -248,7 +260,6 @@ class Subscriber:
     def _take(self) -> bytes:
         """What is to be sent; empty: a user has come and gone again meanwhile."""
         snapshot, update, self._snapshot, self._update = self._snapshot, self._update, None, None
-        events = snapshot.encoded(self.options) if snapshot else b""
-        if self._users:
-            return self._users.take(events, update.encoded(self.options.feed) if update else b"")
-        return events + update.encoded(self.options.feed) if update else events
+        begins = snapshot.encoded(self.options) if snapshot else b""
+        goes_on = update.encoded(self.options) if update else b""
+        return self._users.take(begins, goes_on) if self._users else begins + goes_on

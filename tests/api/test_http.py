@@ -779,7 +779,7 @@ def sites_file(tmp_path: Path) -> str:
     return str(file)
 
 
-READS = ("stats", "active", "history")
+READS = ("stats", "active", "history", "sources")
 
 
 async def test_an_unknown_site_is_404(make_service: MakeService, sites_file: str) -> None:

@@ -174,6 +174,31 @@ async def test_a_stream_of_users_that_comes_back_begins_with_a_snapshot(sites_fi
                 assert (await stream.next(of_users=False))[0] == "change"
 
 
+@pytest.mark.parametrize("site, has_numbers", [("team", True), ("hidden", False)])
+async def test_a_user_is_told_no_numbers_of_a_private_site(
+    sites_file: str, site: str, has_numbers: bool
+) -> None:
+    user = User("anna", sees=("/a",))
+    token = mint("a secret of at least thirty-two bytes", site, user, expires=time.time() + 60)
+    bearer = f"Authorization: Bearer {token}"
+    async with serving(FastPathProtocol, SITES_FILE=sites_file, **FAST) as served:
+        await served.store.heartbeat(site, beat("tab", "/secret", "carl"))
+        query = "users=1&path=/a&feed=1"
+        async with streaming(served, query, bearer, site=site) as stream:
+            await served.store.heartbeat(site, beat("phone", "/secret", "dora"))
+            await served.store.heartbeat(site, beat("other", "/a", "bob"))
+            told: dict[str, Any] = {}
+            while "online" not in told or "change" not in told:
+                kind, data = await stream.next(of_users=False)
+                told[kind] = data
+            moment = {"asOf", "totalUsers"}
+            assert (told["snapshot"].keys() == moment | {"users"}) is not has_numbers
+            assert (told["change"].keys() == moment) is not has_numbers
+            assert ("/secret" in json.dumps(told)) is has_numbers
+            assert ("feed" in told["change"]) is has_numbers
+            assert told["online"]["userId"] == "bob"
+
+
 async def test_a_stream_ends_with_the_token_that_opened_it(
     make_service: MakeService, sites_file: str
 ) -> None:

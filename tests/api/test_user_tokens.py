@@ -124,6 +124,8 @@ INVALID = {
     "sees too many": sign(sees=["/a"] * 11),
     "sees no path": sign(sees=["docs"]),
     "sees a star inside": sign(sees=["/a*/b"]),
+    "sees a page that ends in a star": sign(sees=["/wiki/%2A"]),
+    "sees a page that is a star": sign(sees=["/%2a/"]),
     "sees a query": sign(sees=["/private?tab=*"]),
     "sees a fragment": sign(sees=["/private#*"]),
     "sees numbers": sign(sees=[1]),

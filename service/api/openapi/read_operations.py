@@ -162,7 +162,8 @@ READ_OPERATIONS = [
         "there are: `online` (row, `asOf`, `totalUsers`), `moved` (the same: other `paths`) and "
         "`offline` (`userId`, `lastSeen`, `asOf`, `totalUsers`). With `path` all of it is about "
         "that page alone: `online` came to it, `offline` left it, and `paths` names no other. "
-        "Such a stream always begins with a snapshot, and may be given a new one.\n\nA comment "
+        "Such a stream always begins with a snapshot, and may be given a new one. Of a private "
+        "site a user's token gives `users`, `totalUsers` and `asOf`, and no numbers.\n\nA comment "
         "comes every 15 s; a stream that cannot tell the present for 5 s ends, and a client that "
         "takes nothing for 30 s is cut off.",
         [Answer(200, "The stream", {EVENTS: TEXT}, example=_STREAM)],
