@@ -58,11 +58,17 @@ class Retention:
             await asyncio.sleep(LOOK_S * random.uniform(0.8, 1.0))  # noqa: S311
 
     async def trim(self) -> int:
-        """Forgets what is too old, on all sites; how many entries there were. Raises StoreError."""
-        trimmed, after = 0, ""
+        """Forgets what is too old, on all sites; how many entries there were. Raises StoreError,
+        where it could not be done on some, after it was on all others."""
+        trimmed, after, failure = 0, "", None
         while names := await self._sites.site_names(after, SITES_AT_ONCE):
-            trimmed += sum(await self._runner.commands(self._trims(names)))
+            try:
+                trimmed += sum(await self._runner.commands(self._trims(names)))
+            except StoreError as error:  # a key of a wrong type, or a node that is down
+                failure = failure or error
             after = names[-1]
+        if failure:
+            raise failure
         return trimmed
 
     def _trims(self, sites: Sequence[str]) -> list[Command]:

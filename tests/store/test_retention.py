@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.errors import WrongTypeError
 from service.store import retention
 from service.store.retention import DAY_MS
 from service.store.writer import Heartbeat
@@ -50,6 +51,27 @@ async def test_what_is_too_old_goes(
     for both in streams:
         assert tuple([await client.xlen(stream) for stream in both]) == left
     assert await store.retention.trim() == 0
+
+
+async def test_a_key_of_a_wrong_type_keeps_no_other_log(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SITES_AT_ONCE", 2)
+    clock = Clock()
+    store = make_store(clock, views_days=1)
+    client: Any = store.connection.client
+    for site in SITES:
+        await client.zadd(store.keys.sites, {site: 0})
+        (shard,) = store.keys.of_site(site)
+        if site == "blog":
+            await client.set(shard.views, "by hand")
+        else:
+            await client.execute_command(*view(shard.views, int(clock()) - 2 * DAY_MS, 1))
+    with pytest.raises(WrongTypeError):
+        await store.retention.trim()
+    for site in SITES[1:]:
+        (shard,) = store.keys.of_site(site)
+        assert await client.xlen(shard.views) == 0
 
 
 async def test_nothing_is_forgotten_unless_asked_for(make_store: MakeStore) -> None:
