@@ -34,7 +34,7 @@ class Background:
         session_id = hashlib.sha256(str(key or "").encode(errors="replace")).hexdigest()[:32]
         try:
             beat: Beat = {"sessionId": session_id, "currentPath": path, **details}
-            if len(json.dumps(beat, ensure_ascii=False).encode()) > 2048:
+            if len(json.dumps(beat, ensure_ascii=False, allow_nan=False).encode()) > 2048:
                 raise ValueError("longer than 2,048 bytes: all that wait with it would be refused")
             with self._lock:
                 self._waiting.pop((session_id, path), None)  # the newest goes last

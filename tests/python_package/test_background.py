@@ -116,8 +116,9 @@ def test_what_is_invalid_is_logged(
         ("other", "/\ud800", {}),
         ("other", "/", {"userId": object()}),
         ("other", ["/"], {}),
+        ("other", "/", {"latitude": float("nan")}),
     ],
-    ids=["too long", "a surrogate", "an object", "a list"],
+    ids=["too long", "a surrogate", "an object", "a list", "no number"],
 )
 def test_what_cannot_be_sent_takes_no_other_along(
     live_service: LiveService,
