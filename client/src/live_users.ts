@@ -40,8 +40,6 @@ const MAX_USERS = 1_000;
 const REFILL_BELOW = 10;
 const REFILL_MS = 30_000;
 
-const retryAfter = (answer: Response) => 1000 * Number(answer.headers.get("Retry-After")) || 0;
-
 interface Store {
   add(callback: UsersCallback): void;
   remove(callback: UsersCallback): void;
@@ -69,25 +67,25 @@ const createUserStore = (url: string, tokens: TokenSource): Store => {
   };
 
   const take = ({ name, data }: ServerSentEvent) => {
-    if (!["snapshot", "online", "moved", "offline"].includes(name)) return;
-    const event = JSON.parse(data);
+    if (!/^(snapshot|online|moved|offline|change)$/.test(name)) return;
+    const { asOf, totalUsers = 0, users: named = [], ...user } = JSON.parse(data);
     if (name == "snapshot") {
       users.clear();
-      for (const user of event.users ?? []) users.set(user.userId, user);
+      for (const one of named) users.set(one.userId, one);
       snapshotAt = Date.now();
       failures = 0;
-    } else if (name == "offline") users.delete(event.userId);
-    else if (users.has(event.userId) || users.size < MAX_USERS) {
-      const { asOf, totalUsers, ...user } = event;
+    } else if (name == "offline") users.delete(user.userId);
+    else if (user.userId && (users.has(user.userId) || users.size < MAX_USERS))
       users.set(user.userId, user);
-    }
-    const total = Math.max(event.totalUsers ?? 0, users.size);
+    const total = Math.max(totalUsers, users.size);
+    // A change names nobody: of those who were never named, the total alone tells that they have gone.
+    if (name == "change" && total == latest?.total) return;
     publish({
       users: [...users.values()].sort(
         (a, b) => a.since - b.since || (a.userId < b.userId ? -1 : 1),
       ),
       total,
-      asOf: event.asOf,
+      asOf,
       isConnected: true,
     });
     const isShort = users.size < REFILL_BELOW && total > users.size;
@@ -109,7 +107,8 @@ const createUserStore = (url: string, tokens: TokenSource): Store => {
   const backoff = (answer?: Response) => {
     const least = answer?.status == 403 ? FORBIDDEN_RETRY_MS : MIN_RETRY_MS;
     const wait = Math.max(Math.min(MIN_RETRY_MS * 2 ** failures++, MAX_RETRY_MS), least);
-    return ((answer && retryAfter(answer)) || wait) * (1 + Math.random() / 2);
+    const retryAfter = 1000 * Number(answer?.headers.get("Retry-After"));
+    return (retryAfter || wait) * (1 + Math.random() / 2);
   };
 
   const open = async () => {
@@ -173,6 +172,7 @@ const createUserStore = (url: string, tokens: TokenSource): Store => {
       for (const name of EVENTS) removeEventListener(name, update);
       update();
       latest = undefined; // stale by the time somebody watches again
+      users.clear();
       failures = 0;
     },
   };

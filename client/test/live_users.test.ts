@@ -80,7 +80,7 @@ describe("live users", () => {
     await until(() => ids() == "anna,bo");
     server.say("online", { ...user("cy"), asOf: 5, totalUsers: 3 });
     server.say("online", { ...user("cy"), asOf: 5, totalUsers: 3 });
-    server.say("change", { activeVisitors: 3 });
+    server.say("change", { activeVisitors: 3, asOf: 5, totalUsers: 3 });
     server.say("moved", { ...user("bo", { since: 20, paths: ["/b"] }), asOf: 6, totalUsers: 3 });
     server.say("offline", { userId: "anna", lastSeen: 6, asOf: 7, totalUsers: 2 });
     await until(() => ids() == "bo,cy");
@@ -93,6 +93,19 @@ describe("live users", () => {
     stop();
     stop();
     await until(() => server.open.length == 0);
+  });
+
+  it("are as many as is said when somebody has gone who was never named", async () => {
+    const stop = watch();
+    await until(() => server.open.length);
+    server.snapshot([user("anna")], 300);
+    await until(() => told.at(-1)?.total == 300);
+    server.say("change", { asOf: 5, totalUsers: 300 });
+    server.say("change", { asOf: 6, totalUsers: 299 });
+    await until(() => told.at(-1)?.total == 299);
+    expect(told.map(({ total }) => total)).toEqual([300, 299]);
+    expect(told.at(-1)).toEqual({ users: [user("anna")], total: 299, asOf: 6, isConnected: true });
+    stop();
   });
 
   it("are asked for with the token in a header, and never in the address", async () => {
