@@ -78,8 +78,8 @@ const createUserStore = (url: string, tokens: TokenSource): Store => {
     else if (user.userId && (users.has(user.userId) || users.size < MAX_USERS))
       users.set(user.userId, user);
     const total = Math.max(totalUsers, users.size);
-    // A change names nobody: of those who were never named, the total alone tells that they have gone.
-    if (name == "change" && total == latest?.total) return;
+    // It names nobody. Who comes is told next; who goes and was never named, by the total alone.
+    if (name == "change" && total >= (latest?.total ?? 0)) return;
     publish({
       users: [...users.values()].sort(
         (a, b) => a.since - b.since || (a.userId < b.userId ? -1 : 1),

@@ -108,6 +108,21 @@ describe("live users", () => {
     stop();
   });
 
+  it("are told who comes, though the total of a change was told before", async () => {
+    const later = Date.now() + 31_000; // since the snapshot
+    const stop = watch();
+    await until(() => server.open.length);
+    server.snapshot([user("anna", { since: 10 })]);
+    await until(() => ids() == "anna");
+    vi.spyOn(Date, "now").mockReturnValue(later);
+    server.say("change", { asOf: 5, totalUsers: 2 });
+    server.say("online", { ...user("bo", { since: 20 }), asOf: 5, totalUsers: 2 });
+    await until(() => ids() == "anna,bo");
+    expect(told.map(({ total }) => total)).toEqual([1, 2]);
+    expect(server.asked).toHaveLength(1);
+    stop();
+  });
+
   it("are asked for with the token in a header, and never in the address", async () => {
     const stop = watch("/docs/ä b");
     await until(() => server.asked.length);
