@@ -54,7 +54,8 @@ export class SiteApi {
 
   /** The token of a private site: that of the address, or one that was entered, kept for this tab only. */
   get token() {
-    if (/^[\x21-\x7e]+$/.test(this.#share)) return this.#share; // a header can carry it
+    // No other one instead: it may open more, and a link to share is made with what the address has.
+    if (this.isShared) return /^[\x21-\x7e]+$/.test(this.#share) ? this.#share : ""; // what a header can carry
     return withSessionStorage((storage) => storage.getItem(TOKEN_KEY + this.site)) ?? (this.operatorToken || this.#token);
   }
 

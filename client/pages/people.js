@@ -39,15 +39,11 @@ export function createPeople(onAsk, canAsk) {
     if (!isKnown) return;
     const shown = faces.facesOf({ users: [...users.values()], total, asOf, isConnected: true }, MAX_FACES, 0);
     list.replaceChildren(
-      ...shown.map(({ key, text, avatar, style }) => {
+      // No pictures: another host would learn who looks at this page, and its policy allows none.
+      ...shown.map(({ key, text, style }) => {
         const user = users.get(key);
         const title = user ? `${user.name || user.userId}, ${asOf - user.since < 60_000 ? say("justNow") : formatAge(asOf - user.since)}` : say("moreFaces", { n: total - shown.length + 1 });
-        const image = document.createElement("img");
-        image.alt = "";
-        image.referrerPolicy = "no-referrer";
-        image.onerror = () => image.remove(); // the initials are below it
-        if (avatar) image.src = avatar;
-        const item = element("li", "", text, ...(avatar ? [image] : []));
+        const item = element("li", "", text);
         item.title = title;
         item.ariaLabel = title;
         item.tabIndex = 0;

@@ -10,12 +10,32 @@ import { Model } from "./model.js";
 import { nowWhere } from "./now_where.js";
 
 const REFUSED_RETRY_MS = 60_000;
+const REFRESH_MS = 15_000;
 
 const api = new SiteApi(document.body.dataset.site ?? "", "../");
 const filters = readFilters();
 const { page, country, source } = filters;
 /** @type {Model | null} */
 let model = null;
+
+let isStale = false;
+
+function show() {
+  if (!model) return;
+  const count = model.countOf(filters);
+  setText(byId("count"), formatNumber(count));
+  setText(byId("noun"), nowWhere(count, filters));
+}
+
+/** Counts countries anew: of those who come and go at once a change names the last ones only. */
+async function refresh() {
+  if (!isStale || document.hidden) return;
+  isStale = false;
+  const numbers = await api.fetchJson("stats");
+  if (numbers) model?.refresh(numbers);
+  else isStale = true;
+  show();
+}
 
 const stream = openEventStream({
   url: () => api.url("live", { ...(page !== null && { path: page }), ...(country && { feed: "1" }) }),
@@ -25,10 +45,8 @@ const stream = openEventStream({
     const update = JSON.parse(data);
     if (event === "snapshot") model = new Model(update);
     else model?.apply(update);
-    if (!model) return;
-    const count = model.countOf(filters);
-    setText(byId("count"), formatNumber(count));
-    setText(byId("noun"), nowWhere(count, filters));
+    isStale ||= event === "change";
+    show();
   },
   onStatus: ({ phase }) => {
     // A new attempt does not make old numbers current.
@@ -41,6 +59,7 @@ const stream = openEventStream({
   onActivity: () => {},
 });
 
+if (country) setInterval(refresh, REFRESH_MS * (0.9 + Math.random() / 5));
 const link = /** @type {HTMLAnchorElement} */ (byId("pill"));
 const lang = new URLSearchParams(location.search).get("lang");
 link.search = `${new URLSearchParams({ ...(page !== null && { page }), ...(country && { country }), ...(source && { source }), ...(lang && { lang }) })}`;

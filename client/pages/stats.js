@@ -21,6 +21,7 @@ import { copyTexts, say } from "./messages.js";
 import { createTroubleshooting } from "./troubleshooting.js";
 
 const REFUSED_RETRY_MS = 60_000;
+const DAY_MS = 86_400_000;
 const REFRESH_MS = 15_000; // how often to fetch what the stream does not carry, while the site is changing
 
 const site = document.body.dataset.site ?? "";
@@ -41,6 +42,8 @@ const people = createPeople(() => connection.askForToken(say("namesTitle"), say(
 /** @type {Model | null} */
 let model = null;
 let isStale = false;
+/** The moment of the last numbers that the stream does not carry. */
+let wholeAsOf = 0;
 let isHistoryLoaded = false;
 /** Whether the stream also tells who is here, which needs a token. */
 let withUsers = false;
@@ -89,11 +92,11 @@ const stream = openEventStream({
   },
   headers: () => api.headers(),
   fetchSnapshot: () => api.fetchJson("stats"),
-  onMessage: ({ event, data }) => {
+  onMessage: ({ event, data, id }) => {
     const update = JSON.parse(data);
     clockOffsetMs = update.asOf - Date.now();
     people.apply(event, update);
-    if (event === "snapshot") applySnapshot(update);
+    if (event === "snapshot") applySnapshot(update, !id);
     else if (event === "change" && model) applyChange(model, update);
     if (!isHistoryLoaded && model) history.reload(model.numbers);
     isHistoryLoaded = true;
@@ -103,8 +106,8 @@ const stream = openEventStream({
   onActivity: connection.recordActivity,
 });
 
-/** @param {import("./model.js").Snapshot} snapshot */
-function applySnapshot(snapshot) {
+/** @param {import("./model.js").Snapshot} snapshot @param {boolean} isPolled soon after the one before: nothing is missing between */
+function applySnapshot(snapshot, isPolled) {
   if (!withUsers && api.token && !api.isShared && snapshot.activeUsers !== undefined) {
     withUsers = true;
     queueMicrotask(() => stream.restart());
@@ -112,7 +115,9 @@ function applySnapshot(snapshot) {
   if (model) model.replace(snapshot);
   else model = new Model(snapshot);
   feed.replace(snapshot.feed ?? []);
-  isHistoryLoaded = false;
+  wholeAsOf = snapshot.asOf;
+  if (isPolled && isHistoryLoaded) history.add(snapshot);
+  else isHistoryLoaded = false;
 }
 
 /** @param {Model} model @param {import("./model.js").Change} change */
@@ -186,12 +191,19 @@ async function share() {
 
 async function refresh() {
   if (!model || !connection.isLive()) return;
+  const now = Date.now() + clockOffsetMs;
   // Move the chart on, even if nothing happens.
-  history.add({ ...model.numbers, asOf: Date.now() + clockOffsetMs });
-  if (!isStale || document.hidden) return;
+  history.add({ ...model.numbers, asOf: now });
+  // At midnight the visitors of the day are others, even if nobody comes.
+  const isOtherDay = Math.floor(now / DAY_MS) !== Math.floor(wholeAsOf / DAY_MS);
+  if (!(isStale || isOtherDay) || document.hidden) return;
   isStale = false;
   const numbers = await api.fetchJson("stats");
-  if (!numbers) return;
+  if (!numbers) {
+    isStale = true;
+    return;
+  }
+  wholeAsOf = numbers.asOf;
   model.refresh(numbers);
   render();
 }

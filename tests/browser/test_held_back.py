@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests import plain
 from tests.browser.site import LiveService
+from tests.browser.test_shared import note_requests
 from tests.deploy.balancers import program
 from tests.deploy.test_proxies import NGINX, listens
 from tests.servers import free_port, wait_until
@@ -95,9 +96,14 @@ def test_the_stats_page_shows_numbers_that_stay_live(
     cdn: str, calm: LiveService, site: str, page: Page
 ) -> None:
     calm.visitor(site).at("/")
+    requests = note_requests(page)
     open_in_vain(page, f"{cdn}/sites/{site}", calm, site, 1)
     for count in ("1", "2"):
         expect(page.locator("#active")).to_have_text(count)
         expect(page.locator("#connection-text")).to_have_text(re.compile("^Live"))
         calm.visitor(site).at("/")
         page.clock.fast_forward(POLL_MS)
+    expect(page.locator("#active")).to_have_text("3")
+    for what, times in {"stats": 3, "history?minutes=30": 1}.items():
+        asked = [request for request in requests if f"{site}/{what}" in request.url]
+        assert len(asked) == times, what

@@ -1,6 +1,7 @@
 """Numbers on the stats page that one believes: estimates say that they are, and how far off."""
 
 import re
+import time
 from typing import Literal
 
 import pytest
@@ -8,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from service.store.keys import Keys
 from tests.browser.board import Board
-from tests.browser.conftest import CALM_PREFIX, MakeLive, NewContext
+from tests.browser.conftest import CALM_PREFIX, MakeLive, NewContext, Watched
 from tests.browser.site import LiveService
 from tests.browser.test_accessible import faults_of
 from tests.servers import Server
@@ -48,6 +49,27 @@ def test_unique_visitors(
     Board.open(page, calm, site, query)
     for number in ("#uniques", "#today"):
         expect(page.locator(number)).to_have_text(re.compile(f"^{shown}$"))
+
+
+def test_at_midnight_the_visitors_of_the_day_are_asked_for_until_it_is_told(
+    calm: LiveService, site: str, page: Page, watched: Watched
+) -> None:
+    """Though nobody comes."""
+    watched.allowed += ["status of 503"]
+    page.clock.install()
+    calm.visitor(site).at("/")
+    Board.open(page, calm, site)
+    expect(page.locator("#active")).to_have_text("1")
+    refused = [503]
+    page.route(
+        f"**/{site}/stats*",
+        lambda route: route.fulfill(status=refused.pop()) if refused else route.continue_(),
+    )
+    page.clock.set_system_time(time.time() + 86_400)
+    for status in (503, 200):
+        with page.expect_response(f"**/{site}/stats*") as told:
+            page.clock.fast_forward(20_000)
+        assert told.value.status == status
 
 
 # PRESENCE_SESSION_TIMEOUT -> how it is said

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewContext, Watched
 from tests.browser.private_site import make_share
@@ -48,6 +48,19 @@ def test_it_counts_live(
     with page.expect_popup() as opened:
         page.locator("#pill").click()
     expect(opened.value.locator("#active")).to_have_text(str(int(count) + 1))
+
+
+def test_a_country_is_right_after_a_crowd(calm: LiveService, site: str, page: Page) -> None:
+    """Of whom a change names the last twenty."""
+    page.clock.install()
+    calm.visitor(site, country="DE").at("/")
+    page.goto(f"{calm.url}/sites/{site}?pill&country=de")
+    count = page.locator("#count")
+    expect(count).to_have_text("1")
+    calm.beat_all(site, [{"currentPath": "/", "country": "DE"}] * 60)
+    expect(count).not_to_have_text("1")
+    page.clock.fast_forward(20_000)
+    expect(count).to_have_text("61")
 
 
 def test_a_private_site(

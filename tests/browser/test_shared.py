@@ -57,6 +57,25 @@ def test_it_goes_along(private: LiveService, page: Page) -> None:
     expect(board.now).to_have_text("2")
 
 
+def test_a_broken_one_is_not_replaced_by_a_token_that_opens_more(
+    private: LiveService, page: Page, watched: Watched
+) -> None:
+    """With which links to share would be made."""
+    watched.allowed += ["status of 401", "status of 403"]
+    share = make_share(private) + "\N{RIGHT DOUBLE QUOTATION MARK}"
+    board = Board.open(page, private, "intranet")
+    page.locator("#token").fill("open-sesame")
+    page.keyboard.press("Enter")
+    expect(board.now).to_have_text("2")
+    page.goto("about:blank")
+    requests = note_requests(page)
+    page.goto(f"{private.url}/sites/intranet#share={share}")
+    expect(page.locator("#private-note")).to_be_visible()
+    expect(page.locator("#dashboard")).to_be_hidden()
+    assert requests
+    assert not [one for one in requests if "authorization" in one.headers]
+
+
 def test_revoked_it_ends_and_says_so(
     private: LiveService, new_context: NewContext, watched: Watched
 ) -> None:
