@@ -35,6 +35,7 @@ SETTINGS = {
     "TRUSTED_PROXIES": "127.0.0.1/32",
     "ADMIN_TOKEN": "operator",
     "METRICS_TOKEN": "scraper",
+    "PUBLIC_PATH": "/_p",
 }
 
 
@@ -128,15 +129,18 @@ LOWER = {
 }
 
 
+@pytest.mark.parametrize("prefix", ["", "/_p"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_batches_have_a_wall_of_their_own(kind: str, copies: list[LiveService]) -> None:
+def test_batches_have_a_wall_of_their_own(
+    kind: str, prefix: str, copies: list[LiveService]
+) -> None:
     """Further out, and lowered here: more in a second than a test can send on every machine."""
     beat = {"sessionId": str(uuid.uuid4()), "currentPath": "/"}
     with (
         Balancer(kind, [copy.port for copy in copies], LOWER[kind]) as walled,
         httpx.Client(verify=walled.tls, headers={"Authorization": "Bearer operator"}) as client,
     ):
-        url = f"{walled.url}/v1/sites/batches/heartbeats"
+        url = f"{walled.url}{prefix}/v1/sites/batches/heartbeats"
         answers = [client.post(url, json={"heartbeats": [beat]}) for _ in range(30)]
         assert [answer.status_code for answer in answers[:10]] == [200] * 10
         assert 429 in [answer.status_code for answer in answers]
@@ -324,6 +328,23 @@ async def test_live_streams(crowd: Crowd, copies: list[LiveService], balancer: B
 
 
 # What is let through
+
+
+@pytest.mark.parametrize("prefix", ["", "/_p"])
+async def test_a_stream_on_which_nothing_happens_stays(
+    crowd: Crowd, balancer: Balancer, prefix: str
+) -> None:
+    """Until the next comment, 15 s later, under each path."""
+    url = f"{balancer.url}{prefix}/v1/sites/{crowd.site}/live"
+    async with (
+        asyncio.timeout(60),
+        httpx.AsyncClient(verify=balancer.tls, timeout=30) as client,
+        client.stream("GET", url) as stream,
+    ):
+        async for line in stream.aiter_lines():
+            if line == ":":
+                return
+    pytest.fail("it was cut off")
 
 
 async def test_operators_endpoints_are_hidden(crowd: Crowd) -> None:
