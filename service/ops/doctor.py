@@ -176,18 +176,27 @@ class Doctor:
             yield names
 
     async def _check_types_and_lives(self, names: Sequence[str], checkup: Checkup) -> None:
-        for name, (kind, life_ms) in (await self._types_and_lives(names)).items():
+        found = await self._types_and_lives(names)
+        if any(self._is_wrong(name, kind) for name, (kind, _) in found.items()):
+            # Or its site was split since the layouts were read: a retired shard has other keys.
+            self._keys.know(await read_layouts(self._client, self._keys))
+            found = await self._types_and_lives(names)
+        for name, (kind, life_ms) in found.items():
             expected = self._kinds.of(name)
             site = site_of(self._kinds.tag_of(name))
             if self._kinds.is_needless(name, kind):
                 checkup.needless.add(site)
                 continue
-            if expected and kind not in (expected.type, "none"):
+            if expected and self._is_wrong(name, kind):
                 what = f"is a {kind}; it should be a {expected.type}: delete it"
                 checkup.findings.append(Finding(site, WRONG_TYPE, name, what))
             if life_ms == -1 and (expected is None or expected.life_ms is not None):
                 what = "has no TTL: it would stay for ever"
                 checkup.findings.append(Finding(site, TTLS, name, what))
+
+    def _is_wrong(self, name: str, kind: str) -> bool:
+        expected = self._kinds.of(name)
+        return expected is not None and kind not in (expected.type, "none")
 
     async def _types_and_lives(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
         pipeline = self._client.pipeline(transaction=False)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from service.ops import doctor
 from service.ops.doctor import Doctor
 from service.ops.invariants import (
     COUNTERS,
@@ -26,7 +27,9 @@ from service.ops.invariants import (
 from service.ops.prune import prune_paths
 from service.redis.client import connect
 from service.store.keys import Keys, ShardKeys
+from service.store.layout import SiteLayouts
 from service.store.members import Member
+from service.store.resharding.layouts import read_layouts
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat, PageView
 from tests.conftest import BACKENDS, Clock, MakeStore, on_servers, store_factory, url_of
@@ -366,6 +369,22 @@ def test_no_member(text: str) -> None:
     assert Member.parse(text) is None
 
 
+async def test_a_site_that_is_split_meanwhile_gives_no_false_alarm(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the layouts were read."""
+    store, operator = make_store(), make_store()
+    await operator.heartbeat("blog", Heartbeat("session-0000000001", "/", "", "", ""))
+
+    async def read_and_split(client: Any, keys: Keys) -> dict[str, SiteLayouts]:
+        known = await read_layouts(client, keys)
+        await operator.layouts.change("blog", 2)
+        return known
+
+    monkeypatch.setattr(doctor, "read_layouts", read_and_split)
+    assert (await Doctor(store.connection, store.keys).check()).findings == []
+
+
 @on_servers
 async def test_a_busy_site_gives_no_false_alarm(make_store: MakeStore, backend_url: str) -> None:
     import asyncio
@@ -383,10 +402,10 @@ async def test_a_busy_site_gives_no_false_alarm(make_store: MakeStore, backend_u
             await store.heartbeats(SITE, beats)
 
     bustling = asyncio.create_task(bustle())
-    doctor = Doctor(store.connection, store.keys)
+    looking = Doctor(store.connection, store.keys)
     try:
         for _ in range(15):
-            assert (await doctor.check()).findings == []
+            assert (await looking.check()).findings == []
     finally:
         is_done.set()
         await bustling
