@@ -2,9 +2,9 @@
   Says goodbye: the session expires after a grace instead of at its timeout. A heartbeat in between
   cancels it, so that a reload does not flicker. Like a timeout, the end is noticed by the sweep.
 
-  From a page that is left at once the goodbye may come before the first heartbeat: they travel on
-  two connections. So the goodbye of an unknown session is kept for the grace, with its path, and
-  heartbeat.lua ends a session that is created on that path meanwhile at the same moment.
+  It may come before the first heartbeat of its page, on another connection: of an unknown session
+  it is kept for the grace, with its path, and heartbeat.lua ends a session that begins on that path
+  meanwhile at the same moment. Behind the first heartbeat of the next page it changes nothing.
 
   KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
   KEYS[-1] session  hash  its last part is the session id
@@ -17,8 +17,8 @@
 
   Returns {now, 'stale'}, as heartbeat.lua; or {now, outcome, expires}
     outcome  'leaving'  the session expires at `expires`, ms
-             'unknown'  there is no such session; `expires` is until when the goodbye is kept, or
-                        empty
+             'unknown'  there is no such session, or it has just come to another page; `expires` is
+                        until when the goodbye is kept, or empty
 ]]
 -- @include hour
 -- @include settings
@@ -39,13 +39,13 @@ if not was.path then
   return {now_text, 'unknown', kept_until}
 end
 local expires = tonumber(was.leaving) or was.seen + timeout_ms
-if expires <= now or not score then
+local has_gone_on = path ~= '' and path ~= was.path and now - was.seen < grace_ms
+if expires <= now or not score or has_gone_on then
   return {now_text, 'unknown', ''}
 end
 local leaves = math.min(expires, now + grace_ms)
 redis.call('HSET', session, 'leaving', format(leaves))
 redis.call('PEXPIREAT', session, format(leaves))
--- Half a millisecond less changes nothing for a clock of whole milliseconds, and tells the sweep,
--- which finds no hash any more, that this was a goodbye and not a timeout.
+-- Half a millisecond less tells the sweep, which finds no hash any more, that this was a goodbye.
 redis.call('ZADD', shard.active, 'XX', string.format('%.1f', leaves - 0.5), member)
 return {now_text, 'leaving', format(leaves)}

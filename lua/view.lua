@@ -28,7 +28,7 @@
 -- @include top
 -- @include views
 local shard, session, marker, path = open_shard(1), KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[11]
-local client = redis.call('EXISTS', session) == 0 and ARGV[14] or '' -- who is here is not limited
+local client = redis.call('HEXISTS', session, 'seen') == 0 and ARGV[14] or '' -- not who is here
 
 if is_limited(shard, client) then
   return {now_text, 'open', 'limited'}

@@ -28,7 +28,7 @@
 --   18 user_seen       zset    user who is not here any more -> when last seen, ms
 --   19 users           hash    user -> "<seen><tab><told><tab><name><tab><avatar>", then for each
 --                              session that is here "<tab><id> <since> <country or --> <path>"
-local function open_shard(k)
+local function open_shard(k, has_users) -- to be given where a name that follows is a client's choice
   local shard = {
     active = KEYS[k], pages = KEYS[k + 1], countries = KEYS[k + 2], events = KEYS[k + 3],
     located = KEYS[k + 4], places = KEYS[k + 5], newcomers = KEYS[k + 6], views = KEYS[k + 7],
@@ -36,7 +36,7 @@ local function open_shard(k)
     uniques = KEYS[k + 12], uniques_of_day = KEYS[k + 13], minutes = KEYS[k + 14],
     hours = KEYS[k + 15], -- with a seventeenth the table would be twice as large
   }
-  if string.sub(KEYS[k + 18] or '', -6) == ':users' then
+  if has_users or has_users == nil and string.sub(KEYS[k + 18] or '', -6) == ':users' then
     shard.user_pages, shard.user_seen, shard.users = KEYS[k + 16], KEYS[k + 17], KEYS[k + 18]
   end
   return shard

@@ -1,8 +1,8 @@
 -- What heartbeats change of a shard, whose keys begin at `first_key`, is added up, and written once.
 -- `day`: the hash of today's sources, where a heartbeat has some.
-local function new_changes(first_key, day)
+local function new_changes(first_key, has_users, day)
   return {
-    shard = open_shard(first_key), first_key = first_key, members = {nil, nil, nil, nil},
+    shard = open_shard(first_key, has_users), first_key = first_key, members = {nil, nil, nil, nil},
     pages = {}, countries = {}, events = {nil, nil}, visitors = {}, views = new_views(), created = 0,
     is_old = false, day = day,
   }

@@ -513,6 +513,31 @@ async def test_a_goodbye_that_overtakes_its_hello(
     await invariants.check(store, "blog", NOW + lives_ms)
 
 
+@pytest.mark.parametrize(
+    "left, after_ms, outcome",
+    [
+        ("/a", 0, "unknown"),  # behind the hello of the next page
+        ("/a", 2_999, "unknown"),
+        ("/a", 3_000, "leaving"),  # so late that it is no other order
+        ("/b", 0, "leaving"),
+        ("", 0, "leaving"),  # nobody knows of which page it was
+    ],
+)
+async def test_a_goodbye_behind_the_hello_of_the_next_page(
+    make_store: MakeStore, left: str, after_ms: int, outcome: str
+) -> None:
+    """Who goes on is not gone."""
+    clock = Clock()
+    store = make_store(clock)
+    assert await store.heartbeat("blog", beat("/a")) == "created"
+    clock.advance(50)
+    assert await store.heartbeat("blog", beat("/b")) == "moved"
+    clock.advance(after_ms)
+    assert await store.leave("blog", S, left) == outcome
+    clock.advance(3_000)
+    assert (await store.active("blog")).activeVisitors == (outcome == "unknown")
+
+
 async def test_who_beats_again_after_an_overtaken_hello_stays(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock)
@@ -1030,6 +1055,16 @@ async def test_new_sessions_of_one_address_are_limited(make_store: MakeStore) ->
     await raw(store).delete(shard(store).newcomers)  # a minute later
     assert await store.heartbeat("blog", crowd[3]) == "created"
     await invariants.check(store, "blog", NOW)
+
+
+async def test_a_goodbye_makes_nobody_one_who_is_here(make_store: MakeStore) -> None:
+    """It is kept for a moment, and page views of an address are limited all the same."""
+    store = make_store(Clock(), new_sessions_per_minute=3)
+    outcomes = []
+    for session in ids(5):
+        assert await store.leave("blog", session, "/") == "unknown"
+        outcomes.append(await store.view("blog", page_view("/", session), client="somebody"))
+    assert outcomes == ["recorded"] * 3 + ["limited"] * 2
 
 
 async def test_streams_are_trimmed_and_totals_stay_exact(make_store: MakeStore) -> None:

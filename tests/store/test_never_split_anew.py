@@ -66,7 +66,7 @@ STEPS = (
     ),
     Step(
         "recorded", "/c", 60_000,
-        f"EXISTS session:{S}, PFADD uniques, PFADD uniques:20300317, SET viewed:{S}:/c, "
+        f"HEXISTS session:{S}, PFADD uniques, PFADD uniques:20300317, SET viewed:{S}:/c, "
         f"EXISTS totals, HGET session:{S}, {VIEWED}",
         view=True,
     ),

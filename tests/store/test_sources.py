@@ -10,7 +10,7 @@ from service.store.keys import MS_PER_HOUR
 from service.store.store import PresenceStore
 from service.store.writer import Heartbeat
 from tests import invariants
-from tests.conftest import NOW, Clock, MakeStore, on_servers
+from tests.conftest import NOW, Clock, MakeStore, now_of, on_servers
 
 S, T = "session-00000001", "session-00000002"
 DAY_MS = 24 * MS_PER_HOUR
@@ -61,6 +61,38 @@ async def test_who_goes_is_taken_off(make_store: MakeStore) -> None:
     await store.sweep("blog")
     await invariants.check(store, "blog", int(clock()))
     assert await counted(store) == {"source --": 1, "device desktop": 1}
+
+
+async def test_no_path_makes_a_site_one_with_users(make_store: MakeStore) -> None:
+    """Whose keys have names that a path may end in."""
+    store = make_store()
+    now_ms = await now_of(store)
+    assert await store.heartbeat("blog", beat(S, "/wiki/Special:users", *AD)) == "created"
+    (keys,) = store.keys.of_site("blog")
+    assert 0 < await raw(store).pttl(keys.session(S)) <= store.config.session_timeout_ms
+    assert await raw(store).pttl(keys.sources_of(now_ms // MS_PER_HOUR)) > 300 * DAY_MS
+
+
+@pytest.mark.parametrize("back_ms", [10_000, 600_000])
+@pytest.mark.parametrize("way", ["goodbye", "timeout"])
+async def test_who_goes_after_the_clock_was_set_back_is_taken_off(
+    make_store: MakeStore, back_ms: int, way: str
+) -> None:
+    """As where a node takes over whose clock is behind."""
+    clock = Clock()
+    store = make_store(clock)
+    where = {"latitude": "52.5", "longitude": "13.4", "city": "Berlin"}
+    await store.heartbeat("blog", beat(S, "/", *AD, **where))
+    clock.advance(-back_ms)
+    if way == "goodbye":
+        await store.leave("blog", S)
+        clock.advance(3_000)
+    else:
+        await store.heartbeat("blog", beat(S, "/"))
+        clock.advance(120_000)
+    assert (await store.sweep("blog")).removed == 1
+    assert await counted(store) == {}
+    assert not await raw(store).exists(store.keys.of_site("blog")[0].located)
 
 
 async def test_a_place_and_a_source_are_counted_side_by_side(make_store: MakeStore) -> None:
