@@ -27,13 +27,16 @@ function show() {
   setText(byId("noun"), nowWhere(count, filters));
 }
 
+const isLive = () => document.documentElement.dataset.connection === "live";
+
 /** Counts countries anew: of those who come and go at once a change names the last ones only. */
 async function refresh() {
-  if (!isStale || document.hidden) return;
+  if (!isStale || !isLive() || document.hidden) return;
   isStale = false;
   const numbers = await api.fetchJson("stats");
-  if (numbers) model?.refresh(numbers);
-  else isStale = true;
+  isStale ||= !numbers;
+  if (!numbers || !isLive()) return; // or it is not public any more
+  model?.refresh(numbers);
   show();
 }
 
