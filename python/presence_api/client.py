@@ -53,9 +53,9 @@ def outcome_of(result: BatchResult) -> str:
 
 
 def _options(url: str, site: str, token: str, options: dict[str, Any]) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    base_url = f"{url.rstrip('/')}/v1/sites/{quote(site, safe='')}/"
-    return {"base_url": base_url, "headers": headers, "timeout": 5, **options}
+    own = {"authorization": f"Bearer {token}"} if token else {}
+    options = {"timeout": 5, **options, "headers": {**httpx.Headers(options.get("headers")), **own}}
+    return {"base_url": f"{url.rstrip('/')}/v1/sites/{quote(site, safe='')}/", **options}
 
 
 class Presence:

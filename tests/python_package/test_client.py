@@ -84,6 +84,16 @@ def test_users(call: Caller, request: pytest.FixtureRequest) -> None:
     ]  # fmt: skip
 
 
+def test_headers_of_ones_own_go_along_with_the_token(
+    make: Callable[..., Caller], live_service: LiveService
+) -> None:
+    for token, headers in {
+        TOKEN: {"User-Agent": "x"},
+        "": {"Authorization": f"Bearer {TOKEN}"},
+    }.items():
+        assert make(live_service.url, "team", token, headers=headers)("status", ["nobody"])
+
+
 def test_users_page_by_page(call: Caller) -> None:
     beats = [
         {"sessionId": f"{n:016}", "currentPath": "/crowd", "userId": f"u{n}"} for n in range(1002)
