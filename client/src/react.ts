@@ -58,5 +58,5 @@ export const useUsers = ({ path, site, api, user }: UsersOptions = {}): Live<Liv
   return useLive<LiveUsers>((publish) => {
     const latest = given.current && (() => given.current?.());
     return watchPeople({ path, site, api, user: latest }, publish);
-  }, [api, site, path]);
+  }, [api, site, path, !user]); // who has signed in meanwhile has one
 };

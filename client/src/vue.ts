@@ -68,8 +68,7 @@ export const useUsers = (
 ): Readonly<ShallowRef<Live<LiveUsers>>> => {
   const users = shallowRef<Live<LiveUsers>>(CONNECTING);
   const given = () => toValue(options);
-  whileMounted([() => given().api, () => given().site, () => given().path], () =>
-    watchPeople(given(), (next) => (users.value = next)),
-  );
+  const deps = [() => given().api, () => given().site, () => given().path, () => !given().user];
+  whileMounted(deps, () => watchPeople(given(), (next) => (users.value = next)));
   return users;
 };

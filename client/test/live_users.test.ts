@@ -329,6 +329,25 @@ describe.each(Object.entries(FORMS))("faces, the %s", (_, show) => {
 });
 
 describe("useUsers", () => {
+  it("begins when somebody signs in", async () => {
+    let latest: Live<LiveUsers> | undefined;
+    const Names = ({ isSignedIn }: { isSignedIn: boolean }) => {
+      latest = useUsers({ api: server.url, site: "later", user: isSignedIn ? () => "good" : undefined });
+      return null;
+    };
+    const { rerender, unmount } = render(createElement(Names, { isSignedIn: false }));
+    expect(latest).toEqual({ state: "connecting" });
+    rerender(createElement(Names, { isSignedIn: true }));
+    await until(() => server.open.length);
+    await act(async () => {
+      server.snapshot([user("anna")]);
+      await until(() => latest?.state == "live");
+    });
+    rerender(createElement(Names, { isSignedIn: true })); // another function, and no other stream
+    expect(server.asked).toHaveLength(1);
+    unmount();
+  });
+
   it("gives the users of a page, and of another one when the path changes", async () => {
     let latest: Live<LiveUsers> | undefined;
     const Names = ({ path }: { path: string }) => {
