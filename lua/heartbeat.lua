@@ -99,7 +99,7 @@ while KEYS[key] do
   end
   if not is_decided then
     rest = {key = key, first_key = first_key, arg = arg, count = count, at = at, scores = scores,
-      knows_users = knows_users, day = day, before = rest}
+      day = day, before = rest}
   end
   key, arg, at = first_key + 2 * count, last + count + 1, at + count + 1
 end
@@ -204,7 +204,7 @@ local function decide_all(changes, part)
 end
 
 while rest do
-  local changes = new_changes(rest.key, rest.knows_users, rest.day)
+  local changes = new_changes(rest.key, rest.first_key - rest.key > SHARD_KEYS + 1, rest.day)
   -- What was decided is written, even where a later heartbeat fails.
   local is_decided, failure = pcall(decide_all, changes, rest)
   local is_written, status = pcall(write_changes, changes)
