@@ -22,7 +22,9 @@ local function carry_in(changes, beat, former)
     end
   end
   if former.user and shard.users then
-    note_user(shard, former.user, beat.id, country, nil, former.path, {began = former.began})
+    local told = former.user == beat.user and beat.details or {}
+    note_user(shard, former.user, beat.id, country, nil, former.path,
+      {began = former.began, name = told.name, avatar = told.avatar})
   end
   table.insert(changes.events,
     {'carried_in', beat.id, former.path, now_text, 'country', country,

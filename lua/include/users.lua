@@ -20,9 +20,8 @@ local function renew_users(shard)
   redis.call('PEXPIRE', shard.user_seen, USERS_LIFE_MS)
 end
 
--- Moves a session of a user from page `from` to page `to`. `from` nil: it begins; `to` nil: it ended,
--- last seen at `last_seen`, ms. `details` may have name and avatar of the user, and since when the
--- session is theirs, where that was before now.
+-- Moves a session of a user from page `from` to page `to`; nil: it begins, or it ended, last seen at
+-- `last_seen`, ms. `details`: name and avatar, where told, and since when it is theirs, if before now.
 function note_user(shard, user, session, country, from, to, details, last_seen)
   local row = redis.call('HGET', shard.users, user) or '\t\t\t'
   local seen, told, name, avatar, rest = string.match(row, USER_ROW)
@@ -39,9 +38,8 @@ function note_user(shard, user, session, country, from, to, details, last_seen)
   if to then
     sessions[#sessions + 1] = session .. ' ' .. began .. ' ' .. country .. ' ' .. to
     is_on[to] = true
-    local new_name, new_avatar = details.name or name, details.avatar or avatar
-    if new_name ~= name or new_avatar ~= avatar then
-      told, name, avatar = now_text, new_name, new_avatar
+    if details.name or details.avatar then -- also the same: another shard may have been told others
+      told, name, avatar = now_text, details.name or name, details.avatar or avatar
     end
   else
     seen = format(math.max(tonumber(seen) or 0, last_seen))

@@ -157,6 +157,35 @@ async def test_the_name_and_picture_told_last_hold(make_store: MakeStore) -> Non
         clock.advance(1_000)
 
 
+@SHARDS
+async def test_a_name_that_is_told_again_was_told_last(make_store: MakeStore, shards: int) -> None:
+    clock = Clock()
+    store = make_store(clock, shards=shards, has_users=True)
+    pages = dict.fromkeys(range(6), 0)
+    for name in ("Anna", "Anne"):
+        for device in pages:
+            await beat(store, "anna", "/a", device, name=name)
+            clock.advance(1_000)
+    for device in pages:  # in whichever shard
+        for name in ("Zoe", "Anna"):
+            pages[device] += 1
+            await beat(store, "anna", f"/{pages[device]}", device, name=name)
+            clock.advance(1_000)
+            (row,) = await listed(store)
+            assert row.name == name
+
+
+async def test_who_is_carried_over_keeps_their_name(make_store: MakeStore) -> None:
+    """Where they are more than the former shard remembers of those who left it."""
+    store = make_store(Clock(), has_users=True, users_kept=2)
+    names = ["Anna", "Bert", "Cleo", "Dora", "Emil"]
+    for _ in range(2):
+        for name in names:
+            await beat(store, name.lower(), name=name)
+        await store.layouts.change(SITE, 2)
+        assert sorted(str(row.name) for row in await listed(store)) == names
+
+
 async def test_a_goodbye_was_the_last_that_was_seen(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock, has_users=True)
