@@ -57,10 +57,8 @@ async def history(request: Request) -> Response:
         raise FieldError("compare", "minutes are kept for two days; compare hours or days")
     # Else each point before would be a union of its own: five times as much for Redis to merge.
     if unit == "days" and compare and any(days % every for days in COMPARISONS[compare]):
-        every_of = "1" if compare == "day" else "1 or 7"
-        raise FieldError(
-            "every", f"days that are compared with a {compare} are counted by {every_of}"
-        )
+        aligned = "1" if compare == "day" else "1 or 7"
+        raise FieldError("every", f"with compare={compare}, every must be {aligned} for days")
     return json_response(await context.store.history(name, unit, length, every, compare))
 
 
