@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +54,7 @@ class Served:
     app: Any
     ways: list[str]
     received: dict[int, int]  # bytes by the port of the client
+    opened: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
     def store(self) -> Any:
@@ -73,7 +74,9 @@ class Served:
         await until(is_done)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.opened.append(writer)
+        return reader, writer
 
 
 def _is_busy(cycle: Any) -> bool:
@@ -135,9 +138,12 @@ async def serving(
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[sock]))
         await until(lambda: server.started)
+        served = Served(server, sock.getsockname()[1], app, ways, received)
         try:
-            yield Served(server, sock.getsockname()[1], app, ways, received)
+            yield served
         finally:
+            for writer in served.opened:  # lest a later test is told of a socket left open
+                writer.transport.abort()
             server.should_exit = True
             await running
 
