@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import StoreBusy, StoreUnreachable
+from service.errors import StoreBusy, StoreUnreachable, WrongTypeError
 from service.redis.scripts import Call, load
 from service.store.due import LISTS_LIFE_MS
 from service.store.keys import ShardKeys
@@ -61,8 +61,9 @@ async def test_whoever_meets_a_change_that_is_half_done_completes_it(
     assert SiteLayouts.parse(str(announced)) == announced
 
 
+@pytest.mark.parametrize("retired", [0, 1])
 async def test_a_change_that_cannot_be_completed_is_no_matter_of_other_sites(
-    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, retired: int
 ) -> None:
     """One of two shards is retired, and the node of the other is down; then a copy is started."""
     clock = Clock()
@@ -72,13 +73,14 @@ async def test_a_change_that_cannot_be_completed_is_no_matter_of_other_sites(
     well = await store.layouts.change("well", 3)
     announced = store.keys.layouts_of("stuck").with_announced(3, int(clock()))
     assert await store.layouts.write("stuck", "", str(announced))
-    first, second = store.keys.of_site("stuck")
-    await store.layouts.close([first], "retired_")
+    shards = store.keys.of_site("stuck")
+    await store.layouts.close([shards.pop(retired)], "retired_")
+    (left,) = shards
     close = copy.layouts.close
 
     async def closed(shards: Iterable[ShardKeys], past: str) -> None:
         shards = list(shards)
-        if second.tag in {shard.tag for shard in shards}:
+        if left.tag in {shard.tag for shard in shards}:
             raise StoreUnreachable("its node is down")
         await close(shards, past)
 
@@ -92,11 +94,18 @@ async def test_a_change_that_cannot_be_completed_is_no_matter_of_other_sites(
         for _ in range(2):
             with pytest.raises(StoreBusy, match="its node is down"):
                 await copy.active("stuck")
-        for shards in (2, 3, 4):
+        for number in (2, 3, 4):
             with pytest.raises(StoreUnreachable, match="its node is down"):
-                await copy.layouts.change("stuck", shards)
+                await copy.layouts.change("stuck", number)
         with pytest.raises(StoreBusy, match="its node is down"):
             await copy.layouts.forget_earlier("stuck")
+        client: Any = copy.connection.client
+        broken = copy.keys.of_site("well")[-1]
+        await client.rename(broken.active, f"{broken.active}-kept")
+        await client.set(broken.active, "by hand")
+        with pytest.raises(WrongTypeError):
+            await copy.active("well")
+        await client.rename(f"{broken.active}-kept", broken.active)
     assert await copy.heartbeats("stuck", on("/b")) == ["moved"] * 12
     assert (await copy.active("stuck")).activeVisitors == 12
     assert copy.keys.layouts_of("stuck").shards == 4

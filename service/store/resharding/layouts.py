@@ -38,8 +38,8 @@ class Layouts:
     def __init__(self, runner: ScriptRunner) -> None:
         self._runner = runner
         self._learning: asyncio.Task[None] | None = None
-        # What keeps a change of some site from being completed.
-        self.unfinished: str | None = None
+        # Sites whose change cannot be completed, and what keeps it from that.
+        self.unfinished: dict[str, str] = {}
         # Into how many shards some sites begin to be split: an app says it.
         self.first: Mapping[str, int] = {}
 
@@ -73,13 +73,16 @@ class Layouts:
         known = await self._read_and_know()
         half_done = {site: layouts for site, layouts in known.items() if layouts.announced}
         errors = await asyncio.gather(*map(self._completed, half_done, half_done.values()))
-        self.unfinished = next(filter(None, errors), None)
+        self.unfinished = {
+            site: error for site, error in zip(half_done, errors, strict=True) if error
+        }
         if half_done:
             await self._read_and_know()
 
-    def still_unfinished(self) -> StoreBusy:
+    def still_unfinished(self, site: str) -> StoreBusy:
         """The error of whoever meets a change that is half done still."""
-        return StoreBusy(f"a site is being split anew; try again ({self.unfinished})")
+        why = self.unfinished.get(site, "it has just begun")
+        return StoreBusy(f"this site is being split anew; try again ({why})")
 
     async def settled(self) -> None:
         """Waits for a read that nobody needs any more."""
@@ -114,7 +117,10 @@ class Layouts:
             if layouts.shards == shards and not layouts.announced:
                 return layouts
             known = str(layouts) if site in keys.layouts else ""
-            announced = layouts.with_announced(shards, await self.now_ms(site))
+            # Of a change that is half done no shard need be left that can be asked for the time.
+            begun = layouts.announced
+            since_ms = begun.since_ms if begun else await self.now_ms(site)
+            announced = layouts.with_announced(shards, since_ms)
             if await self.write(site, known, str(announced)):
                 await self._switch(site, announced)
         raise StoreBusy("others go on changing this site")
@@ -132,7 +138,7 @@ class Layouts:
         await self.learn()
         if known := self._runner.keys.layouts.get(site):
             if known.announced:
-                raise self.still_unfinished()
+                raise self.still_unfinished(site)
             await self.write(site, str(known), str(SiteLayouts((known.current,))))
             await self.learn()
 

@@ -3,11 +3,12 @@ there, and read nothing."""
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from service.errors import WrongTypeError
 from service.store.keys import Keys
 from service.store.resharding.layouts import Layouts
+from service.store.tags import site_of
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -21,24 +22,24 @@ class UpToDate:
         self._layouts = layouts
 
     def __call__(
-        self, method: Callable[_P, Coroutine[Any, Any, _R]]
-    ) -> Callable[_P, Coroutine[Any, Any, _R]]:
-        """The same method, up to date. One that calls others goes in as a whole, for it has chosen
-        its shards already: its parts stay as they are."""
+        self, method: Callable[Concatenate[str, _P], Coroutine[Any, Any, _R]]
+    ) -> Callable[Concatenate[str, _P], Coroutine[Any, Any, _R]]:
+        """The same method of a site, or of the tag of a shard, up to date. One that calls others
+        goes in as a whole, for it has chosen its shards already: its parts stay as they are."""
 
         @wraps(method)
-        async def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        async def called(tag: str, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
             version = self._keys.version
             try:
-                return await method(*args, **kwargs)
+                return await method(tag, *args, **kwargs)
             except WrongTypeError:
                 if not await self.has_learned_since(version):
                     raise
             try:
-                return await method(*args, **kwargs)
+                return await method(tag, *args, **kwargs)
             except WrongTypeError:
-                if self._layouts.unfinished:
-                    raise self._layouts.still_unfinished() from None
+                if site_of(tag) in self._layouts.unfinished:
+                    raise self._layouts.still_unfinished(site_of(tag)) from None
                 raise
 
         return called
@@ -47,4 +48,4 @@ class UpToDate:
         """Asks for the layouts; whether the keys are others now than in this version, or some
         may not be what they are called, since a change is half done. Raises StoreError."""
         await self._layouts.learn()
-        return self._keys.version != version or self._layouts.unfinished is not None
+        return self._keys.version != version or bool(self._layouts.unfinished)
