@@ -196,7 +196,9 @@ class Doctor:
 
     def _is_wrong(self, name: str, kind: str) -> bool:
         expected = self._kinds.of(name)
-        return expected is not None and kind not in (expected.type, "none")
+        if expected is None or kind in (expected.type, "none"):
+            return False
+        return not self._kinds.is_being_retired(name, kind)
 
     async def _types_and_lives(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
         pipeline = self._client.pipeline(transaction=False)

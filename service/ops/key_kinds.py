@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from service.redis.replicas import CLOCK_LIFE_MS
 from service.store.config import StoreConfig
-from service.store.keys import Keys
+from service.store.keys import RENAMED, Keys
 from service.store.retention import TURN_MS
-from service.store.tags import is_archive
+from service.store.tags import is_archive, site_of
 from service.store.webhooks import WEBHOOK_LIFE_MS
 
 DAY_MS = 86_400_000
@@ -95,6 +95,12 @@ class KeyKinds:
         before = {"retired_active": "zset", "retired_uniques": self._type_of_uniques}
         last_closed = name if shard.past == "folded_" else f"retired_{name}"
         return name in shard.closed and before.get(last_closed) == type_
+
+    def is_being_retired(self, key: str, type_: str) -> bool:
+        """Whether a key of that type stands there since its site is being split just now."""
+        name = key.rpartition(":")[2]
+        layouts = self._keys.layouts_of(site_of(self.tag_of(key)))
+        return type_ == "hash" and name in RENAMED and layouts.announced is not None
 
     def tag_of(self, key: str) -> str:
         """The tag of the site shard that a key belongs to; empty: it belongs to none."""

@@ -385,6 +385,21 @@ async def test_a_site_that_is_split_meanwhile_gives_no_false_alarm(
     assert (await Doctor(store.connection, store.keys).check()).findings == []
 
 
+async def test_a_site_whose_split_is_half_done_gives_no_false_alarm(make_store: MakeStore) -> None:
+    """To delete what stands in the place of its keys, as that of a wrong type, would lose who is
+    here."""
+    store = make_store(shards=2)
+    await store.heartbeats("blog", [Heartbeat(session, "/", "", "", "") for session in IDS[:12]])
+    layouts = store.keys.layouts_of("blog")
+    announced = layouts.with_announced(3, await store.layouts.now_ms("blog"))
+    await store.layouts.write("blog", "", str(announced))
+    await store.layouts.close(store.keys.of_site("blog")[1:], "retired_")
+    assert (await Doctor(store.connection, store.keys).check()).findings == []
+    await store.layouts.learn()
+    assert (await store.active("blog")).activeVisitors == 12
+    assert (await Doctor(store.connection, store.keys).check()).findings == []
+
+
 @on_servers
 async def test_a_busy_site_gives_no_false_alarm(make_store: MakeStore, backend_url: str) -> None:
     import asyncio
