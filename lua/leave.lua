@@ -7,7 +7,8 @@
   meanwhile at the same moment. Behind the first heartbeat of the next page it changes nothing.
 
   KEYS[1]  to KEYS[16] or KEYS[19]: the shard's keys (include/keys.lua)
-  KEYS[-1] session  hash  its last part is the session id
+  KEYS[-2] session  hash    its last part is the session id
+  KEYS[-1] viewed   string  is there if the page that was left has been viewed
 
   ARGV[1]  now, ms since the epoch; empty: ask TIME
   ARGV[2]  the hour the dated keys are for, hours since the epoch
@@ -24,23 +25,22 @@
 -- @include settings
 -- @include keys
 -- @include sessions
-local shard, session, grace_ms, path = open_shard(1), KEYS[#KEYS], tonumber(ARGV[11]), ARGV[12]
+local shard, session, grace_ms, path = open_shard(1), KEYS[#KEYS - 1], tonumber(ARGV[11]), ARGV[12]
 
 local was = read_session(session)
 local member = member_of(string.match(session, '([^:]+)$'), was.country, was.path or '', was.user)
 local score = redis.call('ZSCORE', shard.active, member) -- fails where the shard is retired
-if not was.path then
-  if path == '' or grace_ms == 0 then
-    return {now_text, 'unknown', ''}
-  end
+if not was.path and path ~= '' and grace_ms > 0 then
   local kept_until = format(now + grace_ms)
   redis.call('HSET', session, 'leaving', kept_until .. ' ' .. path)
   redis.call('PEXPIREAT', session, kept_until)
   return {now_text, 'unknown', kept_until}
 end
 local expires = tonumber(was.leaving) or was.seen + timeout_ms
+-- From a page that was never viewed it is not late: that page's heartbeat has not come.
 local has_gone_on = path ~= '' and path ~= was.path and now - was.seen < grace_ms
-if expires <= now or not score or has_gone_on then
+  and (ARGV[5] == '0' or redis.call('EXISTS', KEYS[#KEYS]) == 1)
+if not was.path or expires <= now or not score or has_gone_on then
   return {now_text, 'unknown', ''}
 end
 local leaves = math.min(expires, now + grace_ms)
