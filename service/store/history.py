@@ -47,7 +47,7 @@ class StoreHistory:
             starts = range(first, last + 1, step_ms)
             tables = _Tables(unit, step_ms)
             spans = [(first - shift, last + step_ms - shift) for shift in (0, *shifts)]
-            await self._fill(tables, layouts, spans)
+            await self._fill(tables, layouts, spans, now_ms)
             tables.note_now(now_ms, active)
             since = await self._since(shards)
             # Of what was before, a part is never held against a whole.
@@ -77,11 +77,23 @@ class StoreHistory:
         return models.History(step_ms, [point(start) for start in starts], since, now_ms)
 
     async def _fill(
-        self, tables: "_Tables", layouts: Sequence[Sequence[ShardKeys]], spans: Iterable[Span]
+        self,
+        tables: "_Tables",
+        layouts: Sequence[Sequence[ShardKeys]],
+        spans: Iterable[Span],
+        now_ms: int,
     ) -> None:
+        """Reads no more tables than may be there."""
         per_key = tables.per_key_ms
+        first, last = (now_ms - tables.kept_ms) // per_key, now_ms // per_key
         numbers = sorted(
-            {n for begin, end in spans for n in range(begin // per_key, (end - 1) // per_key + 1)}
+            {
+                number
+                for begin, end in spans
+                for number in range(
+                    max(begin // per_key, first), min((end - 1) // per_key, last) + 1
+                )
+            }
         )
         hours = [number * per_key // MS_PER_HOUR for number in numbers]
         replies = await self._runner.look(
@@ -135,6 +147,7 @@ class _Tables:
 
     def __init__(self, unit: str, step_ms: int) -> None:
         self.has_minutes = unit == "minutes"
+        self.kept_ms = KEPT_MS[unit]
         self.per_key_ms = MS_PER_HOUR if self.has_minutes else DAY_MS
         self.uniques: dict[int, int] = {}  # by the start of a point
         self._cell_ms = min(UNIT_MS[unit], MS_PER_HOUR)
