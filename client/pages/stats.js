@@ -106,7 +106,7 @@ const stream = openEventStream({
   onActivity: connection.recordActivity,
 });
 
-/** @param {import("./model.js").Snapshot} snapshot @param {boolean} isPolled soon after the one before: nothing is missing between */
+/** @param {import("./model.js").Snapshot} snapshot @param {boolean} isPolled every few seconds, unless the page slept meanwhile */
 function applySnapshot(snapshot, isPolled) {
   if (!withUsers && api.token && !api.isShared && snapshot.activeUsers !== undefined) {
     withUsers = true;
@@ -115,8 +115,9 @@ function applySnapshot(snapshot, isPolled) {
   if (model) model.replace(snapshot);
   else model = new Model(snapshot);
   feed.replace(snapshot.feed ?? []);
+  const isSoonAfter = snapshot.asOf - wholeAsOf < 60_000; // no minute is missing between
   wholeAsOf = snapshot.asOf;
-  if (isPolled && isHistoryLoaded) history.add(snapshot);
+  if (isPolled && isSoonAfter && isHistoryLoaded) history.add(snapshot);
   else isHistoryLoaded = false;
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests import plain
 from tests.browser.site import LiveService
@@ -107,3 +107,24 @@ def test_the_stats_page_shows_numbers_that_stay_live(
     for what, times in {"stats": 3, "history?minutes=30": 1}.items():
         asked = [request for request in requests if f"{site}/{what}" in request.url]
         assert len(asked) == times, what
+
+
+@pytest.mark.fault("B36")
+def test_the_chart_is_fetched_again_after_a_gap(
+    cdn: str, calm: LiveService, site: str, page: Page
+) -> None:
+    """A laptop that slept does not know what it missed."""
+    calm.visitor(site).at("/")
+    requests = note_requests(page)
+    open_in_vain(page, f"{cdn}/sites/{site}", calm, site, 1)
+    expect(page.locator("#active")).to_have_text("1")
+
+    def later(route: Route) -> None:
+        stats = plain.get(route.request.url).json()
+        route.fulfill(json=stats | {"asOf": stats["asOf"] + 20 * 60_000, "activeVisitors": 2})
+
+    page.route(re.compile("/stats"), later)
+    page.clock.fast_forward(POLL_MS)
+    expect(page.locator("#active")).to_have_text("2")
+    history = re.compile(f"{site}/history\\?minutes=30")
+    assert sum(history.search(request.url) is not None for request in requests) == 2
