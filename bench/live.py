@@ -31,10 +31,7 @@ async def run(context: Context) -> list[Result]:
     tick_s = Settings.from_env({}).live_tick
     context.say(f"{STREAMS:,} live streams, {heartbeats} heartbeats")
     everywhere = os.sched_getaffinity(0)
-    with (
-        valkey(context.folder) as redis,
-        started("service-behind-proxy", redis, context.folder) as (_, port),
-    ):
+    with valkey(context.folder) as redis, started("proxied", redis, context.folder) as (_, port):
         os.sched_setaffinity(0, {LOAD_CORE % CORES})
         try:
             late, calls_a_second = await watch_streams(redis, port, heartbeats)

@@ -141,7 +141,7 @@ def _start_nginx(
 _STARTS: dict[str, Callable[[Setup], Program]] = {
     "service": _service,
     # For clients that say whose address is theirs, of whom there can be many on one machine.
-    "service-behind-proxy": partial(_service, PRESENCE_TRUSTED_PROXIES="127.0.0.1/32"),
+    "proxied": partial(_service, PRESENCE_TRUSTED_PROXIES="127.0.0.1/32"),
     "service-with-users": _service_with_users,
     "noop": partial(_uvicorn, "noop"),
     "naive": partial(_uvicorn, "naive"),
@@ -150,6 +150,7 @@ _STARTS: dict[str, Callable[[Setup], Program]] = {
 }
 TITLES = {
     "service": "this service",
+    "proxied": "this service",
     "noop": "uvicorn, empty 204",
     "naive": "Starlette + redis-py",
     "fastify": "Fastify + ioredis",
