@@ -600,3 +600,25 @@ async def test_a_forged_host_is_not_shown(
     assert shown in answer.text
     assert "reboot" not in answer.text
     assert "<script>" not in answer.text
+
+
+# trusted proxies, X-Forwarded-Proto -> the scheme in the examples
+@pytest.mark.parametrize(
+    "trusted, told, scheme",
+    [
+        ("127.0.0.1", "https", "https"),
+        ("127.0.0.1", "http", "http"),
+        ("127.0.0.1", "ftp", "http"),
+        ("127.0.0.1", "https://evil.example", "http"),
+        ("10.0.0.0/8", "https", "http"),
+        ("", "https", "http"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_examples_have_the_scheme_that_the_client_used(
+    make_service: MakeService, path: str, trusted: str, told: str, scheme: str
+) -> None:
+    service = await make_service(TRUSTED_PROXIES=trusted)
+    headers = {"Host": "presence.example.org", "X-Forwarded-Proto": told}
+    page = (await service.client.get(path, headers=headers)).text
+    assert set(re.findall(r"(\w+)://presence.example.org", page)) == {scheme}
