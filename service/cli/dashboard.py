@@ -13,6 +13,7 @@ from service.cli.columns import Space, cropped, isolated
 from service.cli.estimates import unique_visitors
 from service.cli.glyphs import encodable
 from service.models import Stats
+from service.store.merge import TOP_LIMIT
 
 _WIDE = 100  # columns from which on lists are side by side
 _WIDEST_BAR = 40
@@ -22,11 +23,11 @@ _GAP = 4
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """Names with their counts, the highest first, below a heading; `total`: how many
-    names there are, those that are not in `rows` too. A count of None is not known."""
+    names there are, those that are not in `rows` too. A count or total of None is not known."""
 
     heading: str
     rows: Sequence[tuple[int | None, str]]
-    total: int
+    total: int | None
     style: str = "green"
 
     @property
@@ -41,12 +42,12 @@ def dashboard(site: str, stats: Stats, top: int, space: Space) -> list[Text]:
     paths = [(row.count, row.path) for row in stats.activeByPath]
     lands = [(row.count, row.country or "unknown") for row in stats.activeByCountry]
     came = [
-        Ranking(f"active by {kind}", [(n, name) for name, n in names[:top]], len(names))
+        Ranking(f"active by {kind}", [(n, name) for name, n in names[:top]], _total(names))
         for kind, names in sources_of(stats).items()
     ]
     viewed = [(row.views, row.path) for row in stats.pageStats]
     rankings = [
-        Ranking("active by page", paths[:top], len(paths)),
+        Ranking("active by page", paths[:top], _total(paths)),
         Ranking("active by country", lands[:top], len(lands)),
         *came,
         Ranking("page views", viewed[:top], max(len(viewed), stats.totalPaths), "blue"),
@@ -59,6 +60,11 @@ def dashboard(site: str, stats: Stats, top: int, space: Space) -> list[Text]:
     for band, height in zip(bands, _heights(bands, len(head), space.height), strict=False):
         lines += [Text(), *_side_by_side(band, height, space)]
     return space.fitted(lines)
+
+
+def _total(rows: Sequence[object]) -> int | None:
+    """How many there are, of the first that were read."""
+    return len(rows) if len(rows) < TOP_LIMIT else None
 
 
 def sources_of(stats: Stats) -> dict[str, list[tuple[str, int]]]:
@@ -139,8 +145,9 @@ def bars(ranking: Ranking, space: Space) -> list[Text]:
     """A heading, and of each row its count, a bar and its name, the name last: it may be of any
     length and direction."""
     rows = ranking.rows if space.height is None else ranking.rows[: max(0, space.height - 1)]
-    more = ranking.total - len(rows)
-    heading = space.line((ranking.heading, "dim"), (f", and {more} more" if more else "", "dim"))
+    more = "" if ranking.total is None else f"{ranking.total - len(rows)} "
+    rest = "" if more == "0 " else f", and {more}more"
+    heading = space.line((ranking.heading, "dim"), (rest, "dim"))
     digits = max((len(str(count or 0)) for count, _ in rows), default=1)
     most = max((count or 0 for count, _ in rows), default=0) or 1
     width = max(4, min(_WIDEST_BAR, (space.width - digits) // 3))

@@ -12,7 +12,7 @@ from service.cli.glyphs import UNICODE
 from service.cli.group import Failure
 from service.cli.printing import print_lines, space_on, stderr, stdout
 from service.cli.reading import open_store, optional_site_argument, reachable, run, with_demo
-from service.errors import StoreError
+from service.errors import StoreError, WrongTypeError
 from service.ops.doctor import PATIENCE_S, Checkup, Doctor
 from service.ops.prune import prune_paths
 from service.ops.site_load import SiteLoad
@@ -127,7 +127,8 @@ async def _examine(
                 for name in checkup.sites:
                     rows: Counter[str] = Counter()
                     for shard in keys.of_site(name):
-                        rows.update(dict(await prune_paths(connection, shard, pruned_to)))
+                        with contextlib.suppress(WrongTypeError):  # the check names the key
+                            rows.update(dict(await prune_paths(connection, shard, pruned_to)))
                     line = f"{name}: {_given_up(rows, pruned_to)}"
                     stdout().print(Text(shown(line), "cyan"), soft_wrap=True)
                 status.start()

@@ -9,6 +9,7 @@ from service.cli.glyphs import UNICODE
 from service.cli.group import Failure, UsageFailure
 from service.cli.printing import space_on, stderr, stdout
 from service.cli.reading import open_store, reachable, run, site_argument, with_demo
+from service.errors import WrongTypeError
 from service.models import Erased
 from service.ops.delete_site import delete_site as delete_keys
 from service.ops.forget_user import forget_user_everywhere
@@ -79,11 +80,8 @@ def delete_site(site: str, yes: bool) -> None:
     """
     settings = Settings.from_env()
     with reachable(settings):
-        here, views = run(_size(settings, site))
         if not yes:
-            question = (
-                f"{site}: {here:,} here now, {views:,} page views. Type its name to delete it"
-            )
+            question = f"{site}: {run(_size(settings, site))}. Type its name to delete it"
             if click.prompt(question, err=True, default="", show_default=False) != site:
                 raise Failure("that is not its name; nothing was deleted")
         deleted = run(_delete(settings, site))
@@ -92,11 +90,14 @@ def delete_site(site: str, yes: bool) -> None:
     stdout().print(Text(f"{site}: {_number(deleted, 'key')} deleted"), soft_wrap=True)
 
 
-async def _size(settings: Settings, site: str) -> tuple[int, int]:
+async def _size(settings: Settings, site: str) -> str:
     """How many are on a site now, and how often its pages were viewed."""
     async with open_store(settings) as store:
-        stats = await store.stats(site, 1)
-        return stats.activeVisitors, stats.totalPageViews
+        try:
+            stats = await store.stats(site, 1)
+        except WrongTypeError:  # a reason more to delete it
+            return "a key of a wrong type is in the way of its numbers"
+        return f"{stats.activeVisitors:,} here now, {stats.totalPageViews:,} page views"
 
 
 async def _delete(settings: Settings, site: str) -> int:

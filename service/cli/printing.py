@@ -11,6 +11,8 @@ from rich.text import Text
 from service.cli.cells import Cell, shown
 from service.cli.columns import Column, Columns, Space
 
+_PIPE = 2_000  # columns: more than any line needs, so that none is broken
+
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
@@ -22,7 +24,7 @@ def stdout() -> Console:
     # By itself rich takes a pipe for a terminal where FORCE_COLOR is set, as it is in many a CI.
     console = _Console(highlight=False, force_terminal=is_terminal())
     if not console.is_terminal:
-        console.width = 200  # a pipe has no width; lines are not broken for it
+        console.width = _PIPE  # it has no width
     return console
 
 
@@ -38,7 +40,8 @@ def stderr() -> Console:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
     """A plain table; columns whose name ends in `#` hold numbers, in `!` what is not to be broken.
-    Nothing in a cell is markup."""
+    Nothing in a cell is markup, and only a terminal has cells that are short."""
+    is_short = is_terminal()
     result = Table(title=title or None, title_justify="left", title_style="bold", box=None)
     for name in columns:
         is_number = name.endswith("#")
@@ -51,7 +54,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
         )
     for row in rows:
         result.add_row(
-            *(Text(cell.short if isinstance(cell, Cell) else shown(cell)) for cell in row)
+            *(
+                Text(cell.short if is_short and isinstance(cell, Cell) else shown(cell))
+                for cell in row
+            )
         )
     return result
 

@@ -60,6 +60,7 @@ def users(site: str, path: str | None, watch: bool, limit: int, full_ids: bool) 
     sessions, since, last seen, and each of their pages.
     """
     path = clean_path_option(path)
+    where = f"{path} of {site}" if path else site
     settings = Settings.from_env()
 
     async def read(store: PresenceStore) -> _Read:
@@ -74,16 +75,16 @@ def users(site: str, path: str | None, watch: bool, limit: int, full_ids: bool) 
                 settings,
                 View(
                     read,
-                    lambda found, space: _lines(site, found, space, full_ids),
-                    lambda found: _piped(site, *found),
+                    lambda found, space: _lines(where, found, space, full_ids),
+                    lambda found: _piped(where, *found),
                 ),
             )
         else:
-            run(_list(settings, site, path, limit, full_ids))
+            run(_list(settings, site, path, where, limit, full_ids))
 
 
 async def _list(
-    settings: Settings, site: str, path: str | None, limit: int, full_ids: bool
+    settings: Settings, site: str, path: str | None, where: str, limit: int, full_ids: bool
 ) -> None:
     async with open_store(settings) as store:
         users, total, now_ms = await _read(store, site, path, limit)
@@ -91,9 +92,9 @@ async def _list(
         rows = _rows(users, now_ms, full_ids)
     else:
         rows = [(*_row(user, now_ms, full_ids), *user.paths) for user in users]
-    print_list(_COLUMNS, rows, f"no user is on {path or site}")
+    print_list(_COLUMNS, rows, f"no user is on {where}")
     if limit and total > len(users):
-        stderr().print(f"there are {total}: --limit 0 shows all of {site}", style="dim")
+        stderr().print(f"there are {total}: --limit 0 shows all of {where}", style="dim")
 
 
 async def _read(store: PresenceStore, site: str, path: str | None, limit: int) -> _Read:
@@ -109,16 +110,16 @@ async def _read(store: PresenceStore, site: str, path: str | None, limit: int) -
             return list(rows.values()), page.total, page.asOf
 
 
-def _headline(site: str, total: int, as_of: str) -> list[str | tuple[str, str]]:
+def _headline(where: str, total: int, as_of: str) -> list[str | tuple[str, str]]:
     return [
         (f"{total}", "bold green"),
-        f" {'user' if total == 1 else 'users'} on {site} at {as_of}",
+        f" {'user' if total == 1 else 'users'} on {where} at {as_of}",
     ]
 
 
-def _lines(site: str, found: _Read, space: Space, full_ids: bool) -> list[Text]:
+def _lines(where: str, found: _Read, space: Space, full_ids: bool) -> list[Text]:
     users, total, now_ms = found
-    headline = space.line(*_headline(site, total, moment(now_ms).short + " UTC"))
+    headline = space.line(*_headline(where, total, moment(now_ms).short + " UTC"))
     lines = Columns(_COLUMNS, space, _rows(users, now_ms, full_ids)).lines()
     return space.fitted([headline, Text(), *(lines if users else [])])
 
@@ -143,8 +144,8 @@ def _by_page(user: UserRow, cells: tuple[object, ...]) -> Iterator[tuple[object,
         yield (*(cells if index == 0 else [""] * len(cells)), path)
 
 
-def _piped(site: str, users: list[UserRow], total: int, as_of: int) -> RenderableType:
-    headline = Text.assemble(*_headline(site, total, moment(as_of)))
+def _piped(where: str, users: list[UserRow], total: int, as_of: int) -> RenderableType:
+    headline = Text.assemble(*_headline(where, total, moment(as_of)))
     if not users:
         return headline
     rows = [

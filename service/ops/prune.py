@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.redis.connection import Connection
+from service.redis.failures import FAILURES, as_store_error
 from service.redis.replies import pairs_of
 from service.store.keys import ShardKeys
 
@@ -18,8 +19,17 @@ async def prune_paths(
 
     They are taken out of `top` in one step and counted again in the next. Who is killed between
     the two leaves `top` short of the totals, which doctor reports as invariant 4.
+
+    Raises:
+        StoreError: Redis cannot do it; WrongTypeError where a key has a wrong type.
     """
-    client: Any = connection.client
+    try:
+        return await _moved(connection.client, shard, most)
+    except FAILURES as error:
+        raise as_store_error(connection.kind_of(error)) from error
+
+
+async def _moved(client: Any, shard: ShardKeys, most: int) -> list[tuple[str, int]]:
     # Plain commands: those of redis-py's methods fail in a transaction on a cluster.
     pipeline = client.pipeline(transaction=True)
     pipeline.execute_command("ZRANGEBYSCORE", shard.top, 1, most, "WITHSCORES")

@@ -59,10 +59,10 @@ class Shell:
         return run_command(*args, environ=self.environ | environ)
 
 
-async def _fill(url: str, prefix: str) -> None:
+async def _fill(url: str, prefix: str, site: str = "blog", base: str = "/") -> None:
     store = patient_store(url, Keys(prefix), StoreConfig())
-    beats = [Heartbeat(i, f"/{n % 2}", "DE" if n else "", "", "") for n, i in enumerate(IDS)]
-    await store.heartbeats("blog", beats)
+    beats = [Heartbeat(i, f"{base}{n % 2}", "DE" if n else "", "", "") for n, i in enumerate(IDS)]
+    await store.heartbeats(site, beats)
     await store.close()
 
 
@@ -339,6 +339,29 @@ def test_doctor_names_a_few_of_many_that_gave_up_their_rows(
         "blog: gave up the rows of 1,200 paths viewed once: /once/0 (1)"
     )
     assert ", and 1,195 more\n" in result.stdout
+
+
+def test_doctor_names_the_key_that_keeps_paths_from_being_given_up(
+    shell: Shell, valkey: Server, key_prefix: str
+) -> None:
+    """And gives up those of all other sites."""
+    keys = Keys(key_prefix)
+    asyncio.run(_fill(valkey.url, key_prefix, "other"))
+    valkey.client.set(keys.of_site("blog")[0].top, "by hand")
+    result = shell("doctor", "--prune-paths", "--at-most", "9")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert f"{keys.of_site('blog')[0].top} is a string" in result.stdout
+    assert "other: gave up the rows of 2 paths" in result.stdout
+
+
+def test_what_stats_writes_into_a_pipe_is_not_broken(
+    shell: Shell, valkey: Server, key_prefix: str
+) -> None:
+    path = "/" + "docs/" * 100
+    asyncio.run(_fill(valkey.url, key_prefix, "long", path))
+    lines = shell("stats", "long").stdout.splitlines()
+    assert any(line.split() == ["3", f"{path}0"] for line in lines), lines
 
 
 def test_how_seldom_is_only_said_of_paths_to_prune(shell: Shell) -> None:

@@ -99,3 +99,18 @@ def test_a_site_is_deleted_by_its_name(
     assert valkey.client.zrange(f"{key_prefix}:sites", 0, -1) == ["plain"]
     assert valkey.client.zrange(f"{key_prefix}:due", 0, -1) == ["plain"]
     assert run_command("doctor", environ=environ).exit_code == 0
+
+
+def test_a_site_with_a_key_of_a_wrong_type_is_deleted_too(
+    environ: dict[str, str], valkey: Server, key_prefix: str
+) -> None:
+    for yes, typed, said in (
+        ((), "team\n", "team: a key of a wrong type is in the way of its numbers. Type its name"),
+        (("--yes",), "", ""),
+    ):
+        asyncio.run(fill(valkey.url, key_prefix))
+        valkey.client.set(f"{key_prefix}:{{team}}:pages", "by hand")
+        done = run_command("delete-site", "team", *yes, environ=environ, typed=typed)
+        assert (done.exit_code, done.stdout[:6]) == (0, "team: ")
+        assert said in done.stderr
+        assert not [*valkey.client.scan_iter(match=f"{key_prefix}:{{team}}*")]

@@ -149,7 +149,7 @@ def test_no_color(environ: dict[str, str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command, said", [
     (("sessions", "team", "--path", "/none"), "nobody is on /none"),
-    (("users", "team", "--path", "/none"), "no user is on /none"),
+    (("users", "team", "--path", "/none"), "no user is on /none of team"),
     (("views", "team", "--last", "0"), "no page view of team is shown"),
     (("events", "team", "--last", "0"), "no event of team is shown"),
 ])  # fmt: skip

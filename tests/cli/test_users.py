@@ -109,6 +109,21 @@ def test_watching_goes_on_until_it_is_stopped(environ: dict[str, str]) -> None:
         assert process.wait(20) == 0
 
 
+def test_watching_a_page_says_so(environ: dict[str, str]) -> None:
+    """With exact times, which are for programs."""
+    with start(
+        [sys.executable, "-m", "service", "users", "team", "--path", "/docs/y", "--watch"],
+        cwd=ROOT, env=os.environ | environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        headline, _, _, anna = (next(process.stdout) for _ in range(4))
+        process.send_signal(2)
+        process.wait(20)
+    assert headline.startswith("1 user on /docs/y of team at 20")
+    assert len(re.findall(r"20\d\d-\S+\.\d{3}Z", anna)) == 2, anna
+
+
 def test_sessions_say_whose_they_are(environ: dict[str, str]) -> None:
     of_team = rows(run_command("sessions", "team", environ=environ))
     assert {row[0][-1]: row[6] for row in of_team} == {

@@ -47,6 +47,22 @@ def test_a_dashboard_fits(size: tuple[int, int], stats: Stats, encoding: str) ->
     text.encode(encoding)
 
 
+@pytest.mark.parametrize(
+    "pages, top, heading",
+    [
+        (27, 50, "active by page"),
+        (27, 5, "active by page, and 22 more"),
+        (50, 5, "active by page, and more"),  # of which no more are read
+        (50, 50, "active by page, and more"),
+    ],
+)
+def test_it_says_how_many_pages_it_leaves_out(pages: int, top: int, heading: str) -> None:
+    rows = [PathCount(f"/{n}", 60 - n) for n in range(pages)]
+    stats = msgspec.structs.replace(FULL, activeByPath=rows)
+    lines = dashboard("blog", stats, top, Space(60, None))
+    assert heading in [line.plain for line in lines]
+
+
 @pytest.mark.parametrize("size", [(60, None), (120, None), (120, 30), (40, 8)], ids=str)
 def test_it_says_how_people_came(size: tuple[int, int | None]) -> None:
     """Where pages say it; those who came by no link are `direct`."""
