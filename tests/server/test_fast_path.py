@@ -92,6 +92,12 @@ def _uvicorn_looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uvicorn.server.asyncio", sleeping)
 
 
+@pytest.fixture(autouse=True)
+def _lingers_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of a request that was refused is here already, or never comes."""
+    monkeypatch.setattr("service.server.timeouts.LINGER_S", 0.2)
+
+
 @pytest.fixture
 def sites_file(tmp_path: Path) -> str:
     path = tmp_path / "sites.toml"
@@ -141,9 +147,11 @@ async def serving(
         served = Served(server, sock.getsockname()[1], app, ways, received)
         try:
             yield served
-        finally:
-            for writer in served.opened:  # lest a later test is told of a socket left open
+        except BaseException:
+            for writer in served.opened:  # lest a later test fails with this one
                 writer.transport.abort()
+            raise
+        finally:
             server.should_exit = True
             await running
 
@@ -733,7 +741,7 @@ async def test_what_is_no_request_keeps_no_connection(
     protocol: type[HttpToolsProtocol], filler: bytes, first: bytes
 ) -> None:
     """Lines that are empty may stand before a request (RFC 9112, 2.2), and are none."""
-    async with serving(protocol, 0.4) as served:
+    async with serving(protocol, 0.2) as served:
         reader, writer = await served.connect()
         writer.write(first)
         assert (await reader.readuntil(b"\r\n\r\n")).split()[1] in (b"200", b"204")
@@ -1000,7 +1008,6 @@ async def test_without_the_fast_path_the_limits_are_the_same(
 ) -> None:
     monkeypatch.setattr("service.server.timeouts.REQUEST_S", 1.0)
     monkeypatch.setattr("service.server.timeouts.LOOK_S", 0.2)
-    monkeypatch.setattr("service.server.timeouts.LINGER_S", 0.2)
     chunks = request(CHUNKED, "Transfer-Encoding: chunked")
     # what is sent, over and over after the first -> the status, None: cut off
     endless: list[tuple[bytes, bytes, bytes | None]] = [
