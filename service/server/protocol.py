@@ -13,6 +13,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.request_head import NEEDS_HOST, TARGET, split_target
+from service.server.refusals import NO_HTTP
 
 MOST_HEAD_BYTES = 64 * 1024
 _UPGRADE_OFFER = re.compile(rb"[^,]*\b(?:upgrade|http2-settings)\b[^,]*", re.IGNORECASE)
@@ -52,6 +53,11 @@ class PlainProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.logger.warning(_INVALID)
             self.send_400_response(_INVALID)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what the parser cannot read, as the service refuses all else."""
+        self.transport.write(NO_HTTP)
+        self.transport.close()
 
     def on_headers_complete(self) -> None:
         """Starts the app, unless the parser stops here for an upgrade."""

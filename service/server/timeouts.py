@@ -10,15 +10,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service.api.answers import RETRY_AFTER_S, problem
-from service.api.cors import EXPOSED
+from service.api.answers import RETRY_AFTER_S
 from service.api.heartbeat_path import TEMPLATE
 from service.api.middleware import labels_of
 from service.api.request_head import COUNTED
-from service.errors import RequestError
-from service.models import title_of
 from service.server.draining import Draining
 from service.server.protocol import MOST_HEAD_BYTES, PlainProtocol
+from service.server.refusals import refusal
 
 REQUEST_S = 9.5  # from its first byte to its last; a body that is read is refused before (408)
 ANSWER_S = 10.0  # until an answer begins
@@ -27,22 +25,8 @@ PIECE_BYTES = 4096  # of a large read that is parsed at once: the precision of t
 LINGER_S = 2.0  # for what still comes of a request that was refused before all of it was here
 SLOW_READER_S = 30.0  # a client that takes nothing for so long is cut off
 
-
-def _refusal(status: int, detail: str, retry_after: str | None = None) -> bytes:
-    """An answer that the app has no part in, and any page may read; the connection's last."""
-    error = RequestError(
-        status, detail, headers={"Retry-After": retry_after} if retry_after else {}
-    )
-    _, headers, body = problem(error)
-    lines = [f"HTTP/1.1 {status} {title_of(status)}".encode()]
-    lines += [f"{name.lower()}: {value}".encode() for name, value in headers.items()]
-    lines += [b"%s: %s" % header for header in EXPOSED]
-    lines += [b"content-length: %d" % len(body), b"connection: close", b"", body]
-    return b"\r\n".join(lines)
-
-
-_TOO_LARGE = _refusal(431, f"the head of the request is longer than {MOST_HEAD_BYTES} bytes")
-NO_ANSWER = _refusal(503, f"there was no answer within {ANSWER_S:g} s", RETRY_AFTER_S)
+_TOO_LARGE = refusal(431, f"the head of the request is longer than {MOST_HEAD_BYTES} bytes")
+NO_ANSWER = refusal(503, f"there was no answer within {ANSWER_S:g} s", RETRY_AFTER_S)
 
 
 class LingeringTransport:

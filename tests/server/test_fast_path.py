@@ -437,6 +437,23 @@ async def answered(served: Served, pieces: list[bytes]) -> bytes:
     return re.sub(rb"(date|x-request-id): [^\r]+\r\n", b"", back)
 
 
+@pytest.mark.parametrize("protocol", [FastPathProtocol, AsgiProtocol, MinimalProtocol])
+@pytest.mark.parametrize(
+    "head", ["GET /v1/sites/blog/active?path=/é HTTP/1.1", "Get / HTTP/1.1", "GET / HTTP/1.1\r\nx"]
+)
+async def test_what_is_no_http_is_told_so(protocol: type[HttpToolsProtocol], head: str) -> None:
+    """As all else that is refused: a page can read it."""
+    async with serving(protocol) as served:
+        reader, writer = await served.connect()
+        writer.write(f"{head}\r\nHost: localhost\r\n\r\n".encode())
+        answer, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"content-type: application/problem+json" in answer
+        assert b"access-control-allow-origin: *" in answer
+        assert "percent-encode" in json.loads(body)["detail"]
+        writer.close()
+
+
 @pytest.mark.parametrize("case", CASES)
 async def test_both_ways_answer_alike(case: str, sites_file: str) -> None:
     pieces, ways = CASES[case]

@@ -45,7 +45,8 @@ _ABOUT = (
     "wrong and what would be right, and `field` which field is meant. A path that is none of "
     "these is answered 404, another method 405 with `Allow`; outside `/v1/`, 404, 405 and 422 are "
     "HTML for whoever accepts that. Any page may call the public "
-    "endpoints (CORS) of a site without origins, else only pages of these; `Presence-Status`, "
+    "endpoints (CORS) of a site without origins or of a private one, which tells no stranger that "
+    "it is there, else only pages of its origins; `Presence-Status`, "
     "`Presence-Dropped`, `Presence-Interval`, `Presence-User`, `Retry-After` and `ETag` are "
     "exposed to them."
 )

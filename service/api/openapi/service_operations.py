@@ -51,7 +51,7 @@ SERVICE_OPERATIONS = [
         "docs",
         "Service",
         "Reference",
-        "The OpenAPI document to read: one page without scripts and without any other host.",
+        "The OpenAPI document to read: one page, without any other host.",
         [Answer(200, "The page", {"text/html": TEXT})],
     ),
     Operation(

@@ -114,6 +114,11 @@ def _decode_one(raw: bytes) -> BatchHeartbeat:
         raise FieldError("heartbeats", f"a heartbeat is at most {_MOST_OF_ONE >> 10} KiB of JSON")
     if not raw.startswith(b"{"):
         raise FieldError("heartbeats", "a heartbeat must be a JSON object")
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        what = f"a heartbeat must be UTF-8, which its byte {error.start + 1} is not"
+        raise FieldError("heartbeats", what) from None
     return without_repeats(decode(_BATCH_HEARTBEAT, raw), raw)
 
 

@@ -6,7 +6,16 @@ from service.api.requests.sizes import MAX_BATCH
 from service.errors import FieldError, RequestError
 
 _WHERE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>[^`]*)`)?\Z", re.DOTALL)
+_NO_TEXT = re.compile(r"Expected `str(?: \| null)?`, got `(\w+)`")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
+_NAMES = {  # of msgspec's types
+    "null": "null",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "array": "an array",
+    "object": "an object",
+}
 RULES = {
     "sessionId": "must be 16 to 64 of A-Z, a-z, 0-9, _ and -; a UUID fits",
     "pageType": "must be 1 to 32 of a-z, 0-9, _ and -",
@@ -36,6 +45,8 @@ def as_field_error(message: str) -> RequestError:
         detail = f"{where} {what}" + (f"; it {rule}" if rule and what == "is missing" else "")
     elif name in RULES:
         detail = f"{where} {RULES[name]}"
+    elif wrong := _NO_TEXT.match(what):
+        detail = f"{where} must be a string, not {_NAMES.get(wrong[1], wrong[1])}"
     else:
         detail = f"{where}: {what}"
     return FieldError(where, detail)

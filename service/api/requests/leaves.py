@@ -9,7 +9,7 @@ from service.api.requests.paths import clean_path
 
 class Leave(Struct, frozen=True):
     """Session S has gone. Where a first heartbeat is still on its way, `currentPath` tells that it
-    is the page that was left; anything that is not a path is ignored."""
+    is the page that was left; a string that is no path is ignored."""
 
     sessionId: SessionId
     currentPath: str | None = None

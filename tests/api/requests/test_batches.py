@@ -48,10 +48,13 @@ MANY = ",".join(f'"{n:x}":0' for n in range(500_000))
         (["null"], "heartbeats"),
         (["[]", '"{}"', "true"], "heartbeats"),
         (['"{}"', "{ }"], ""),
+        ([GOOD[:-1] + ',"city":"\udcff"}'], "heartbeats"),  # not UTF-8
     ],
 )
 async def test_one_that_is_wrong_and_its_neighbours(beats: list[str], wrong: str | None) -> None:
-    body = f'{{"heartbeats": [{GOOD}, {", ".join([*beats, GOOD])}]}}'.encode()
+    body = f'{{"heartbeats": [{GOOD}, {", ".join([*beats, GOOD])}]}}'.encode(
+        errors="surrogateescape"
+    )
     assert len(body) < MAX_BATCH_BODY_BYTES
     first, *those, last = await decode_batch(body)
     assert not isinstance(first, RequestError)

@@ -112,3 +112,20 @@ def test_no_member_that_is_there_twice_is_overlooked(
     except FieldError:
         refused = True
     assert refused == is_twice
+
+
+@pytest.mark.parametrize(
+    "given, what",
+    [("5", "a number"), ("1.5", "a number"), ("[]", "an array"), ("{}", "an object"),
+     ("true", "true or false")],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "decode, name", [(decode_leave, "currentPath"), (decode_heartbeat, "userToken")]
+)
+def test_what_is_no_string(
+    decode: Callable[[bytes], Any], name: str, given: str, what: str
+) -> None:
+    body = json.dumps(json.loads(f"{{{BEAT}}}") | {name: json.loads(given)}).encode()
+    with pytest.raises(FieldError) as raised:
+        decode(body)
+    assert raised.value.detail == f"{name} must be a string, not {what}"
