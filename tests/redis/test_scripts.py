@@ -234,8 +234,7 @@ async def test_calls_keep_their_order_when_the_scripts_are_gone(make_store: Make
 def _leave_call(store: PresenceStore, session: str) -> Call:
     keys, hour = store.keys.of_session("blog", session), NOW // MS_PER_HOUR
     args: list[str | int] = [NOW, hour, *store.config.arguments, 3000, ""]
-    names = (*keys.all_of(hour), keys.session(session), keys.viewed(session, ""))
-    return Call(load("leave"), names, args)
+    return Call(load("leave"), (*keys.all_of(hour), keys.session(session)), args)
 
 
 def _heartbeat_calls(store: PresenceStore, path: str) -> list[Call]:

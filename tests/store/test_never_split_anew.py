@@ -134,11 +134,11 @@ async def calls_of(server: Server, store: PresenceStore, step: Step) -> list[str
 
 
 def expected(step: Step, now_ms: int) -> list[str]:
-    own = (f"session:{S}", f"viewed:{S}:{step.path or '/b'}")
+    own = [f"session:{S}"]
     if step.view:
-        args = step.path
+        own, args = [*own, f"viewed:{S}:{step.path}"], step.path
     elif step.path:
-        args = f"1 {S} -- {step.path}"
+        own, args = [*own, f"viewed:{S}:{step.path}"], f"1 {S} -- {step.path}"
     else:
         args = "3000 /b"
     keys = [f"p:{{blog}}:{name}" for name in (*SHARD, *own)]

@@ -124,11 +124,7 @@ class BatchSender:
             grace_ms = runner.config.leave_grace_ms
             return [
                 runner.call(
-                    "leave",
-                    keys,
-                    hour,
-                    (*settings, grace_ms, path),
-                    (keys.session(session_id), keys.viewed(session_id, path)),
+                    "leave", keys, hour, (*settings, grace_ms, path), (keys.session(session_id),)
                 )
                 for session_id, path in batch.items
             ]
