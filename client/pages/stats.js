@@ -44,6 +44,7 @@ let model = null;
 let isStale = false;
 /** The moment of the last numbers that the stream does not carry. */
 let wholeAsOf = 0;
+let snapshotAsOf = 0;
 let isHistoryLoaded = false;
 /** Whether the stream also tells who is here, which needs a token. */
 let withUsers = false;
@@ -115,8 +116,8 @@ function applySnapshot(snapshot, isPolled) {
   if (model) model.replace(snapshot);
   else model = new Model(snapshot);
   feed.replace(snapshot.feed ?? []);
-  const isSoonAfter = snapshot.asOf - wholeAsOf < 60_000; // no minute is missing between
-  wholeAsOf = snapshot.asOf;
+  const isSoonAfter = snapshot.asOf - snapshotAsOf < 60_000; // no minute is missing between
+  wholeAsOf = snapshotAsOf = snapshot.asOf;
   if (isPolled && isSoonAfter && isHistoryLoaded) history.add(snapshot);
   else isHistoryLoaded = false;
 }

@@ -42,12 +42,12 @@ def dashboard(site: str, stats: Stats, top: int, space: Space) -> list[Text]:
     paths = [(row.count, row.path) for row in stats.activeByPath]
     lands = [(row.count, row.country or "unknown") for row in stats.activeByCountry]
     came = [
-        Ranking(f"active by {kind}", [(n, name) for name, n in names[:top]], _total(names))
+        Ranking(f"active by {kind}", [(n, name) for name, n in names[:top]], _total(names, stats))
         for kind, names in sources_of(stats).items()
     ]
     viewed = [(row.views, row.path) for row in stats.pageStats]
     rankings = [
-        Ranking("active by page", paths[:top], _total(paths)),
+        Ranking("active by page", paths[:top], _total([(path, n) for n, path in paths], stats)),
         Ranking("active by country", lands[:top], len(lands)),
         *came,
         Ranking("page views", viewed[:top], max(len(viewed), stats.totalPaths), "blue"),
@@ -62,9 +62,10 @@ def dashboard(site: str, stats: Stats, top: int, space: Space) -> list[Text]:
     return space.fitted(lines)
 
 
-def _total(rows: Sequence[object]) -> int | None:
-    """How many there are, of the first that were read."""
-    return len(rows) if len(rows) < TOP_LIMIT else None
+def _total(names: Sequence[tuple[str, int]], stats: Stats) -> int | None:
+    """How many names there are, of which the first were read; None: more."""
+    is_all = len(names) < TOP_LIMIT or sum(n for _, n in names) >= stats.activeVisitors
+    return len(names) if is_all else None
 
 
 def sources_of(stats: Stats) -> dict[str, list[tuple[str, int]]]:

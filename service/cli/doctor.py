@@ -126,10 +126,13 @@ async def _examine(
                 status.stop()  # it would stand in the middle of what is printed
                 for name in checkup.sites:
                     rows: Counter[str] = Counter()
+                    said = ""
                     for shard in keys.of_site(name):
-                        with contextlib.suppress(WrongTypeError):  # the check names the key
+                        try:
                             rows.update(dict(await prune_paths(connection, shard, pruned_to)))
-                    line = f"{name}: {_given_up(rows, pruned_to)}"
+                        except WrongTypeError:
+                            said = "a key of a wrong type is in the way of its paths"
+                    line = f"{name}: {_given_up(rows, pruned_to) if rows or not said else said}"
                     stdout().print(Text(shown(line), "cyan"), soft_wrap=True)
                 status.start()
                 checkup = await doctor.check(site)

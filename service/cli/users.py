@@ -94,7 +94,8 @@ async def _list(
         rows = [(*_row(user, now_ms, full_ids), *user.paths) for user in users]
     print_list(_COLUMNS, rows, f"no user is on {where}")
     if limit and total > len(users):
-        stderr().print(f"there are {total}: --limit 0 shows all of {where}", style="dim")
+        said = Text(f"there are {total}: --limit 0 shows all of {where}", "dim")
+        stderr().print(said, soft_wrap=True)
 
 
 async def _read(store: PresenceStore, site: str, path: str | None, limit: int) -> _Read:

@@ -40,9 +40,9 @@ async def _moved(client: Any, shard: ShardKeys, most: int) -> list[tuple[str, in
     if not rows:
         return []
     paths = [path for path, _ in rows]
+    await client.execute_command("ZINCRBY", shard.top, sum(views for _, views in rows), OTHER)
     pipeline = client.pipeline(transaction=True)
-    pipeline.execute_command("ZINCRBY", shard.top, sum(views for _, views in rows), OTHER)
     for start in range(0, len(paths), _CHUNK):
         pipeline.execute_command("HDEL", shard.types, *paths[start : start + _CHUNK])
-    await pipeline.execute()
+    await pipeline.execute(raise_on_error=False)  # of a wrong type there is nothing to forget
     return [row for row in rows if row[0] != OTHER]

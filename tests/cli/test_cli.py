@@ -352,7 +352,18 @@ def test_doctor_names_the_key_that_keeps_paths_from_being_given_up(
     assert result.exit_code == 1
     assert "Traceback" not in result.output
     assert f"{keys.of_site('blog')[0].top} is a string" in result.stdout
+    assert "blog: a key of a wrong type is in the way of its paths\n" in result.stdout
     assert "other: gave up the rows of 2 paths" in result.stdout
+
+
+def test_doctor_gives_paths_up_whose_types_cannot_be_forgotten(
+    shell: Shell, valkey: Server, key_prefix: str
+) -> None:
+    keys = Keys(key_prefix).of_site("blog")[0]
+    valkey.client.set(keys.types, "by hand")
+    result = shell("doctor", "--prune-paths", "--at-most", "9")
+    assert "blog: gave up the rows of 2 paths" in result.stdout
+    assert f"{keys.types} is a string" in result.stdout
 
 
 def test_what_stats_writes_into_a_pipe_is_not_broken(

@@ -25,9 +25,11 @@ BEATS = [
 ]
 
 
-async def fill(url: str, prefix: str, site: str = "team") -> None:
+async def fill(
+    url: str, prefix: str, site: str = "team", beats: list[tuple[str, str, str, str]] = BEATS
+) -> None:
     store = patient_store(url, Keys(prefix, has_users=lambda site: True), StoreConfig())
-    for session, path, user, details in BEATS:
+    for session, path, user, details in beats:
         await store.heartbeat(site, Heartbeat(session, path, "", "", details, user))
     await store.close()
 
@@ -107,6 +109,16 @@ def test_watching_goes_on_until_it_is_stopped(environ: dict[str, str]) -> None:
                 break
         process.send_signal(2)
         assert process.wait(20) == 0
+
+
+def test_a_path_is_no_markup(environ: dict[str, str]) -> None:
+    url, prefix = environ["PRESENCE_REDIS_URL"], environ["PRESENCE_KEY_PREFIX"]
+    path = "/a[/b]" + "/long" * 30
+    beats = [(f"session-1000000{n}", path, f"user-{n}", "") for n in range(2)]
+    asyncio.run(fill(url, prefix, beats=beats))
+    done = run_command("users", "team", "--path", path, "--limit", "1", environ=environ)
+    assert done.exit_code == 0
+    assert done.stderr == f"there are 2: --limit 0 shows all of {path} of team\n"
 
 
 def test_watching_a_page_says_so(environ: dict[str, str]) -> None:

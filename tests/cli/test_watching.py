@@ -48,17 +48,22 @@ def test_a_dashboard_fits(size: tuple[int, int], stats: Stats, encoding: str) ->
 
 
 @pytest.mark.parametrize(
-    "pages, top, heading",
+    "pages, elsewhere, top, heading",
     [
-        (27, 50, "active by page"),
-        (27, 5, "active by page, and 22 more"),
-        (50, 5, "active by page, and more"),  # of which no more are read
-        (50, 50, "active by page, and more"),
+        (27, 0, 50, "active by page"),
+        (27, 0, 5, "active by page, and 22 more"),
+        (50, 0, 5, "active by page, and 45 more"),
+        (50, 0, 50, "active by page"),
+        (50, 1, 5, "active by page, and more"),  # of which no more are read
+        (50, 1, 50, "active by page, and more"),
     ],
 )
-def test_it_says_how_many_pages_it_leaves_out(pages: int, top: int, heading: str) -> None:
+def test_it_says_how_many_pages_it_leaves_out(
+    pages: int, elsewhere: int, top: int, heading: str
+) -> None:
     rows = [PathCount(f"/{n}", 60 - n) for n in range(pages)]
-    stats = msgspec.structs.replace(FULL, activeByPath=rows)
+    here = sum(row.count for row in rows) + elsewhere
+    stats = msgspec.structs.replace(FULL, activeByPath=rows, activeVisitors=here)
     lines = dashboard("blog", stats, top, Space(60, None))
     assert heading in [line.plain for line in lines]
 

@@ -521,6 +521,7 @@ async def test_a_goodbye_that_overtakes_its_hello(
         ("/a", 3_000, "leaving"),  # so late that it is no other order
         ("/b", 0, "leaving"),
         ("", 0, "leaving"),  # nobody knows of which page it was
+        ("/c", 0, "unknown"),  # whose hello was lost: nothing tells that from the first case
     ],
 )
 async def test_a_goodbye_behind_the_hello_of_the_next_page(
