@@ -14,7 +14,7 @@
 -- @include clock
 local webhook = KEYS[1]
 local held = redis.call('HGET', webhook, 'until') or '0'
-if tonumber(held) > now then
+if tonumber(held) > now and tonumber(held) <= now + tonumber(ARGV[2]) then -- no clock set back
   return {now_text, 'busy', held}
 end
 redis.call('HSETNX', webhook, 'fence', now_text) -- higher than before it was deleted, too

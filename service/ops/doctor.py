@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from service.ops.invariants import (
     COUNTERS,
@@ -109,7 +109,8 @@ class Doctor:
             checkup = Checkup([site] if site else [])
             tags = await self._check_keys(site, checkup)
             if site is None:
-                known = await self._client.zrange(self._keys.sites, 0, -1)
+                is_broken = any(finding.key == self._keys.sites for finding in checkup.findings)
+                known = [] if is_broken else await self._client.zrange(self._keys.sites, 0, -1)
                 checkup.sites = sorted({*known, *(site_of(tag) for tag in tags)})
             before_ms = await now_of(self._client) - self._config.carried_within_ms
             recent: dict[str, Counter[str]] = {}
@@ -181,6 +182,8 @@ class Doctor:
             # Or its site was split since the layouts were read: a retired shard has other keys.
             self._keys.know(await read_layouts(self._client, self._keys))
             found = await self._types_and_lives(names)
+        strings = [name for name, (kind, _) in found.items() if kind == "string"]
+        no_counts = await self._no_counts(strings)
         for name, (kind, life_ms) in found.items():
             expected = self._kinds.of(name)
             site = site_of(self._kinds.tag_of(name))
@@ -189,6 +192,9 @@ class Doctor:
                 continue
             if expected and self._is_wrong(name, kind):
                 what = f"is a {kind}; it should be a {expected.type}: delete it"
+                checkup.findings.append(Finding(site, WRONG_TYPE, name, what))
+            if name in no_counts:
+                what = "is no HyperLogLog: delete it"
                 checkup.findings.append(Finding(site, WRONG_TYPE, name, what))
             if life_ms == -1 and (expected is None or expected.life_ms is not None):
                 what = "has no TTL: it would stay for ever"
@@ -207,6 +213,15 @@ class Doctor:
             pipeline.pttl(name)
         flat = await pipeline.execute()
         return dict(zip(names, zip(flat[::2], flat[1::2], strict=True), strict=True))
+
+    async def _no_counts(self, names: Sequence[str]) -> set[str]:
+        """The strings among these that should count unique visitors, and cannot."""
+        counting = [name for name in names if self._kinds.counts_visitors(name)]
+        pipeline = self._client.pipeline(transaction=False)
+        for name in counting:
+            pipeline.execute_command("PFCOUNT", name)  # pfcount() fails on a cluster
+        replies = await pipeline.execute(raise_on_error=False) if counting else []
+        return {n for n, reply in zip(counting, replies, strict=True) if _is_no_count(reply)}
 
     # One shard
 
@@ -318,6 +333,11 @@ def _chunks(members: Iterable[Member]) -> Iterator[list[Member]]:
     rest = iter(members)
     while chunk := list(islice(rest, _CHUNK)):
         yield chunk
+
+
+def _is_no_count(reply: object) -> bool:
+    said = str(reply) if isinstance(reply, ResponseError) else ""
+    return "HyperLogLog" in said or "HLL" in said
 
 
 @contextlib.asynccontextmanager

@@ -85,6 +85,11 @@ class KeyKinds:
         }
         return (parts if rest else kinds).get(first) if tag else None
 
+    def counts_visitors(self, key: str) -> bool:
+        """Whether a key of that name is a HyperLogLog, which to Redis is a string."""
+        name = key[len(self._keys.prefix) + 2 :].partition("}:")[2]
+        return name.partition(":")[0] in ("uniques", "retired_uniques")
+
     def is_needless(self, key: str, type_: str) -> bool:
         """Whether a key of that type is in an archive that another has replaced, or in a shard that
         is folded, and is there still since nobody has closed it yet."""

@@ -252,12 +252,13 @@ def _state_of(row: str, now_ms: int, scores: Iterator[float], timeout_ms: int) -
             here.append((int(since), path))
         # Who has said goodbye, so that the score ends in .5, is seen until gone.
         last = max(last, int(score) - timeout_ms if score % 1 == 0 else min(now_ms, ceil(score)))
+    last = min(last, now_ms)  # nothing was seen in the future: the clock was set back
     return UserState(
         int(told or 0),
         name,
         avatar,
         last,
         len(here),
-        min((since for since, _ in here), default=0),
+        min(last, min(since for since, _ in here)) if here else 0,
         frozenset(path for _, path in here),
     )

@@ -602,6 +602,7 @@ async def test_a_site_that_is_emptied_is_shown_anew(valkey: Server, key_prefix: 
             await stream.next()
 
 
+@pytest.mark.fault("B12")
 async def test_slots_come_back_however_a_stream_ends() -> None:
     async with serving(FastPathProtocol, **FAST) as served:
         slots: Slots = served.app.state.context.streams

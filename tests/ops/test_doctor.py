@@ -217,6 +217,10 @@ HARM: dict[str, tuple[Harm, list[tuple[int, str, str]]]] = {
         [(TTLS, f"viewed:{ID}:/b", "no TTL")],
     ),
     "unknown key": (lambda c, k: c.set(k.base + "mine", 1), [(TTLS, "mine", "no TTL")]),
+    "unique visitors that are none": (
+        lambda c, k: c.set(k.uniques, "by hand"),
+        [(WRONG_TYPE, "uniques", "delete it")],
+    ),
     "session of a wrong type": (
         lambda c, k: _retype(c, k.session(ID)),
         [(WRONG_TYPE, f"session:{ID}", "is a list; it should be a hash")],
@@ -367,6 +371,19 @@ def test_views(totals: int, top: int, appended: int | None, age_days: int, fault
 @pytest.mark.parametrize("text", ["", "s", "s --", "s  /a", " -- /a"])
 def test_no_member(text: str) -> None:
     assert Member.parse(text) is None
+
+
+async def test_a_list_of_sites_of_a_wrong_type_is_named(make_store: MakeStore) -> None:
+    store = make_store()
+    await store.heartbeat("blog", Heartbeat(ID, "/", "", "", ""))
+    await store.claim([], 1_000, 0)  # a new site is noted behind its first heartbeat
+    client: Any = store.connection.client
+    await client.set(store.keys.sites, "by hand", px=60_000)
+    checkup = await Doctor(store.connection, store.keys).check()
+    assert [(finding.invariant, finding.key) for finding in checkup.findings] == [
+        (WRONG_TYPE, store.keys.sites)
+    ]
+    assert checkup.sites == ["blog"]
 
 
 async def test_a_site_that_is_split_meanwhile_gives_no_false_alarm(

@@ -127,6 +127,23 @@ async def test_who_has_expired_is_not_here_swept_or_not(make_store: MakeStore, s
 
 
 @SHARDS
+@pytest.mark.fault("F19")
+async def test_nobody_was_seen_in_the_future(make_store: MakeStore, shards: int) -> None:
+    """Where Redis's clock was set back."""
+    clock = Clock(NOW + 60_000)
+    store = make_store(clock, shards=shards, has_users=True)
+    await beat(store, "anna")
+    await beat(store, "bob")
+    await store.end(SITE, session_of("bob"))
+    clock.advance(-60_000)
+    (anna,) = await listed(store)
+    assert (anna.userId, anna.since, anna.lastSeen) == ("anna", NOW, NOW)
+    assert (await store.user_statuses(SITE, ["anna", "bob"])).statuses == [
+        UserStatus("anna", True, NOW), UserStatus("bob", False, NOW),
+    ]  # fmt: skip
+
+
+@SHARDS
 async def test_statuses_are_in_the_order_asked_for(make_store: MakeStore, shards: int) -> None:
     clock = Clock()
     store = make_store(clock, shards=shards, has_users=True)

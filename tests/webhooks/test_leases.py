@@ -78,6 +78,20 @@ async def test_a_lease_after_the_key_was_deleted_is_another_one(make_store: Make
     assert second.fence > first.fence
 
 
+@pytest.mark.fault("F19")
+async def test_a_clock_that_was_set_back_holds_nobody_up(make_store: MakeStore) -> None:
+    """A lease is never longer than it was asked for; whoever had it went with the clock."""
+    clock = Clock()
+    store = make_store(clock)
+    first = await store.webhooks.take("blog", "backend", 15_000)
+    clock.advance(-3_600_000)
+    second = await store.webhooks.take("blog", "backend", 15_000)
+    assert isinstance(first, Taken)
+    assert isinstance(second, Taken)
+    assert second.fence > first.fence
+    assert isinstance(await store.webhooks.take("blog", "backend", 15_000), Busy)
+
+
 async def test_it_ends_for_its_holder_first(
     make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
