@@ -103,6 +103,8 @@ _TOLD_BY = {
     "SELECT is not allowed in cluster mode": "cluster",
     "cluster support disabled": "no_cluster",
     "unknown command 'SENTINEL'": "no_sentinel",
+    "The user executing the script can't": "NOPERM",  # Redis 7.0
+    "ACL failure in script": "NOPERM",  # later ones, and Valkey
 }
 _TOLD_OF_NODES = (
     "untrusted", "not_redis", "speaks_tls", "speaks_plain", "no_common_tls",

@@ -13,6 +13,7 @@ from service.errors import StoreError, WrongTypeError
 from service.models import SiteList
 from service.redis.client import BATCH_DEADLINE_S, DEADLINE_S
 from service.redis.connection import Connection
+from service.redis.permissions import check_permissions
 from service.store.batching.batch_sender import BatchSender
 from service.store.batching.batcher import Batcher
 from service.store.config import StoreConfig
@@ -226,11 +227,12 @@ class PresenceStore:
             await self.connection.replicas.run(self._runner.mark)
 
     async def probe(self) -> None:
-        """Checks that Redis takes writes, by writing, for a full one still answers reads; and that
-        it is what the URL says it is."""
+        """Checks that Redis takes writes, by writing, for a full one still answers reads; that it
+        is what the URL says it is; and that it permits what the scripts do."""
         async with self._runner.failures():
             await self.connection.check_topology(self.keys.probe)
             await self._runner.client.set(self.keys.probe, "1", px=60_000)
+            await check_permissions(self._runner.client, self.keys.probe)
 
     async def close(self) -> None:
         """Writes what was accepted, then closes the connections."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from service.errors import StoreRefused
 from service.ops.doctor import Doctor
 from service.redis.client import connect
 from service.redis.scripts import LUA
@@ -209,6 +210,27 @@ def test_nothing_else_is_permitted(restricted: Server, command: tuple[str, ...])
     with redis.Redis.from_url(url_of(restricted)) as client:  # noqa: SIM117
         with pytest.raises(redis.RedisError, match=r"(?i)permission|NOPERM|can't access"):
             client.execute_command(*command)
+
+
+@pytest.mark.fault("F17")
+@pytest.mark.parametrize("command", ["zadd", "xadd", "hset", "pexpireat"])
+async def test_a_command_of_scripts_that_is_not_permitted_is_no_surprise(
+    restricted: Server, make_service: MakeService, command: str
+) -> None:
+    """Such as one that is new in a release, under an ACL of the one before: a script would be
+    broken off halfway, so no balancer sends it anything."""
+    service = await make_service(url_of(restricted), KEY_PREFIX="presence")
+    assert (await service.client.get("/readyz")).status_code == 200
+    restricted.client.execute_command("ACL", "SETUSER", "presence", f"-{command}")
+    beat = {"sessionId": S, "currentPath": "/a"}
+    heartbeat = await service.client.post("/v1/sites/blog/heartbeat", json=beat)
+    for answer in (heartbeat, await service.client.get("/readyz")):
+        assert answer.status_code == 503
+        assert "does not permit" in answer.json()["detail"]
+    with pytest.raises(StoreRefused, match="does not permit"):
+        await Doctor(service.store.connection, service.store.keys).check()
+    restricted.client.execute_command("ACL", "SETUSER", "presence", f"+{command}")
+    assert (await service.client.get("/readyz")).status_code == 200
 
 
 @pytest.mark.fault("F17")
