@@ -90,6 +90,9 @@ def judge(
     acks = load.acks
     for ack in acks:
         check_answer(ack, load.lag_s, may_break=may_break)
+    for look in load.looked:
+        assert look.took < ANSWER_WITHIN_S + ALLOWANCE_S + load.lag_s, look
+        assert look.status in (200, 503) or (look.status == BROKEN and may_break), look
     for copy in copies:
         check_log(copy)
     kept = asyncio.run(
