@@ -295,8 +295,9 @@ class SessionPage(Struct, frozen=True):
 
 
 class UserRow(Struct, frozen=True):
-    """Somebody who is here, however many tabs and devices they have. `since`: when the oldest of
-    their sessions began that are here; `lastSeen`: when one of them last was; `paths` in order."""
+    """Somebody who is here, however many tabs and devices they have. `since`: since when the
+    oldest of their sessions here has been theirs; `lastSeen`: when one of them last was; `paths`
+    in order."""
 
     userId: str
     name: str | None

@@ -3,9 +3,9 @@
 local LONGEST_ROW = 32768 -- bytes
 
 function user_with_room(shard, beat, was)
-  local has_room = was.user == beat.user
-    or #(redis.call('HGET', shard.users, beat.user) or '') < LONGEST_ROW
-  return has_room and beat.user or nil
+  local grows = #beat.path - (was.user == beat.user and #was.path or -19 - #beat.id) -- user_row.lua
+  local row = grows > 0 and redis.call('HGET', shard.users, beat.user) or ''
+  return #row + grows <= LONGEST_ROW and beat.user or nil
 end
 
 -- A session that goes on as another user, or as nobody, keeps its page view and its `joined`.

@@ -35,7 +35,6 @@ from service.ops.shard_index import atomic, now_of, places, read_index, whole
 from service.ops.site_load import SiteLoad, recent_outcomes, site_loads
 from service.redis.connection import Connection
 from service.redis.failures import FAILURES, as_store_error
-from service.redis.permissions import check_permissions
 from service.store.config import StoreConfig
 from service.store.keys import Keys, ShardKeys
 from service.store.members import Member
@@ -106,7 +105,6 @@ class Doctor:
         """
         async with _failures(self._connection):
             await self._connection.check_topology(self._keys.probe)
-            await check_permissions(self._client, self._keys.probe)
             self._keys.know(await read_layouts(self._client, self._keys))
             checkup = Checkup([site] if site else [])
             tags = await self._check_keys(site, checkup)

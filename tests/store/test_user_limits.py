@@ -1,5 +1,7 @@
 """Users in the store: what the state machine does not reach."""
 
+from typing import Any
+
 import pytest
 
 from service.store.members import Member
@@ -21,7 +23,7 @@ async def test_a_user_has_an_end(make_store: MakeStore) -> None:
     clock = Clock()
     store = make_store(clock, has_users=True)
     row = len(f"\t{beat(0).session_id} {clock.now_ms} -- /")
-    room = -(-LONGEST_ROW // row)
+    room = (LONGEST_ROW - len("\t\t\t")) // row
     crowd = [beat(n, "kiosk") for n in range(room + 5)]
     for outcome in ("created", "duplicate"):
         assert await store.heartbeats(SITE, crowd) == [outcome] * len(crowd)
@@ -38,6 +40,26 @@ async def test_a_user_has_an_end(make_store: MakeStore) -> None:
     session = await store.session(SITE, crowd[-1].session_id)
     assert session is not None
     assert session.userId == "kiosk"
+    await invariants.check(store, SITE, await now_of(store))
+
+
+@on_servers
+async def test_a_users_row_does_not_grow_by_moves(make_store: MakeStore) -> None:
+    """Each writes all of it anew: those for whose pages there is no room go on as nobody's."""
+    store = make_store(Clock(), has_users=True)
+    crowd = [beat(n, "kiosk") for n in range(800)]
+    assert await store.heartbeats(SITE, crowd) == ["created"] * len(crowd)
+    long = "/" + "x" * 500
+    assert await store.heartbeats(SITE, [beat(n, "kiosk", long) for n in range(800)]) == [
+        "moved"
+    ] * len(crowd)
+    client: Any = store.connection.client
+    row = await client.hget(store.keys.of_site(SITE)[0].users, "kiosk")
+    known = await store.user(SITE, "kiosk")
+    assert known is not None
+    assert 0 < known.sessions < 800
+    assert LONGEST_ROW - 1_000 < len(row) <= LONGEST_ROW
+    assert (await store.stats(SITE)).activeVisitors == 800
     await invariants.check(store, SITE, await now_of(store))
 
 
