@@ -14,7 +14,11 @@
 -- @include clock
 local webhook = KEYS[1]
 local held = redis.call('HGET', webhook, 'until') or '0'
-if tonumber(held) > now and tonumber(held) <= now + tonumber(ARGV[2]) then -- no clock set back
+if tonumber(held) > now then
+  if tonumber(held) > now + tonumber(ARGV[2]) then -- the clock was set back; who has it may be alive
+    held = format(now + tonumber(ARGV[2]))
+    redis.call('HSET', webhook, 'until', held)
+  end
   return {now_text, 'busy', held}
 end
 redis.call('HSETNX', webhook, 'fence', now_text) -- higher than before it was deleted, too

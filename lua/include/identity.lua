@@ -3,7 +3,8 @@
 local LONGEST_ROW = 32768 -- bytes
 
 function user_with_room(shard, beat, was)
-  local grows = #beat.path - (was.user == beat.user and #was.path or -19 - #beat.id) -- user_row.lua
+  local is_theirs = was.path and was.user == beat.user
+  local grows = #beat.path - (is_theirs and #was.path or -19 - #beat.id) -- user_row.lua
   local row = grows > 0 and redis.call('HGET', shard.users, beat.user) or ''
   return #row + grows <= LONGEST_ROW and beat.user or nil
 end

@@ -275,7 +275,7 @@ def _is_stale(reply: Any) -> bool:
 
 
 def _is_unknown(reply: Any) -> bool:
-    """Whether Redis has no EVALSHA_RO, or an ACL written for an earlier release forbids it."""
-    return isinstance(reply, ResponseError) and (
-        "unknown command" in str(reply).lower() or "evalsha_ro" in str(reply)
-    )
+    """Whether Redis has no EVALSHA_RO, or an ACL forbids it or EVAL_RO, as those written for
+    earlier releases do."""
+    said = str(reply).lower() if isinstance(reply, ResponseError) else ""
+    return "unknown command" in said or "evalsha_ro" in said or "eval_ro" in said

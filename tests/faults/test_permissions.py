@@ -233,6 +233,18 @@ async def test_a_command_of_scripts_that_is_not_permitted_is_no_surprise(
     assert (await service.client.get("/readyz")).status_code == 200
 
 
+@pytest.mark.parametrize("right", ["evalsha_ro", "eval_ro"])
+async def test_an_acl_without_what_only_reads_will_do(
+    restricted: Server, make_service: MakeService, right: str
+) -> None:
+    """As those of earlier releases; also where Redis has forgotten the scripts."""
+    service = await make_service(url_of(restricted), KEY_PREFIX="presence")
+    restricted.client.execute_command("ACL", "SETUSER", "presence", f"-{right}")
+    restricted.client.script_flush()
+    for path in ("/v1/sites/blog/stats", "/readyz"):
+        assert (await service.client.get(path)).status_code == 200
+
+
 @pytest.mark.fault("F17")
 @pytest.mark.parametrize("password, detail", [("wrong-s3cret", "credentials")])
 async def test_a_wrong_password_is_told_to_nobody(

@@ -63,6 +63,18 @@ async def test_a_users_row_does_not_grow_by_moves(make_store: MakeStore) -> None
     await invariants.check(store, SITE, await now_of(store))
 
 
+async def test_a_hash_without_a_page_is_mended(make_store: MakeStore) -> None:
+    """Only a hand can have made it so."""
+    clock = Clock()
+    store = make_store(clock, has_users=True)
+    await store.heartbeats(SITE, [beat(0, "anna")])
+    client: Any = store.connection.client
+    await client.hdel(store.keys.of_site(SITE)[0].session(beat(0).session_id), "path")
+    clock.advance(30_000)
+    for outcome in ("created", "duplicate"):
+        assert await store.heartbeats(SITE, [beat(0, "anna", "/b")]) == [outcome]
+
+
 @pytest.mark.parametrize(
     "text, member",
     [
